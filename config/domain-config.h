@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * struct domain_config: a domain as its XML describes it: the machine (struct vm_config, all the worker
+ * sees) and the host's side of it (paths, restart policy, titles), for the daemon only. Plain old data
+ * but for 'extra' (what round-trips without being understood). Arrays are siblings of vm_config's: index i
+ * here belongs to index i there.
+ */
+#pragma once
+
+#include "config/vm-config.h"
+
+#define DOMAIN_PATH_MAX	       4096
+#define DOMAIN_TITLE_MAX       256
+#define DOMAIN_DESCRIPTION_MAX 8192
+
+enum domain_action { /* on_poweroff, on_reboot, on_crash */
+	DOMAIN_ACTION_DEFAULT,
+	DOMAIN_ACTION_DESTROY,
+	DOMAIN_ACTION_RESTART,
+	DOMAIN_ACTION_PRESERVE,
+	DOMAIN_ACTION_RENAME_RESTART,
+	DOMAIN_ACTION_COREDUMP_DESTROY,
+	DOMAIN_ACTION_COREDUMP_RESTART,
+	DOMAIN_ACTION_X_MAX
+};
+
+enum domain_disk_type { DOMAIN_DISK_FILE, DOMAIN_DISK_BLOCK, DOMAIN_DISK_TYPE_X_MAX };
+enum domain_disk_format {
+	DOMAIN_FORMAT_DEFAULT /* raw */,
+	DOMAIN_FORMAT_RAW,
+	DOMAIN_FORMAT_QCOW2,
+	DOMAIN_FORMAT_X_MAX
+};
+
+struct domain_disk {
+	uint8_t type;		    /* enum domain_disk_type */
+	uint8_t format;		    /* enum domain_disk_format */
+	char path[DOMAIN_PATH_MAX]; /* absolute; empty: no medium (cdrom only) */
+};
+
+struct domain_chardev {
+	char path
+		[DOMAIN_PATH_MAX]; /* file, unix (listened on by the daemon); a live pty's name once it runs */
+	uint8_t append;		   /* file: keep what is there */
+};
+
+struct xml_extra; /* config/xml-rule.h: elements kept for the round trip */
+
+struct domain_config {
+	struct vm_config vm;
+	char title[DOMAIN_TITLE_MAX];
+	char description[DOMAIN_DESCRIPTION_MAX];
+	uint8_t on_poweroff, on_reboot, on_crash; /* enum domain_action */
+	char kernel[DOMAIN_PATH_MAX];
+	char initrd[DOMAIN_PATH_MAX];
+	struct domain_disk disks[VM_MAX_DISKS];
+	struct domain_chardev serials[VM_MAX_SERIALS];
+	struct domain_chardev consoles[VM_MAX_CONSOLES];
+	struct domain_chardev channels[VM_MAX_CHANNELS];
+	char rng_path
+		[DOMAIN_PATH_MAX]; /* backend random: /dev/urandom (default), /dev/random or /dev/hwrng */
+	struct xml_extra *extra; /* owned; freed by domain_config_done() */
+};

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * struct vm_config: all that a worker must know to build one virtual machine. Plain old data: bounded
+ * arrays, no pointers, no paths, fixed widths, so that it can be sent as bytes and checked as a whole.
+ * It is made by the daemon (config/domain-xml.c fills the struct domain_config around it), sent to the
+ * worker in a sealed memory file, and checked on both sides by the one vm_config_validate().
+ *
+ * Everything the host side needs and the guest cannot see (paths, restart policy, titles) lives in
+ * struct domain_config (config/domain-config.h) instead. Index i of an array here and index i of its
+ * sibling there describe the same device.
+ *
+ * Enumerations are stored as uint8_t. Each has a name table with libvirt's words (config/names.c); value
+ * 0 is always "default", which the validator or the builder replaces where a default is needed.
+ *
+ * A struct of all zeroes with memory_kib and n_vcpus set is a valid machine without devices.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VM_CONFIG_MAGIC	  UINT32_C(0x43644d56)
+#define VM_CONFIG_VERSION 1
+
+#define VM_NAME_MAX	    128 /* with the NUL, as all of these */
+#define VM_CMDLINE_MAX	    4096
+#define VM_MAX_VCPUS	    255
+#define VM_MAX_DISKS	    32
+#define VM_MAX_SERIALS	    4
+#define VM_MAX_CONSOLES	    4
+#define VM_MAX_CHANNELS	    8
+#define VM_MAX_CPU_FEATURES 128
+#define VM_CPU_NAME_MAX	    32
+#define VM_DISK_TARGET_MAX  16
+#define VM_DISK_SERIAL_MAX  21 /* VIRTIO_BLK_ID_BYTES + NUL */
+#define VM_PORT_NAME_MAX    64
+#define VM_SMBIOS_VALUE_MAX 128
+#define VM_MAX_OEM_STRINGS  16
+#define VM_MIN_MEMORY_KIB   1024
+#define VM_MAX_MEMORY_KIB   (UINT64_C(16) << 30) /* 16 TiB */
+#define VM_MAX_DISK_QUEUES  16
+
+enum vm_cpu_mode {
+	VM_CPU_MODE_DEFAULT, /* no <cpu>: host-model */
+	VM_CPU_MODE_HOST_PASSTHROUGH,
+	VM_CPU_MODE_HOST_MODEL,
+	VM_CPU_MODE_MAXIMUM,
+	VM_CPU_MODE_CUSTOM,
+	VM_CPU_MODE_X_MAX
+};
+
+enum vm_cpu_policy {
+	VM_CPU_POLICY_DEFAULT, /* require */
+	VM_CPU_POLICY_FORCE,
+	VM_CPU_POLICY_REQUIRE,
+	VM_CPU_POLICY_OPTIONAL,
+	VM_CPU_POLICY_DISABLE,
+	VM_CPU_POLICY_FORBID,
+	VM_CPU_POLICY_X_MAX
+};
+
+enum vm_clock_offset {
+	VM_CLOCK_DEFAULT, /* utc */
+	VM_CLOCK_UTC,
+	VM_CLOCK_LOCALTIME,
+	VM_CLOCK_VARIABLE, /* utc or local time plus clock_adjustment_s */
+	VM_CLOCK_ABSOLUTE, /* starts at clock_start_s, seconds since 1970 UTC */
+	VM_CLOCK_X_MAX
+};
+
+enum vm_disk_device {
+	VM_DISK_DEVICE_DEFAULT,
+	VM_DISK_DEVICE_DISK,
+	VM_DISK_DEVICE_CDROM,
+	VM_DISK_DEVICE_X_MAX
+};
+enum vm_disk_bus { VM_DISK_BUS_DEFAULT, VM_DISK_BUS_VIRTIO, VM_DISK_BUS_SATA, VM_DISK_BUS_X_MAX };
+/* writethrough: each write is followed by a flush before it is answered; none: O_DIRECT; directsync: both;
+ * unsafe: flushes are answered and not done. default = writeback. */
+enum vm_disk_cache {
+	VM_DISK_CACHE_DEFAULT,
+	VM_DISK_CACHE_NONE,
+	VM_DISK_CACHE_WRITETHROUGH,
+	VM_DISK_CACHE_WRITEBACK,
+	VM_DISK_CACHE_DIRECTSYNC,
+	VM_DISK_CACHE_UNSAFE,
+	VM_DISK_CACHE_X_MAX
+};
+enum vm_disk_io {
+	VM_DISK_IO_DEFAULT,
+	VM_DISK_IO_THREADS,
+	VM_DISK_IO_NATIVE,
+	VM_DISK_IO_IO_URING,
+	VM_DISK_IO_X_MAX
+};
+enum vm_disk_discard {
+	VM_DISK_DISCARD_DEFAULT,
+	VM_DISK_DISCARD_IGNORE,
+	VM_DISK_DISCARD_UNMAP,
+	VM_DISK_DISCARD_X_MAX
+};
+enum vm_disk_detect_zeroes {
+	VM_DISK_DETECT_ZEROES_DEFAULT,
+	VM_DISK_DETECT_ZEROES_OFF,
+	VM_DISK_DETECT_ZEROES_ON,
+	VM_DISK_DETECT_ZEROES_UNMAP,
+	VM_DISK_DETECT_ZEROES_X_MAX
+};
+/* What happens after an I/O error of the host: report it to the guest (default), stop the vm so that the
+ * host can be mended and the request repeated, ignore it, or stop on ENOSPC and report the rest. */
+enum vm_disk_error_policy {
+	VM_DISK_ERROR_DEFAULT,
+	VM_DISK_ERROR_STOP,
+	VM_DISK_ERROR_REPORT,
+	VM_DISK_ERROR_IGNORE,
+	VM_DISK_ERROR_ENOSPACE,
+	VM_DISK_ERROR_X_MAX
+};
+
+/* Where a character device's bytes go. The worker only sees an fd, or none for null. */
+enum vm_chardev {
+	VM_CHARDEV_DEFAULT, /* pty */
+	VM_CHARDEV_PTY,
+	VM_CHARDEV_FILE,
+	VM_CHARDEV_UNIX,
+	VM_CHARDEV_NULL,
+	VM_CHARDEV_X_MAX
+};
+
+enum vm_console_target {
+	VM_CONSOLE_TARGET_DEFAULT,
+	VM_CONSOLE_TARGET_SERIAL,
+	VM_CONSOLE_TARGET_VIRTIO,
+	VM_CONSOLE_TARGET_X_MAX
+};
+enum vm_rng_source { VM_RNG_NONE, VM_RNG_RANDOM, VM_RNG_BUILTIN, VM_RNG_X_MAX };
+enum vm_timer {
+	VM_TIMER_RTC,
+	VM_TIMER_PIT,
+	VM_TIMER_HPET,
+	VM_TIMER_KVMCLOCK,
+	VM_TIMER_TSC,
+	VM_TIMER_X_MAX
+};
+enum vm_tristate { VM_TRISTATE_DEFAULT, VM_TRISTATE_YES, VM_TRISTATE_NO, VM_TRISTATE_X_MAX };
+
+/* A place on PCI bus 0. 'set' 0: the builder picks a free slot. */
+struct vm_pci_addr {
+	uint8_t set, slot, function, pad;
+};
+
+struct vm_cpu_feature {
+	char name[VM_CPU_NAME_MAX]; /* libvirt's name, for example "sse4.1" */
+	uint8_t policy;		    /* enum vm_cpu_policy */
+};
+
+struct vm_cpu {
+	uint8_t mode; /* enum vm_cpu_mode */
+	uint8_t fallback_forbid;
+	uint8_t check; /* 0 default, 1 none, 2 partial, 3 full */
+	uint8_t match; /* 0 default (exact), 1 minimum, 2 exact, 3 strict */
+	char model
+		[VM_CPU_NAME_MAX]; /* custom only: "x86-64-v1" … "x86-64-v4" and libvirt's aliases */
+	char vendor[16];
+	/* All zero: one socket per vCPU. Otherwise the product is vcpus_max. */
+	uint16_t sockets, dies, cores, threads;
+	uint32_t n_features;
+	struct vm_cpu_feature features[VM_MAX_CPU_FEATURES];
+};
+
+struct vm_disk {
+	char target[VM_DISK_TARGET_MAX]; /* "vda" */
+	char serial[VM_DISK_SERIAL_MAX];
+	char wwn[17];
+	uint8_t device, bus, cache, io, discard, detect_zeroes, error_policy, rerror_policy;
+	uint8_t readonly, shareable;
+	uint16_t queues;			/* 0: one per vCPU, at most VM_MAX_DISK_QUEUES */
+	uint16_t boot_order;			/* 0: none */
+	uint32_t logical_block, physical_block; /* bytes; 0: 512 */
+	struct vm_pci_addr pci;
+};
+
+struct vm_serial {
+	uint8_t type; /* enum vm_chardev */
+	uint8_t port; /* 0 = COM1 … 3 = COM4 */
+};
+
+struct vm_console {
+	uint8_t type; /* enum vm_chardev */
+	uint8_t target; /* enum vm_console_target; serial: an alias of serial 0, no device of its own */
+	uint8_t port;
+};
+
+/* A virtio-serial port, for example the guest agent's. */
+struct vm_channel {
+	uint8_t type; /* enum vm_chardev */
+	char name[VM_PORT_NAME_MAX];
+};
+
+struct vm_rng {
+	uint8_t source;			     /* enum vm_rng_source; VM_RNG_NONE: no device */
+	uint32_t rate_bytes, rate_period_ms; /* 0: unlimited */
+	struct vm_pci_addr pci;
+};
+
+enum vm_smbios_field {
+	VM_SMBIOS_BIOS_VENDOR,
+	VM_SMBIOS_BIOS_VERSION,
+	VM_SMBIOS_BIOS_DATE,
+	VM_SMBIOS_BIOS_RELEASE,
+	VM_SMBIOS_SYSTEM_MANUFACTURER,
+	VM_SMBIOS_SYSTEM_PRODUCT,
+	VM_SMBIOS_SYSTEM_VERSION,
+	VM_SMBIOS_SYSTEM_SERIAL,
+	VM_SMBIOS_SYSTEM_UUID,
+	VM_SMBIOS_SYSTEM_SKU,
+	VM_SMBIOS_SYSTEM_FAMILY,
+	VM_SMBIOS_BOARD_MANUFACTURER,
+	VM_SMBIOS_BOARD_PRODUCT,
+	VM_SMBIOS_BOARD_VERSION,
+	VM_SMBIOS_BOARD_SERIAL,
+	VM_SMBIOS_BOARD_ASSET,
+	VM_SMBIOS_BOARD_LOCATION,
+	VM_SMBIOS_CHASSIS_MANUFACTURER,
+	VM_SMBIOS_CHASSIS_VERSION,
+	VM_SMBIOS_CHASSIS_SERIAL,
+	VM_SMBIOS_CHASSIS_ASSET,
+	VM_SMBIOS_CHASSIS_SKU,
+	VM_SMBIOS_FIELD_X_MAX
+};
+
+struct vm_smbios {
+	uint8_t enabled; /* <smbios mode='sysinfo'/>: the strings below are used; else vmmd's own */
+	char values[VM_SMBIOS_FIELD_X_MAX][VM_SMBIOS_VALUE_MAX];
+	uint32_t n_oem_strings;
+	char oem_strings[VM_MAX_OEM_STRINGS][VM_SMBIOS_VALUE_MAX];
+};
+
+struct vm_config {
+	uint32_t magic, version; /* VM_CONFIG_MAGIC, VM_CONFIG_VERSION */
+	char name[VM_NAME_MAX];
+	uint8_t uuid[16];
+
+	uint64_t
+		memory_kib; /* at boot; a multiple of 4 (KiB), of the hugepage size if one is set */
+	uint64_t current_memory_kib; /* <= memory_kib */
+	uint32_t hugepage_kib;	     /* 0: ordinary pages; else 2048 or 1048576 */
+	uint8_t memory_locked, memory_nosharepages;
+
+	uint32_t vcpus_max, vcpus; /* 1 <= vcpus <= vcpus_max <= VM_MAX_VCPUS */
+	struct vm_cpu cpu;
+	uint8_t acpi, apic,
+		pae; /* features present in the XML; acpi off: no tables, no power button */
+
+	uint8_t clock_offset; /* enum vm_clock_offset */
+	uint8_t clock_basis_localtime;
+	int64_t clock_adjustment_s;
+	int64_t clock_start_s;
+	uint8_t timers[VM_TIMER_X_MAX]; /* enum vm_tristate: present */
+
+	char cmdline[VM_CMDLINE_MAX];
+	uint8_t has_kernel, has_initrd;
+
+	uint32_t n_disks, n_serials, n_consoles, n_channels;
+	struct vm_disk disks[VM_MAX_DISKS];
+	struct vm_serial serials[VM_MAX_SERIALS];
+	struct vm_console consoles[VM_MAX_CONSOLES];
+	struct vm_channel channels[VM_MAX_CHANNELS];
+	struct vm_pci_addr serial_controller_pci;
+	struct vm_rng rng;
+	uint8_t panic_isa; /* pvpanic */
+	uint8_t genid;	   /* vmgenid present */
+	uint8_t debug_exit; /* <vmmd:debug-exit/>: port 0x501 ends the vm with a code (test guests) */
+	uint8_t genid_uuid[16];
+	struct vm_smbios smbios;
+};
+
+/* Check the whole of 'config' (never trusts a byte of it: NUL-termination, ranges, enums, cross-checks such
+ * as topology = vcpus_max, unique targets, unique PCI places). Returns 0, or -EINVAL with one line in
+ * ret_reason[reason_size] that names the element as the XML does and says what to write instead. */
+int vm_config_validate(const struct vm_config *config, char *ret_reason, size_t reason_size);
+
+/* Name tables: the libvirt word of a value, NULL for "default"; and back, -EINVAL if unknown. 'kind' is the
+ * enum. */
+enum vm_enum {
+	VM_ENUM_CPU_MODE,
+	VM_ENUM_CPU_POLICY,
+	VM_ENUM_CLOCK_OFFSET,
+	VM_ENUM_DISK_DEVICE,
+	VM_ENUM_DISK_BUS,
+	VM_ENUM_DISK_CACHE,
+	VM_ENUM_DISK_IO,
+	VM_ENUM_DISK_DISCARD,
+	VM_ENUM_DISK_DETECT_ZEROES,
+	VM_ENUM_DISK_ERROR,
+	VM_ENUM_CHARDEV,
+	VM_ENUM_CONSOLE_TARGET,
+	VM_ENUM_RNG_SOURCE,
+	VM_ENUM_TIMER,
+	VM_ENUM_TRISTATE,
+	VM_ENUM_X_MAX
+};
+const char *vm_enum_to_string(enum vm_enum kind, unsigned value);
+int vm_enum_from_string(enum vm_enum kind, const char *s);

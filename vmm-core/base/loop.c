@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker's event loop: epoll for fds, a binary heap and one timerfd for timers. See loop.h. */
+#include "vmm-core/base/loop.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "vmm-core/base/list.h"
+
+#define MAX_EVENTS 32
+
+struct loop {
+	int epoll_fd, timer_fd;
+	pthread_mutex_t *lock;
+	struct loop_timer **heap;
+	unsigned n_timers, heap_size;
+	uint64_t armed_ns; /* what the timerfd is set to */
+	struct list dead;  /* removed sources, freed when no event can name them any more */
+	bool fake, exiting;
+	uint64_t fake_now_ns;
+	int exit_code;
+};
+
+struct loop_source {
+	struct loop *loop;
+	struct list link;
+	int fd;
+	bool removed;
+	void (*callback)(void *opaque, uint32_t events);
+	void *opaque;
+};
+
+static int loop_new_internal(bool fake, uint64_t now_ns, struct loop **ret_loop)
+{
+	_cleanup_(loop_freep) struct loop *loop = calloc(1, sizeof(*loop));
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
+
+	if (!loop)
+		return -ENOMEM;
+	*loop = (struct loop){
+		.epoll_fd = -EBADF,
+		.timer_fd = -EBADF,
+		.fake = fake,
+		.fake_now_ns = now_ns,
+		.armed_ns = LOOP_NEVER,
+	};
+	list_init(&loop->dead);
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		return -errno;
+	if (!fake) {
+		loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (loop->timer_fd < 0)
+			return -errno;
+		if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &ev) < 0)
+			return -errno;
+	}
+	*ret_loop = TAKE_PTR(loop);
+	return 0;
+}
+
+int loop_new(struct loop **ret_loop)
+{
+	return loop_new_internal(/* fake= */ false, 0, ret_loop);
+}
+
+int loop_new_fake(uint64_t now_ns, struct loop **ret_loop)
+{
+	return loop_new_internal(/* fake= */ true, now_ns, ret_loop);
+}
+
+static void free_dead(struct loop *loop)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, &loop->dead) {
+		list_del(pos);
+		free(list_entry(pos, struct loop_source, link));
+	}
+}
+
+struct loop *loop_free(struct loop *loop)
+{
+	if (!loop)
+		return NULL;
+	free_dead(loop);
+	(void)safe_close(loop->epoll_fd);
+	(void)safe_close(loop->timer_fd);
+	free(loop->heap);
+	free(loop);
+	return NULL;
+}
+
+void loop_set_lock(struct loop *loop, pthread_mutex_t *lock)
+{
+	loop->lock = lock;
+}
+
+int loop_epoll_fd(const struct loop *loop)
+{
+	return loop->epoll_fd;
+}
+
+int loop_timer_fd(const struct loop *loop)
+{
+	return loop->timer_fd;
+}
+
+uint64_t loop_now_ns(const struct loop *loop)
+{
+	struct timespec ts;
+
+	if (loop->fake)
+		return loop->fake_now_ns;
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+int loop_add_fd(struct loop *loop, int fd, uint32_t events,
+	void (*callback)(void *opaque, uint32_t events), void *opaque,
+	struct loop_source **ret_source)
+{
+	struct loop_source *source = calloc(1, sizeof(*source));
+	struct epoll_event ev = {.events = events, .data.ptr = source};
+
+	if (!source)
+		return -ENOMEM;
+	*source = (struct loop_source){
+		.loop = loop,
+		.fd = fd,
+		.callback = callback,
+		.opaque = opaque,
+	};
+	list_init(&source->link);
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		free(source);
+		return -errno;
+	}
+	*ret_source = source;
+	return 0;
+}
+
+int loop_source_set_events(struct loop_source *source, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = source};
+
+	if (epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &ev) < 0)
+		return -errno;
+	return 0;
+}
+
+struct loop_source *loop_source_remove(struct loop_source *source)
+{
+	if (!source)
+		return NULL;
+	(void)epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	source->removed = true;
+	list_add_tail(&source->loop->dead, &source->link);
+	return NULL;
+}
+
+/* The heap: heap[0] is due first; each timer knows its place. */
+
+static bool heap_before(const struct loop *loop, unsigned a, unsigned b)
+{
+	return loop->heap[a]->deadline_ns < loop->heap[b]->deadline_ns;
+}
+
+static void heap_swap(struct loop *loop, unsigned a, unsigned b)
+{
+	struct loop_timer *t = loop->heap[a];
+
+	loop->heap[a] = loop->heap[b];
+	loop->heap[b] = t;
+	loop->heap[a]->index = a;
+	loop->heap[b]->index = b;
+}
+
+static void heap_fix(struct loop *loop, unsigned i)
+{
+	while (i && heap_before(loop, i, (i - 1) / 2)) {
+		heap_swap(loop, i, (i - 1) / 2);
+		i = (i - 1) / 2;
+	}
+	for (;;) {
+		unsigned least = i, left = 2 * i + 1, right = 2 * i + 2;
+
+		if (left < loop->n_timers && heap_before(loop, left, least))
+			least = left;
+		if (right < loop->n_timers && heap_before(loop, right, least))
+			least = right;
+		if (least == i)
+			return;
+		heap_swap(loop, i, least);
+		i = least;
+	}
+}
+
+static void heap_remove(struct loop *loop, struct loop_timer *timer)
+{
+	unsigned i = timer->index;
+
+	loop->n_timers--;
+	if (i != loop->n_timers) {
+		loop->heap[i] = loop->heap[loop->n_timers];
+		loop->heap[i]->index = i;
+		heap_fix(loop, i);
+	}
+	timer->deadline_ns = LOOP_NEVER;
+}
+
+static void arm(struct loop *loop)
+{
+	uint64_t first_ns = loop->n_timers ? loop->heap[0]->deadline_ns : LOOP_NEVER;
+	struct itimerspec its = {0};
+
+	if (loop->fake || first_ns == loop->armed_ns)
+		return;
+	if (first_ns != LOOP_NEVER) {
+		/* A value of zero would disarm: one nanosecond is as far in the past. */
+		its.it_value.tv_sec = (time_t)(first_ns / NSEC_PER_SEC);
+		its.it_value.tv_nsec = (long)(first_ns % NSEC_PER_SEC) + (first_ns == 0);
+	}
+	(void)timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
+	loop->armed_ns = first_ns;
+}
+
+void loop_timer_init(struct loop_timer *timer, struct loop *loop,
+	void (*fire)(struct loop_timer *timer, uint64_t now_ns))
+{
+	*timer = (struct loop_timer){.loop = loop, .fire = fire, .deadline_ns = LOOP_NEVER};
+}
+
+int loop_timer_set(struct loop_timer *timer, uint64_t deadline_ns)
+{
+	struct loop *loop = timer->loop;
+
+	if (deadline_ns == LOOP_NEVER) {
+		loop_timer_stop(timer);
+		return 0;
+	}
+	if (timer->deadline_ns == LOOP_NEVER) {
+		if (loop->n_timers == loop->heap_size) {
+			unsigned size = MAX(loop->heap_size * 2, 16U);
+			void *p = reallocarray(loop->heap, size, sizeof(*loop->heap));
+
+			if (!p)
+				return -ENOMEM;
+			loop->heap = p;
+			loop->heap_size = size;
+		}
+		timer->index = loop->n_timers;
+		loop->heap[loop->n_timers++] = timer;
+	}
+	timer->deadline_ns = deadline_ns;
+	heap_fix(loop, timer->index);
+	arm(loop);
+	return 0;
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+	if (!timer->loop || timer->deadline_ns == LOOP_NEVER)
+		return;
+	heap_remove(timer->loop, timer);
+	arm(timer->loop);
+}
+
+static void lock(struct loop *loop)
+{
+	if (loop->lock)
+		(void)pthread_mutex_lock(loop->lock);
+}
+
+static void unlock(struct loop *loop)
+{
+	if (loop->lock)
+		(void)pthread_mutex_unlock(loop->lock);
+}
+
+/* Fire all timers due at 'now_ns'; the lock is held. A timer that sets itself to the past again waits
+ * for the next turn, so that it cannot hold the thread. */
+static int fire_due(struct loop *loop, uint64_t now_ns)
+{
+	unsigned budget = loop->n_timers;
+	int n = 0;
+
+	while (budget-- && loop->n_timers && loop->heap[0]->deadline_ns <= now_ns) {
+		struct loop_timer *timer = loop->heap[0];
+
+		heap_remove(loop, timer);
+		timer->fire(timer, now_ns);
+		n++;
+	}
+	loop->armed_ns = LOOP_NEVER;
+	if (loop->n_timers)
+		arm(loop);
+	return n;
+}
+
+void loop_fake_advance(struct loop *loop, uint64_t delta_ns)
+{
+	uint64_t end_ns = loop->fake_now_ns + delta_ns;
+
+	assert(loop->fake);
+	while (loop->n_timers && loop->heap[0]->deadline_ns <= end_ns) {
+		loop->fake_now_ns = MAX(loop->fake_now_ns, loop->heap[0]->deadline_ns);
+		(void)fire_due(loop, loop->fake_now_ns);
+	}
+	loop->fake_now_ns = end_ns;
+}
+
+int loop_run_once(struct loop *loop, uint64_t timeout_ns)
+{
+	struct epoll_event events[MAX_EVENTS];
+	int timeout_ms = timeout_ns == LOOP_NEVER
+		? -1
+		: (int)MIN(DIV_ROUND_UP(timeout_ns, NSEC_PER_MSEC), (uint64_t)INT32_MAX);
+	int n, fired = 0;
+
+	n = epoll_wait(loop->epoll_fd, events, MAX_EVENTS, timeout_ms);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	lock(loop);
+	for (int i = 0; i < n; i++) {
+		struct loop_source *source = events[i].data.ptr;
+
+		if (!source) {
+			uint64_t ticks;
+
+			(void)!read(loop->timer_fd, &ticks, sizeof(ticks));
+			fired += fire_due(loop, loop_now_ns(loop));
+		} else if (!source->removed) {
+			source->callback(source->opaque, events[i].events);
+			fired++;
+		}
+	}
+	free_dead(loop);
+	unlock(loop);
+	return fired;
+}
+
+int loop_run(struct loop *loop)
+{
+	while (!loop->exiting) {
+		int r = loop_run_once(loop, LOOP_NEVER);
+
+		if (r < 0)
+			return r;
+	}
+	return loop->exit_code;
+}
+
+void loop_exit(struct loop *loop, int code)
+{
+	loop->exiting = true;
+	loop->exit_code = code;
+}

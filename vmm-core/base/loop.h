@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker's event loop: fds, timers, and one clock. One thread runs it; the device lock given by
+ * loop_set_lock() is held around every callback, so device code never locks. An idle loop sleeps in
+ * epoll_wait() without a timeout: no timer armed means no wake-up.
+ *
+ * Threads: loop_run() and the source functions belong to the loop's thread. loop_timer_set() and
+ * loop_timer_stop() may be called from any thread that holds the device lock (a vCPU that programs a
+ * timer chip); the loop then wakes by itself, since the timerfd is armed with the earliest deadline.
+ * loop_now_ns() is for any thread.
+ *
+ * The clock is CLOCK_MONOTONIC in nanoseconds. Tests make a loop with loop_new_fake(): its clock stands
+ * until loop_fake_advance() moves it, which fires the timers that fall due in deadline order, each at
+ * its own time; no real time passes.
+ *
+ * (The daemon and vmctl use sd-event instead.)
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/macro.h"
+
+#define LOOP_NEVER UINT64_MAX
+
+struct loop;
+struct loop_source;
+
+/* A one-shot timer, embedded in its owner. Periodic timers set themselves again in 'fire'. */
+struct loop_timer {
+	struct loop *loop;
+	void (*fire)(struct loop_timer *timer, uint64_t now_ns);
+	uint64_t deadline_ns; /* LOOP_NEVER: not armed */
+	unsigned index;	      /* place in the loop's heap */
+};
+
+int loop_new(struct loop **ret_loop);
+int loop_new_fake(uint64_t now_ns, struct loop **ret_loop);
+struct loop *loop_free(struct loop *loop);
+DEFINE_CLEANUP(struct loop *, loop_free);
+
+/* 'lock' is taken around each callback. NULL (the default): none. */
+void loop_set_lock(struct loop *loop, pthread_mutex_t *lock);
+
+uint64_t loop_now_ns(const struct loop *loop);
+
+/* Watch 'fd' (stays the caller's; must outlive the source) for 'events' (EPOLLIN, EPOLLOUT). A callback
+ * may remove its own or any other source. Returns 0 or -errno. */
+int loop_add_fd(struct loop *loop, int fd, uint32_t events,
+	void (*callback)(void *opaque, uint32_t events), void *opaque,
+	struct loop_source **ret_source);
+int loop_source_set_events(struct loop_source *source, uint32_t events);
+/* Takes NULL; answers NULL. */
+struct loop_source *loop_source_remove(struct loop_source *source);
+
+/* Prepare an embedded timer. It is not armed. */
+void loop_timer_init(struct loop_timer *timer, struct loop *loop,
+	void (*fire)(struct loop_timer *timer, uint64_t now_ns));
+/* (Re)arm for an absolute time; LOOP_NEVER disarms. A time in the past fires at the next turn. Returns 0
+ * or -ENOMEM when the heap cannot grow (first arming of many timers only). */
+int loop_timer_set(struct loop_timer *timer, uint64_t deadline_ns);
+void loop_timer_stop(struct loop_timer *timer);
+
+/* Run until loop_exit(). Returns the code given there, or -errno. */
+int loop_run(struct loop *loop);
+/* One turn: wait at most 'timeout_ns' (LOOP_NEVER: until something happens), dispatch. For tests and
+ * for code that must pump the loop before loop_run(). Returns the number of callbacks or -errno. */
+int loop_run_once(struct loop *loop, uint64_t timeout_ns);
+void loop_exit(struct loop *loop, int code);
+
+/* Fake loops only: move the clock by 'delta_ns', firing timers on the way. */
+void loop_fake_advance(struct loop *loop, uint64_t delta_ns);
+
+/* The fds the loop itself holds (for the audit of a sandboxed process). */
+int loop_epoll_fd(const struct loop *loop);
+int loop_timer_fd(const struct loop *loop);

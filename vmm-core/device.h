@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Devices: the class table, the operations, and what the machine offers to a device.
+ *
+ * A device model is one file under devices/ with one `const struct device_class` that devices/registry.c
+ * lists; vmm-core finds it by name and never includes devices/. A model's state struct embeds
+ * `struct device` as its first member and comes back with container_of().
+ *
+ * Life: device_new() allocates class->size zeroed bytes; realize() acquires all that can fail (fds, GSIs, bus
+ * ranges of its own, loop sources); reset() puts the registers to power-on values, is idempotent and cannot
+ * fail; then reads, writes, timers and kicks; save() and load() only while the vCPUs are stopped and after
+ * the device is quiet; unrealize() gives everything back and copes with a realize() that failed half-way.
+ *
+ * Rules. A device never learns its base address. It never locks, sleeps, polls or reads a clock other than
+ * machine_now_ns(). A guest's mistake is no error of ours: all-ones for a read, ignored for a write, and
+ * log_guest() once. A missing read() answers all-ones, a missing write() ignores; a missing save() means the vm
+ * cannot be saved, and the error names the device.
+ *
+ * Threads: every operation is called with the device lock held, from the loop thread or a vCPU thread.
+ */
+#pragma once
+
+#include "config/vm-config.h"
+#include "vmm-core/base/loop.h"
+#include "vmm-core/bus.h"
+#include "vmm-core/guest-mem.h"
+#include "vmm-core/irq.h"
+#include "vmm-core/state.h"
+
+struct device;
+struct machine;
+
+/* What a device asks of the machine as a whole. */
+enum machine_request {
+	MACHINE_RESET,	     /* reset register, i8042, triple fault */
+	MACHINE_POWEROFF,    /* ACPI S5 */
+	MACHINE_PANICKED,    /* pvpanic: the guest crashed */
+	MACHINE_CRASHLOADED, /* pvpanic: the guest crashed and runs its crash kernel: reported only */
+	MACHINE_DEBUG_EXIT, /* test guests: 'arg' is the code */
+	MACHINE_IO_ERROR,   /* a disk's policy is stop: 'arg' is the disk's index */
+	MACHINE_REQUEST_X_MAX
+};
+
+struct machine_ops {
+	void (*request)(void *opaque, enum machine_request request, int arg);
+};
+
+/* Fds of START that devices take (vmm-core/proto.h). */
+struct machine_fds {
+	int disks[VM_MAX_DISKS]; /* -EBADF: none; a device that takes one over sets it to -EBADF */
+	int rng;
+};
+
+struct vm_stats_page; /* vmm-core/stats.h */
+
+/* What the machine offers to its devices. Filled by vm-build.c, or by tests/fakes/fake-machine.c. */
+struct machine {
+	const struct vm_config *config;
+	struct guest_mem *mem;
+	struct bus *bus;
+	struct irq *irq;
+	struct loop *loop;
+	struct machine_fds *fds;
+	struct chardev
+		*serials[VM_MAX_SERIALS]; /* vmm-core/chardev.h; made by vm-build, NULL: null */
+	struct chardev *consoles[VM_MAX_CONSOLES];
+	struct chardev *channels[VM_MAX_CHANNELS];
+	struct device *pci_root;     /* set by the host bridge in its realize() */
+	struct device *acpi_pm;	     /* set likewise; may be NULL */
+	int64_t wall_offset_s;	     /* guest wall clock = host CLOCK_REALTIME + this */
+	struct vm_stats_page *stats; /* may be NULL */
+	const struct machine_ops *ops;
+	void *ops_opaque;
+};
+
+static inline uint64_t machine_now_ns(const struct machine *m)
+{
+	return loop_now_ns(m->loop);
+}
+
+static inline void machine_request(struct machine *m, enum machine_request request, int arg)
+{
+	m->ops->request(m->ops_opaque, request, arg);
+}
+
+struct device_ops {
+	/* 'dev->machine' and 'dev->instance' are set. Returns 0 or -errno. May be NULL. */
+	int (*realize)(struct device *dev);
+	/* Also after a failed realize(). May be NULL. */
+	void (*unrealize)(struct device *dev);
+	void (*reset)(struct device *dev);
+	/* 'size' is 1, 2, 4 or 8 and offset + size lies within the range given to bus_add(). */
+	uint64_t (*read)(struct device *dev, unsigned region, uint64_t offset, unsigned size);
+	void (*write)(struct device *dev, unsigned region, uint64_t offset, unsigned size,
+		uint64_t value);
+	/* Write the fields (the caller opens and closes the section). */
+	void (*save)(const struct device *dev, struct state_writer *w);
+	/* Takes what save() of the same class->state_version wrote; r->version was checked by the caller.
+	 * Returns 0 or -EBADMSG, with the device as it was. Timers and lines are restored from the fields. */
+	int (*load)(struct device *dev, struct state_reader *r);
+	/* Stop starting new work and wait for nothing: answers true when no request is in flight. Called again
+	 * each time something completes. NULL: always quiet. */
+	bool (*quiesce)(struct device *dev);
+};
+
+struct device_class {
+	const char *name;	/* "ns16550", "virtio-blk-pci" */
+	uint32_t state_version; /* goes up with the layout of save() */
+	size_t size;		/* of the model's struct */
+	const struct device_ops *ops;
+};
+
+struct device {
+	const struct device_class *class;
+	struct machine *machine;
+	unsigned instance; /* which of its kind: index into vm_config's array */
+	char name[40];	   /* "ns16550.0", for messages and state sections */
+};
+
+/* The registry: implemented by devices/registry.c, or by a test's own table. NULL if there is none. */
+const struct device_class *device_class_find(const char *name);
+
+/* Allocate, realize and reset. Returns 0 or realize()'s error. */
+int device_new(const struct device_class *class, struct machine *machine, unsigned instance,
+	struct device **ret_dev);
+/* Unrealize and free. Takes NULL; answers NULL. */
+struct device *device_free(struct device *dev);
+DEFINE_CLEANUP(struct device *, device_free);
+
+void device_reset(struct device *dev);
+uint64_t device_read(struct device *dev, unsigned region, uint64_t offset, unsigned size);
+void device_write(
+	struct device *dev, unsigned region, uint64_t offset, unsigned size, uint64_t value);
+/* One section. -ENOTSUP when the model cannot be saved. */
+int device_save(const struct device *dev, struct state_writer *w);
+/* Load the section 'r'. -ENOTSUP, or -EBADMSG when name, instance or version do not match or load() refused. */
+int device_load(struct device *dev, struct state_reader *r);

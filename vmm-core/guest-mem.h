@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Guest memory: which guest-physical addresses are RAM and where the host has them.
+ *
+ * RAM is one memory file, mapped in one or two regions around the hole below 4 GiB that belongs to PCI,
+ * IOAPIC and local APICs (names in vmm-core/layout.h). struct gpa is a guest-physical address that the
+ * compiler will neither add to nor dereference by accident; guest_mem_ptr() is the only way from one to a
+ * host pointer, and it answers NULL for anything that is not RAM throughout. A device can therefore never
+ * reach MMIO (its own BAR included) by DMA.
+ *
+ * What the guest can write may change at any time: copy once into a local, check the local, use the local.
+ *
+ * Threads: set up before the vCPUs run, constant afterwards, so reading needs no lock.
+ */
+#pragma once
+
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/macro.h"
+
+#define GUEST_MEM_MAX_REGIONS 8
+
+struct gpa {
+	uint64_t v;
+};
+
+#define GPA(x) ((struct gpa){.v = (x)})
+
+struct guest_region {
+	struct gpa base;
+	uint64_t size; /* bytes, a multiple of the page size */
+	uint8_t *host;
+	uint64_t fd_offset; /* where in the memory file */
+};
+
+struct guest_mem {
+	int fd; /* the memory file, owned; -EBADF: anonymous memory (tests) */
+	uint64_t size;
+	unsigned n_regions;
+	struct guest_region regions[GUEST_MEM_MAX_REGIONS]; /* ascending, no overlap */
+};
+
+/* Map 'size' bytes of the memory file 'fd' (taken over on success; -EBADF for anonymous memory) as low RAM
+ * [0, min(size, LAYOUT_LOW_RAM_MAX)) and, beyond that, from 4 GiB on. No page is touched. Returns 0, -EINVAL
+ * (size 0 or not a multiple of 4096), or mmap's error. */
+int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size);
+void guest_mem_done(struct guest_mem *mem);
+
+/* The host address of [gpa, gpa + len), or NULL when any byte of it is not RAM or it crosses a region.
+ * len 0 is answered as for len 1. */
+void *guest_mem_ptr(const struct guest_mem *mem, struct gpa gpa, uint64_t len);
+
+/* How many bytes from 'gpa' on lie in the same region; 0 when it is no RAM. */
+uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa);
+
+/* Copy between host and guest. Returns 0, or -EFAULT when the range is not RAM (nothing is copied then). */
+int guest_mem_read(const struct guest_mem *mem, struct gpa gpa, void *buf, uint64_t len);
+int guest_mem_write(struct guest_mem *mem, struct gpa gpa, const void *buf, uint64_t len);

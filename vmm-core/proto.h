@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the daemon and a worker say to each other.
+ *
+ * Transport: a SOCK_SEQPACKET unix socket, one message a packet. The worker is started with
+ *   fd 3  a connected control socket (the daemon that started it holds the other end), and
+ *   fd 4  a listening socket bound by the daemon at RUNTIME/domains/UUID/control: when the control socket
+ *         ends (the daemon died), the worker goes on and accepts the next connection here. There is at most
+ *         one connection; a newer one replaces the older.
+ * fds travel only towards the worker. Every request has exactly one REPLY with the same 'seq'; events carry
+ * seq 0. After START the daemon treats the worker as hostile: an unknown type, a wrong length or an fd from it
+ * end it.
+ *
+ * Order: the worker sends HELLO as the first message on every connection. On a new worker the daemon answers
+ * with START; the reply comes when the vCPUs exist and the sandbox is closed, and the vm runs (or is paused if
+ * START asked for it) from then on.
+ *
+ * All numbers are of the host's byte order: both ends run on one host.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROTO_VERSION	  1
+#define PROTO_CONTROL_FD  3
+#define PROTO_LISTEN_FD	  4
+#define PROTO_MAX_PAYLOAD 4096
+#define PROTO_MAX_FDS	  128
+#define PROTO_REASON_MAX  256
+
+enum proto_type {
+	PROTO_INVALID,
+	/* worker -> daemon, seq 0 */
+	PROTO_HELLO,  /* struct proto_state: what it is and how it fares */
+	PROTO_STATE,  /* struct proto_state: it changed */
+	PROTO_NOTICE, /* struct proto_notice: something to report, no change of state */
+	/* worker -> daemon, answers */
+	PROTO_REPLY, /* header.error: 0 or -errno; payload: struct proto_reason when not 0 */
+	/* daemon -> worker */
+	PROTO_START, /* struct proto_start, fds */
+	PROTO_PAUSE, /* reply when no vCPU runs and the devices are quiet */
+	PROTO_RESUME,
+	PROTO_RESET,
+	PROTO_POWER_BUTTON,   /* ACPI power button; -ENOTSUP without ACPI */
+	PROTO_QUIT,	      /* stop the vCPUs, flush the disks, exit; the reply may not come */
+	PROTO_CONSOLE_ATTACH, /* struct proto_console, one fd (a stream socket) */
+	PROTO_INJECT_NMI,
+	PROTO_TYPE_X_MAX
+};
+
+struct proto_header {
+	uint16_t version;
+	uint16_t type;
+	uint32_t seq;
+	uint32_t len;  /* of the payload that follows, <= PROTO_MAX_PAYLOAD */
+	int32_t error; /* REPLY only */
+};
+static_assert(sizeof(struct proto_header) == 16, "wire format");
+static_assert(offsetof(struct proto_header, error) == 12, "wire format");
+
+/* What an fd of START is for; 'index' is the place in vm_config's array. */
+enum proto_fd_kind {
+	PROTO_FD_CONFIG, /* sealed memory file with struct vm_config; always the first */
+	PROTO_FD_KVM,	 /* /dev/kvm */
+	PROTO_FD_RAM,	 /* guest memory, sealed against shrinking */
+	PROTO_FD_STATS,	 /* struct vm_stats_page, sealed against shrinking */
+	PROTO_FD_KERNEL, /* read-only, sealed memory file or regular file */
+	PROTO_FD_INITRD,
+	PROTO_FD_DISK,
+	PROTO_FD_SERIAL, /* pty master, file or stream socket; none: null */
+	PROTO_FD_CONSOLE,
+	PROTO_FD_CHANNEL,
+	PROTO_FD_RNG,
+	PROTO_FD_KIND_X_MAX
+};
+
+struct proto_fd {
+	uint8_t kind; /* enum proto_fd_kind */
+	uint8_t index;
+	uint8_t flags; /* PROTO_FD_LISTENING: a listening socket, to be accepted from */
+	uint8_t pad;
+};
+#define PROTO_FD_LISTENING 1
+
+#define PROTO_START_PAUSED (1U << 0)
+#define PROTO_START_SECCOMP_ERRNO                                                                  \
+	(1U << 1) /* test: forbidden system calls fail with EPERM instead of killing */
+#define PROTO_START_SECCOMP_OFF (1U << 2) /* test */
+
+struct proto_start {
+	uint32_t flags;
+	uint32_t n_fds; /* as many as the packet carries */
+	int64_t wall_offset_s;
+	struct proto_fd fds[PROTO_MAX_FDS];
+};
+static_assert(sizeof(struct proto_start) == 16 + 4 * PROTO_MAX_FDS, "wire format");
+
+enum proto_vm_state {
+	PROTO_VM_NEW, /* waiting for START */
+	PROTO_VM_RUNNING,
+	PROTO_VM_PAUSED,
+	PROTO_VM_STOPPED, /* the guest is gone; the process ends after this message */
+	PROTO_VM_STATE_X_MAX
+};
+
+enum proto_vm_reason {
+	PROTO_REASON_NONE,
+	PROTO_REASON_USER, /* PAUSE, RESUME, QUIT */
+	PROTO_REASON_GUEST_POWEROFF,
+	PROTO_REASON_GUEST_RESET, /* STOPPED with this: the guest asked for a reset (on_reboot decides) */
+	PROTO_REASON_PANICKED,
+	PROTO_REASON_IO_ERROR,	 /* PAUSED by a disk's error policy */
+	PROTO_REASON_CRASHED,	 /* KVM gave up: internal error, shutdown, emulation failure */
+	PROTO_REASON_DEBUG_EXIT, /* 'code' is the guest's */
+	PROTO_VM_REASON_X_MAX
+};
+
+/* A guest's reset is done inside the worker (RUNNING goes on) unless START's vm asked otherwise: the daemon
+ * tells by PROTO_START_STOP_ON_RESET / _STOP_ON_PANIC what on_reboot and on_crash want. */
+#define PROTO_START_STOP_ON_RESET (1U << 3)
+#define PROTO_START_STOP_ON_PANIC (1U << 4)
+
+struct proto_state {
+	uint32_t state;	 /* enum proto_vm_state */
+	uint32_t reason; /* enum proto_vm_reason */
+	int32_t code;	 /* DEBUG_EXIT: the code; IO_ERROR: the disk's index */
+	uint32_t pid;	 /* as the worker sees itself: not to be trusted */
+	uint8_t uuid[16];
+	char text[PROTO_REASON_MAX]; /* one line for people; NUL-terminated, printable */
+};
+static_assert(sizeof(struct proto_state) == 32 + PROTO_REASON_MAX, "wire format");
+
+enum proto_notice_kind {
+	PROTO_NOTICE_GUEST_RESET, /* the guest rebooted inside the worker */
+	PROTO_NOTICE_CRASHLOADED,
+	PROTO_NOTICE_IO_ERROR, /* reported to the guest; 'index' is the disk */
+	PROTO_NOTICE_KIND_X_MAX
+};
+
+struct proto_notice {
+	uint32_t kind;
+	uint32_t index;
+	char text[PROTO_REASON_MAX];
+};
+static_assert(sizeof(struct proto_notice) == 8 + PROTO_REASON_MAX, "wire format");
+
+struct proto_reason {
+	char text
+		[PROTO_REASON_MAX]; /* the stage that failed: "KVM_CREATE_VM: Cannot allocate memory" */
+};
+static_assert(sizeof(struct proto_reason) == PROTO_REASON_MAX, "wire format");
+
+enum proto_console_kind { PROTO_CONSOLE_SERIAL, PROTO_CONSOLE_VIRTIO, PROTO_CONSOLE_KIND_X_MAX };
+
+#define PROTO_CONSOLE_FORCE (1U << 0) /* disconnect whoever is attached; without it: -EBUSY */
+
+struct proto_console {
+	uint32_t kind;
+	uint32_t index;
+	uint32_t flags;
+};
+static_assert(sizeof(struct proto_console) == 12, "wire format");

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The statistics page: shared memory that a worker writes and the daemon reads, so that a reading never waits
+ * for a worker. Counters are single 64-bit words that only grow, written with relaxed stores by one thread
+ * each and read with relaxed loads: a torn or stale set is possible, a torn counter is not. The daemon maps it
+ * read-only and believes nothing of it beyond "a number to show".
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/vm-config.h"
+
+#define STATS_MAGIC   UINT32_C(0x74536d56)
+#define STATS_VERSION 1
+
+typedef _Atomic uint64_t stat_counter;
+
+struct vm_stats_vcpu {
+	stat_counter run_ns; /* CPU time of the thread */
+	stat_counter exits;
+	stat_counter pio_exits, mmio_exits, irq_window_exits, eoi_exits, signal_exits, other_exits;
+	stat_counter halted; /* parked (not yet started, or stopped) */
+	stat_counter pad[8];
+};
+
+struct vm_stats_disk {
+	stat_counter rd_reqs, rd_bytes, rd_ns;
+	stat_counter wr_reqs, wr_bytes, wr_ns;
+	stat_counter fl_reqs, fl_ns;
+	stat_counter errors;
+	stat_counter capacity; /* bytes */
+	stat_counter pad[6];
+};
+
+struct vm_stats_page {
+	uint32_t magic, version;
+	stat_counter heartbeat;	  /* goes up once a turn of the loop; not a timer of its own */
+	stat_counter needs_reset; /* devices failed by their driver */
+	stat_counter pad[13];
+	struct vm_stats_vcpu vcpus[VM_MAX_VCPUS];
+	struct vm_stats_disk disks[VM_MAX_DISKS];
+};
+static_assert(sizeof(struct vm_stats_vcpu) == 128, "shared layout");
+static_assert(sizeof(struct vm_stats_disk) == 128, "shared layout");
+static_assert(offsetof(struct vm_stats_page, vcpus) == 128, "shared layout");
+
+static inline void stat_add(stat_counter *c, uint64_t n)
+{
+	/* One writer: a load and a store, no locked instruction. */
+	atomic_store_explicit(
+		c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
