@@ -49,9 +49,8 @@ debootstrap_root() {
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
 		"$@" bookworm "$root" ${VMMD_MIRROR:+"$VMMD_MIRROR"} >"$log" 2>&1; then
-		tail -n 20 "$log" >&2
-		rm -f "$log"
-		die "mmdebstrap failed (its last lines are above); VMMD_MIRROR can name another mirror"
+		tail -n 40 "$log" >&2
+		die "mmdebstrap failed (whole log: $log); VMMD_MIRROR can name another mirror"
 	fi
 	rm -f "$log"
 }
