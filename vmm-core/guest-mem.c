@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Guest memory: see guest-mem.h. */
+#include "vmm-core/guest-mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vmm-core/layout.h"
+
+static int map_region(struct guest_mem *mem, int fd, uint64_t base, uint64_t size, uint64_t offset)
+{
+	int flags = MAP_NORESERVE | (fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
+	void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+
+	if (host == MAP_FAILED)
+		return -errno;
+	mem->regions[mem->n_regions++] = (struct guest_region){
+		.base = GPA(base),
+		.size = size,
+		.host = host,
+		.fd_offset = offset,
+	};
+	return 0;
+}
+
+int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size)
+{
+	uint64_t low = MIN(size, LAYOUT_LOW_RAM_MAX);
+	int r;
+
+	*mem = (struct guest_mem){.fd = -EBADF, .size = size};
+	if (!size || !IS_ALIGNED(size, 4096))
+		return -EINVAL;
+	r = map_region(mem, fd, 0, low, 0);
+	if (r >= 0 && size > low)
+		r = map_region(mem, fd, LAYOUT_HIGH_RAM_BASE, size - low, low);
+	if (r < 0) {
+		guest_mem_done(mem);
+		return r;
+	}
+	mem->fd = fd;
+	return 0;
+}
+
+void guest_mem_done(struct guest_mem *mem)
+{
+	for (unsigned i = 0; i < mem->n_regions; i++)
+		(void)munmap(mem->regions[i].host, mem->regions[i].size);
+	mem->n_regions = 0;
+	mem->fd = safe_close(mem->fd);
+}
+
+static const struct guest_region *find(const struct guest_mem *mem, struct gpa gpa)
+{
+	for (unsigned i = 0; i < mem->n_regions; i++) {
+		const struct guest_region *region = &mem->regions[i];
+
+		if (gpa.v - region->base.v < region->size)
+			return region;
+	}
+	return NULL;
+}
+
+uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa)
+{
+	const struct guest_region *region = find(mem, gpa);
+
+	return region ? region->size - (gpa.v - region->base.v) : 0;
+}
+
+void *guest_mem_ptr(const struct guest_mem *mem, struct gpa gpa, uint64_t len)
+{
+	const struct guest_region *region = find(mem, gpa);
+
+	if (!region || !range_fits(gpa.v - region->base.v, len, region->size))
+		return NULL;
+	return region->host + (gpa.v - region->base.v);
+}
+
+int guest_mem_read(const struct guest_mem *mem, struct gpa gpa, void *buf, uint64_t len)
+{
+	const void *p = guest_mem_ptr(mem, gpa, len);
+
+	if (!p)
+		return -EFAULT;
+	memcpy(buf, p, len);
+	return 0;
+}
+
+int guest_mem_write(struct guest_mem *mem, struct gpa gpa, const void *buf, uint64_t len)
+{
+	void *p = guest_mem_ptr(mem, gpa, len);
+
+	if (!p)
+		return -EFAULT;
+	memcpy(p, buf, len);
+	return 0;
+}
