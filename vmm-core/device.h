@@ -98,9 +98,15 @@ struct device_ops {
 	/* Takes what save() of the same class->state_version wrote; r->version was checked by the caller.
 	 * Returns 0 or -EBADMSG, with the device as it was. Timers and lines are restored from the fields. */
 	int (*load)(struct device *dev, struct state_reader *r);
-	/* Stop starting new work and wait for nothing: answers true when no request is in flight. Called again
-	 * each time something completes. NULL: always quiet. */
+	/* All devices exist: what needs the others (assigning BARs). Called once, before the vm runs. May be
+	 * NULL. */
+	int (*machine_done)(struct device *dev);
+	/* Stop starting new work and wait for nothing: answers true when no request is in flight. While a pause,
+	 * reset or stop is under way it is called again every millisecond until it answers true. NULL: always
+	 * quiet. */
 	bool (*quiesce)(struct device *dev);
+	/* The vCPUs are about to run (again): start what quiesce() held back. May be NULL. */
+	void (*resume)(struct device *dev);
 };
 
 struct device_class {
