@@ -9,7 +9,7 @@
 
 #include "config/vm-config.h"
 
-#define DOMAIN_PATH_MAX	       4096
+#define DOMAIN_PATH_MAX        4096
 #define DOMAIN_TITLE_MAX       256
 #define DOMAIN_DESCRIPTION_MAX 8192
 
@@ -33,15 +33,15 @@ enum domain_disk_format {
 };
 
 struct domain_disk {
-	uint8_t type;		    /* enum domain_disk_type */
-	uint8_t format;		    /* enum domain_disk_format */
+	uint8_t type;               /* enum domain_disk_type */
+	uint8_t format;             /* enum domain_disk_format */
 	char path[DOMAIN_PATH_MAX]; /* absolute; empty: no medium (cdrom only) */
 };
 
 struct domain_chardev {
 	char path
 		[DOMAIN_PATH_MAX]; /* file, unix (listened on by the daemon); a live pty's name once it runs */
-	uint8_t append;		   /* file: keep what is there */
+	uint8_t append;            /* file: keep what is there */
 };
 
 struct xml_extra; /* config/xml-rule.h: elements kept for the round trip */

@@ -49,7 +49,7 @@ int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned f
 
 /* What only a running domain has, for the live form of dumpxml. All may be NULL or negative. */
 struct domain_live {
-	int id;					  /* -1: not running */
+	int id;                                   /* -1: not running */
 	const char *serial_paths[VM_MAX_SERIALS]; /* "/dev/pts/3" */
 	const char *console_paths[VM_MAX_CONSOLES];
 };

@@ -20,18 +20,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VM_CONFIG_MAGIC	  UINT32_C(0x43644d56)
+#define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
 #define VM_CONFIG_VERSION 1
 
-#define VM_NAME_MAX	    128 /* with the NUL, as all of these */
-#define VM_CMDLINE_MAX	    4096
-#define VM_MAX_VCPUS	    255
-#define VM_MAX_DISKS	    32
-#define VM_MAX_SERIALS	    4
-#define VM_MAX_CONSOLES	    4
-#define VM_MAX_CHANNELS	    8
+#define VM_NAME_MAX         128 /* with the NUL, as all of these */
+#define VM_CMDLINE_MAX      4096
+#define VM_MAX_VCPUS        255
+#define VM_MAX_DISKS        32
+#define VM_MAX_SERIALS      4
+#define VM_MAX_CONSOLES     4
+#define VM_MAX_CHANNELS     8
 #define VM_MAX_CPU_FEATURES 128
-#define VM_CPU_NAME_MAX	    32
+#define VM_CPU_NAME_MAX     32
 #define VM_DISK_TARGET_MAX  16
 #define VM_DISK_SERIAL_MAX  21 /* VIRTIO_BLK_ID_BYTES + NUL */
 #define VM_PORT_NAME_MAX    64
@@ -152,7 +152,7 @@ struct vm_pci_addr {
 
 struct vm_cpu_feature {
 	char name[VM_CPU_NAME_MAX]; /* libvirt's name, for example "sse4.1" */
-	uint8_t policy;		    /* enum vm_cpu_policy */
+	uint8_t policy;             /* enum vm_cpu_policy */
 };
 
 struct vm_cpu {
@@ -175,8 +175,8 @@ struct vm_disk {
 	char wwn[17];
 	uint8_t device, bus, cache, io, discard, detect_zeroes, error_policy, rerror_policy;
 	uint8_t readonly, shareable;
-	uint16_t queues;			/* 0: one per vCPU, at most VM_MAX_DISK_QUEUES */
-	uint16_t boot_order;			/* 0: none */
+	uint16_t queues;                        /* 0: one per vCPU, at most VM_MAX_DISK_QUEUES */
+	uint16_t boot_order;                    /* 0: none */
 	uint32_t logical_block, physical_block; /* bytes; 0: 512 */
 	struct vm_pci_addr pci;
 };
@@ -199,7 +199,7 @@ struct vm_channel {
 };
 
 struct vm_rng {
-	uint8_t source;			     /* enum vm_rng_source; VM_RNG_NONE: no device */
+	uint8_t source;                      /* enum vm_rng_source; VM_RNG_NONE: no device */
 	uint32_t rate_bytes, rate_period_ms; /* 0: unlimited */
 	struct vm_pci_addr pci;
 };
@@ -245,7 +245,7 @@ struct vm_config {
 	uint64_t
 		memory_kib; /* at boot; a multiple of 4 (KiB), of the hugepage size if one is set */
 	uint64_t current_memory_kib; /* <= memory_kib */
-	uint32_t hugepage_kib;	     /* 0: ordinary pages; else 2048 or 1048576 */
+	uint32_t hugepage_kib;       /* 0: ordinary pages; else 2048 or 1048576 */
 	uint8_t memory_locked, memory_nosharepages;
 
 	uint32_t vcpus_max, vcpus; /* 1 <= vcpus <= vcpus_max <= VM_MAX_VCPUS */
@@ -270,7 +270,7 @@ struct vm_config {
 	struct vm_pci_addr serial_controller_pci;
 	struct vm_rng rng;
 	uint8_t panic_isa; /* pvpanic */
-	uint8_t genid;	   /* vmgenid present */
+	uint8_t genid;     /* vmgenid present */
 	uint8_t debug_exit; /* <vmmd:debug-exit/>: port 0x501 ends the vm with a code (test guests) */
 	uint8_t genid_uuid[16];
 	struct vm_smbios smbios;

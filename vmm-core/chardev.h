@@ -23,7 +23,7 @@
 struct chardev;
 
 #define CHARDEV_LISTENING (1U << 0) /* the fd is a listening stream socket */
-#define CHARDEV_FILE	  (1U << 1) /* the fd is a regular file: output only, never polled */
+#define CHARDEV_FILE      (1U << 1) /* the fd is a regular file: output only, never polled */
 #define CHARDEV_NO_REPLAY (1U << 2) /* keep no scrollback for replay (a channel, not a console) */
 
 struct chardev_ops {

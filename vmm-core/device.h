@@ -32,7 +32,7 @@ struct machine;
 
 /* What a device asks of the machine as a whole. */
 enum machine_request {
-	MACHINE_RESET,	     /* reset register, i8042, triple fault */
+	MACHINE_RESET,       /* reset register, i8042, triple fault */
 	MACHINE_POWEROFF,    /* ACPI S5 */
 	MACHINE_PANICKED,    /* pvpanic: the guest crashed */
 	MACHINE_CRASHLOADED, /* pvpanic: the guest crashed and runs its crash kernel: reported only */
@@ -65,9 +65,10 @@ struct machine {
 		*serials[VM_MAX_SERIALS]; /* vmm-core/chardev.h; made by vm-build, NULL: null */
 	struct chardev *consoles[VM_MAX_CONSOLES];
 	struct chardev *channels[VM_MAX_CHANNELS];
-	struct device *pci_root;     /* set by the host bridge in its realize() */
-	struct device *acpi_pm;	     /* set likewise; may be NULL */
-	int64_t wall_offset_s;	     /* guest wall clock = host CLOCK_REALTIME + this */
+	struct device *pci_root;                      /* set by the host bridge in its realize() */
+	struct device *acpi_pm;                       /* set likewise; may be NULL */
+	void (*power_button)(struct device *acpi_pm); /* set with it */
+	int64_t wall_offset_s;       /* guest wall clock = host CLOCK_REALTIME + this */
 	struct vm_stats_page *stats; /* may be NULL */
 	const struct machine_ops *ops;
 	void *ops_opaque;
@@ -110,9 +111,9 @@ struct device_ops {
 };
 
 struct device_class {
-	const char *name;	/* "ns16550", "virtio-blk-pci" */
+	const char *name;       /* "ns16550", "virtio-blk-pci" */
 	uint32_t state_version; /* goes up with the layout of save() */
-	size_t size;		/* of the model's struct */
+	size_t size;            /* of the model's struct */
 	const struct device_ops *ops;
 };
 
@@ -120,7 +121,7 @@ struct device {
 	const struct device_class *class;
 	struct machine *machine;
 	unsigned instance; /* which of its kind: index into vm_config's array */
-	char name[40];	   /* "ns16550.0", for messages and state sections */
+	char name[40];     /* "ns16550.0", for messages and state sections */
 };
 
 /* The registry: implemented by devices/registry.c, or by a test's own table. NULL if there is none. */

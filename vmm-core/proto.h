@@ -23,11 +23,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTO_VERSION	  1
+#define PROTO_VERSION     1
 #define PROTO_CONTROL_FD  3
-#define PROTO_LISTEN_FD	  4
+#define PROTO_LISTEN_FD   4
 #define PROTO_MAX_PAYLOAD 4096
-#define PROTO_MAX_FDS	  128
+#define PROTO_MAX_FDS     128
 #define PROTO_REASON_MAX  256
 
 enum proto_type {
@@ -44,7 +44,7 @@ enum proto_type {
 	PROTO_RESUME,
 	PROTO_RESET,
 	PROTO_POWER_BUTTON,   /* ACPI power button; -ENOTSUP without ACPI */
-	PROTO_QUIT,	      /* stop the vCPUs, flush the disks, exit; the reply may not come */
+	PROTO_QUIT,           /* stop the vCPUs, flush the disks, exit; the reply may not come */
 	PROTO_CONSOLE_ATTACH, /* struct proto_console, one fd (a stream socket) */
 	PROTO_INJECT_NMI,
 	PROTO_TYPE_X_MAX
@@ -63,9 +63,9 @@ static_assert(offsetof(struct proto_header, error) == 12, "wire format");
 /* What an fd of START is for; 'index' is the place in vm_config's array. */
 enum proto_fd_kind {
 	PROTO_FD_CONFIG, /* sealed memory file with struct vm_config; always the first */
-	PROTO_FD_KVM,	 /* /dev/kvm */
-	PROTO_FD_RAM,	 /* guest memory, sealed against shrinking */
-	PROTO_FD_STATS,	 /* struct vm_stats_page, sealed against shrinking */
+	PROTO_FD_KVM,    /* /dev/kvm */
+	PROTO_FD_RAM,    /* guest memory, sealed against shrinking */
+	PROTO_FD_STATS,  /* struct vm_stats_page, sealed against shrinking */
 	PROTO_FD_KERNEL, /* read-only, sealed memory file or regular file */
 	PROTO_FD_INITRD,
 	PROTO_FD_DISK,
@@ -111,8 +111,8 @@ enum proto_vm_reason {
 	PROTO_REASON_GUEST_POWEROFF,
 	PROTO_REASON_GUEST_RESET, /* STOPPED with this: the guest asked for a reset (on_reboot decides) */
 	PROTO_REASON_PANICKED,
-	PROTO_REASON_IO_ERROR,	 /* PAUSED by a disk's error policy */
-	PROTO_REASON_CRASHED,	 /* KVM gave up: internal error, shutdown, emulation failure */
+	PROTO_REASON_IO_ERROR,   /* PAUSED by a disk's error policy */
+	PROTO_REASON_CRASHED,    /* KVM gave up: internal error, shutdown, emulation failure */
 	PROTO_REASON_DEBUG_EXIT, /* 'code' is the guest's */
 	PROTO_VM_REASON_X_MAX
 };
@@ -123,10 +123,10 @@ enum proto_vm_reason {
 #define PROTO_START_STOP_ON_PANIC (1U << 4)
 
 struct proto_state {
-	uint32_t state;	 /* enum proto_vm_state */
+	uint32_t state;  /* enum proto_vm_state */
 	uint32_t reason; /* enum proto_vm_reason */
-	int32_t code;	 /* DEBUG_EXIT: the code; IO_ERROR: the disk's index */
-	uint32_t pid;	 /* as the worker sees itself: not to be trusted */
+	int32_t code;    /* DEBUG_EXIT: the code; IO_ERROR: the disk's index */
+	uint32_t pid;    /* as the worker sees itself: not to be trusted */
 	uint8_t uuid[16];
 	char text[PROTO_REASON_MAX]; /* one line for people; NUL-terminated, printable */
 };

@@ -13,7 +13,7 @@
 
 #include "vmm-core/base/macro.h"
 
-#define STATE_NAME_MAX	  32
+#define STATE_NAME_MAX    32
 #define STATE_SECTION_MAX MIB(16)
 
 struct state_writer {

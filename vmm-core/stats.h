@@ -38,7 +38,7 @@ struct vm_stats_disk {
 
 struct vm_stats_page {
 	uint32_t magic, version;
-	stat_counter heartbeat;	  /* goes up once a turn of the loop; not a timer of its own */
+	stat_counter heartbeat;   /* goes up once a turn of the loop; not a timer of its own */
 	stat_counter needs_reset; /* devices failed by their driver */
 	stat_counter pad[13];
 	struct vm_stats_vcpu vcpus[VM_MAX_VCPUS];

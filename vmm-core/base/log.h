@@ -16,7 +16,7 @@
 
 #include "vmm-core/base/macro.h"
 
-#define LOG_GUEST_BURST	      10
+#define LOG_GUEST_BURST       10
 #define LOG_GUEST_INTERVAL_NS (5 * NSEC_PER_SEC)
 
 /* 'ident' (a string that stays valid) starts each line; lines above 'max_level' (LOG_ERR … LOG_DEBUG)
@@ -36,11 +36,11 @@ void log_guest(const char *format, ...) _printf_(1, 2);
 	((level) <= log_max_level() ? log_internal(level, error, __VA_ARGS__)                      \
 				    : -((error) < 0 ? -(error) : (error)))
 
-#define log_debug(...)		  ((void)log_full(LOG_DEBUG, 0, __VA_ARGS__))
-#define log_info(...)		  ((void)log_full(LOG_INFO, 0, __VA_ARGS__))
-#define log_notice(...)		  ((void)log_full(LOG_NOTICE, 0, __VA_ARGS__))
-#define log_warning(...)	  ((void)log_full(LOG_WARNING, 0, __VA_ARGS__))
-#define log_error(...)		  ((void)log_full(LOG_ERR, 0, __VA_ARGS__))
-#define log_debug_errno(e, ...)	  log_full(LOG_DEBUG, e, __VA_ARGS__)
+#define log_debug(...)            ((void)log_full(LOG_DEBUG, 0, __VA_ARGS__))
+#define log_info(...)             ((void)log_full(LOG_INFO, 0, __VA_ARGS__))
+#define log_notice(...)           ((void)log_full(LOG_NOTICE, 0, __VA_ARGS__))
+#define log_warning(...)          ((void)log_full(LOG_WARNING, 0, __VA_ARGS__))
+#define log_error(...)            ((void)log_full(LOG_ERR, 0, __VA_ARGS__))
+#define log_debug_errno(e, ...)   log_full(LOG_DEBUG, e, __VA_ARGS__)
 #define log_warning_errno(e, ...) log_full(LOG_WARNING, e, __VA_ARGS__)
-#define log_error_errno(e, ...)	  log_full(LOG_ERR, e, __VA_ARGS__)
+#define log_error_errno(e, ...)   log_full(LOG_ERR, e, __VA_ARGS__)

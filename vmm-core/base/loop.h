@@ -32,7 +32,7 @@ struct loop_timer {
 	struct loop *loop;
 	void (*fire)(struct loop_timer *timer, uint64_t now_ns);
 	uint64_t deadline_ns; /* LOOP_NEVER: not armed */
-	unsigned index;	      /* place in the loop's heap */
+	unsigned index;       /* place in the loop's heap */
 };
 
 int loop_new(struct loop **ret_loop);

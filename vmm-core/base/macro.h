@@ -24,7 +24,7 @@
 	})
 
 /* 'to' is a power of two; the caller has checked that x + to does not overflow. */
-#define ALIGN_UP(x, to)	   (((x) + ((__typeof__(x))(to)-1)) & ~((__typeof__(x))(to)-1))
+#define ALIGN_UP(x, to)    (((x) + ((__typeof__(x))(to)-1)) & ~((__typeof__(x))(to)-1))
 #define ALIGN_DOWN(x, to)  ((x) & ~((__typeof__(x))(to)-1))
 #define IS_ALIGNED(x, to)  (((x) & ((__typeof__(x))(to)-1)) == 0)
 #define DIV_ROUND_UP(n, d) (((n) + (d)-1) / (d))

@@ -6,8 +6,8 @@
 #pragma once
 
 /* The bus. */
-#define VMMD_BUS_NAME	   "org.vmmd1"
-#define VMMD_BUS_PATH	   "/org/vmmd1"
+#define VMMD_BUS_NAME      "org.vmmd1"
+#define VMMD_BUS_PATH      "/org/vmmd1"
 #define VMMD_BUS_INTERFACE "org.vmmd1.Manager"
 #define VMMD_DOMAIN_PATH   "/org/vmmd1/domain"
 #define VMMD_DOMAIN_IFACE  "org.vmmd1.Domain"
@@ -17,9 +17,9 @@
 #define VMMD_XML_NS_DOMAIN "urn:vmmd:domain:1"
 
 /* Folders of the system instance; a session instance is told its own. */
-#define VMMD_STATE_DIR	 "/var/lib/vmmd"
+#define VMMD_STATE_DIR   "/var/lib/vmmd"
 #define VMMD_RUNTIME_DIR "/run/vmmd"
-#define VMMD_CONFIG_DIR	 "/etc/vmmd"
+#define VMMD_CONFIG_DIR  "/etc/vmmd"
 
 /* Limits. */
 #define VMMD_MAX_DOMAINS      16384

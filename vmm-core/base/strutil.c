@@ -134,7 +134,7 @@ bool uuid_is_null(const uint8_t uuid[16])
 static unsigned utf8_len(const unsigned char *s)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned n = s[0] < 0x80	? 1
+	unsigned n = s[0] < 0x80        ? 1
 		: (s[0] & 0xe0) == 0xc0 ? 2
 		: (s[0] & 0xf0) == 0xe0 ? 3
 		: (s[0] & 0xf8) == 0xf0 ? 4

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * struct vm: one virtual machine inside its worker: memory, bus, interrupts, devices, vCPUs, and the state machine
+ * over them.
+ *
+ *	vm_build()  makes it from a checked configuration and fds (vm-build.c: the one place that fixes the order)
+ *	vm_start()  lets the vCPUs run
+ *	vm_aim()    asks for another state; the answer comes through vm_owner.settled
+ *
+ * Changing state never waits. vm_aim() closes the vCPUs' gate; when the last vCPU has parked, the loop asks the
+ * devices to become quiet; when the last is, the aim is reached: the vm is paused, or was reset and runs again, or
+ * stopped. A later aim overrides an earlier one that was not reached, except that nothing overrides STOP.
+ *
+ * The guest's own wishes (reset, power off, panic) come from devices through machine_request() and become aims on
+ * the loop thread.
+ *
+ * Threads: all functions are for the loop thread with the device lock held (loop callbacks hold it), vm_build() and
+ * vm_free() before and after the loop runs.
+ */
+#pragma once
+
+#include "vmm-core/device.h"
+#include "vmm-core/proto.h"
+#include "vmm-core/vcpu.h"
+
+#define VM_MAX_DEVICES 128
+
+enum vm_aim { VM_AIM_NONE, VM_AIM_PAUSE, VM_AIM_RESET, VM_AIM_STOP };
+
+/* Who runs the vm (control.c) learns of changes here, on the loop thread. */
+struct vm_owner {
+	/* The state, or its reason, changed. 'text' may be empty, never NULL. */
+	void (*state)(void *opaque, enum proto_vm_state state, enum proto_vm_reason reason,
+		int code, const char *text);
+	void (*notice)(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text);
+	/* What vm_aim() asked for was reached (0), or overtaken (-ECANCELED). */
+	void (*settled)(void *opaque, enum vm_aim aim, int error);
+	/* In each vCPU thread, before it runs. */
+	int (*enter_vcpu_sandbox)(void *opaque);
+	void *opaque;
+};
+
+/* The fds of START, by kind; all owned by the vm from vm_build() on. */
+struct vm_fds {
+	int kvm, ram, stats, kernel, initrd;
+	int serials[VM_MAX_SERIALS], consoles[VM_MAX_CONSOLES], channels[VM_MAX_CHANNELS];
+	uint8_t serial_flags[VM_MAX_SERIALS], console_flags[VM_MAX_CONSOLES],
+		channel_flags[VM_MAX_CHANNELS]; /* PROTO_FD_LISTENING */
+	struct machine_fds devices;
+};
+
+struct vm {
+	struct vm_config config;
+	struct vm_fds fds;
+	struct guest_mem mem;
+	struct kvm kvm;
+	struct machine machine;
+	struct loop *loop; /* not owned */
+	pthread_mutex_t device_lock;
+	unsigned n_devices;
+	struct device *devices[VM_MAX_DEVICES];
+	unsigned n_vcpus;
+	struct vcpu *vcpus;
+	struct vcpu_gate gate;
+	struct vcpu_host vcpu_host;
+	struct loop_source *gate_source, *request_source;
+	struct loop_timer drain_timer;
+	struct boot_entry entry;
+	struct vm_stats_page *stats;
+	const struct vm_owner *owner;
+	bool stop_on_reset, stop_on_panic;
+
+	enum proto_vm_state state;
+	enum proto_vm_reason reason;
+	int code;
+	char text[PROTO_REASON_MAX];
+
+	enum vm_aim aim;
+	enum proto_vm_reason aim_reason;
+	int aim_code;
+	char aim_text[PROTO_REASON_MAX];
+	bool run_after; /* what a RESET goes back to */
+
+	/* Requests from devices, device lock. */
+	int request_fd;
+	uint32_t requests; /* bits of enum machine_request */
+	int request_args[MACHINE_REQUEST_X_MAX];
+	bool failed;
+	struct vcpu_failure failure;
+};
+
+void vm_fds_init(struct vm_fds *fds);
+void vm_fds_done(struct vm_fds *fds);
+
+/* Make the machine. 'fds' is taken over, whatever the answer. On failure the answer is negative, '*ret_vm' unset,
+ * and ret_reason (of PROTO_REASON_MAX bytes) says which stage failed and why. */
+int vm_build(const struct vm_config *config, struct vm_fds *fds, struct loop *loop,
+	int64_t wall_offset_s, const struct vm_owner *owner, struct vm **ret_vm, char *ret_reason);
+/* Ends the vCPU threads first. Takes NULL; answers NULL. */
+struct vm *vm_free(struct vm *vm);
+DEFINE_CLEANUP(struct vm *, vm_free);
+
+/* (Re)write what the guest finds in memory at power-on: ACPI, SMBIOS, kernel. Part of vm_build() and of a reset. */
+int vm_load_boot(struct vm *vm, char *ret_reason);
+
+/* Set up the watching of vCPUs and requests; vCPU threads exist and are parked afterwards. */
+/* The channel from devices and vCPUs to the loop; before any device is made. */
+int vm_init_events(struct vm *vm);
+int vm_start_threads(struct vm *vm);
+/* Go from NEW to RUNNING, or to PAUSED. */
+void vm_start(struct vm *vm, bool paused);
+
+/* 0: under way, 'settled' will be called (perhaps before this returns); -EALREADY: is so already; -EINVAL: not
+ * possible in this state (stopped, or STOP is under way). */
+int vm_aim(struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text);
+/* PAUSED -> RUNNING. Requests that an error policy held back are repeated. -EINVAL when not paused. */
+int vm_resume(struct vm *vm);
+/* -ENOTSUP without ACPI. */
+int vm_power_button(struct vm *vm);
+int vm_inject_nmi(struct vm *vm);
