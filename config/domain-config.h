@@ -44,7 +44,7 @@ struct domain_chardev {
 	uint8_t append;            /* file: keep what is there */
 };
 
-struct xml_extra; /* config/xml-rule.h: elements kept for the round trip */
+struct xml_extra; /* config/xml-extra.h: elements kept for the round trip */
 
 struct domain_config {
 	struct vm_config vm;
@@ -59,5 +59,5 @@ struct domain_config {
 	struct domain_chardev channels[VM_MAX_CHANNELS];
 	char rng_path
 		[DOMAIN_PATH_MAX]; /* backend random: /dev/urandom (default), /dev/random or /dev/hwrng */
-	struct xml_extra *extra; /* owned; freed by domain_config_done() */
+	struct xml_extra *extra; /* owned; freed by domain_config_free() */
 };

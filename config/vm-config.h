@@ -12,7 +12,8 @@
  * Enumerations are stored as uint8_t. Each has a name table with libvirt's words (config/names.c); value
  * 0 is always "default", which the validator or the builder replaces where a default is needed.
  *
- * A struct of all zeroes with memory_kib and n_vcpus set is a valid machine without devices.
+ * A struct of all zeroes with magic, version (vm_config_init() sets both), memory_kib, vcpus and vcpus_max
+ * set is a valid machine without devices. Flags are 0 or 1, strings end in NUL inside their array.
  */
 #pragma once
 
@@ -40,6 +41,10 @@
 #define VM_MIN_MEMORY_KIB   1024
 #define VM_MAX_MEMORY_KIB   (UINT64_C(16) << 30) /* 16 TiB */
 #define VM_MAX_DISK_QUEUES  16
+#define VM_PCI_FIRST_SLOT   1
+#define VM_PCI_LAST_SLOT    30
+#define VM_MAX_PCI_DEVICES  (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
+#define VM_MAX_CLOCK_S      (INT64_C(1) << 40) /* of clock adjustments and absolute starts */
 
 enum vm_cpu_mode {
 	VM_CPU_MODE_DEFAULT, /* no <cpu>: host-model */
@@ -145,7 +150,8 @@ enum vm_timer {
 };
 enum vm_tristate { VM_TRISTATE_DEFAULT, VM_TRISTATE_YES, VM_TRISTATE_NO, VM_TRISTATE_X_MAX };
 
-/* A place on PCI bus 0. 'set' 0: the builder picks a free slot. */
+/* A place on PCI bus 0. 'set' 0: the builder picks a free slot. Slots VM_PCI_FIRST_SLOT … VM_PCI_LAST_SLOT
+ * may be taken (0 is the host bridge, 31 the ISA bridge); function and pad are 0. */
 struct vm_pci_addr {
 	uint8_t set, slot, function, pad;
 };
@@ -276,6 +282,16 @@ struct vm_config {
 	struct vm_smbios smbios;
 };
 
+/* All zeroes, but for magic and version. */
+void vm_config_init(struct vm_config *config);
+
+/* The machine has a virtio-serial controller: it has channels or virtio consoles. */
+bool vm_config_has_serial_controller(const struct vm_config *config);
+
+/* 'name' may name a domain: not empty, UTF-8, no '/', no control characters, no '.' in front, shorter than
+ * VM_NAME_MAX. Returns NULL, or what is wrong with it. */
+const char *vm_name_check(const char *name);
+
 /* Check the whole of 'config' (never trusts a byte of it: NUL-termination, ranges, enums, cross-checks such
  * as topology = vcpus_max, unique targets, unique PCI places). Returns 0, or -EINVAL with one line in
  * ret_reason[reason_size] that names the element as the XML does and says what to write instead. */
@@ -303,3 +319,5 @@ enum vm_enum {
 };
 const char *vm_enum_to_string(enum vm_enum kind, unsigned value);
 int vm_enum_from_string(enum vm_enum kind, const char *s);
+/* The number of values of the enum, for loops over its words. */
+unsigned vm_enum_count(enum vm_enum kind);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* struct domain_config on the heap: made with libvirt's defaults, copied, freed. */
+#include "config/domain-xml.h"
+
+#include "config/xml-extra.h"
+#include "vmm-core/base/cleanup.h"
+
+struct domain_config *domain_config_new(void)
+{
+	struct domain_config *config = calloc(1, sizeof(*config));
+
+	if (!config)
+		return NULL;
+	vm_config_init(&config->vm);
+	config->on_poweroff = DOMAIN_ACTION_DESTROY;
+	config->on_reboot = DOMAIN_ACTION_RESTART;
+	config->on_crash = DOMAIN_ACTION_DESTROY;
+	return config;
+}
+
+struct domain_config *domain_config_free(struct domain_config *config)
+{
+	if (!config)
+		return NULL;
+	xml_extra_free(config->extra);
+	free(config);
+	return NULL;
+}
+
+int domain_config_copy(const struct domain_config *config, struct domain_config **ret_copy)
+{
+	struct domain_config *copy = malloc(sizeof(*copy));
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *config;
+	copy->extra = NULL;
+	r = xml_extra_copy(config->extra, &copy->extra);
+	if (r < 0) {
+		domain_config_free(copy);
+		return r;
+	}
+	*ret_copy = copy;
+	return 0;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vm_config_validate(): each rule broken alone on a good configuration, and bytes of noise. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/vm-config.h"
+#include "vmm-core/base/macro.h"
+
+static void good(struct vm_config *c)
+{
+	vm_config_init(c);
+	strcpy(c->name, "web1");
+	c->memory_kib = c->current_memory_kib = 524288;
+	c->vcpus_max = 4;
+	c->vcpus = 2;
+	c->has_kernel = c->has_initrd = 1;
+	strcpy(c->cmdline, "console=ttyS0");
+	c->n_disks = 2;
+	strcpy(c->disks[0].target, "vda");
+	strcpy(c->disks[1].target, "vdb");
+	c->disks[1].device = VM_DISK_DEVICE_CDROM;
+	c->disks[1].readonly = 1;
+	c->n_serials = 1;
+	c->n_consoles = 2;
+	c->consoles[0].target = VM_CONSOLE_TARGET_SERIAL;
+	c->consoles[1].target = VM_CONSOLE_TARGET_VIRTIO;
+	c->consoles[1].port = 1;
+	c->n_channels = 1;
+	strcpy(c->channels[0].name, "org.qemu.guest_agent.0");
+	c->rng.source = VM_RNG_RANDOM;
+}
+
+static void check(const struct vm_config *c, const char *part)
+{
+	char reason[256] = "";
+	int r = vm_config_validate(c, reason, sizeof(reason));
+
+	if (!part) {
+		assert_string_equal(reason, "");
+		assert_int_equal(r, 0);
+		return;
+	}
+	if (r != -EINVAL || !strstr(reason, part) || strchr(reason, '\n'))
+		fail_msg("expected '%s', got %d '%s'", part, r, reason);
+	assert_int_equal(vm_config_validate(c, NULL, 0), -EINVAL);
+}
+
+static struct vm_config c; /* large */
+
+#define BREAK(change, part)                                                                        \
+	do {                                                                                       \
+		good(&c);                                                                          \
+		change;                                                                            \
+		check(&c, part);                                                                   \
+	} while (0)
+
+static void test_good(void **state)
+{
+	(void)state;
+	good(&c);
+	check(&c, NULL);
+
+	vm_config_init(&c);
+	c.memory_kib = 1024;
+	c.vcpus = c.vcpus_max = 1;
+	check(&c, NULL);
+}
+
+static void test_machine(void **state)
+{
+	(void)state;
+	BREAK(c.magic++, "magic");
+	BREAK(c.version++, "version");
+	BREAK(memset(c.name, 'a', sizeof(c.name)), "name: too long");
+	BREAK(c.memory_kib = 1023, "memory: 1023 KiB is too little");
+	BREAK(c.memory_kib = VM_MAX_MEMORY_KIB + 4, "too much");
+	BREAK(c.memory_kib = UINT64_MAX, "too much");
+	BREAK(c.memory_kib++, "multiple of 4");
+	BREAK(c.current_memory_kib = c.memory_kib + 4, "currentMemory");
+	BREAK(c.hugepage_kib = 4, "page/@size");
+	BREAK(c.hugepage_kib = 1048576, "huge page size");
+	BREAK(c.hugepage_kib = 2048, NULL);
+	BREAK(c.vcpus_max = 0, "vcpu: 0");
+	BREAK(c.vcpus_max = 256, "vcpu: 256");
+	BREAK(c.vcpus = 0, "vcpu/@current");
+	BREAK(c.vcpus = 5, "vcpu/@current");
+	BREAK(c.has_kernel = 0, "os/initrd");
+	BREAK(c.has_kernel = 2, "flag");
+	BREAK(c.acpi = 7, "features/acpi");
+	BREAK(memset(c.cmdline, 'x', sizeof(c.cmdline)), "os/cmdline: too long");
+	BREAK(strcpy(c.cmdline, "a\xff"), "os/cmdline");
+	BREAK(c.clock_offset = 99, "clock/@offset");
+	BREAK(c.clock_adjustment_s = INT64_MIN, "clock/@adjustment");
+	BREAK(c.clock_start_s = -1, "clock/@start");
+	BREAK(c.timers[VM_TIMER_PIT] = 3, "timer");
+	BREAK(c.smbios.n_oem_strings = 17, "oemStrings");
+	BREAK(c.smbios.n_oem_strings = 1, "oemStrings/entry: empty");
+	BREAK(memset(c.smbios.values[3], 'x', VM_SMBIOS_VALUE_MAX), "sysinfo/entry");
+}
+
+static void test_cpu(void **state)
+{
+	(void)state;
+	BREAK(c.cpu.mode = 5, "cpu/@mode");
+	BREAK(c.cpu.mode = VM_CPU_MODE_CUSTOM, "needs a model");
+	BREAK(strcpy(c.cpu.model, "x86-64-v2"), "only mode='custom'");
+	BREAK((c.cpu.mode = VM_CPU_MODE_CUSTOM, strcpy(c.cpu.model, "x86-64-v2")), NULL);
+	BREAK(c.cpu.sockets = 4, "cpu/topology");
+	BREAK((c.cpu.sockets = c.cpu.dies = 1, c.cpu.cores = 2, c.cpu.threads = 2), NULL);
+	BREAK((c.cpu.sockets = c.cpu.dies = c.cpu.cores = c.cpu.threads = 65535), "topology");
+	BREAK(c.cpu.n_features = 129, "cpu/feature: 129");
+	BREAK(c.cpu.n_features = 1, "@name: empty");
+	BREAK((c.cpu.n_features = 1, memset(c.cpu.features, 'a', 32)), "too long");
+	BREAK((c.cpu.n_features = 2, strcpy(c.cpu.features[0].name, "avx"),
+		      strcpy(c.cpu.features[1].name, "avx")),
+		"given twice");
+	BREAK((c.cpu.n_features = 1, strcpy(c.cpu.features[0].name, "avx"),
+		      c.cpu.features[0].policy = 6),
+		"@policy");
+}
+
+static void test_disks(void **state)
+{
+	(void)state;
+	BREAK(c.n_disks = 33, "devices/disk: 33");
+	BREAK(c.n_disks = UINT32_MAX, "devices/disk");
+	BREAK(c.n_disks = 3, "devices/disk[3]/target/@dev: '' is no disk");
+	BREAK(strcpy(c.disks[1].target, "vda"), "devices/disk[2]/target/@dev: 'vda' is used twice");
+	BREAK(strcpy(c.disks[1].target, "../x"), "no disk name");
+	BREAK(memset(c.disks[0].target, 'v', 16), "too long");
+	BREAK(memset(c.disks[0].serial, 'v', 21), "devices/disk[1]/serial: too long");
+	BREAK(strcpy(c.disks[0].serial, "a\x01"), "printable");
+	BREAK(strcpy(c.disks[0].wwn, "5000c50015ea71a"), "16 hexadecimal");
+	BREAK(strcpy(c.disks[0].wwn, "5000c50015ea71ac"), NULL);
+	BREAK(c.disks[0].bus = VM_DISK_BUS_SATA, "sata");
+	BREAK(c.disks[0].cache = 6, "driver/@cache");
+	BREAK(c.disks[0].error_policy = 5, "driver/@error_policy");
+	BREAK(c.disks[0].rerror_policy = VM_DISK_ERROR_ENOSPACE, "rerror_policy");
+	BREAK(c.disks[0].readonly = 2, "readonly");
+	BREAK(c.disks[1].readonly = 0, "cdrom");
+	BREAK(c.disks[0].queues = 17, "queues");
+	BREAK(c.disks[0].logical_block = 513, "logical_block_size");
+	BREAK(c.disks[0].logical_block = 8192, "logical_block_size");
+	BREAK((c.disks[0].logical_block = 4096, c.disks[0].physical_block = 512), "physical");
+	BREAK(c.disks[0].physical_block = 4096, NULL);
+	BREAK(c.disks[0].boot_order = c.disks[1].boot_order = 1, "boot/@order: 1 is used twice");
+}
+
+static void test_chardevs(void **state)
+{
+	(void)state;
+	BREAK(c.n_serials = 5, "devices/serial: 5");
+	BREAK(c.n_serials = 2, "devices/serial[2]/target/@port: 0 is used twice");
+	BREAK(c.serials[0].port = 4, "no port 4");
+	BREAK(c.serials[0].port = 255, "no port 255");
+	BREAK(c.serials[0].type = 5, "devices/serial[1]/@type");
+	BREAK(c.n_serials = 0, "there is no serial port");
+	BREAK(c.n_consoles = 5, "devices/console: 5");
+	BREAK(c.consoles[1].target = VM_CONSOLE_TARGET_SERIAL, "only the first console");
+	BREAK(c.consoles[1].port = 0, "devices/console[2]/target/@port: 0 is used twice");
+	BREAK(c.consoles[1].port = 200, "no port 200");
+	BREAK(c.consoles[1].type = 9, "devices/console[2]/@type");
+	BREAK(c.consoles[1].target = 9, "target/@type");
+	BREAK(c.n_channels = 9, "devices/channel: 9");
+	BREAK(c.channels[0].name[0] = 0, "target/@name: empty");
+	BREAK((c.n_channels = 2, c.channels[1] = c.channels[0]), "is used twice");
+	BREAK(memset(c.channels[0].name, 'a', VM_PORT_NAME_MAX), "too long");
+	BREAK(c.rng.source = 3, "backend/@model");
+	BREAK(c.rng.rate_period_ms = 1, "rate/@bytes");
+}
+
+static void test_pci(void **state)
+{
+	const struct vm_pci_addr a = {.set = 1, .slot = 3};
+
+	(void)state;
+	BREAK((c.disks[0].pci = a, c.disks[1].pci = a), "devices/disk[2]/address/@slot: 0x03 is");
+	BREAK((c.disks[0].pci = a, c.rng.pci = a), "devices/rng/address");
+	BREAK((c.disks[0].pci = a, c.serial_controller_pci = a), "devices/controller/address");
+	BREAK((c.n_channels = 0, c.n_consoles = 1, c.disks[0].pci = c.serial_controller_pci = a),
+		NULL);
+	BREAK((c.disks[0].pci = a, c.disks[0].pci.slot = 0), "0x01 to");
+	BREAK((c.disks[0].pci = a, c.disks[0].pci.slot = 31), "0x01 to");
+	BREAK((c.disks[0].pci = a, c.disks[0].pci.slot = 255), "0x01 to");
+	BREAK((c.disks[0].pci = a, c.disks[0].pci.function = 1), "@function");
+	BREAK((c.disks[0].pci = a, c.disks[0].pci.pad = 1), "malformed");
+	BREAK(c.disks[0].pci.set = 2, "malformed");
+
+	good(&c);
+	c.n_disks = 32;
+	for (int i = 0; i < 32; i++)
+		sprintf(c.disks[i].target, "vd%d", i);
+	check(&c, "34 PCI devices");
+	c.n_disks = 28;
+	check(&c, NULL);
+}
+
+static void test_names(void **state)
+{
+	char *long_name = calloc(1, VM_NAME_MAX + 1);
+
+	(void)state;
+	memset(long_name, 'n', VM_NAME_MAX);
+	assert_null(vm_name_check("web1"));
+	assert_null(vm_name_check("a b.c_d-e"));
+	assert_null(vm_name_check("m\xc3\xbcnchen"));
+	assert_non_null(vm_name_check(""));
+	assert_non_null(vm_name_check("a/b"));
+	assert_non_null(vm_name_check("../x"));
+	assert_non_null(vm_name_check(".x"));
+	assert_non_null(vm_name_check("a\nb"));
+	assert_non_null(vm_name_check("a\tb"));
+	assert_non_null(vm_name_check("a\x7f"));
+	assert_non_null(vm_name_check("a\xff"));
+	assert_non_null(vm_name_check(long_name));
+	long_name[VM_NAME_MAX - 1] = 0;
+	assert_null(vm_name_check(long_name));
+	free(long_name);
+	BREAK(strcpy(c.name, "a/b"), "'/'");
+}
+
+/* Whatever the bytes, the answer is 0 or a reason, and no byte outside is read (run under ASan). */
+static void test_noise(void **state)
+{
+	struct vm_config *noisy = malloc(sizeof(*noisy));
+	unsigned seed = 1;
+
+	(void)state;
+	assert_non_null(noisy);
+	for (int round = 0; round < 2000; round++) {
+		char reason[128];
+
+		good(noisy);
+		for (int i = 0; i < 1 + round % 8; i++)
+			((uint8_t *)noisy)[(unsigned)rand_r(&seed) % sizeof(*noisy)] =
+				(uint8_t)rand_r(&seed);
+		if (vm_config_validate(noisy, reason, sizeof(reason)) < 0)
+			assert_true(strlen(reason) > 0);
+		memset(noisy, rand_r(&seed), sizeof(*noisy));
+		noisy->magic = VM_CONFIG_MAGIC;
+		noisy->version = VM_CONFIG_VERSION;
+		assert_int_equal(vm_config_validate(noisy, reason, sizeof(reason)), -EINVAL);
+	}
+	free(noisy);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_cpu),
+		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_chardevs),
+		cmocka_unit_test(test_pci),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_noise),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
