@@ -24,7 +24,7 @@ struct vm_stats_vcpu {
 	stat_counter exits;
 	stat_counter pio_exits, mmio_exits, irq_window_exits, eoi_exits, signal_exits, other_exits;
 	stat_counter halted; /* parked (not yet started, or stopped) */
-	stat_counter pad[8];
+	stat_counter pad[7];
 };
 
 struct vm_stats_disk {
