@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the daemon keeps on disk: see store.h. */
+#include "daemon/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
+
+#define TMP_PREFIX ".tmp-"
+#define XML_SUFFIX ".xml"
+/* UUID, ".xml" and ".tmp-" fit, with room. */
+#define FILE_NAME_MAX 64
+
+static int fault(struct store *store, enum store_step step)
+{
+	return store->fault ? store->fault(store->fault_opaque, step) : 0;
+}
+
+/* Write, sync and rename; what is left behind by a failure is removed unless the process dies here. */
+static int write_steps(struct store *store, int dir_fd, int fd, const char *tmp, const char *name,
+	const char *text, bool durable)
+{
+	int r;
+
+	r = fault(store, STORE_STEP_WRITE);
+	if (r == 0)
+		r = write_full(fd, text, strlen(text));
+	if (r < 0)
+		return r;
+	r = fault(store, STORE_STEP_SYNC);
+	if (r == 0 && durable && fsync(fd) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	r = fault(store, STORE_STEP_RENAME);
+	if (r == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
+		r = -errno;
+	return r;
+}
+
+static int sync_dir(struct store *store, int dir_fd)
+{
+	int r = fault(store, STORE_STEP_SYNC_DIR);
+
+	if (r < 0)
+		return r;
+	return fsync(dir_fd) < 0 ? -errno : 0;
+}
+
+static int save_file(
+	struct store *store, int dir_fd, const char *name, const char *text, bool durable)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char tmp[FILE_NAME_MAX + sizeof(TMP_PREFIX)];
+	int r;
+
+	(void)snprintf(tmp, sizeof(tmp), TMP_PREFIX "%s", name);
+	r = fault(store, STORE_STEP_CREATE);
+	if (r < 0)
+		return r;
+	/* A left-over of an earlier failure would make O_EXCL fail for ever. */
+	(void)unlinkat(dir_fd, tmp, 0);
+	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = write_steps(store, dir_fd, fd, tmp, name, text, durable);
+	if (r < 0) {
+		(void)unlinkat(dir_fd, tmp, 0);
+		return r;
+	}
+	return durable ? sync_dir(store, dir_fd) : 0;
+}
+
+static void domain_file(const uint8_t uuid[16], char ret[FILE_NAME_MAX])
+{
+	char s[UUID_STRING_LEN + 1];
+
+	uuid_format(uuid, s);
+	(void)snprintf(ret, FILE_NAME_MAX, "%s" XML_SUFFIX, s);
+}
+
+/* Open the folder 'name' of 'dir_fd', making it if needed; never through a symbolic link. */
+static int open_dir(int dir_fd, const char *name, mode_t mode)
+{
+	int fd;
+
+	if (mkdirat(dir_fd, name, mode) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* mkdir -p of an absolute or relative path; the parents get 0755, the last part 0700. */
+static int make_path(const char *path)
+{
+	_cleanup_(freep) char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *p = copy + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = 0;
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static int open_root(const char *path, int *ret_fd, struct error *error)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	struct stat st;
+	int r;
+
+	r = make_path(path);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot make the folder '%s'", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set_errno(error, errno, "cannot open the folder '%s'", path);
+	if (st.st_uid != geteuid())
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the folder '%s' belongs to uid %u; it must be uid %u's", path, st.st_uid,
+			geteuid());
+	if (st.st_mode & 0022)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the folder '%s' can be written by others (mode %04o); chmod go-w it", path,
+			st.st_mode & 07777);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* The lock is an flock on an open file: it goes with the daemon, however it dies. Workers do not inherit it. */
+static int take_lock(struct store *store, struct error *error)
+{
+	char pid[32] = "", text[32];
+	int n;
+
+	store->lock_fd = openat(
+		store->runtime_fd, "vmmd.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (store->lock_fd < 0)
+		return error_set_errno(
+			error, errno, "cannot open %s/vmmd.lock", store->runtime_dir);
+	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return error_set_errno(
+				error, errno, "cannot lock %s/vmmd.lock", store->runtime_dir);
+		(void)!pread(store->lock_fd, pid, sizeof(pid) - 1, 0);
+		pid[strcspn(pid, "\n")] = 0;
+		return error_set(error, ERROR_RESOURCE_BUSY,
+			"another vmmd already serves %s (pid %s)", store->runtime_dir, pid);
+	}
+	n = snprintf(text, sizeof(text), "%d\n", getpid());
+	if (ftruncate(store->lock_fd, 0) < 0 || pwrite(store->lock_fd, text, (size_t)n, 0) != n)
+		return error_set_errno(
+			error, errno, "cannot write %s/vmmd.lock", store->runtime_dir);
+	return 0;
+}
+
+/* Remove what a crash left half-written in 'dir_fd'. */
+static void sweep(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!dir) {
+		(void)safe_close(fd);
+		return;
+	}
+	while ((e = readdir(dir)))
+		if (strncmp(e->d_name, TMP_PREFIX, sizeof(TMP_PREFIX) - 1) == 0)
+			(void)unlinkat(dir_fd, e->d_name, 0);
+	(void)closedir(dir);
+}
+
+static int open_folders(struct store *store, struct error *error)
+{
+	const struct {
+		int *fd, parent;
+		const char *name;
+	} folders[] = {
+		{&store->domains_fd, store->state_fd, "domains"},
+		{&store->autostart_fd, store->state_fd, "autostart"},
+		{&store->log_fd, store->state_fd, "log"},
+		{&store->live_fd, store->runtime_fd, "domains"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		*folders[i].fd = open_dir(folders[i].parent, folders[i].name, 0700);
+		if (*folders[i].fd < 0)
+			return error_set_errno(error, *folders[i].fd,
+				"cannot open the folder '%s/%s'",
+				folders[i].parent == store->state_fd ? store->state_dir
+								     : store->runtime_dir,
+				folders[i].name);
+	}
+	sweep(store->domains_fd);
+	return 0;
+}
+
+int store_open(const char *state_dir, const char *runtime_dir, struct store **ret_store,
+	struct error *error)
+{
+	_cleanup_(store_freep) struct store *store = calloc(1, sizeof(*store));
+	int r;
+
+	if (!store)
+		return error_set(error, ERROR_NO_MEMORY, "store");
+	store->state_fd = store->domains_fd = store->autostart_fd = store->log_fd = -EBADF;
+	store->runtime_fd = store->live_fd = store->lock_fd = -EBADF;
+	store->state_dir = strdup(state_dir);
+	store->runtime_dir = strdup(runtime_dir);
+	if (!store->state_dir || !store->runtime_dir)
+		return error_set(error, ERROR_NO_MEMORY, "store");
+	r = open_root(runtime_dir, &store->runtime_fd, error);
+	if (r < 0)
+		return r;
+	r = take_lock(store, error);
+	if (r < 0)
+		return r;
+	r = open_root(state_dir, &store->state_fd, error);
+	if (r < 0)
+		return r;
+	r = open_folders(store, error);
+	if (r < 0)
+		return r;
+	*ret_store = TAKE_PTR(store);
+	return 0;
+}
+
+struct store *store_free(struct store *store)
+{
+	if (!store)
+		return NULL;
+	(void)safe_close(store->domains_fd);
+	(void)safe_close(store->autostart_fd);
+	(void)safe_close(store->log_fd);
+	(void)safe_close(store->state_fd);
+	(void)safe_close(store->live_fd);
+	(void)safe_close(store->runtime_fd);
+	(void)safe_close(store->lock_fd);
+	free(store->state_dir);
+	free(store->runtime_dir);
+	free(store);
+	return NULL;
+}
+
+int store_save_domain(struct store *store, const uint8_t uuid[16], const char *xml)
+{
+	char name[FILE_NAME_MAX];
+
+	domain_file(uuid, name);
+	return save_file(store, store->domains_fd, name, xml, true);
+}
+
+int store_delete_domain(struct store *store, const uint8_t uuid[16])
+{
+	char name[FILE_NAME_MAX];
+	int r;
+
+	r = store_set_autostart(store, uuid, false);
+	if (r < 0)
+		return r;
+	domain_file(uuid, name);
+	if (unlinkat(store->domains_fd, name, 0) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return sync_dir(store, store->domains_fd);
+}
+
+int store_set_autostart(struct store *store, const uint8_t uuid[16], bool on)
+{
+	char name[UUID_STRING_LEN + 1];
+
+	uuid_format(uuid, name);
+	if (on) {
+		_cleanup_(closep) int fd = openat(store->autostart_fd, name,
+			O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+		if (fd < 0)
+			return -errno;
+	} else if (unlinkat(store->autostart_fd, name, 0) < 0) {
+		return errno == ENOENT ? 0 : -errno;
+	}
+	return sync_dir(store, store->autostart_fd);
+}
+
+bool store_get_autostart(struct store *store, const uint8_t uuid[16])
+{
+	char name[UUID_STRING_LEN + 1];
+
+	uuid_format(uuid, name);
+	return faccessat(store->autostart_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int not_hidden(const struct dirent *e)
+{
+	return e->d_name[0] != '.';
+}
+
+static void free_names(struct dirent **names, int n)
+{
+	for (int i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+int store_each_domain(struct store *store,
+	void (*found)(void *opaque, const uint8_t uuid[16], const char *xml, int error),
+	void *opaque)
+{
+	struct dirent **names;
+	int n = scandirat(store->domains_fd, ".", &names, not_hidden, alphasort);
+
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		_cleanup_(freep) char *xml = NULL;
+		char *name = names[i]->d_name, uuid_text[UUID_STRING_LEN + 1] = "";
+		uint8_t uuid[16];
+		int r;
+
+		if (strlen(name) != UUID_STRING_LEN + strlen(XML_SUFFIX) ||
+			!streq(name + UUID_STRING_LEN, XML_SUFFIX))
+			continue;
+		memcpy(uuid_text, name, UUID_STRING_LEN);
+		if (uuid_parse(uuid_text, uuid) < 0)
+			continue;
+		r = read_file(store->domains_fd, name, VMMD_MAX_XML_BYTES, &xml, NULL);
+		found(opaque, uuid, r < 0 ? NULL : xml, r);
+	}
+	free_names(names, n);
+	return 0;
+}
+
+int store_open_runtime(struct store *store, const uint8_t uuid[16], bool create, int *ret_fd)
+{
+	char name[UUID_STRING_LEN + 1];
+	int fd;
+
+	uuid_format(uuid, name);
+	if (create && mkdirat(store->live_fd, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(store->live_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+int store_remove_runtime(struct store *store, const uint8_t uuid[16])
+{
+	char name[UUID_STRING_LEN + 1];
+	struct dirent **names;
+	int fd, n;
+
+	n = store_open_runtime(store, uuid, false, &fd);
+	if (n < 0)
+		return n == -ENOENT ? 0 : n;
+	n = scandirat(fd, ".", &names, NULL, NULL);
+	for (int i = 0; i < n; i++)
+		(void)unlinkat(fd, names[i]->d_name, 0); /* "." and ".." answer EISDIR */
+	if (n >= 0)
+		free_names(names, n);
+	(void)safe_close(fd);
+	uuid_format(uuid, name);
+	if (unlinkat(store->live_fd, name, AT_REMOVEDIR) < 0)
+		return -errno;
+	return 0;
+}
+
+int store_each_runtime(
+	struct store *store, void (*found)(void *opaque, const uint8_t uuid[16]), void *opaque)
+{
+	struct dirent **names;
+	int n = scandirat(store->live_fd, ".", &names, not_hidden, alphasort);
+
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		uint8_t uuid[16];
+
+		if (uuid_parse(names[i]->d_name, uuid) == 0)
+			found(opaque, uuid);
+	}
+	free_names(names, n);
+	return 0;
+}
+
+int store_save_runtime(
+	struct store *store, const uint8_t uuid[16], const char *name, const char *text)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	int r;
+
+	r = store_open_runtime(store, uuid, true, &fd);
+	if (r < 0)
+		return r;
+	return save_file(store, fd, name, text, false);
+}
+
+int store_load_runtime(
+	struct store *store, const uint8_t uuid[16], const char *name, size_t max, char **ret_text)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	int r;
+
+	r = store_open_runtime(store, uuid, false, &fd);
+	if (r < 0)
+		return r;
+	return read_file(fd, name, max, ret_text, NULL);
+}
+
+bool store_first_start(struct store *store)
+{
+	_cleanup_(closep) int fd = openat(store->runtime_fd, "booted",
+		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd >= 0;
+}

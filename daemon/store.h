@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the daemon keeps on disk.
+ *
+ *	STATE/domains/UUID.xml		a definition; the file's name is the UUID
+ *	STATE/autostart/UUID		empty; its presence is the flag
+ *	STATE/log/			what workers wrote on standard error (worker-log.c)
+ *	RUNTIME/vmmd.lock		flock'ed by the one daemon, holds its pid
+ *	RUNTIME/domains/UUID/		one folder per running domain: status.json live.xml control log …
+ *	RUNTIME/booted			the marker of the first start after a boot
+ *
+ * Writing is old-or-new: a temporary file of the same folder, fsync, rename, fsync of the folder; when a function
+ * returns 0, the change survives a power cut. Temporary files that a crash left are swept by store_open().
+ * The store knows no XML and no JSON: it keeps bytes.
+ *
+ * Threads: the daemon's one. Paths are used once, to open the two folders; after that everything is relative to
+ * their fds, and symbolic links below them are refused.
+ */
+#pragma once
+
+#include "daemon/error.h"
+#include "vmm-core/base/cleanup.h"
+
+#define STORE_MAX_STATUS_BYTES (64 * 1024)
+
+/* Where a write can be cut short, for tests. */
+enum store_step {
+	STORE_STEP_CREATE,
+	STORE_STEP_WRITE,
+	STORE_STEP_SYNC,
+	STORE_STEP_RENAME,
+	STORE_STEP_SYNC_DIR,
+	STORE_STEP_X_MAX
+};
+
+struct store {
+	char *state_dir, *runtime_dir;
+	int state_fd, domains_fd, autostart_fd, log_fd;
+	int runtime_fd, live_fd; /* live_fd: RUNTIME/domains */
+	int lock_fd;
+	/* Tests: called before each step; a negative answer is the step's error. */
+	int (*fault)(void *opaque, enum store_step step);
+	void *fault_opaque;
+};
+
+/* Open (and make, 0700) both folders, take the lock, sweep. Refuses: a folder that others can write to or that
+ * belongs to someone else, a second daemon ("… is already running as pid N"). */
+int store_open(const char *state_dir, const char *runtime_dir, struct store **ret_store,
+	struct error *error);
+struct store *store_free(struct store *store);
+DEFINE_CLEANUP(struct store *, store_free);
+
+/* Definitions. save: durable when 0 is returned. delete: also removes the autostart flag; 0 if there was none. */
+int store_save_domain(struct store *store, const uint8_t uuid[16], const char *xml);
+int store_delete_domain(struct store *store, const uint8_t uuid[16]);
+int store_set_autostart(struct store *store, const uint8_t uuid[16], bool on);
+bool store_get_autostart(struct store *store, const uint8_t uuid[16]);
+
+/* Call 'found' for each definition, in the order of the names. 'xml' is NULL and 'error' negative when the file
+ * could not be read (it stays where it is). Returns 0 or -errno of the folder. */
+int store_each_domain(struct store *store,
+	void (*found)(void *opaque, const uint8_t uuid[16], const char *xml, int error),
+	void *opaque);
+
+/* Runtime folders: made by store_open_runtime (0700, the fd is the caller's), listed, removed with all they hold
+ * (one level of plain files, sockets and fifos). */
+int store_open_runtime(struct store *store, const uint8_t uuid[16], bool create, int *ret_fd);
+int store_remove_runtime(struct store *store, const uint8_t uuid[16]);
+int store_each_runtime(
+	struct store *store, void (*found)(void *opaque, const uint8_t uuid[16]), void *opaque);
+
+/* A file of a runtime folder; not durable (the folder does not survive a boot), but old-or-new. */
+int store_save_runtime(
+	struct store *store, const uint8_t uuid[16], const char *name, const char *text);
+/* The file's text; the caller frees it. */
+int store_load_runtime(
+	struct store *store, const uint8_t uuid[16], const char *name, size_t max, char **ret_text);
+
+/* True once per boot (RUNTIME is a tmpfs): the first caller makes the marker. */
+bool store_first_start(struct store *store);

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A worker without a machine: it speaks vmm-core/proto.h on fds 3 and 4 as vmmd-worker does, so that the daemon can
+ * be tested without KVM, and it can be told to misbehave:
+ *
+ *	before START	words in argv[1] (the domain's name): no-hello garbage-hello exit-early wrong-version hello-fds
+ *	at START	words fake=WORD in the vm's command line: fail-start no-reply crash garbage bad-type short fds
+ *			wrong-seq bad-text back-to-new stop-reading flood exit-quietly
+ *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
+ *			fake=exit-on-eof, and lines typed on an attached console: poweroff reset panic pause-io crash
+ *			notice-reset exit garbage stop
+ *
+ * The power button powers off. A console echoes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "config/vm-config.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/proto.h"
+#include "vmm-core/stats.h"
+
+struct packet {
+	struct proto_header header;
+	char payload[PROTO_MAX_PAYLOAD];
+};
+
+struct fake {
+	int control, console;
+	uint32_t state, reason, flags;
+	char text[PROTO_REASON_MAX];
+	char line[128];
+	size_t line_len;
+	struct vm_config config;
+	struct vm_stats_page *stats;
+};
+
+static bool told(const struct fake *f, const char *word)
+{
+	char want[64];
+
+	snprintf(want, sizeof(want), "fake=%s", word);
+	return strstr(f->config.cmdline, want);
+}
+
+static void send_raw(struct fake *f, unsigned type, uint32_t seq, int error, const void *payload,
+	size_t len, const int *fds, unsigned n_fds)
+{
+	struct packet p = {
+		.header = {.version = PROTO_VERSION,
+			.type = (uint16_t)type,
+			.seq = seq,
+			.len = (uint32_t)len,
+			.error = error},
+	};
+
+	if (len)
+		memcpy(p.payload, payload, len);
+	if (f->control >= 0)
+		(void)send_packet(f->control, &p, sizeof(p.header) + len, fds, n_fds);
+}
+
+static void send_state(struct fake *f, enum proto_type type)
+{
+	struct proto_state s = {.state = f->state, .reason = f->reason, .pid = (uint32_t)getpid()};
+
+	memcpy(s.uuid, f->config.uuid, 16);
+	memcpy(s.text, f->text, sizeof(s.text));
+	send_raw(f, type, 0, 0, &s, sizeof(s), NULL, 0);
+}
+
+static void set_state(struct fake *f, uint32_t state, uint32_t reason)
+{
+	f->state = state;
+	f->reason = reason;
+	send_state(f, PROTO_STATE);
+}
+
+static void stop(struct fake *f, uint32_t reason)
+{
+	set_state(f, PROTO_VM_STOPPED, reason);
+	exit(0);
+}
+
+static void reply(struct fake *f, uint32_t seq, int error, const char *text)
+{
+	struct proto_reason r = {0};
+
+	snprintf(r.text, sizeof(r.text), "%s", text);
+	send_raw(f, PROTO_REPLY, seq, error, &r, error ? sizeof(r) : 0, NULL, 0);
+}
+
+static void notice(struct fake *f, uint32_t kind)
+{
+	struct proto_notice n = {.kind = kind};
+
+	send_raw(f, PROTO_NOTICE, 0, 0, &n, sizeof(n), NULL, 0);
+}
+
+static void misbehave(struct fake *f)
+{
+	struct proto_state bad = {.state = PROTO_VM_RUNNING};
+
+	if (told(f, "crash"))
+		raise(SIGKILL);
+	if (told(f, "garbage"))
+		(void)!write(f->control, "nonsense, and not even sixteen", 30);
+	if (told(f, "bad-type"))
+		send_raw(f, 99, 0, 0, NULL, 0, NULL, 0);
+	if (told(f, "short"))
+		send_raw(f, PROTO_STATE, 0, 0, "x", 1, NULL, 0);
+	if (told(f, "fds"))
+		send_raw(f, PROTO_NOTICE, 0, 0, NULL, 0, &f->control, 1);
+	if (told(f, "wrong-seq"))
+		reply(f, 4711, 0, "");
+	if (told(f, "back-to-new"))
+		set_state(f, PROTO_VM_NEW, 0);
+	if (told(f, "bad-text")) {
+		memset(bad.text, 'x', sizeof(bad.text));
+		send_raw(f, PROTO_STATE, 0, 0, &bad, sizeof(bad), NULL, 0);
+	}
+	for (unsigned i = 0; told(f, "flood") && i < 20000; i++)
+		notice(f, PROTO_NOTICE_GUEST_RESET);
+	if (told(f, "exit-quietly"))
+		exit(3);
+	while (told(f, "stop-reading"))
+		pause();
+}
+
+static void take_stats(struct fake *f, int fd)
+{
+	void *p = mmap(NULL, sizeof(*f->stats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return;
+	f->stats = p;
+	f->stats->magic = STATS_MAGIC;
+	f->stats->version = STATS_VERSION;
+	for (unsigned i = 0; i < f->config.vcpus; i++)
+		stat_add(&f->stats->vcpus[i].run_ns, 1000000 * (i + 1));
+	stat_add(&f->stats->disks[0].rd_reqs, 7);
+}
+
+static int open_config(struct fake *f, const struct proto_start *s, const int *fds)
+{
+	for (unsigned i = 0; i < s->n_fds; i++)
+		if (s->fds[i].kind == PROTO_FD_CONFIG)
+			return memfd_read_sealed(fds[i], &f->config, sizeof(f->config));
+	return -ENODATA;
+}
+
+static void start(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
+{
+	struct proto_start s;
+
+	memcpy(&s, p->payload, sizeof(s));
+	if (p->header.len != sizeof(s) || s.n_fds != n_fds || open_config(f, &s, fds) < 0) {
+		reply(f, p->header.seq, -EINVAL, "START: malformed");
+		return;
+	}
+	for (unsigned i = 0; i < n_fds; i++)
+		if (s.fds[i].kind == PROTO_FD_STATS)
+			take_stats(f, fds[i]);
+	f->flags = s.flags;
+	if (told(f, "fail-start")) {
+		reply(f, p->header.seq, -ENOMEM, "KVM_CREATE_VM: Cannot allocate memory");
+		exit(1);
+	}
+	misbehave(f);
+	f->state = s.flags & PROTO_START_PAUSED ? PROTO_VM_PAUSED : PROTO_VM_RUNNING;
+	f->reason = s.flags & PROTO_START_PAUSED ? PROTO_REASON_USER : PROTO_REASON_NONE;
+	if (!told(f, "no-reply"))
+		reply(f, p->header.seq, 0, "");
+}
+
+static void attach(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
+{
+	struct proto_console c;
+
+	memcpy(&c, p->payload, sizeof(c));
+	if (n_fds != 1 || (f->console >= 0 && !(c.flags & PROTO_CONSOLE_FORCE))) {
+		reply(f, p->header.seq, -EBUSY, "console is in use");
+		return;
+	}
+	if (f->console >= 0)
+		close(f->console);
+	f->console = dup(fds[0]);
+	(void)!write(f->console, "fake console\r\n", 14);
+	reply(f, p->header.seq, 0, "");
+}
+
+static void request(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
+{
+	uint32_t seq = p->header.seq;
+
+	if (p->header.type == PROTO_START) {
+		start(f, p, fds, n_fds);
+		return;
+	}
+	if (told(f, "mute"))
+		return;
+	if (told(f, "fail-requests")) {
+		reply(f, seq, -EIO, "told to fail");
+		return;
+	}
+	switch (p->header.type) {
+	case PROTO_PAUSE:
+		reply(f, seq, 0, "");
+		set_state(f, PROTO_VM_PAUSED, PROTO_REASON_USER);
+		break;
+	case PROTO_RESUME:
+		reply(f, seq, 0, "");
+		set_state(f, PROTO_VM_RUNNING, PROTO_REASON_USER);
+		break;
+	case PROTO_POWER_BUTTON:
+		reply(f, seq, 0, "");
+		if (!told(f, "ignore-button"))
+			stop(f, PROTO_REASON_GUEST_POWEROFF);
+		break;
+	case PROTO_QUIT:
+		if (told(f, "ignore-quit"))
+			break;
+		reply(f, seq, 0, "");
+		stop(f, PROTO_REASON_USER);
+		break;
+	case PROTO_CONSOLE_ATTACH:
+		attach(f, p, fds, n_fds);
+		break;
+	case PROTO_RESET:
+	case PROTO_INJECT_NMI:
+		reply(f, seq, 0, "");
+		break;
+	default:
+		reply(f, seq, -ENOTSUP, "unknown request");
+	}
+}
+
+static void console_line(struct fake *f)
+{
+	if (strcmp(f->line, "poweroff") == 0)
+		stop(f, PROTO_REASON_GUEST_POWEROFF);
+	if (strcmp(f->line, "reset") == 0) {
+		if (f->flags & PROTO_START_STOP_ON_RESET)
+			stop(f, PROTO_REASON_GUEST_RESET);
+		notice(f, PROTO_NOTICE_GUEST_RESET);
+	}
+	if (strcmp(f->line, "panic") == 0) {
+		if (f->flags & PROTO_START_STOP_ON_PANIC)
+			stop(f, PROTO_REASON_PANICKED);
+		set_state(f, PROTO_VM_PAUSED, PROTO_REASON_PANICKED);
+	}
+	if (strcmp(f->line, "pause-io") == 0)
+		set_state(f, PROTO_VM_PAUSED, PROTO_REASON_IO_ERROR);
+	if (strcmp(f->line, "crash") == 0)
+		raise(SIGKILL);
+	if (strcmp(f->line, "exit") == 0)
+		exit(9);
+	if (strcmp(f->line, "garbage") == 0)
+		(void)!write(f->control, "bad", 3);
+	if (strcmp(f->line, "stop") == 0)
+		raise(SIGSTOP);
+}
+
+static void console_input(struct fake *f)
+{
+	char buf[64];
+	ssize_t n = read(f->console, buf, sizeof(buf));
+
+	if (n <= 0) {
+		close(f->console);
+		f->console = -1;
+		return;
+	}
+	(void)!write(f->console, buf, (size_t)n);
+	for (ssize_t i = 0; i < n; i++) {
+		if (buf[i] != '\n' && buf[i] != '\r') {
+			if (f->line_len < sizeof(f->line) - 1)
+				f->line[f->line_len++] = buf[i];
+			continue;
+		}
+		f->line[f->line_len] = 0;
+		f->line_len = 0;
+		console_line(f);
+	}
+}
+
+static void control_input(struct fake *f)
+{
+	int fds[PROTO_MAX_FDS];
+	unsigned n_fds = 0;
+	struct packet p;
+	ssize_t n = recv_packet(f->control, &p, sizeof(p), fds, PROTO_MAX_FDS, &n_fds);
+
+	if (n <= 0) {
+		if (f->state == PROTO_VM_NEW || told(f, "exit-on-eof"))
+			exit(1);
+		close(f->control);
+		f->control = -1;
+		return;
+	}
+	request(f, &p, fds, n_fds);
+	for (unsigned i = 0; i < n_fds; i++)
+		close(fds[i]);
+}
+
+static void accept_control(struct fake *f)
+{
+	int fd = accept4(PROTO_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (f->control >= 0)
+		close(f->control);
+	f->control = fd;
+	send_state(f, PROTO_HELLO);
+}
+
+static void hello(struct fake *f, const char *name)
+{
+	struct proto_header old = {.version = 77, .type = PROTO_HELLO};
+
+	if (strstr(name, "exit-early"))
+		exit(7);
+	if (strstr(name, "garbage-hello"))
+		(void)!write(f->control, "hello?", 6);
+	else if (strstr(name, "wrong-version"))
+		(void)!write(f->control, &old, sizeof(old));
+	else if (strstr(name, "hello-fds"))
+		send_raw(f, PROTO_HELLO, 0, 0, NULL, 0, &f->control, 1);
+	else if (!strstr(name, "no-hello"))
+		send_state(f, PROTO_HELLO);
+}
+
+int main(int argc, char **argv)
+{
+	static struct fake fake = {.control = PROTO_CONTROL_FD, .console = -1};
+
+	hello(&fake, argc > 1 ? argv[1] : "");
+	fprintf(stderr, "fake worker %s runs\n", argc > 1 ? argv[1] : "");
+	for (;;) {
+		struct pollfd fds[] = {
+			{.fd = fake.control, .events = POLLIN},
+			{.fd = PROTO_LISTEN_FD, .events = POLLIN},
+			{.fd = fake.console, .events = POLLIN},
+		};
+
+		if (poll(fds, 3, -1) < 0)
+			continue;
+		if (fake.stats)
+			stat_add(&fake.stats->heartbeat, 1);
+		if (fds[1].revents)
+			accept_control(&fake);
+		else if (fds[0].revents)
+			control_input(&fake);
+		else if (fds[2].revents)
+			console_input(&fake);
+	}
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The store: old-or-new at each step, one daemon a folder, hostile folders refused. No root needed. */
+#include "daemon/store.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/strutil.h"
+
+static const uint8_t uuid_a[16] = {1, 2, 3, 4}, uuid_b[16] = {5, 6, 7, 8};
+
+struct fixture {
+	char dir[64], state[96], runtime[96];
+	struct store *store;
+	struct error error;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/test-store-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->state, sizeof(f->state), "%s/state", f->dir);
+	snprintf(f->runtime, sizeof(f->runtime), "%s/deep/run", f->dir);
+	assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+
+	f->store = store_free(f->store);
+	snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+struct seen {
+	unsigned n;
+	char xml[4][64];
+	uint8_t uuid[4][16];
+	int error[4];
+};
+
+static void see(void *opaque, const uint8_t uuid[16], const char *xml, int error)
+{
+	struct seen *seen = opaque;
+
+	assert_in_range(seen->n, 0, 3);
+	snprintf(seen->xml[seen->n], 64, "%s", xml ? xml : "");
+	memcpy(seen->uuid[seen->n], uuid, 16);
+	seen->error[seen->n++] = error;
+}
+
+static unsigned count_files(const char *dir, const char *sub)
+{
+	char command[256], text[16] = "";
+	FILE *p;
+
+	snprintf(command, sizeof(command), "ls -A %s/%s | wc -l", dir, sub);
+	p = popen(command, "r");
+	assert_non_null(fgets(text, sizeof(text), p));
+	pclose(p);
+	return (unsigned)atoi(text);
+}
+
+static void test_save_load_delete(void **state)
+{
+	struct fixture *f = *state;
+	struct seen seen = {0};
+
+	assert_int_equal(store_save_domain(f->store, uuid_b, "<b/>"), 0);
+	assert_int_equal(store_save_domain(f->store, uuid_a, "<a/>"), 0);
+	assert_int_equal(store_save_domain(f->store, uuid_a, "<a2/>"), 0);
+	assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+	assert_int_equal(seen.n, 2);
+	assert_string_equal(seen.xml[0], "<a2/>");
+	assert_memory_equal(seen.uuid[1], uuid_b, 16);
+
+	assert_false(store_get_autostart(f->store, uuid_a));
+	assert_int_equal(store_set_autostart(f->store, uuid_a, true), 0);
+	assert_int_equal(store_set_autostart(f->store, uuid_a, true), 0);
+	assert_true(store_get_autostart(f->store, uuid_a));
+	assert_int_equal(store_delete_domain(f->store, uuid_a), 0);
+	assert_false(store_get_autostart(f->store, uuid_a));
+	assert_int_equal(store_delete_domain(f->store, uuid_a), 0);
+	memset(&seen, 0, sizeof(seen));
+	assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+	assert_int_equal(seen.n, 1);
+}
+
+static int fail_at(void *opaque, enum store_step step)
+{
+	return step == *(enum store_step *)opaque ? -ENOSPC : 0;
+}
+
+static int die_at(void *opaque, enum store_step step)
+{
+	if (step == *(enum store_step *)opaque)
+		_exit(42);
+	return 0;
+}
+
+/* A failing step leaves the old text and no temporary file. */
+static void test_failure_at_each_step(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(store_save_domain(f->store, uuid_a, "<old/>"), 0);
+	f->store->fault = fail_at;
+	for (enum store_step step = 0; step < STORE_STEP_SYNC_DIR; step++) {
+		struct seen seen = {0};
+
+		f->store->fault_opaque = &step;
+		assert_int_equal(store_save_domain(f->store, uuid_a, "<new/>"), -ENOSPC);
+		assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+		assert_string_equal(seen.xml[0], "<old/>");
+		assert_int_equal(count_files(f->state, "domains"), 1);
+	}
+}
+
+/* A daemon killed before any step leaves old or new; the next one sweeps. */
+static void test_crash_at_each_step(void **state)
+{
+	struct fixture *f = *state;
+
+	for (enum store_step step = 0; step < STORE_STEP_X_MAX; step++) {
+		struct seen seen = {0};
+		int status;
+		pid_t pid;
+
+		f->store->fault = NULL;
+		assert_int_equal(store_save_domain(f->store, uuid_a, "<old/>"), 0);
+		f->store->fault = die_at;
+		f->store->fault_opaque = &step;
+		pid = fork();
+		if (pid == 0) {
+			(void)store_save_domain(f->store, uuid_a, "<new/>");
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(WEXITSTATUS(status), 42);
+
+		f->store = store_free(f->store);
+		assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
+		assert_int_equal(count_files(f->state, "domains"), 1);
+		assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+		assert_string_equal(seen.xml[0], step < STORE_STEP_SYNC_DIR ? "<old/>" : "<new/>");
+	}
+}
+
+static void test_second_daemon_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct store *other = NULL;
+	char pid[32];
+
+	assert_int_equal(store_open(f->state, f->runtime, &other, &f->error), -EBUSY);
+	snprintf(pid, sizeof(pid), "(pid %d)", getpid());
+	assert_non_null(strstr(f->error.message, pid));
+	assert_null(other);
+	f->store = store_free(f->store);
+	assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
+}
+
+static void test_bad_folders_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct store *other = NULL;
+	char link[128];
+
+	f->store = store_free(f->store);
+	assert_int_equal(chmod(f->state, 0777), 0);
+	assert_true(store_open(f->state, f->runtime, &other, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "can be written by others (mode 0777)"));
+	assert_int_equal(chmod(f->state, 0700), 0);
+
+	/* A symbolic link in the place of a folder of ours. */
+	snprintf(link, sizeof(link), "%s/log", f->state);
+	assert_int_equal(rmdir(link), 0);
+	assert_int_equal(symlink("/tmp", link), 0);
+	assert_true(store_open(f->state, f->runtime, &other, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "/log"));
+	assert_null(other);
+}
+
+static void test_foreign_files_are_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct seen seen = {0};
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/domains/README.xml", f->state);
+	file = fopen(path, "w");
+	fclose(file);
+	/* A definition that cannot be read (a NUL inside) is reported, not dropped. */
+	snprintf(path, sizeof(path), "%s/domains/01020304-0000-0000-0000-000000000000.xml",
+		f->state);
+	file = fopen(path, "w");
+	fwrite("<a\0/>", 1, 5, file);
+	fclose(file);
+	assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(seen.error[0], -EBADMSG);
+	assert_int_equal(count_files(f->state, "domains"), 2);
+}
+
+static void count_one(void *opaque, const uint8_t uuid[16])
+{
+	(void)uuid;
+	(*(unsigned *)opaque)++;
+}
+
+static void test_runtime_folders(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_(freep) char *text = NULL;
+	unsigned n = 0;
+	int fd;
+
+	assert_int_equal(store_open_runtime(f->store, uuid_a, false, &fd), -ENOENT);
+	assert_int_equal(store_save_runtime(f->store, uuid_a, "status.json", "{}"), 0);
+	assert_int_equal(store_load_runtime(f->store, uuid_a, "status.json", 16, &text), 0);
+	assert_string_equal(text, "{}");
+	assert_int_equal(store_open_runtime(f->store, uuid_a, true, &fd), 0);
+	assert_int_equal(mkfifoat(fd, "log", 0600), 0);
+	close(fd);
+	assert_int_equal(store_each_runtime(f->store, count_one, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(store_remove_runtime(f->store, uuid_a), 0);
+	assert_int_equal(store_remove_runtime(f->store, uuid_a), 0);
+	assert_int_equal(count_files(f->runtime, "domains"), 0);
+	assert_true(store_first_start(f->store));
+	assert_false(store_first_start(f->store));
+}
+
+static void test_error_text(void **state)
+{
+	char bad[] = "a\x01\xff\xc3\xa9\xe2\x82";
+	struct error e = {0};
+
+	(void)state;
+	text_clean(bad);
+	assert_string_equal(bad, "a??\xc3\xa9??");
+	assert_int_equal(
+		error_set(&e, ERROR_NO_DOMAIN, "no domain with matching name '%s'", "x"), -ENOENT);
+	assert_string_equal(e.message, "Domain not found: no domain with matching name 'x'");
+	assert_string_equal(error_code_name(e.code), "NoDomain");
+	assert_int_equal(error_set_errno(&e, -ENOSPC, "cannot save"), -ENOSPC);
+	assert_string_equal(e.message, "operation failed: cannot save: No space left on device");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(test_save_load_delete),
+		T(test_failure_at_each_step),
+		T(test_crash_at_each_step),
+		T(test_second_daemon_is_refused),
+		T(test_bad_folders_are_refused),
+		T(test_foreign_files_are_left_alone),
+		T(test_runtime_folders),
+		cmocka_unit_test(test_error_text),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The protocol client against the fake worker: each misbehaviour has its end, none hangs, no fd is lost. */
+#include "daemon/worker.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "config/vm-config.h"
+#include "daemon/jail.h"
+#include "daemon/process.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/log.h"
+
+#define SECONDS(n) ((n)*UINT64_C(1000000))
+
+struct fixture {
+	char dir[64];
+	int dir_fd, listen_fd, exe_fd;
+	unsigned n_fds;
+	sd_event *event;
+	struct worker *worker;
+	unsigned hellos, states, notices, silents, gones, replies;
+	struct proto_state last;
+	struct worker_exit exit;
+	int reply_error;
+	char reply_text[PROTO_REASON_MAX];
+};
+
+static const uint8_t uuid[16] = {0xaa, 1};
+
+static unsigned count_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static int open_fake(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
+
+	assert_true(n > 0);
+	path[n] = 0;
+	strcpy(strrchr(path, '/'), "/fake-worker");
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->n_fds = count_fds();
+	strcpy(f->dir, "/tmp/test-worker-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->dir_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	f->listen_fd = worker_listen(f->dir_fd);
+	assert_true(f->listen_fd >= 0);
+	f->exe_fd = open_fake();
+	assert_true(f->exe_fd >= 0);
+	assert_int_equal(sd_event_new(&f->event), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+
+	if (f->worker && !f->gones) {
+		worker_kill(f->worker);
+		while (!f->gones)
+			sd_event_run(f->event, SECONDS(5));
+	}
+	worker_free(f->worker);
+	sd_event_unref(f->event);
+	close(f->dir_fd);
+	close(f->listen_fd);
+	close(f->exe_fd);
+	assert_int_equal(count_fds(), f->n_fds);
+	snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+static void on_hello(void *opaque, const struct proto_state *s)
+{
+	struct fixture *f = opaque;
+
+	f->hellos++;
+	f->last = *s;
+}
+
+static void on_state(void *opaque, const struct proto_state *s)
+{
+	struct fixture *f = opaque;
+
+	f->states++;
+	f->last = *s;
+}
+
+static void on_notice(void *opaque, const struct proto_notice *n)
+{
+	(void)n;
+	((struct fixture *)opaque)->notices++;
+}
+
+static void on_silent(void *opaque)
+{
+	((struct fixture *)opaque)->silents++;
+}
+
+static void on_gone(void *opaque, const struct worker_exit *exit)
+{
+	struct fixture *f = opaque;
+
+	f->gones++;
+	f->exit = *exit;
+}
+
+static const struct worker_ops ops = {
+	.hello = on_hello,
+	.state = on_state,
+	.notice = on_notice,
+	.silent = on_silent,
+	.gone = on_gone,
+};
+
+static void on_reply(void *userdata, int error, const char *text)
+{
+	struct fixture *f = userdata;
+
+	f->replies++;
+	f->reply_error = error;
+	snprintf(f->reply_text, sizeof(f->reply_text), "%s", text);
+}
+
+/* Run the loop until *what reaches n; fails after 8 s. */
+static void run_until(struct fixture *f, const unsigned *what, unsigned n)
+{
+	uint64_t now, end;
+
+	assert_int_equal(sd_event_now(f->event, CLOCK_MONOTONIC, &end) < 0, 0);
+	end += SECONDS(8);
+	while (*what < n) {
+		sd_event_run(f->event, 200000);
+		sd_event_now(f->event, CLOCK_MONOTONIC, &now);
+		if (now > end)
+			fail_msg("nothing happened in 8 s");
+	}
+}
+
+static void spawn(struct fixture *f, const char *name, const struct jail_plan *jail)
+{
+	struct worker_spec spec = {
+		.name = name,
+		.uuid = uuid,
+		.exe_fd = f->exe_fd,
+		.listen_fd = f->listen_fd,
+		.log_fd = -EBADF,
+		.jail = jail,
+	};
+	struct error e = {0};
+
+	if (worker_spawn(f->event, &spec, &ops, f, &f->worker, &e) < 0)
+		fail_msg("%s", e.message);
+}
+
+static int start_flags(struct fixture *f, const char *cmdline, uint64_t timeout, uint32_t flags)
+{
+	static struct vm_config config;
+	struct proto_start start = {.n_fds = 1, .fds[0].kind = PROTO_FD_CONFIG, .flags = flags};
+	_cleanup_(closep) int fd = -EBADF;
+
+	memcpy(config.uuid, uuid, 16);
+	snprintf(config.cmdline, sizeof(config.cmdline), "%s", cmdline);
+	fd = memfd_from_data("config", &config, sizeof(config));
+	assert_true(fd >= 0);
+	run_until(f, &f->hellos, 1);
+	return worker_request(
+		f->worker, PROTO_START, &start, sizeof(start), &fd, 1, timeout, on_reply, f);
+}
+
+static void start(struct fixture *f, const char *cmdline)
+{
+	assert_int_equal(start_flags(f, cmdline, SECONDS(5), 0), 0);
+}
+
+static void test_start_pause_resume_quit(void **state)
+{
+	struct fixture *f = *state;
+
+	spawn(f, "good", NULL);
+	assert_false(worker_is_connected(f->worker));
+	assert_int_equal(worker_request(f->worker, PROTO_PAUSE, NULL, 0, NULL, 0, 1, on_reply, f),
+		-ENOTCONN);
+	start(f, "");
+	run_until(f, &f->replies, 1);
+	assert_int_equal(f->reply_error, 0);
+	worker_request(f->worker, PROTO_PAUSE, NULL, 0, NULL, 0, SECONDS(5), on_reply, f);
+	run_until(f, &f->states, 1);
+	assert_int_equal(f->last.state, PROTO_VM_PAUSED);
+	worker_request(f->worker, PROTO_QUIT, NULL, 0, NULL, 0, SECONDS(5), on_reply, f);
+	run_until(f, &f->gones, 1);
+	assert_int_equal(f->replies, 3);
+	assert_int_equal(f->last.state, PROTO_VM_STOPPED);
+	assert_false(f->exit.violation);
+	assert_string_equal(f->exit.text, "the worker ended with exit status 0");
+}
+
+static void test_failed_start_says_why(void **state)
+{
+	struct fixture *f = *state;
+
+	spawn(f, "good", NULL);
+	start(f, "fake=fail-start");
+	run_until(f, &f->gones, 1);
+	assert_int_equal(f->reply_error, -ENOMEM);
+	assert_string_equal(f->reply_text, "KVM_CREATE_VM: Cannot allocate memory");
+}
+
+/* A deadline passes, the caller is told, and the late answer is no violation. */
+static void test_deadline_and_late_answer(void **state)
+{
+	struct fixture *f = *state;
+
+	spawn(f, "good", NULL);
+	start(f, "");
+	run_until(f, &f->replies, 1);
+	assert_int_equal(kill(worker_pid(f->worker), SIGSTOP), 0);
+	assert_int_equal(
+		worker_request(f->worker, PROTO_PAUSE, NULL, 0, NULL, 0, 100000, on_reply, f), 0);
+	run_until(f, &f->replies, 2);
+	assert_int_equal(f->reply_error, -ETIMEDOUT);
+	assert_int_equal(kill(worker_pid(f->worker), SIGCONT), 0);
+	run_until(f, &f->states, 1);
+	assert_int_equal(f->replies, 2);
+	assert_int_equal(f->gones, 0);
+}
+
+/* A worker that never answers costs WORKER_MAX_PENDING places, then requests are refused at once. */
+static void test_pending_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n = 0;
+	int r;
+
+	spawn(f, "good", NULL);
+	start(f, "fake=mute");
+	run_until(f, &f->replies, 1);
+	while ((r = worker_request(f->worker, PROTO_PAUSE, NULL, 0, NULL, 0, 1000, on_reply, f)) ==
+		0)
+		n++;
+	assert_int_equal(r, -EBUSY);
+	assert_int_equal(n, WORKER_MAX_PENDING);
+	run_until(f, &f->replies, 1 + WORKER_MAX_PENDING);
+	worker_kill(f->worker);
+	run_until(f, &f->gones, 1);
+	assert_int_equal(f->replies, 1 + WORKER_MAX_PENDING);
+	assert_true(f->exit.killed);
+}
+
+static void test_violations_are_the_end(void **state)
+{
+	static const struct {
+		const char *name, *cmdline, *text;
+	} cases[] = {
+		{"garbage-hello", NULL, "a packet of the wrong length"},
+		{"wrong-version", NULL, "another protocol version"},
+		{"hello-fds", NULL, "carries fds"},
+		{"good", "fake=garbage", "a packet of the wrong length"},
+		{"good", "fake=bad-type", "an unknown message type"},
+		{"good", "fake=short", "a state of the wrong length"},
+		{"good", "fake=fds", "carries fds"},
+		{"good", "fake=wrong-seq", "a reply nobody asked for"},
+		{"good", "fake=bad-text", "a text without an end"},
+		{"good", "fake=back-to-new", "a state that goes back to new"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		f->hellos = f->gones = f->replies = 0;
+		spawn(f, cases[i].name, NULL);
+		if (cases[i].cmdline)
+			start(f, cases[i].cmdline);
+		run_until(f, &f->gones, 1);
+		assert_true(f->exit.violation);
+		if (!strstr(f->exit.text, cases[i].text))
+			fail_msg("'%s' has no '%s'", f->exit.text, cases[i].text);
+		if (cases[i].cmdline)
+			assert_int_equal(f->replies, 1);
+		f->worker = worker_free(f->worker);
+	}
+}
+
+static void test_deaths(void **state)
+{
+	struct fixture *f = *state;
+
+	spawn(f, "exit-early", NULL);
+	run_until(f, &f->gones, 1);
+	assert_string_equal(f->exit.text, "the worker ended with exit status 7");
+	f->worker = worker_free(f->worker);
+	f->gones = 0;
+	spawn(f, "good", NULL);
+	start(f, "fake=crash");
+	run_until(f, &f->gones, 1);
+	assert_int_equal(f->reply_error, -ECONNRESET);
+	assert_string_equal(f->exit.text, "the worker was killed by signal 9 (Killed)");
+}
+
+/* 20000 notices at once: all are read or put off, other sources still get their turn. */
+static void test_flood_is_put_off(void **state)
+{
+	struct fixture *f = *state;
+
+	spawn(f, "good", NULL);
+	start(f, "fake=flood");
+	run_until(f, &f->notices, 1000);
+	assert_int_equal(f->gones, 0);
+	/* Batches times rate: never more in the first second. */
+	assert_true(f->notices <= 2 * WORKER_MAX_BATCH * WORKER_RATE_BURST);
+}
+
+static void test_adoption(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t started;
+	pid_t pid;
+
+	spawn(f, "good", NULL);
+	start(f, "");
+	run_until(f, &f->replies, 1);
+	pid = worker_pid(f->worker);
+	started = worker_start_time(f->worker);
+	f->worker = worker_free(f->worker);
+
+	assert_int_equal(
+		worker_adopt(f->event, uuid, pid, started + 1, f->dir_fd, &ops, f, &f->worker),
+		-ESRCH);
+	f->hellos = 0;
+	assert_int_equal(
+		worker_adopt(f->event, uuid, pid, started, f->dir_fd, &ops, f, &f->worker), 0);
+	run_until(f, &f->hellos, 1);
+	assert_int_equal(f->last.state, PROTO_VM_RUNNING);
+	worker_request(f->worker, PROTO_PAUSE, NULL, 0, NULL, 0, SECONDS(5), on_reply, f);
+	run_until(f, &f->states, 1);
+	assert_int_equal(f->last.state, PROTO_VM_PAUSED);
+	f->worker = worker_free(f->worker);
+
+	/* The wrong uuid: the process answers as another vm, and is not trusted. */
+	f->hellos = 0;
+	assert_int_equal(worker_adopt(f->event, (const uint8_t[16]){9}, pid, started, f->dir_fd,
+				 &ops, f, &f->worker),
+		0);
+	run_until(f, &f->gones, 1);
+	assert_true(f->exit.violation);
+}
+
+/* Without its control socket it is watched, and told to be silent, but not killed. */
+static void test_adoption_without_socket(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t started;
+	pid_t pid;
+
+	spawn(f, "good", NULL);
+	start(f, "");
+	run_until(f, &f->replies, 1);
+	pid = worker_pid(f->worker);
+	started = worker_start_time(f->worker);
+	f->worker = worker_free(f->worker);
+	assert_int_equal(unlinkat(f->dir_fd, "control", 0), 0);
+	assert_int_equal(
+		worker_adopt(f->event, uuid, pid, started, f->dir_fd, &ops, f, &f->worker), 0);
+	run_until(f, &f->silents, 1);
+	assert_int_equal(f->gones, 0);
+	assert_false(worker_is_connected(f->worker));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(test_start_pause_resume_quit),
+		T(test_failed_start_says_why),
+		T(test_deadline_and_late_answer),
+		T(test_pending_is_bounded),
+		T(test_violations_are_the_end),
+		T(test_deaths),
+		T(test_flood_is_put_off),
+		T(test_adoption),
+		T(test_adoption_without_socket),
+	};
+
+	log_init("test-worker", LOG_ERR, false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
