@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Guest memory: the hole, the ends, overflow. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "vmm-core/guest-mem.h"
+#include "vmm-core/layout.h"
+
+static void test_small(void **state)
+{
+	struct guest_mem mem;
+	uint32_t v = 0x12345678, back = 0;
+
+	(void)state;
+	assert_int_equal(guest_mem_init(&mem, -EBADF, 0), -EINVAL);
+	assert_int_equal(guest_mem_init(&mem, -EBADF, 5000), -EINVAL);
+	assert_int_equal(guest_mem_init(&mem, -EBADF, MIB(1)), 0);
+	assert_int_equal(mem.n_regions, 1);
+	assert_non_null(guest_mem_ptr(&mem, GPA(0), MIB(1)));
+	assert_null(guest_mem_ptr(&mem, GPA(0), MIB(1) + 1));
+	assert_null(guest_mem_ptr(&mem, GPA(1), MIB(1)));
+	assert_null(guest_mem_ptr(&mem, GPA(MIB(1)), 0));
+	assert_null(guest_mem_ptr(&mem, GPA(MIB(1) - 1), UINT64_MAX));
+	assert_null(guest_mem_ptr(&mem, GPA(UINT64_MAX), 1));
+	assert_int_equal(guest_mem_span(&mem, GPA(MIB(1) - 3)), 3);
+	assert_int_equal(guest_mem_span(&mem, GPA(MIB(1))), 0);
+	assert_int_equal(guest_mem_write(&mem, GPA(100), &v, sizeof(v)), 0);
+	assert_int_equal(guest_mem_read(&mem, GPA(100), &back, sizeof(back)), 0);
+	assert_int_equal(back, v);
+	assert_int_equal(guest_mem_write(&mem, GPA(MIB(1) - 3), &v, sizeof(v)), -EFAULT);
+	guest_mem_done(&mem);
+	guest_mem_done(&mem);
+}
+
+static void test_hole(void **state)
+{
+	struct guest_mem mem;
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+	uint8_t *low, *high;
+	uint8_t c = 0;
+
+	(void)state;
+	/* Sparse: nothing of the 5 GiB is touched but two pages. */
+	assert_true(fd >= 0 && ftruncate(fd, (off_t)GIB(5)) == 0);
+	assert_int_equal(guest_mem_init(&mem, fd, GIB(5)), 0);
+	assert_int_equal(mem.n_regions, 2);
+	assert_null(guest_mem_ptr(&mem, GPA(LAYOUT_LOW_RAM_MAX), 1));
+	assert_null(guest_mem_ptr(&mem, GPA(LAYOUT_LOW_RAM_MAX - 1), 2));
+	assert_null(guest_mem_ptr(&mem, GPA(LAYOUT_HIGH_RAM_BASE - 1), 2));
+	assert_null(guest_mem_ptr(&mem, GPA(LAYOUT_LAPIC_BASE), 4));
+	high = guest_mem_ptr(&mem, GPA(LAYOUT_HIGH_RAM_BASE), GIB(2));
+	assert_non_null(high);
+	assert_null(guest_mem_ptr(&mem, GPA(LAYOUT_HIGH_RAM_BASE), GIB(2) + 1));
+	low = guest_mem_ptr(&mem, GPA(LAYOUT_LOW_RAM_MAX - 1), 1);
+	assert_non_null(low);
+	*low = 1;
+	*high = 2;
+	/* High memory goes on in the file where low memory ends. */
+	assert_int_equal(pread(fd, &c, 1, (off_t)LAYOUT_LOW_RAM_MAX), 1);
+	assert_int_equal(c, 2);
+	guest_mem_done(&mem);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_hole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
