@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ACPI tables of a machine (ACPI 6.5): RSDP, XSDT, FADT, FACS, MADT, MCFG, WAET and a DSDT made by the AML writer
+ * (acpi/aml.h). They describe what the configuration asks for and nothing else; ports and bits come from
+ * acpi/acpi-hw.h, addresses and interrupts from layout.h, APIC ids from cpu-topology.h.
+ *
+ * Guests see, in the name space:
+ *
+ *	\_SB.PCI0		host bridge, bus 0-255, windows, _PRT: GSI 16 + (slot + pin) % 8
+ *	\_SB.PCI0.ISA.*		RTC, COM ports, pvpanic, i8042's ports as reserved
+ *	\_SB.Cnnn		one ACPI0007 per present vCPU, _UID as in the MADT
+ *	\_SB.VGEN, \_GPE._E00	generation id and its event
+ *	\_S5
+ *
+ * Pure: needs no KVM. Threads: any, while no vCPU runs.
+ */
+#pragma once
+
+#include "config/vm-config.h"
+#include "vmm-core/guest-mem.h"
+
+/* Write the tables into [LAYOUT_ACPI_BASE, + LAYOUT_ACPI_SIZE), RSDP first. 'config' has been validated;
+ * 'pci64_base' is where the 64-bit PCI window (LAYOUT_PCI64_SIZE) begins. Sets '*ret_rsdp'; with config->acpi 0
+ * nothing is written and it is GPA(0). Returns 0, -ENOSPC (tables larger than their place: cannot happen with a
+ * valid configuration) or -EFAULT (the place is no RAM). */
+int acpi_build(struct guest_mem *mem, const struct vm_config *config, uint64_t pci64_base,
+	struct gpa *ret_rsdp);
+
+/* The length of the tables that acpi_build() wrote, counted from LAYOUT_ACPI_BASE; for tests and dumps. */
+uint32_t acpi_length(const struct guest_mem *mem);

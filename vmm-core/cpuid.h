@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guest's CPUID: from what KVM supports and what the configuration asks for to each vCPU's table.
+ *
+ *	cpuid_build()	once per vm: features by mode, model and policies; topology, caches, XSAVE sizes and
+ *			hypervisor leaves made consistent with them
+ *	cpuid_vcpu()	per vCPU: a copy with its APIC id
+ *	cpuid_msrs()	the MSRs to set on a vCPU that has this table
+ *
+ * Modes. host-passthrough and maximum: all that KVM supports. host-model: all of it that has a name in cpu-model.c and
+ * can be moved to another host (no invtsc, no performance counters). custom: the model's features. To all of them
+ * come hypervisor, x2apic, tsc-deadline and arat where KVM has them, since they belong to the machine. AMX is
+ * never offered: a process must ask the kernel for it, and the worker does not.
+ *
+ * A feature that is required (a <feature policy='require'>, or the model's own, unless check='none') and that the
+ * host lacks is an error that names it. One that goes missing otherwise is listed in the report.
+ *
+ * Pure: works on tables; the caller talks to KVM. Threads: any.
+ */
+#pragma once
+
+#include <linux/kvm.h>
+
+#include "config/vm-config.h"
+#include "vmm-core/base/macro.h"
+
+#define CPUID_MAX_ENTRIES 160
+#define CPUID_MAX_MSRS    64
+
+/* What the host has to offer. */
+struct cpuid_host {
+	const struct kvm_cpuid_entry2 *supported; /* KVM_GET_SUPPORTED_CPUID */
+	unsigned n_supported;
+	uint32_t tsc_khz;       /* of the guest's TSC; 0: unknown, no frequency leaf */
+	bool tsc_deadline;      /* KVM_CAP_TSC_DEADLINE_TIMER */
+	bool arch_capabilities; /* MSR 0x10a can be set */
+	bool msi_ext_dest_id;   /* interrupt routes understand bits 5-11 of the MSI address */
+};
+
+struct cpuid_table {
+	unsigned n;
+	struct kvm_cpuid_entry2 entries[CPUID_MAX_ENTRIES];
+};
+
+struct cpuid_report {
+	char text[256]; /* the error, or "" */
+	/* Names, comma-separated, of features that were asked for (model, policy "optional") and are not there because
+	 * the host lacks them. Cut off with "..." if there are many. */
+	char dropped[512];
+	unsigned n_dropped;
+};
+
+struct cpuid_msr {
+	uint32_t index;
+	uint64_t value;
+};
+
+/* 'config' has been validated. Returns 0; -EINVAL (unknown model or feature name), -ENOTSUP (the host lacks a required
+ * feature, has a forbidden one, or too few physical address bits for this much memory) with the reason in
+ * ret_report->text; -E2BIG (more entries than fit). 'ret_report' is always set. */
+int cpuid_build(const struct cpuid_host *host, const struct vm_config *config,
+	struct cpuid_table *ret_table, struct cpuid_report *ret_report);
+
+/* 'table' as vCPU 'index' sees it. */
+void cpuid_vcpu(const struct cpuid_table *table, const struct vm_config *config, unsigned index,
+	struct cpuid_table *ret_table);
+
+/* The entry of a leaf; NULL if the table has none. */
+const struct kvm_cpuid_entry2 *cpuid_find(
+	const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf);
+
+/* The guest's physical address bits, 36 if the table does not say. */
+unsigned cpuid_phys_bits(const struct cpuid_table *table);
+
+/* The MSRs of a vCPU at power-on, at most CPUID_MAX_MSRS, in the order to set them. Each is optional: one that the host
+ * refuses is skipped. 'fresh': the vCPU was just created, so that only what differs from KVM's own defaults is listed;
+ * else (a reset) all that a guest may have changed. Returns their number. */
+unsigned cpuid_msrs(
+	const struct cpuid_table *table, bool fresh, struct cpuid_msr ret_msrs[CPUID_MAX_MSRS]);
