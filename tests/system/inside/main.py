@@ -1,0 +1,22 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# main.py [CASE...]: the system tests; runs as root in the test host, in the job folder that ../run prepares:
+#
+#   tree/    what "meson install" installs
+#   guest/   disk.img, vmlinuz, initrd.img of the demo guest, domain.xml.in
+#
+# Reports in TAP. The order of the imports is the order of the cases.
+
+import sys
+
+import service  # noqa: F401
+import lifecycle  # noqa: F401
+import refusals  # noqa: F401
+from harness import note, run, suite
+
+status = suite.run(sys.argv[1:])
+if status:
+    note("journal of vmmd:")
+    note(run("journalctl", "--no-pager", "-n", "60", "-o", "short-monotonic", "-u", "vmmd").out)
+sys.exit(status)

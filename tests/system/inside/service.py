@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The installed service: what "meson install" put there, and "systemctl enable --now vmmd", are all it takes.
+
+import json
+import os
+import subprocess
+
+from domain import JOB
+from harness import check, equal, run, suite, vmctl, vmctl_fails
+
+NOBODY = 65534
+
+
+@suite.case("install")
+def install():
+    result = run("cp", "-a", "--no-preserve=ownership", f"{JOB}/tree/.", "/")
+    equal(result.status, 0, f"copying the tree: {result.err}")
+    for path in ("/usr/bin/vmctl", "/usr/sbin/vmmd", "/usr/libexec/vmmd-worker"):
+        check(os.access(path, os.X_OK), f"{path} is not installed")
+
+
+@suite.case("service starts", needs="install")
+def service_starts():
+    result = run("systemctl", "enable", "--now", "vmmd")
+    equal(result.status, 0, f"systemctl enable --now vmmd: {result.err}")
+    equal(run("systemctl", "is-active", "vmmd").out.strip(), "active", "state of the unit")
+    equal(run("systemctl", "is-enabled", "vmmd").out.strip(), "enabled", "the unit")
+
+
+@suite.case("vmctl talks to it", needs="service starts")
+def talks():
+    equal(vmctl("list", "--all").splitlines()[0].split(), ["Id", "Name", "State"], "heading of list")
+    equal(vmctl("list", "--all", "--name"), "", "names before any is defined")
+    equal(vmctl("hostname"), "testhost", "hostname")
+    check("Using" in vmctl("version") or "vmmd" in vmctl("version"), "version says nothing")
+    check("CPU(s):" in vmctl("nodeinfo"), "nodeinfo has no CPU(s)")
+    json.loads(vmctl("list", "--all", "--json"))
+
+
+@suite.case("D-Bus activation", needs="service starts")
+def activation():
+    run("systemctl", "stop", "vmmd")
+    equal(vmctl("list", "--all", "--name"), "", "list that starts the service")
+    equal(run("systemctl", "is-active", "vmmd").out.strip(), "active", "state of the unit")
+
+
+@suite.case("polkit guards changes", needs="service starts")
+def polkit():
+    vmctl("list", "--all", user=NOBODY)
+    error = vmctl_fails("define", f"{JOB}/guest/domain.xml.in", user=NOBODY)
+    check("@NAME@" not in error and "XML" not in error, f"the XML was read before the caller was judged: {error}")
+    equal(vmctl("list", "--all", "--name"), "", "names after a refused define")
+
+
+@suite.case("exposure is at most 4.8", needs="service starts")
+def exposure():
+    result = run("systemd-analyze", "security", "--threshold=48", "--no-pager", "vmmd.service")
+    last = result.out.strip().splitlines()[-1] if result.out else result.err
+    equal(result.status, 0, last)
+
+
+@suite.case("completion knows the verbs", needs="service starts")
+def completion():
+    script = ("source /usr/share/bash-completion/completions/vmctl; COMP_WORDS=(vmctl dest); COMP_CWORD=1; "
+              "COMP_LINE='vmctl dest'; COMP_POINT=10; "
+              "f=$(complete -p vmctl | sed 's/.*-F \\([^ ]*\\).*/\\1/'); $f vmctl dest vmctl; echo ${COMPREPLY[*]}")
+    out = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    check("destroy" in out.stdout, f"'vmctl dest' completes to {out.stdout.strip()!r} {out.stderr.strip()}")
