@@ -65,3 +65,11 @@
 #define LAYOUT_IOAPIC_PINS    24
 #define LAYOUT_GSI_MSI_BASE   24 /* allocated by irq.c */
 #define LAYOUT_GSI_MAX        1024
+
+/* Where 64-bit BARs begin in a machine with this much RAM. */
+static inline uint64_t layout_pci64_base(uint64_t ram_bytes)
+{
+	uint64_t high = ram_bytes > LAYOUT_LOW_RAM_MAX ? ram_bytes - LAYOUT_LOW_RAM_MAX : 0;
+
+	return ALIGN_UP(LAYOUT_HIGH_RAM_BASE + high, GIB(1));
+}

@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "vmm-core/boot/boot.h"
+#include "vmm-core/cpuid.h"
 #include "vmm-core/device.h"
 #include "vmm-core/kvm.h"
 #include "vmm-core/stats.h"
@@ -65,23 +66,23 @@ struct vcpu {
 	bool reset_pending; /* gate lock */
 	bool broken;        /* own thread: parked until a reset */
 	struct boot_entry entry;
-	uint32_t tsc_khz;
-	struct vm_stats_vcpu *stats; /* may be NULL */
+	const struct cpuid_table *cpuid; /* the vm's, for its MSRs */
+	uint32_t tsc_khz;                /* 0: unknown */
+	struct vm_stats_vcpu *stats;     /* may be NULL */
 };
 
 int vcpu_gate_init(struct vcpu_gate *gate, unsigned n_vcpus);
 void vcpu_gate_done(struct vcpu_gate *gate);
 
-/* Create vCPU 'index' with its CPUID. Returns 0 or -errno with the stage. */
+/* Create vCPU 'index'. Returns 0 or -errno with the stage. */
 int vcpu_init(struct vcpu *vcpu, struct kvm *kvm, const struct vcpu_host *host, unsigned index,
-	uint32_t apic_id, const struct kvm_cpuid_entry2 *cpuid, unsigned n_cpuid,
-	const char **ret_stage);
+	uint32_t apic_id, const char **ret_stage);
 /* The thread must have been joined. */
 void vcpu_done(struct vcpu *vcpu);
 
-/* Power-on registers; vCPU 0 starts at 'entry', the others wait for SIPI. Before the thread runs, or from the
- * thread itself. */
-int vcpu_reset(struct vcpu *vcpu, const char **ret_stage);
+/* Power-on registers; vCPU 0 starts at 'entry', the others wait for SIPI. Before the thread runs ('fresh': it never
+ * ran), or from the thread itself. In vcpu-regs.c. */
+int vcpu_reset(struct vcpu *vcpu, bool fresh, const char **ret_stage);
 
 int vcpu_start_thread(struct vcpu *vcpu);
 

@@ -25,7 +25,7 @@
 
 #define VM_MAX_DEVICES 128
 
-enum vm_aim { VM_AIM_NONE, VM_AIM_PAUSE, VM_AIM_RESET, VM_AIM_STOP };
+enum vm_aim { VM_AIM_NONE, VM_AIM_START, VM_AIM_PAUSE, VM_AIM_RESET, VM_AIM_STOP };
 
 /* Who runs the vm (control.c) learns of changes here, on the loop thread. */
 struct vm_owner {
@@ -61,6 +61,7 @@ struct vm {
 	struct device *devices[VM_MAX_DEVICES];
 	unsigned n_vcpus;
 	struct vcpu *vcpus;
+	struct cpuid_table cpuid;
 	struct vcpu_gate gate;
 	struct vcpu_host vcpu_host;
 	struct loop_source *gate_source, *request_source;
@@ -107,7 +108,7 @@ int vm_load_boot(struct vm *vm, char *ret_reason);
 /* The channel from devices and vCPUs to the loop; before any device is made. */
 int vm_init_events(struct vm *vm);
 int vm_start_threads(struct vm *vm);
-/* Go from NEW to RUNNING, or to PAUSED. */
+/* Go from NEW to RUNNING, or to PAUSED, once every vCPU thread has closed its sandbox; then settled(START). */
 void vm_start(struct vm *vm, bool paused);
 
 /* 0: under way, 'settled' will be called (perhaps before this returns); -EALREADY: is so already; -EINVAL: not

@@ -268,18 +268,6 @@ void loop_timer_stop(struct loop_timer *timer)
 	arm(timer->loop);
 }
 
-static void lock(struct loop *loop)
-{
-	if (loop->lock)
-		(void)pthread_mutex_lock(loop->lock);
-}
-
-static void unlock(struct loop *loop)
-{
-	if (loop->lock)
-		(void)pthread_mutex_unlock(loop->lock);
-}
-
 /* Fire all timers due at 'now_ns'; the lock is held. A timer that sets itself to the past again waits
  * for the next turn, so that it cannot hold the thread. */
 static int fire_due(struct loop *loop, uint64_t now_ns)
@@ -318,12 +306,16 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 	int timeout_ms = timeout_ns == LOOP_NEVER
 		? -1
 		: (int)MIN(DIV_ROUND_UP(timeout_ns, NSEC_PER_MSEC), (uint64_t)INT32_MAX);
+	pthread_mutex_t *held;
 	int n, fired = 0;
 
 	n = epoll_wait(loop->epoll_fd, events, MAX_EVENTS, timeout_ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	lock(loop);
+	/* A callback may give the loop its lock: it counts from the next turn on. */
+	held = loop->lock;
+	if (held)
+		(void)pthread_mutex_lock(held);
 	for (int i = 0; i < n; i++) {
 		struct loop_source *source = events[i].data.ptr;
 
@@ -338,7 +330,8 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 		}
 	}
 	free_dead(loop);
-	unlock(loop);
+	if (held)
+		(void)pthread_mutex_unlock(held);
 	return fired;
 }
 

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker's conversation with the daemon: see control.h and proto.h. */
+#include "vmm-core/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/chardev.h"
+#include "vmm-core/sandbox.h"
+
+/* Requests that wait for a change of state; the daemon has a few at most. */
+#define MAX_PENDING 16
+
+struct control {
+	struct loop *loop;
+	struct loop_source *source, *listen_source;
+	bool connected;
+	struct vm *vm;
+	struct vm_owner owner;
+	enum sandbox_mode sandbox_mode;
+	struct {
+		uint32_t seq;
+		enum vm_aim aim; /* VM_AIM_NONE: free */
+	} pending[MAX_PENDING];
+};
+
+struct message {
+	struct proto_header header;
+	uint8_t payload[PROTO_MAX_PAYLOAD];
+	int fds[PROTO_MAX_FDS];
+	unsigned n_fds;
+};
+
+/* Sending. */
+
+static void disconnect(struct control *control)
+{
+	control->source = loop_source_remove(control->source);
+	if (control->connected)
+		(void)shutdown(PROTO_CONTROL_FD, SHUT_RDWR);
+	control->connected = false;
+}
+
+static void send_message(struct control *control, enum proto_type type, uint32_t seq, int error,
+	const void *payload, size_t len)
+{
+	struct {
+		struct proto_header header;
+		uint8_t payload[PROTO_MAX_PAYLOAD];
+	} packet = {
+		.header = {.version = PROTO_VERSION,
+			.type = type,
+			.seq = seq,
+			.len = (uint32_t)len,
+			.error = error},
+	};
+
+	if (!control->connected)
+		return;
+	if (len)
+		memcpy(packet.payload, payload, len);
+	if (send_packet(PROTO_CONTROL_FD, &packet, sizeof(packet.header) + len, NULL, 0) < 0)
+		disconnect(control);
+}
+
+static void reply(struct control *control, uint32_t seq, int error, const char *text)
+{
+	struct proto_reason reason = {0};
+
+	if (error >= 0) {
+		send_message(control, PROTO_REPLY, seq, 0, NULL, 0);
+		return;
+	}
+	(void)snprintf(reason.text, sizeof(reason.text), "%s", text ? text : strerror(-error));
+	send_message(control, PROTO_REPLY, seq, error, &reason, sizeof(reason));
+}
+
+static void send_state(struct control *control, enum proto_type type)
+{
+	struct proto_state state = {.state = PROTO_VM_NEW, .pid = (uint32_t)getpid()};
+
+	if (control->vm) {
+		state.state = control->vm->state;
+		state.reason = control->vm->reason;
+		state.code = control->vm->code;
+		memcpy(state.uuid, control->vm->config.uuid, sizeof(state.uuid));
+		memcpy(state.text, control->vm->text, sizeof(state.text));
+	}
+	send_message(control, type, 0, 0, &state, sizeof(state));
+}
+
+/* What the vm tells. */
+
+static void on_state(void *opaque, enum proto_vm_state state, enum proto_vm_reason reason, int code,
+	const char *text)
+{
+	struct control *control = opaque;
+
+	(void)reason;
+	(void)code;
+	(void)text;
+	if (control->vm)
+		send_state(control, PROTO_STATE);
+	if (state == PROTO_VM_STOPPED)
+		loop_exit(control->loop, EXIT_SUCCESS);
+}
+
+static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text)
+{
+	struct proto_notice notice = {.kind = kind, .index = index};
+
+	(void)snprintf(notice.text, sizeof(notice.text), "%s", text);
+	send_message(opaque, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
+}
+
+static void on_settled(void *opaque, enum vm_aim aim, int error)
+{
+	struct control *control = opaque;
+
+	for (unsigned i = 0; i < MAX_PENDING; i++) {
+		if (control->pending[i].aim != aim)
+			continue;
+		control->pending[i].aim = VM_AIM_NONE;
+		reply(control, control->pending[i].seq, error,
+			error == -ECANCELED ? "the vm changed its state meanwhile" : NULL);
+	}
+}
+
+static int on_vcpu_thread(void *opaque)
+{
+	const struct control *control = opaque;
+
+	return sandbox_enter_thread(SECCOMP_VCPU, control->sandbox_mode);
+}
+
+/* Handlers: 0: answered later or no answer due; 1: answer with success; -errno: with failure. */
+
+static int add_pending(struct control *control, uint32_t seq, enum vm_aim aim)
+{
+	for (unsigned i = 0; i < MAX_PENDING; i++) {
+		if (control->pending[i].aim != VM_AIM_NONE)
+			continue;
+		control->pending[i].seq = seq;
+		control->pending[i].aim = aim;
+		return 0;
+	}
+	return -EBUSY;
+}
+
+static int take_aim(struct control *control, const struct message *m, enum vm_aim aim)
+{
+	int r;
+
+	if (!control->vm)
+		return -ENODEV;
+	r = add_pending(control, m->header.seq, aim);
+	if (r < 0)
+		return r;
+	r = vm_aim(control->vm, aim, PROTO_REASON_USER, 0, "");
+	if (r == 0)
+		return 0;
+	for (unsigned i = 0; i < MAX_PENDING; i++)
+		if (control->pending[i].aim == aim && control->pending[i].seq == m->header.seq)
+			control->pending[i].aim = VM_AIM_NONE;
+	return r == -EALREADY ? 1 : r;
+}
+
+static int handle_pause(struct control *control, struct message *m)
+{
+	return take_aim(control, m, VM_AIM_PAUSE);
+}
+
+static int handle_reset(struct control *control, struct message *m)
+{
+	return take_aim(control, m, VM_AIM_RESET);
+}
+
+static int handle_quit(struct control *control, struct message *m)
+{
+	if (!control->vm) {
+		loop_exit(control->loop, EXIT_SUCCESS);
+		return 1;
+	}
+	return take_aim(control, m, VM_AIM_STOP);
+}
+
+static int handle_resume(struct control *control, struct message *m)
+{
+	int r;
+
+	(void)m;
+	if (!control->vm)
+		return -ENODEV;
+	r = vm_resume(control->vm);
+	return r < 0 ? r : 1;
+}
+
+static int handle_power_button(struct control *control, struct message *m)
+{
+	int r;
+
+	(void)m;
+	if (!control->vm)
+		return -ENODEV;
+	r = vm_power_button(control->vm);
+	return r < 0 ? r : 1;
+}
+
+static int handle_nmi(struct control *control, struct message *m)
+{
+	int r;
+
+	(void)m;
+	if (!control->vm)
+		return -ENODEV;
+	r = vm_inject_nmi(control->vm);
+	return r < 0 ? r : 1;
+}
+
+static int handle_console(struct control *control, struct message *m)
+{
+	struct proto_console console;
+	struct chardev *cd = NULL;
+	int r;
+
+	memcpy(&console, m->payload, sizeof(console));
+	if (!control->vm)
+		return -ENODEV;
+	if (m->n_fds != 1)
+		return -EINVAL;
+	if (console.kind == PROTO_CONSOLE_SERIAL && console.index < VM_MAX_SERIALS)
+		cd = control->vm->machine.serials[console.index];
+	else if (console.kind == PROTO_CONSOLE_VIRTIO && console.index < VM_MAX_CONSOLES)
+		cd = control->vm->machine.consoles[console.index];
+	if (!cd)
+		return -ENODEV;
+	r = chardev_attach(cd, m->fds[0], console.flags & PROTO_CONSOLE_FORCE);
+	if (r < 0)
+		return r;
+	m->fds[0] = -EBADF;
+	return 1;
+}
+
+/* START. */
+
+/* Put fd 'i' of the message where its kind says. */
+static int place_fd(struct message *m, const struct proto_fd *what, unsigned i, struct vm_fds *fds)
+{
+	int *place = NULL;
+	uint8_t *flags = NULL;
+
+	switch ((enum proto_fd_kind)what->kind) {
+	case PROTO_FD_KVM:
+		place = &fds->kvm;
+		break;
+	case PROTO_FD_RAM:
+		place = &fds->ram;
+		break;
+	case PROTO_FD_STATS:
+		place = &fds->stats;
+		break;
+	case PROTO_FD_KERNEL:
+		place = &fds->kernel;
+		break;
+	case PROTO_FD_INITRD:
+		place = &fds->initrd;
+		break;
+	case PROTO_FD_DISK:
+		if (what->index < VM_MAX_DISKS)
+			place = &fds->devices.disks[what->index];
+		break;
+	case PROTO_FD_SERIAL:
+		if (what->index < VM_MAX_SERIALS) {
+			place = &fds->serials[what->index];
+			flags = &fds->serial_flags[what->index];
+		}
+		break;
+	case PROTO_FD_CONSOLE:
+		if (what->index < VM_MAX_CONSOLES) {
+			place = &fds->consoles[what->index];
+			flags = &fds->console_flags[what->index];
+		}
+		break;
+	case PROTO_FD_CHANNEL:
+		if (what->index < VM_MAX_CHANNELS) {
+			place = &fds->channels[what->index];
+			flags = &fds->channel_flags[what->index];
+		}
+		break;
+	case PROTO_FD_RNG:
+		place = &fds->devices.rng;
+		break;
+	case PROTO_FD_CONFIG: /* the first only */
+	case PROTO_FD_KIND_X_MAX:
+		break;
+	}
+	if (!place || *place >= 0)
+		return -EINVAL;
+	*place = TAKE_FD(m->fds[i]);
+	if (flags)
+		*flags = what->flags;
+	return 0;
+}
+
+static int take_fds(
+	struct message *m, const struct proto_start *start, struct vm_fds *fds, char *reason)
+{
+	if (start->n_fds != m->n_fds || m->n_fds < 1 || start->n_fds > PROTO_MAX_FDS ||
+		start->fds[0].kind != PROTO_FD_CONFIG) {
+		(void)snprintf(reason, PROTO_REASON_MAX, "START came with the wrong fds");
+		return -EINVAL;
+	}
+	for (unsigned i = 1; i < m->n_fds; i++) {
+		int r = place_fd(m, &start->fds[i], i, fds);
+
+		if (r < 0) {
+			(void)snprintf(reason, PROTO_REASON_MAX,
+				"START: fd %u of kind %u, index %u is out of place", i,
+				start->fds[i].kind, start->fds[i].index);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static enum sandbox_mode mode_of(uint32_t flags)
+{
+	if (flags & PROTO_START_SECCOMP_OFF)
+		return SANDBOX_OFF;
+	return flags & PROTO_START_SECCOMP_ERRNO ? SANDBOX_ERRNO : SANDBOX_KILL;
+}
+
+static int start(struct control *control, struct message *m, char *reason)
+{
+	/* Static: 200 KiB are too many for a stack, and there is one START in a process' life. */
+	static struct vm_config config;
+	_cleanup_(vm_freep) struct vm *vm = NULL;
+	struct proto_start what;
+	struct vm_fds fds;
+	int r;
+
+	memcpy(&what, m->payload, sizeof(what));
+	vm_fds_init(&fds);
+	r = take_fds(m, &what, &fds, reason);
+	if (r >= 0) {
+		r = memfd_read_sealed(m->fds[0], &config, sizeof(config));
+		if (r < 0)
+			(void)snprintf(reason, PROTO_REASON_MAX, "START: the configuration: %s",
+				strerror(-r));
+	}
+	if (r >= 0)
+		r = vm_config_validate(&config, reason, PROTO_REASON_MAX);
+	if (r < 0) {
+		vm_fds_done(&fds);
+		return r;
+	}
+	control->sandbox_mode = mode_of(what.flags);
+	r = vm_build(
+		&config, &fds, control->loop, what.wall_offset_s, &control->owner, &vm, reason);
+	if (r < 0)
+		return r;
+	vm->stop_on_reset = what.flags & PROTO_START_STOP_ON_RESET;
+	vm->stop_on_panic = what.flags & PROTO_START_STOP_ON_PANIC;
+	r = add_pending(control, m->header.seq, VM_AIM_START);
+	if (r >= 0)
+		r = vm_start_threads(vm);
+	if (r >= 0)
+		r = sandbox_enter_thread(SECCOMP_LOOP, control->sandbox_mode);
+	if (r < 0) {
+		(void)snprintf(reason, PROTO_REASON_MAX, "START: the sandbox: %s", strerror(-r));
+		return r;
+	}
+	control->vm = TAKE_PTR(vm);
+	vm_start(control->vm, what.flags & PROTO_START_PAUSED);
+	return 0;
+}
+
+static int handle_start(struct control *control, struct message *m)
+{
+	char reason[PROTO_REASON_MAX] = "";
+	int r;
+
+	if (control->vm)
+		return -EALREADY;
+	r = start(control, m, reason);
+	if (r >= 0)
+		return 0;
+	/* Nothing half-made stays: the process ends with the answer. */
+	reply(control, m->header.seq, r, reason);
+	loop_exit(control->loop, EXIT_FAILURE);
+	return 0;
+}
+
+static const struct {
+	int (*handle)(struct control *control, struct message *m);
+	size_t len;
+} handlers[PROTO_TYPE_X_MAX] = {
+	[PROTO_START] = {handle_start, sizeof(struct proto_start)},
+	[PROTO_PAUSE] = {handle_pause, 0},
+	[PROTO_RESUME] = {handle_resume, 0},
+	[PROTO_RESET] = {handle_reset, 0},
+	[PROTO_POWER_BUTTON] = {handle_power_button, 0},
+	[PROTO_QUIT] = {handle_quit, 0},
+	[PROTO_CONSOLE_ATTACH] = {handle_console, sizeof(struct proto_console)},
+	[PROTO_INJECT_NMI] = {handle_nmi, 0},
+};
+
+static void handle(struct control *control, struct message *m, size_t len)
+{
+	unsigned type = m->header.type;
+	int r;
+
+	if (len < sizeof(m->header) || m->header.version != PROTO_VERSION ||
+		m->header.len != len - sizeof(m->header))
+		return;
+	if (type >= PROTO_TYPE_X_MAX || !handlers[type].handle)
+		r = -ENOSYS;
+	else if (m->header.len != handlers[type].len)
+		r = -EINVAL;
+	else
+		r = handlers[type].handle(control, m);
+	if (r != 0)
+		reply(control, m->header.seq, MIN(r, 0), NULL);
+}
+
+static void on_control(void *opaque, uint32_t events)
+{
+	struct control *control = opaque;
+	struct message m;
+	ssize_t n;
+
+	(void)events;
+	n = recv_packet(PROTO_CONTROL_FD, &m.header, sizeof(m.header) + sizeof(m.payload), m.fds,
+		PROTO_MAX_FDS, &m.n_fds);
+	if (n == -EAGAIN || n == -EMSGSIZE)
+		return;
+	if (n <= 0) {
+		disconnect(control);
+		/* Without a vm there is nothing to live for. */
+		if (!control->vm)
+			loop_exit(control->loop, EXIT_FAILURE);
+		return;
+	}
+	handle(control, &m, (size_t)n);
+	for (unsigned i = 0; i < m.n_fds; i++)
+		(void)safe_close(m.fds[i]);
+}
+
+static int connect_control(struct control *control)
+{
+	int r;
+
+	r = loop_add_fd(
+		control->loop, PROTO_CONTROL_FD, EPOLLIN, on_control, control, &control->source);
+	if (r < 0)
+		return r;
+	control->connected = true;
+	send_state(control, PROTO_HELLO);
+	return 0;
+}
+
+/* A (new) daemon is there: it takes the place of the old one, whose answers nobody waits for any more. */
+static void on_listen(void *opaque, uint32_t events)
+{
+	struct control *control = opaque;
+	_cleanup_(closep) int fd = -EBADF;
+
+	(void)events;
+	fd = accept4(PROTO_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	disconnect(control);
+	memset(control->pending, 0, sizeof(control->pending));
+	if (dup3(fd, PROTO_CONTROL_FD, O_CLOEXEC) < 0)
+		return;
+	(void)connect_control(control);
+}
+
+int control_new(struct loop *loop, struct control **ret_control)
+{
+	_cleanup_(control_freep) struct control *control = calloc(1, sizeof(*control));
+	int r;
+
+	if (!control)
+		return -ENOMEM;
+	control->loop = loop;
+	control->owner = (struct vm_owner){
+		.state = on_state,
+		.notice = on_notice,
+		.settled = on_settled,
+		.enter_vcpu_sandbox = on_vcpu_thread,
+		.opaque = control,
+	};
+	r = fd_set_nonblock(PROTO_CONTROL_FD, true);
+	if (r < 0)
+		return r;
+	if (fd_set_nonblock(PROTO_LISTEN_FD, true) >= 0) {
+		r = loop_add_fd(loop, PROTO_LISTEN_FD, EPOLLIN, on_listen, control,
+			&control->listen_source);
+		if (r < 0)
+			return r;
+	}
+	r = connect_control(control);
+	if (r < 0)
+		return r;
+	*ret_control = TAKE_PTR(control);
+	return 0;
+}
+
+struct control *control_free(struct control *control)
+{
+	if (!control)
+		return NULL;
+	(void)vm_free(control->vm);
+	control->source = loop_source_remove(control->source);
+	control->listen_source = loop_source_remove(control->listen_source);
+	free(control);
+	return NULL;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker's side of proto.h: a table from message to handler, one pending answer per request, and the
+ * reconnection of a restarted daemon.
+ *
+ * A message that is malformed (length, version, too many fds) is answered with an error where it has a number, and
+ * otherwise ignored: the daemon is the worker's master, and a lost master is replaced, not obeyed blindly. When the
+ * socket's buffer is full the connection is given up; the next HELLO tells all there is to know.
+ *
+ * Threads: loop thread.
+ */
+#pragma once
+
+#include "vmm-core/vm.h"
+
+struct control;
+
+/* Takes PROTO_CONTROL_FD and PROTO_LISTEN_FD (where they are sockets) into service and sends HELLO. */
+int control_new(struct loop *loop, struct control **ret_control);
+struct control *control_free(struct control *control);
+DEFINE_CLEANUP(struct control *, control_free);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a worker may ask of the kernel: see seccomp-table.h. */
+#include "vmm-core/seccomp-table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/futex.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "vmm-core/proto.h"
+
+#define COUNT(...) (sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+#define ANY(call, why)                                                                             \
+	{                                                                                          \
+		.nr = __NR_##call, .name = #call, .check = SECCOMP_ANY, .reason = why              \
+	}
+#define ONE_OF(call, which, why, ...)                                                              \
+	{                                                                                          \
+		.nr = __NR_##call, .name = #call, .check = SECCOMP_ONE_OF, .arg = which,           \
+		.n_values = COUNT(__VA_ARGS__), .values = {__VA_ARGS__}, .reason = why             \
+	}
+#define NO_BITS(call, which, why, bits)                                                            \
+	{                                                                                          \
+		.nr = __NR_##call, .name = #call, .check = SECCOMP_NO_BITS, .arg = which,          \
+		.n_values = 1, .values = {bits}, .reason = why                                     \
+	}
+
+/* vm-wide requests: a guest that programs its MSI-X tables, BARs or IOAPIC causes them on a vCPU thread, a
+ * reset on the loop thread. */
+#define KVM_VM_REQUESTS KVM_SET_GSI_ROUTING, KVM_IRQFD, KVM_IOEVENTFD, KVM_SIGNAL_MSI
+
+#define FUTEX_OPS                                                                                  \
+	FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, FUTEX_WAIT_BITSET_PRIVATE,                         \
+		FUTEX_WAKE_BITSET_PRIVATE, FUTEX_REQUEUE_PRIVATE, FUTEX_CMP_REQUEUE_PRIVATE,       \
+		FUTEX_LOCK_PI_PRIVATE, FUTEX_UNLOCK_PI_PRIVATE,                                    \
+		FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME
+
+/* Calls that both roles need. */
+#define COMMON_RULES                                                                               \
+	ONE_OF(futex, 1, "the device lock and the vCPU gate", FUTEX_OPS),                          \
+		ANY(rt_sigreturn, "return from the kick's signal handler"),                        \
+		ANY(rt_sigprocmask, "inside pthread functions and abort()"),                       \
+		ANY(restart_syscall, "the kernel's own restart of an interrupted wait"),           \
+		ANY(clock_gettime, "time where the vDSO cannot answer"),                           \
+		ANY(write, "eventfds, consoles, log lines"),                                       \
+		ANY(read, "eventfds, timers, consoles"), ANY(writev, "consoles"),                  \
+		ANY(readv, "consoles"), ANY(timerfd_settime, "a device programs a timer"),         \
+		ANY(epoll_ctl, "a console or queue is watched or no longer"),                      \
+		ANY(io_uring_enter, "disk requests; the ring is restricted by itself"),            \
+		ANY(brk, "malloc"), NO_BITS(mmap, 2, "malloc; never executable", PROT_EXEC),       \
+		ANY(munmap, "free"), ANY(mremap, "realloc"),                                       \
+		NO_BITS(madvise, 2, "free; no poisoning of pages", 64),                            \
+		ANY(close, "an eventfd or a console that is done with"),                           \
+		ONE_OF(tgkill, 2, "kick a vCPU; abort()", SIGUSR1, SIGABRT),                       \
+		ANY(getpid, "pthread_kill() and abort()"), ANY(gettid, "abort()"),                 \
+		ANY(sched_yield, "glibc's locks"), ANY(exit, "a thread ends"),                     \
+		ANY(exit_group, "the process ends")
+
+static const struct seccomp_rule vcpu_rules[] = {
+	ONE_OF(ioctl, 1, "run the guest, its registers at a reset, and vm-wide requests", KVM_RUN,
+		KVM_VM_REQUESTS, KVM_INTERRUPT, KVM_NMI, KVM_KVMCLOCK_CTRL, KVM_GET_REGS,
+		KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_FPU, KVM_SET_FPU, KVM_GET_MSRS,
+		KVM_SET_MSRS, KVM_GET_LAPIC, KVM_SET_LAPIC, KVM_GET_MP_STATE, KVM_SET_MP_STATE,
+		KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_GET_XCRS, KVM_SET_XCRS, KVM_GET_XSAVE,
+		KVM_SET_XSAVE, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS),
+	COMMON_RULES,
+	{.name = NULL},
+};
+
+static const struct seccomp_rule loop_rules[] = {
+	ANY(epoll_wait, "the loop"),
+	ANY(epoll_pwait, "the loop"),
+	ONE_OF(ioctl, 1, "interrupt routes and doorbells when the vm is reset", KVM_VM_REQUESTS),
+	COMMON_RULES,
+	ONE_OF(recvmsg, 0, "requests of the daemon", PROTO_CONTROL_FD),
+	ONE_OF(sendmsg, 0, "answers to the daemon", PROTO_CONTROL_FD),
+	ONE_OF(dup3, 1, "a new connection of the daemon takes the old one's place",
+		PROTO_CONTROL_FD),
+	ANY(accept4,
+		"a restarted daemon, a client of a unix console; sockets were bound by the daemon"),
+	ANY(recvfrom, "stream consoles"),
+	ANY(sendto, "stream consoles"),
+	ANY(pread64, "the kernel and initrd are read again at a reset"),
+	ANY(getrandom, "the entropy device"),
+	ONE_OF(fcntl, 1, "the flags of a console's fd", F_GETFL, F_SETFL, F_GET_SEALS),
+	{.name = NULL},
+};
+
+static const struct {
+	const char *name;
+	const struct seccomp_rule *rules;
+} roles[SECCOMP_ROLE_X_MAX] = {
+	[SECCOMP_VCPU] = {"vcpu", vcpu_rules},
+	[SECCOMP_LOOP] = {"loop", loop_rules},
+};
+
+const struct seccomp_rule *seccomp_rules(enum seccomp_role role)
+{
+	return roles[role].rules;
+}
+
+const char *seccomp_role_to_string(enum seccomp_role role)
+{
+	return roles[role].name;
+}

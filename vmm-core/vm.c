@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The state machine of a vm: see vm.h. vm-build.c makes what this file drives. */
+#include "vmm-core/vm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
+
+/* How often devices that are still busy are asked again while a pause, reset or stop is under way. */
+#define DRAIN_INTERVAL_NS NSEC_PER_MSEC
+
+static void set_state(struct vm *vm, enum proto_vm_state state, enum proto_vm_reason reason,
+	int code, const char *text)
+{
+	vm->state = state;
+	vm->reason = reason;
+	vm->code = code;
+	(void)snprintf(vm->text, sizeof(vm->text), "%s", text);
+	vm->owner->state(vm->owner->opaque, state, reason, code, vm->text);
+}
+
+static void unpark(struct vm *vm, bool reset)
+{
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		if (vm->devices[i]->class->ops->resume)
+			vm->devices[i]->class->ops->resume(vm->devices[i]);
+	vcpus_unpark(vm->vcpus, vm->n_vcpus, &vm->gate, reset ? &vm->entry : NULL);
+}
+
+void vm_start(struct vm *vm, bool paused)
+{
+	assert(vm->state == PROTO_VM_NEW);
+	vm->aim = VM_AIM_START;
+	vm->run_after = !paused;
+	vcpus_park(vm->vcpus, vm->n_vcpus, &vm->gate);
+}
+
+/* All vCPUs have closed their sandboxes and wait at the gate. */
+static void do_start(struct vm *vm)
+{
+	if (!vm->run_after) {
+		set_state(vm, PROTO_VM_PAUSED, PROTO_REASON_USER, 0, "");
+		return;
+	}
+	set_state(vm, PROTO_VM_RUNNING, PROTO_REASON_NONE, 0, "");
+	unpark(vm, /* reset= */ false);
+}
+
+static bool devices_quiet(struct vm *vm)
+{
+	bool quiet = true;
+
+	for (unsigned i = 0; i < vm->n_devices; i++) {
+		const struct device_ops *ops = vm->devices[i]->class->ops;
+
+		if (ops->quiesce && !ops->quiesce(vm->devices[i]))
+			quiet = false;
+	}
+	return quiet;
+}
+
+static void do_reset(struct vm *vm)
+{
+	char reason[PROTO_REASON_MAX];
+	int r;
+
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		device_reset(vm->devices[i]);
+	r = vm_load_boot(vm, reason);
+	if (r < 0) {
+		set_state(vm, PROTO_VM_STOPPED, PROTO_REASON_CRASHED, 0, reason);
+		return;
+	}
+	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_GUEST_RESET, 0, "");
+	if (vm->run_after) {
+		unpark(vm, /* reset= */ true);
+		if (vm->state != PROTO_VM_RUNNING)
+			set_state(vm, PROTO_VM_RUNNING, PROTO_REASON_NONE, 0, "");
+	} else {
+		/* Stays paused; the vCPUs reset themselves when they are let go. */
+		(void)pthread_mutex_lock(&vm->gate.lock);
+		for (unsigned i = 0; i < vm->n_vcpus; i++) {
+			vm->vcpus[i].reset_pending = true;
+			vm->vcpus[i].entry = vm->entry;
+		}
+		(void)pthread_mutex_unlock(&vm->gate.lock);
+	}
+}
+
+/* If the vCPUs are parked and the devices quiet, the aim is reached. */
+static void try_settle(struct vm *vm)
+{
+	enum vm_aim aim = vm->aim;
+
+	if (aim == VM_AIM_NONE || !vcpus_all_parked(&vm->gate))
+		return;
+	if (!devices_quiet(vm)) {
+		(void)loop_timer_set(&vm->drain_timer, loop_now_ns(vm->loop) + DRAIN_INTERVAL_NS);
+		return;
+	}
+	vm->aim = VM_AIM_NONE;
+	switch (aim) {
+	case VM_AIM_NONE:
+		break;
+	case VM_AIM_START:
+		do_start(vm);
+		break;
+	case VM_AIM_PAUSE:
+		set_state(vm, PROTO_VM_PAUSED, vm->aim_reason, vm->aim_code, vm->aim_text);
+		break;
+	case VM_AIM_RESET:
+		do_reset(vm);
+		break;
+	case VM_AIM_STOP:
+		set_state(vm, PROTO_VM_STOPPED, vm->aim_reason, vm->aim_code, vm->aim_text);
+		break;
+	}
+	vm->owner->settled(vm->owner->opaque, aim, 0);
+}
+
+static void on_drain(struct loop_timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	try_settle(container_of(timer, struct vm, drain_timer));
+}
+
+static void on_gate(void *opaque, uint32_t events)
+{
+	struct vm *vm = opaque;
+	uint64_t count;
+
+	(void)events;
+	(void)!read(vm->gate.event_fd, &count, sizeof(count));
+	try_settle(vm);
+}
+
+int vm_aim(struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text)
+{
+	assert(aim != VM_AIM_NONE);
+	if (vm->state == PROTO_VM_STOPPED || vm->aim == VM_AIM_STOP)
+		return -EINVAL;
+	if (aim == VM_AIM_PAUSE && vm->state == PROTO_VM_PAUSED)
+		return -EALREADY;
+	if (aim == VM_AIM_PAUSE && (vm->aim == VM_AIM_RESET || vm->aim == VM_AIM_START)) {
+		/* That goes on and ends paused. */
+		vm->run_after = false;
+		return -EALREADY;
+	}
+	if (vm->aim != VM_AIM_NONE && vm->aim != aim)
+		vm->owner->settled(vm->owner->opaque, vm->aim, -ECANCELED);
+	vm->run_after = vm->state == PROTO_VM_RUNNING && vm->aim != VM_AIM_PAUSE;
+	vm->aim = aim;
+	vm->aim_reason = reason;
+	vm->aim_code = code;
+	(void)snprintf(vm->aim_text, sizeof(vm->aim_text), "%s", text);
+	vcpus_park(vm->vcpus, vm->n_vcpus, &vm->gate);
+	return 0;
+}
+
+int vm_resume(struct vm *vm)
+{
+	if (vm->state != PROTO_VM_PAUSED || vm->aim != VM_AIM_NONE)
+		return -EINVAL;
+	set_state(vm, PROTO_VM_RUNNING, PROTO_REASON_USER, 0, "");
+	unpark(vm, /* reset= */ false);
+	return 0;
+}
+
+int vm_power_button(struct vm *vm)
+{
+	if (!vm->machine.acpi_pm || !vm->machine.power_button)
+		return -ENOTSUP;
+	vm->machine.power_button(vm->machine.acpi_pm);
+	return 0;
+}
+
+int vm_inject_nmi(struct vm *vm)
+{
+	if (vm->state != PROTO_VM_RUNNING)
+		return -EINVAL;
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		vcpu_inject_nmi(&vm->vcpus[i]);
+	return 0;
+}
+
+/* What the guest or KVM asked for. machine_request() only notes it: the caller may be a vCPU thread. */
+
+static void note_request(void *opaque, enum machine_request request, int arg)
+{
+	struct vm *vm = opaque;
+	uint64_t one = 1;
+
+	vm->requests |= UINT32_C(1) << request;
+	vm->request_args[request] = arg;
+	(void)!write(vm->request_fd, &one, sizeof(one));
+}
+
+static void note_failure(void *opaque, const struct vcpu_failure *failure)
+{
+	struct vm *vm = opaque;
+	uint64_t one = 1;
+
+	if (!vm->failed)
+		vm->failure = *failure;
+	vm->failed = true;
+	(void)!write(vm->request_fd, &one, sizeof(one));
+}
+
+static void request_reset(struct vm *vm, int arg)
+{
+	(void)arg;
+	if (vm->stop_on_reset)
+		(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_GUEST_RESET, 0, "");
+	else
+		(void)vm_aim(vm, VM_AIM_RESET, PROTO_REASON_GUEST_RESET, 0, "");
+}
+
+static void request_poweroff(struct vm *vm, int arg)
+{
+	(void)arg;
+	(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_GUEST_POWEROFF, 0, "");
+}
+
+static void request_panicked(struct vm *vm, int arg)
+{
+	(void)arg;
+	(void)vm_aim(vm, vm->stop_on_panic ? VM_AIM_STOP : VM_AIM_PAUSE, PROTO_REASON_PANICKED, 0,
+		"the guest panicked");
+}
+
+static void request_crashloaded(struct vm *vm, int arg)
+{
+	(void)arg;
+	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_CRASHLOADED, 0, "");
+}
+
+static void request_debug_exit(struct vm *vm, int arg)
+{
+	(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_DEBUG_EXIT, arg, "");
+}
+
+static void request_io_error(struct vm *vm, int arg)
+{
+	(void)vm_aim(vm, VM_AIM_PAUSE, PROTO_REASON_IO_ERROR, arg, "");
+}
+
+static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {
+	[MACHINE_RESET] = request_reset,
+	[MACHINE_POWEROFF] = request_poweroff,
+	[MACHINE_PANICKED] = request_panicked,
+	[MACHINE_CRASHLOADED] = request_crashloaded,
+	[MACHINE_DEBUG_EXIT] = request_debug_exit,
+	[MACHINE_IO_ERROR] = request_io_error,
+};
+
+static void on_request(void *opaque, uint32_t events)
+{
+	struct vm *vm = opaque;
+	uint32_t requests = vm->requests;
+	uint64_t count;
+
+	(void)events;
+	(void)!read(vm->request_fd, &count, sizeof(count));
+	vm->requests = 0;
+	for (unsigned i = 0; i < MACHINE_REQUEST_X_MAX; i++)
+		if (requests & UINT32_C(1) << i)
+			request_handlers[i](vm, vm->request_args[i]);
+	if (vm->failed) {
+		vm->failed = false;
+		(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_CRASHED, 0, vm->failure.text);
+	}
+}
+
+static int enter_vcpu_sandbox(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	return vm->owner->enter_vcpu_sandbox(vm->owner->opaque);
+}
+
+int vm_init_events(struct vm *vm)
+{
+	static const struct machine_ops machine_ops = {.request = note_request};
+
+	vm->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->request_fd < 0)
+		return -errno;
+	vm->machine.ops = &machine_ops;
+	vm->machine.ops_opaque = vm;
+	vm->vcpu_host = (struct vcpu_host){
+		.bus = vm->machine.bus,
+		.irq = vm->machine.irq,
+		.device_lock = &vm->device_lock,
+		.gate = &vm->gate,
+		.request = note_request,
+		.failed = note_failure,
+		.enter_sandbox = enter_vcpu_sandbox,
+		.opaque = vm,
+	};
+	loop_timer_init(&vm->drain_timer, vm->loop, on_drain);
+	return loop_add_fd(vm->loop, vm->request_fd, EPOLLIN, on_request, vm, &vm->request_source);
+}
+
+int vm_start_threads(struct vm *vm)
+{
+	int r;
+
+	r = loop_add_fd(vm->loop, vm->gate.event_fd, EPOLLIN, on_gate, vm, &vm->gate_source);
+	for (unsigned i = 0; r >= 0 && i < vm->n_vcpus; i++)
+		r = vcpu_start_thread(&vm->vcpus[i]);
+	return r;
+}
