@@ -11,7 +11,7 @@
 
 struct uring {
 	int fd;
-	bool deferred; /* completions wait in the kernel until we enter it */
+	bool cooperative; /* completions may wait until we enter the kernel, and a flag says so */
 	uint8_t *map;
 	size_t map_len;
 	struct io_uring_sqe *sqes;
@@ -44,15 +44,11 @@ static int sys_enter(int fd, unsigned to_submit, unsigned min_complete, unsigned
 	return r < 0 ? -errno : r;
 }
 
-/* A disabled ring with the best way of delivering completions that the kernel knows. */
+/* A disabled ring. Without IORING_SETUP_COOP_TASKRUN (Linux 5.19) the kernel interrupts us for completions that we
+ * would see soon anyway. IORING_SETUP_DEFER_TASKRUN is no gain: what it defers does not make the ring readable. */
 static int setup(unsigned entries, struct io_uring_params *ret_params)
 {
-	static const unsigned ways[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			IORING_SETUP_TASKRUN_FLAG,                     /* Linux 6.1 */
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, /* Linux 5.19 */
-		0,
-	};
+	static const unsigned ways[] = {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
 	int fd = -EINVAL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(ways) && fd == -EINVAL; i++) {
@@ -143,7 +139,7 @@ int uring_new(unsigned entries, const int *fds, unsigned n_fds, struct uring **r
 	ring->fd = setup(entries, &params);
 	if (ring->fd < 0)
 		return ring->fd;
-	ring->deferred = params.flags & (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN);
+	ring->cooperative = params.flags & IORING_SETUP_COOP_TASKRUN;
 
 	r = map_rings(ring, &params);
 	if (r < 0)
@@ -209,8 +205,7 @@ int uring_submit(struct uring *ring)
 	/* Release: pairs with the kernel's acquire of the tail; the entries are filled before it is seen. */
 	atomic_store_explicit(ring->sq_tail, ring->tail, memory_order_release);
 	while ((n = uring_n_queued(ring)) > 0) {
-		/* GETEVENTS: run what has completed meanwhile in the same system call. */
-		int r = sys_enter(ring->fd, n, 0, ring->deferred ? IORING_ENTER_GETEVENTS : 0);
+		int r = sys_enter(ring->fd, n, 0, 0);
 
 		if (r == -EINTR)
 			continue;
@@ -229,7 +224,7 @@ unsigned uring_reap(struct uring *ring, struct uring_completion *ret_completions
 	unsigned tail = atomic_load_explicit(ring->cq_tail, memory_order_acquire);
 	unsigned n = 0;
 
-	if (head == tail && ring->deferred &&
+	if (head == tail && ring->cooperative &&
 		(atomic_load_explicit(ring->sq_flags, memory_order_relaxed) & IORING_SQ_TASKRUN)) {
 		(void)sys_enter(ring->fd, 0, 0, IORING_ENTER_GETEVENTS);
 		tail = atomic_load_explicit(ring->cq_tail, memory_order_acquire);

@@ -8,14 +8,14 @@
  * io_uring_enter(2) is the only system call that it still takes.
  *
  * The ring's fd becomes readable when there is something to reap, so it is a source of the event loop like any
- * other. (Measured against a registered eventfd: the same wake-up without the read(2) that empties the eventfd.)
+ * other. (Measured against a registered eventfd and against deferred completions: no difference in operations per
+ * second or in CPU time, and one fd less.) The wait for it may be interrupted (EINTR) by the kernel's own work.
  *
  * No more operations may be in flight than uring_entries(), so that the completion ring, twice as large, can
  * never overflow; uring_sqe() answers NULL before that.
  *
- * Threads: where the kernel can, completions are delivered only to the thread that called uring_new(), when
- * that thread asks for them (IORING_SETUP_DEFER_TASKRUN). All functions but uring_fd() and uring_entries()
- * therefore belong to that thread.
+ * Threads: one at a time. An operation belongs to the thread that submitted it (its completion may interrupt that
+ * thread's system calls, and it is cancelled when the thread ends), so the loop's thread should be the only one.
  */
 #pragma once
 
