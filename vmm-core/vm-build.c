@@ -80,8 +80,8 @@ static unsigned n_virtio_consoles(const struct vm_config *config)
 	return n != 0;
 }
 
-/* In order of construction: the interrupt controllers first, the PCI root before what sits on it. PCI devices place
- * themselves; the COM ports are in com_ports[]. */
+/* In order of construction: the interrupt controllers first, the PCI root before what sits on it. The PCI root and its
+ * devices place themselves (0xcf9, the reset register, is the root's); the COM ports are in com_ports[]. */
 static const struct board_row board[] = {
 	{"ioapic", always, {{BUS_MMIO, LAYOUT_IOAPIC_BASE, 0x1000}}},
 	{"i8259", always,
@@ -95,8 +95,7 @@ static const struct board_row board[] = {
 	{"pvpanic", with_panic, {{BUS_PIO, LAYOUT_PVPANIC, 1}}},
 	{"debug-exit", with_debug_exit, {{BUS_PIO, LAYOUT_DEBUG_EXIT, 4}}},
 	{"vmgenid", with_genid, {{0}}},
-	{"q35-host", always,
-		{{BUS_PIO, LAYOUT_PCI_CF8, 8}, {BUS_MMIO, LAYOUT_ECAM_BASE, LAYOUT_ECAM_SIZE}}},
+	{"q35-host", always, {{0}}},
 	{"ich9-lpc", always, {{0}}},
 	{"virtio-blk-pci", n_disks, {{0}}},
 	{"virtio-rng-pci", n_rngs, {{0}}},
