@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl: see vmctl.h. */
+#include "client/vmctl.h"
+
+int main(int argc, char **argv)
+{
+	return vmctl_main(argc, argv);
+}

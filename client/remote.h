@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The client's side of org.vmmd1.Manager: connecting, calling, and answers as JSON.
+ *
+ * Where to (struct ctl.connect): "system" or vmmd:///system, "session" or vmmd:///session, the address of a
+ * bus ("unix:path=/run/test/bus"), or "p2p:" and an address at which vmmd itself speaks D-Bus without a bus
+ * between ("p2p:unix:path=…", "p2p:unixexec:path=ssh,argv1=…").
+ *
+ * Functions return 0 or -errno; on failure ctl->error_code and error_message say what happened, nothing is
+ * printed. No call waits forever: each has a timeout, and a vmmd that goes away ends it at once.
+ *
+ * One thread.
+ */
+#pragma once
+
+#include "client/ctl.h"
+
+/* Connect, and make sure that vmmd is there. */
+int remote_connect(struct ctl *ctl);
+
+/* "vmmd:///system", "vmmd:///session", or the address as it was given. */
+const char *remote_uri(const struct ctl *ctl);
+
+/* Call 'method' with arguments of the signature 'types'. '*ret_reply' (NULL: not wanted) is a JSON array of
+ * what it answered. */
+int remote_call(struct ctl *ctl, const char *method, uint64_t timeout_usec,
+	struct json_object **ret_reply, const char *types, ...);
+
+#define REMOTE_LIST_ACTIVE   1U
+#define REMOTE_LIST_INACTIVE 2U
+
+/* An array of objects; 'flags' 0: all domains. */
+int remote_list_domains(struct ctl *ctl, uint32_t flags, struct json_object **ret_list);
+int remote_get_domain(struct ctl *ctl, const char *domain, struct json_object **ret_domain);
+
+/* The statistics of the n_domains named ones (0: all), of these groups (0: all; bits as in the API): an array
+ * of {name, uuid, stats}. */
+int remote_get_stats(struct ctl *ctl, const char *const *domains, size_t n_domains, uint32_t groups,
+	struct json_object **ret_stats);
+
+/* The first answer of a method that answers one thing. */
+int remote_call_one(struct ctl *ctl, const char *method, struct json_object **ret_value,
+	const char *types, ...);
+
+/* A stream to the console; the caller closes '*ret_fd'. */
+int remote_open_console(
+	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd);
+
+/* The arguments of a message as a JSON array. -EBADMSG: a type that has no JSON form. */
+int message_to_json(sd_bus_message *m, struct json_object **ret_array);

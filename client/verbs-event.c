@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl event: print what happens to domains, line by line, as virsh does. */
+#include "client/verbs.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "client/remote.h"
+#include "client/suggest.h"
+#include "client/watch.h"
+#include "vmm-core/base/strutil.h"
+
+#define EVENT_MAX_TIMEOUT_SEC 31536000
+
+/* virsh's names, so that its scripts find them; then our own. */
+const char *const event_names[] = {"lifecycle", "reboot", "rtc-change", "watchdog", "io-error",
+	"graphics", "io-error-reason", "control-error", "block-job", "disk-change", "tray-change",
+	"pm-wakeup", "pm-suspend", "balloon-change", "pm-suspend-disk", "device-removed",
+	"block-job-2", "tunable", "agent-lifecycle", "device-added", "migration-iteration",
+	"job-completed", "device-removal-failed", "metadata-change", "block-threshold",
+	"memory-failure", "memory-device-size-change", "console", NULL};
+
+struct printer {
+	struct ctl *ctl;
+	const char *event;          /* NULL: all */
+	struct json_object *filter; /* the one domain; NULL: all */
+	bool loop, timestamp;
+	unsigned n_received;
+};
+
+static void format_now(char *ret, size_t size)
+{
+	struct timespec now;
+	char date[32];
+	struct tm tm;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)gmtime_r(&now.tv_sec, &tm);
+	(void)strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+	(void)snprintf(ret, size, "%s.%03ld+0000", date, now.tv_nsec / 1000000);
+}
+
+static void print_json(const struct watch_event *e, const char *now)
+{
+	struct json_object *o = json_object_new_object();
+
+	(void)json_object_object_add(o, "event", json_object_new_string(e->event));
+	(void)json_object_object_add(o, "domain", json_object_new_string(e->name));
+	(void)json_object_object_add(o, "uuid", json_object_new_string(e->uuid));
+	(void)json_object_object_add(o, "detail", json_object_new_string(e->detail));
+	(void)json_object_object_add(o, "reason", json_object_new_string(e->reason));
+	(void)json_object_object_add(o, "sequence", json_object_new_uint64(e->sequence));
+	(void)json_object_object_add(o, "time", json_object_new_string(now));
+	(void)printf("%s\n",
+		json_object_to_json_string_ext(
+			o, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+	(void)json_object_put(o);
+}
+
+static bool on_event(const struct watch_event *e, void *opaque)
+{
+	struct printer *p = opaque;
+	char now[64];
+
+	if (p->event && !streq(p->event, e->event))
+		return false;
+	if (p->filter && !streq(json_string(p->filter, "uuid", ""), e->uuid))
+		return false;
+	format_now(now, sizeof(now));
+	p->n_received++;
+	if (p->ctl->json) {
+		print_json(e, now);
+	} else {
+		if (p->timestamp)
+			ctl_print(p->ctl, "%s: ", now);
+		ctl_print(p->ctl, "event '%s' for domain '%s'", e->event, e->name);
+		if (*e->detail)
+			ctl_print(p->ctl, ": %s%s%s", e->detail, *e->reason ? " " : "", e->reason);
+		ctl_print(p->ctl, "\n");
+	}
+	(void)fflush(stdout);
+	return !p->loop;
+}
+
+static int list_events(struct ctl *ctl)
+{
+	struct json_object *o;
+
+	if (ctl->json) {
+		o = json_object_new_array();
+		for (size_t i = 0; event_names[i]; i++)
+			(void)json_object_array_add(o, json_object_new_string(event_names[i]));
+		return ctl_json(ctl, o);
+	}
+	for (size_t i = 0; event_names[i]; i++)
+		ctl_print(ctl, "%s\n", event_names[i]);
+	return 0;
+}
+
+static int check_name(struct ctl *ctl, const char *name)
+{
+	struct suggestion near = {.word = name};
+
+	for (size_t i = 0; event_names[i]; i++) {
+		if (streq(event_names[i], name))
+			return 0;
+		suggestion_try(&near, event_names[i]);
+	}
+	(void)ctl_error(ctl, "unknown event type %s", name);
+	if (near.best)
+		ctl_note(ctl, "hint: did you mean '%s'?", near.best);
+	return -EINVAL;
+}
+
+static int wait_for_events(struct printer *p, uint64_t timeout_sec)
+{
+	_cleanup_(watch_freep) struct watch *watch = NULL;
+	enum watch_end end;
+
+	if (watch_new(p->ctl, on_event, p, &watch) < 0 || watch_run(watch, timeout_sec, &end) < 0)
+		return ctl_report(p->ctl);
+	if (end == WATCH_LOST)
+		return ctl_report(p->ctl);
+	if (end == WATCH_INTERRUPTED)
+		ctl_print(p->ctl, "event loop interrupted\n");
+	if (end == WATCH_TIMED_OUT)
+		ctl_print(p->ctl, "event loop timed out\n");
+	ctl_print(p->ctl, "events received: %u\n", p->n_received);
+	if (p->n_received > 0)
+		return 0;
+	return ctl_set_error(p->ctl, "Timeout", "no event came");
+}
+
+static int run(struct printer *p, const struct args *args)
+{
+	const char *domain = args_string(args, "domain");
+	uint64_t timeout;
+
+	if (ctl_number_option(p->ctl, args, "timeout", EVENT_MAX_TIMEOUT_SEC, 0, &timeout) < 0)
+		return -EINVAL;
+	if (args_flag(args, "timeout") && timeout == 0)
+		return ctl_error(p->ctl, "invalid timeout 0: at least one second");
+	if (domain && remote_get_domain(p->ctl, domain, &p->filter) < 0)
+		return ctl_report_domain(p->ctl, domain);
+	return wait_for_events(p, timeout);
+}
+
+int verb_event(struct ctl *ctl, const struct args *args)
+{
+	struct printer p = {.ctl = ctl,
+		.event = args_string(args, "event"),
+		.loop = args_flag(args, "loop"),
+		.timestamp = args_flag(args, "timestamp")};
+	int r;
+
+	if (ctl_exclusive(ctl, args, "all", "event") < 0 ||
+		ctl_exclusive(ctl, args, "list", "all") < 0 ||
+		ctl_exclusive(ctl, args, "list", "event") < 0)
+		return -EINVAL;
+	if (args_flag(args, "list"))
+		return list_events(ctl);
+	if (!args_flag(args, "all") && !p.event)
+		return ctl_error(ctl, "one of --list, --all, or --event <type> is required");
+	if (p.event && check_name(ctl, p.event) < 0)
+		return -EINVAL;
+	r = run(&p, args);
+	json_putp(&p.filter);
+	return r;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Verbs about the host and about vmmd itself. */
+#include "client/verbs.h"
+
+#include <errno.h>
+
+#include "build-config.h"
+#include "client/remote.h"
+
+static int print_string(struct ctl *ctl, const char *key, const char *text)
+{
+	struct json_object *o;
+
+	if (!ctl->json) {
+		ctl_print(ctl, "%s\n", text);
+		return 0;
+	}
+	o = json_object_new_object();
+	(void)json_object_object_add(o, key, json_object_new_string(text));
+	return ctl_json(ctl, o);
+}
+
+static int string_method(struct ctl *ctl, const char *method, const char *key, const char *failure)
+{
+	_cleanup_(json_putp) struct json_object *value = NULL;
+
+	if (remote_call_one(ctl, method, &value, "") < 0)
+		return ctl_fail(ctl, "%s", failure);
+	return print_string(ctl, key, json_object_get_string(value) ?: "");
+}
+
+int verb_capabilities(struct ctl *ctl, const struct args *args)
+{
+	(void)args;
+	return string_method(ctl, "GetCapabilities", "xml", "failed to get capabilities");
+}
+
+int verb_hostname(struct ctl *ctl, const struct args *args)
+{
+	(void)args;
+	return string_method(ctl, "GetHostname", "hostname", "failed to get hostname");
+}
+
+int verb_uri(struct ctl *ctl, const struct args *args)
+{
+	(void)args;
+	return print_string(ctl, "uri", remote_uri(ctl));
+}
+
+int verb_nodeinfo(struct ctl *ctl, const struct args *args)
+{
+	static const struct {
+		const char *title, *key, *unit;
+	} rows[] = {{"CPU(s):", "cpus", ""}, {"CPU frequency:", "mhz", " MHz"},
+		{"CPU socket(s):", "sockets", ""}, {"Core(s) per socket:", "cores", ""},
+		{"Thread(s) per core:", "threads", ""}, {"NUMA cell(s):", "nodes", ""},
+		{"Memory size:", "memory_kib", " KiB"}};
+	_cleanup_(json_putp) struct json_object *info = NULL;
+
+	(void)args;
+	if (remote_call_one(ctl, "GetNodeInfo", &info, "") < 0)
+		return ctl_fail(ctl, "failed to get node information");
+	if (ctl->json)
+		return ctl_json(ctl, TAKE_PTR(info));
+	ctl_print(ctl, "%-20s %s\n", "CPU model:", json_string(info, "model", "x86_64"));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		ctl_print(ctl, "%-20s %lld%s\n", rows[i].title,
+			(long long)json_number(info, rows[i].key, 0), rows[i].unit);
+	return 0;
+}
+
+int verb_version(struct ctl *ctl, const struct args *args)
+{
+	_cleanup_(json_putp) struct json_object *v = NULL;
+
+	if (remote_call_one(ctl, "GetVersion", &v, "") < 0)
+		return ctl_fail(ctl, "failed to get the hypervisor version");
+	if (ctl->json) {
+		(void)json_object_object_add(v, "client", json_object_new_string(VMMD_VERSION));
+		return ctl_json(ctl, TAKE_PTR(v));
+	}
+	ctl_print(ctl, "Compiled against library: vmmd %s\n", VMMD_VERSION);
+	ctl_print(ctl, "Using library: vmmd %s\n", VMMD_VERSION);
+	ctl_print(ctl, "Using API: VMMD %s\n", json_string(v, "api", "unknown"));
+	ctl_print(ctl, "Running hypervisor: VMMD %s\n", json_string(v, "hypervisor", "unknown"));
+	if (args_flag(args, "daemon"))
+		ctl_print(ctl, "Running against daemon: %s\n", json_string(v, "daemon", "unknown"));
+	return 0;
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The verb table. Names, summaries and order within a group follow virsh where it has the verb. */
+#include "client/verbs.h"
+
+#include "vmm-core/base/strutil.h"
+
+#define DOMAIN_OPTION(complete)                                                                    \
+	{                                                                                          \
+		.name = "domain", .type = OPTION_DATA, .completion = (complete), .required = true, \
+		.help = "domain name, id or uuid"                                                  \
+	}
+
+#define FLAG(n, h)                                                                                 \
+	{                                                                                          \
+		.name = (n), .type = OPTION_FLAG, .help = (h)                                      \
+	}
+#define NUMBER(n, h)                                                                               \
+	{                                                                                          \
+		.name = (n), .type = OPTION_NUMBER, .named_only = true, .help = (h)                \
+	}
+#define STRING(n, h)                                                                               \
+	{                                                                                          \
+		.name = (n), .type = OPTION_STRING, .help = (h)                                    \
+	}
+
+const struct verb_option common_options[] = {
+	FLAG("json", "print one JSON document instead of text"),
+	FLAG("help", "print help for this command"),
+	{},
+};
+
+static const struct verb_option any_domain[] = {DOMAIN_OPTION(COMPLETE_DOMAIN), {}};
+static const struct verb_option active_domain[] = {DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN), {}};
+
+static const struct verb_option autostart_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("disable", "disable autostarting"),
+	{},
+};
+
+static const struct verb_option check_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML domain description; - for standard input"},
+	FLAG("all", "show the honoured elements too"),
+	{},
+};
+
+static const struct verb_option console_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("devname", "character device name"),
+	FLAG("force", "force console connection (disconnect already connected sessions)"),
+	FLAG("safe", "only connect if safe console handling is supported (it always is)"),
+	NUMBER("timeout",
+		"when standard input has ended, leave after that many seconds of silence"),
+	{},
+};
+
+static const struct verb_option create_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML domain description; - for standard input"},
+	FLAG("console", "attach to console after creation"),
+	FLAG("paused", "leave the guest paused after creation"),
+	FLAG("validate", "refuse elements that vmmd does not know"),
+	{},
+};
+
+static const struct verb_option define_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML domain description; - for standard input"},
+	FLAG("validate", "refuse elements that vmmd does not know"),
+	{},
+};
+
+static const struct verb_option destroy_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	FLAG("graceful", "terminate gracefully"),
+	{},
+};
+
+static const struct verb_option dumpxml_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("inactive", "show inactive defined XML"),
+	FLAG("security-info", "include security sensitive information in XML dump"),
+	{},
+};
+
+static const struct verb_option edit_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("skip-validate", "accept elements that vmmd does not know"),
+	{},
+};
+
+static const struct verb_option mode_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("mode", "shutdown mode: acpi"),
+	{},
+};
+
+static const struct verb_option shutdown_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("mode", "shutdown mode: acpi"),
+	FLAG("wait", "return when the domain is shut off"),
+	NUMBER("timeout", "with --wait: fail after that many seconds"),
+	{},
+};
+
+static const struct verb_option start_options[] = {
+	{.name = "domain",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_INACTIVE_DOMAIN,
+		.required = true,
+		.help = "name of the inactive domain"},
+	FLAG("console", "attach to console after creation"),
+	FLAG("paused", "leave the guest paused after creation"),
+	FLAG("force-boot", "force fresh boot by discarding any managed save"),
+	FLAG("wait", "return when the domain is running"),
+	NUMBER("timeout", "with --wait: fail after that many seconds"),
+	{},
+};
+
+static const struct verb_option undefine_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("managed-save", "remove domain managed state file"),
+	FLAG("snapshots-metadata", "remove all domain snapshot metadata"),
+	FLAG("checkpoints-metadata", "remove all domain checkpoint metadata"),
+	FLAG("nvram", "remove nvram file"),
+	FLAG("keep-nvram", "keep nvram file"),
+	{},
+};
+
+static const struct verb_option domblklist_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("inactive", "get inactive rather than running configuration"),
+	FLAG("details", "additionally display the type and device value"),
+	{},
+};
+
+static const struct verb_option domstate_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("reason", "also print reason for the state"),
+	{},
+};
+
+static const struct verb_option domstats_options[] = {
+	FLAG("state", "report domain state"),
+	FLAG("cpu-total", "report domain physical cpu usage"),
+	FLAG("balloon", "report domain balloon statistics"),
+	FLAG("vcpu", "report domain virtual cpu information"),
+	FLAG("interface", "report domain network interface information"),
+	FLAG("block", "report domain block device statistics"),
+	FLAG("vm", "report what the virtual machine monitor counts"),
+	FLAG("list-active", "list only active domains"),
+	FLAG("list-inactive", "list only inactive domains"),
+	FLAG("list-persistent", "list only persistent domains"),
+	FLAG("list-transient", "list only transient domains"),
+	FLAG("list-running", "list only running domains"),
+	FLAG("list-paused", "list only paused domains"),
+	FLAG("list-shutoff", "list only shutoff domains"),
+	FLAG("list-other", "list only domains in other states"),
+	FLAG("raw", "do not pretty-print the fields"),
+	FLAG("enforce", "enforce requested stats parameters"),
+	FLAG("nowait", "report only stats that are accessible instantly (they always are)"),
+	{.name = "domain",
+		.type = OPTION_LIST,
+		.completion = COMPLETE_DOMAIN,
+		.help = "list of domains to get stats for"},
+	{},
+};
+
+static const struct verb_option list_options[] = {
+	FLAG("inactive", "list inactive domains"),
+	FLAG("all", "list inactive & active domains"),
+	FLAG("transient", "list transient domains"),
+	FLAG("persistent", "list persistent domains"),
+	FLAG("state-running", "list domains in running state"),
+	FLAG("state-paused", "list domains in paused state"),
+	FLAG("state-shutoff", "list domains in shutoff state"),
+	FLAG("state-other", "list domains in other states"),
+	FLAG("autostart", "list domains with autostart enabled"),
+	FLAG("no-autostart", "list domains with autostart disabled"),
+	FLAG("uuid", "list uuid's only"),
+	FLAG("name", "list domain names only"),
+	FLAG("id", "list domain IDs only"),
+	FLAG("table", "list table (default)"),
+	FLAG("managed-save", "mark inactive domains with managed save state"),
+	FLAG("title", "show domain title"),
+	{.name = "wide",
+		.type = OPTION_FLAG,
+		.letter = 'w',
+		.help = "-w: also show vCPUs, memory, resident memory and CPU use"},
+	{},
+};
+
+static const struct verb_option event_options[] = {
+	{.name = "domain",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_DOMAIN,
+		.help = "filter by domain name, id or uuid"},
+	{.name = "event",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_EVENT,
+		.help = "which event type to wait for"},
+	FLAG("all", "wait for all events instead of just one type"),
+	FLAG("loop", "loop until timeout or interrupt, rather than one-shot"),
+	NUMBER("timeout", "timeout seconds"),
+	FLAG("list", "list valid event types"),
+	FLAG("timestamp", "show timestamp for each printed event"),
+	{},
+};
+
+static const struct verb_option version_options[] = {
+	FLAG("daemon", "report daemon version too"),
+	{},
+};
+
+static const struct verb_option help_options[] = {
+	{.name = "command",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_VERB,
+		.help = "Prints global help, command specific help, or help for a group of related "
+			"commands"},
+	{},
+};
+
+const struct verb_group verb_groups[] = {
+	{"domain", "Domain Management"},
+	{"monitor", "Domain Monitoring"},
+	{"event", "Domain Events"},
+	{"host", "Host and Hypervisor"},
+	{"vmctl", "vmctl itself"},
+	{},
+};
+
+const struct verb verbs[] = {
+	{"autostart", "domain", VERB_CHANGES, "autostart a domain",
+		"Configure a domain to be automatically started at boot.", autostart_options,
+		verb_autostart},
+	{"check", "domain", 0, "show what vmmd makes of an XML file",
+		"Show the contract report of a domain description: which elements are honoured,\n"
+		"adapted, ignored, refused or unknown, and why. Nothing is defined. Fails when\n"
+		"vmmd would refuse to define it.",
+		check_options, verb_check},
+	{"console", "domain", VERB_CHANGES, "connect to the guest console",
+		"Connect the virtual serial console for the guest. ^] (or what vmctl -e says) "
+		"leaves.\n"
+		"When standard input is no terminal, its bytes go to the guest as they are and "
+		"the\n"
+		"guest's output is copied until the domain stops, or until --timeout after the end "
+		"of\n"
+		"standard input.",
+		console_options, verb_console},
+	{"create", "domain", VERB_CHANGES, "create a domain from an XML file", "Create a domain.",
+		create_options, verb_create},
+	{"define", "domain", VERB_CHANGES, "define (but don't start) a domain from an XML file",
+		"Define a domain. What vmmd adapts, ignores or does not know is noted on standard\n"
+		"error; `vmctl check` tells the whole story.",
+		define_options, verb_define},
+	{"destroy", "domain", VERB_CHANGES, "destroy (stop) a domain",
+		"Forcefully stop a given domain, but leave its resources intact.", destroy_options,
+		verb_simple},
+	{"domid", "domain", 0, "convert a domain name or UUID to domain id", NULL, any_domain,
+		verb_domid},
+	{"domname", "domain", 0, "convert a domain id or UUID to domain name", NULL, any_domain,
+		verb_domname},
+	{"domuuid", "domain", 0, "convert a domain name or id to domain UUID", NULL, any_domain,
+		verb_domuuid},
+	{"dumpxml", "domain", 0, "domain information in XML",
+		"Output the domain information as an XML dump to stdout.", dumpxml_options,
+		verb_dumpxml},
+	{"edit", "domain", VERB_CHANGES, "edit XML configuration for a domain",
+		"Edit the XML configuration for a domain with $VISUAL, $EDITOR or vi.",
+		edit_options, verb_edit},
+	{"reboot", "domain", VERB_CHANGES, "reboot a domain",
+		"Run a reboot command in the target domain.", mode_options, verb_simple},
+	{"reset", "domain", VERB_CHANGES, "reset a domain",
+		"Reset the target domain as if by power button", active_domain, verb_simple},
+	{"resume", "domain", VERB_CHANGES, "resume a domain",
+		"Resume a previously suspended domain.", active_domain, verb_simple},
+	{"shutdown", "domain", VERB_CHANGES, "gracefully shutdown a domain",
+		"Run shutdown in the target domain. The guest may take its time or refuse; --wait\n"
+		"returns when it is off.",
+		shutdown_options, verb_shutdown},
+	{"start", "domain", VERB_CHANGES, "start a (previously defined) inactive domain",
+		"Start a domain, either from the last managedsave\n"
+		"state, or via a fresh boot if no managedsave state\n"
+		"is present.",
+		start_options, verb_start},
+	{"suspend", "domain", VERB_CHANGES, "suspend a domain", "Suspend a running domain.",
+		active_domain, verb_simple},
+	{"undefine", "domain", VERB_CHANGES, "undefine a domain",
+		"Undefine an inactive domain, or convert persistent to transient.",
+		undefine_options, verb_simple},
+
+	{"domblklist", "monitor", 0, "list all domain blocks",
+		"Get the summary of block devices for a domain.", domblklist_options,
+		verb_domblklist},
+	{"dominfo", "monitor", 0, "domain information",
+		"Returns basic information about the domain.", any_domain, verb_dominfo},
+	{"domstate", "monitor", 0, "domain state", "Returns state about a domain.",
+		domstate_options, verb_domstate},
+	{"domstats", "monitor", 0, "get statistics about one or multiple domains",
+		"Gets statistics about one or more (or all) domains", domstats_options,
+		verb_domstats},
+	{"list", "monitor", 0, "list domains", "Returns list of domains.", list_options, verb_list},
+
+	{"event", "event", 0, "Domain Events",
+		"List event types, or wait for domain events to occur", event_options, verb_event},
+
+	{"capabilities", "host", 0, "capabilities", "Returns capabilities of hypervisor/driver.",
+		NULL, verb_capabilities},
+	{"hostname", "host", 0, "print the hypervisor hostname", NULL, NULL, verb_hostname},
+	{"nodeinfo", "host", 0, "node information", "Returns basic information about the node.",
+		NULL, verb_nodeinfo},
+	{"uri", "host", 0, "print the hypervisor canonical URI", NULL, NULL, verb_uri},
+	{"version", "host", 0, "show version", "Display the system version information.",
+		version_options, verb_version},
+
+	{"help", "vmctl", VERB_OFFLINE, "print help",
+		"Prints global help, command specific help, or help for a\n"
+		"    group of related commands",
+		help_options, verb_help},
+	{},
+};
+
+const struct verb *verb_find(const char *name)
+{
+	for (const struct verb *v = verbs; v->name; v++)
+		if (streq(v->name, name))
+			return v;
+	return NULL;
+}
+
+const struct verb_group *verb_group_find(const char *keyword)
+{
+	for (const struct verb_group *g = verb_groups; g->keyword; g++)
+		if (streq(g->keyword, keyword))
+			return g;
+	return NULL;
+}

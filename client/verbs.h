@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The functions behind the verb table (verbs.c), by the file that has them. Contract: verb.h, run. */
+#pragma once
+
+#include "client/args.h"
+#include "client/ctl.h"
+
+/* verbs-list.c */
+int verb_list(struct ctl *ctl, const struct args *args);
+
+/* verbs-life.c */
+int verb_start(struct ctl *ctl, const struct args *args);
+int verb_create(struct ctl *ctl, const struct args *args);
+int verb_shutdown(struct ctl *ctl, const struct args *args);
+int verb_simple(struct ctl *ctl, const struct args *args); /* one call, one sentence */
+int verb_autostart(struct ctl *ctl, const struct args *args);
+int verb_console(struct ctl *ctl, const struct args *args);
+
+/* verbs-xml.c */
+int verb_define(struct ctl *ctl, const struct args *args);
+int verb_check(struct ctl *ctl, const struct args *args);
+int verb_dumpxml(struct ctl *ctl, const struct args *args);
+int verb_edit(struct ctl *ctl, const struct args *args);
+
+/* verbs-info.c */
+int verb_dominfo(struct ctl *ctl, const struct args *args);
+int verb_domstate(struct ctl *ctl, const struct args *args);
+int verb_domid(struct ctl *ctl, const struct args *args);
+int verb_domuuid(struct ctl *ctl, const struct args *args);
+int verb_domname(struct ctl *ctl, const struct args *args);
+int verb_domblklist(struct ctl *ctl, const struct args *args);
+int verb_domstats(struct ctl *ctl, const struct args *args);
+
+/* verbs-host.c */
+int verb_capabilities(struct ctl *ctl, const struct args *args);
+int verb_nodeinfo(struct ctl *ctl, const struct args *args);
+int verb_version(struct ctl *ctl, const struct args *args);
+int verb_uri(struct ctl *ctl, const struct args *args);
+int verb_hostname(struct ctl *ctl, const struct args *args);
+
+/* verbs-event.c */
+int verb_event(struct ctl *ctl, const struct args *args);
+extern const char *const event_names[]; /* ends with NULL */
+
+/* help.c */
+int verb_help(struct ctl *ctl, const struct args *args);

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Events of vmmd on an sd-event loop: see watch.h. */
+#include "client/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-event.h>
+
+#include "vmm-core/base/names.h"
+
+struct watch {
+	struct ctl *ctl;
+	bool (*on_event)(const struct watch_event *event, void *opaque);
+	void *opaque;
+	sd_event *loop;
+	sd_bus_slot *events, *disconnected, *owner;
+	sigset_t old_mask;
+	bool masked;
+	enum watch_end end;
+};
+
+static int stop(struct watch *watch, enum watch_end end)
+{
+	watch->end = end;
+	return sd_event_exit(watch->loop, 0);
+}
+
+static int on_domain_event(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct watch *watch = opaque;
+	struct watch_event e;
+	int r;
+
+	(void)error;
+	if (sd_event_get_state(watch->loop) == SD_EVENT_FINISHED)
+		return 0;
+	r = sd_bus_message_read(m, "sssss", &e.event, &e.name, &e.uuid, &e.detail, &e.reason);
+	if (r >= 0)
+		r = sd_bus_message_read(m, "t", &e.sequence);
+	if (r < 0)
+		return 0; /* not the signal we know; a later vmmd may have grown one */
+	if (watch->on_event(&e, watch->opaque))
+		return stop(watch, WATCH_STOPPED);
+	return 0;
+}
+
+static int on_disconnected(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	(void)m;
+	(void)error;
+	return stop(opaque, WATCH_LOST);
+}
+
+static int on_owner_changed(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const char *name, *old_owner, *new_owner;
+
+	(void)error;
+	if (sd_bus_message_read(m, "sss", &name, &old_owner, &new_owner) < 0 || *new_owner)
+		return 0;
+	return stop(opaque, WATCH_LOST);
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *opaque)
+{
+	(void)source;
+	(void)info;
+	return stop(opaque, WATCH_INTERRUPTED);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *opaque)
+{
+	(void)source;
+	(void)usec;
+	return stop(opaque, WATCH_TIMED_OUT);
+}
+
+static int subscribe(struct watch *watch)
+{
+	struct ctl *ctl = watch->ctl;
+	int r;
+
+	r = sd_bus_match_signal(ctl->bus, &watch->events, ctl->peer ? NULL : VMMD_BUS_NAME,
+		VMMD_BUS_PATH, VMMD_BUS_INTERFACE, "DomainEvent", on_domain_event, watch);
+	if (r < 0)
+		return r;
+	r = sd_bus_match_signal(ctl->bus, &watch->disconnected, NULL, "/org/freedesktop/DBus/Local",
+		"org.freedesktop.DBus.Local", "Disconnected", on_disconnected, watch);
+	if (r < 0 || ctl->peer)
+		return r;
+	return sd_bus_add_match(ctl->bus, &watch->owner,
+		"type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
+		"member='NameOwnerChanged',arg0='" VMMD_BUS_NAME "'",
+		on_owner_changed, watch);
+}
+
+static int watch_init(struct watch *watch)
+{
+	sigset_t mask;
+	int r;
+
+	r = sd_event_new(&watch->loop);
+	if (r < 0)
+		return r;
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigaddset(&mask, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &mask, &watch->old_mask) < 0)
+		return -errno;
+	watch->masked = true;
+	r = sd_event_add_signal(watch->loop, NULL, SIGINT, on_signal, watch);
+	if (r < 0)
+		return r;
+	r = sd_event_add_signal(watch->loop, NULL, SIGTERM, on_signal, watch);
+	if (r < 0)
+		return r;
+	r = subscribe(watch);
+	if (r < 0)
+		return r;
+	return sd_bus_attach_event(watch->ctl->bus, watch->loop, SD_EVENT_PRIORITY_NORMAL);
+}
+
+int watch_new(struct ctl *ctl, bool (*on_event)(const struct watch_event *event, void *opaque),
+	void *opaque, struct watch **ret_watch)
+{
+	_cleanup_(watch_freep) struct watch *watch = calloc(1, sizeof(*watch));
+	int r;
+
+	if (!watch)
+		return ctl_set_error(ctl, "NoMemory", "out of memory");
+	watch->ctl = ctl;
+	watch->on_event = on_event;
+	watch->opaque = opaque;
+	r = watch_init(watch);
+	if (r < 0)
+		return ctl_set_error(ctl, "Internal", "internal error: cannot wait for events: %s",
+			strerror(-r));
+	*ret_watch = TAKE_PTR(watch);
+	return 0;
+}
+
+struct watch *watch_free(struct watch *watch)
+{
+	if (!watch)
+		return NULL;
+	(void)sd_bus_slot_unref(watch->events);
+	(void)sd_bus_slot_unref(watch->disconnected);
+	(void)sd_bus_slot_unref(watch->owner);
+	if (watch->ctl->bus)
+		(void)sd_bus_detach_event(watch->ctl->bus);
+	(void)sd_event_unref(watch->loop);
+	if (watch->masked)
+		(void)sigprocmask(SIG_SETMASK, &watch->old_mask, NULL);
+	free(watch);
+	return NULL;
+}
+
+int watch_run(struct watch *watch, uint64_t timeout_sec, enum watch_end *ret_end)
+{
+	int r = 0;
+
+	if (timeout_sec > 0)
+		r = sd_event_add_time_relative(watch->loop, NULL, CLOCK_MONOTONIC,
+			timeout_sec * 1000 * 1000, 1000, on_timeout, watch);
+	if (r >= 0)
+		r = sd_event_loop(watch->loop);
+	if (r < 0)
+		return ctl_set_error(watch->ctl, "Internal",
+			"internal error: cannot wait for events: %s", strerror(-r));
+	if (watch->end == WATCH_LOST)
+		(void)ctl_set_error(watch->ctl, "Disconnected",
+			"internal error: the connection to vmmd was lost");
+	*ret_end = watch->end;
+	return 0;
+}

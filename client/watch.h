@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Waiting for DomainEvent signals of vmmd: vmctl event, and --wait of other verbs. Events are collected from
+ * watch_new() on, so a caller that subscribes, then acts, then runs the watch misses nothing.
+ *
+ * One thread. While a watch exists SIGINT and SIGTERM are blocked: they end watch_run().
+ */
+#pragma once
+
+#include "client/ctl.h"
+
+struct watch;
+
+/* Borrowed from the message; valid during the callback. */
+struct watch_event {
+	const char *event, *name, *uuid, *detail, *reason;
+	uint64_t sequence;
+};
+
+enum watch_end {
+	WATCH_STOPPED, /* the callback said so */
+	WATCH_TIMED_OUT,
+	WATCH_INTERRUPTED, /* SIGINT or SIGTERM */
+	WATCH_LOST,        /* vmmd or the bus went away */
+};
+
+/* 'on_event' answers true to stop. Returns 0 or -errno with ctl's error set. */
+int watch_new(struct ctl *ctl, bool (*on_event)(const struct watch_event *event, void *opaque),
+	void *opaque, struct watch **ret_watch);
+struct watch *watch_free(struct watch *watch);
+DEFINE_CLEANUP(struct watch *, watch_free);
+
+/* 'timeout_sec' 0: no limit. Returns 0 or -errno with ctl's error set. */
+int watch_run(struct watch *watch, uint64_t timeout_sec, enum watch_end *ret_end);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl against a canned vmmd, byte by byte. Each .golden file of tests/data/vmctl is a scenario on a fresh vmmd:
+ *
+ *	$ list --all		run vmctl with these words ('quoted', "< file": standard input)
+ *	| Id   Name …		a line of standard output (the '|' is not part of it)
+ *	! error: …		a line of standard error
+ *	= 1			the exit status
+ *
+ * What virsh 9.0 printed for the same command is the reference. VMCTL_GOLDEN_UPDATE=1 writes what vmctl does
+ * now into the files, to be read before it is committed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#include "client/vmctl.h"
+#include "tests/fakes/fake-vmmd.h"
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/strutil.h"
+
+#define MAX_WORDS 32
+
+struct command {
+	char text[512];
+	char *words[MAX_WORDS];
+	int n_words;
+	const char *input; /* NULL: /dev/null */
+};
+
+static void parse_command(const char *line, struct command *c)
+{
+	char *p = c->text;
+
+	*c = (struct command){};
+	assert_int_equal(str_copy(c->text, sizeof(c->text), line), 0);
+	while (*(p += strspn(p, " "))) {
+		char end = ' ';
+
+		if (*p == '\'') {
+			end = '\'';
+			p++;
+		}
+		assert_true(c->n_words < MAX_WORDS - 1);
+		c->words[c->n_words++] = p;
+		p = strchrnul(p, end);
+		if (*p)
+			*p++ = 0;
+	}
+	if (c->n_words >= 2 && streq(c->words[c->n_words - 2], "<")) {
+		c->input = c->words[c->n_words - 1];
+		c->n_words -= 2;
+	}
+	c->words[c->n_words] = NULL;
+}
+
+static char *memfd_text(int fd)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	char *text = calloc(1, (size_t)size + 1);
+
+	assert_non_null(text);
+	assert_int_equal(pread_full(fd, text, (size_t)size, 0), 0);
+	return text;
+}
+
+static void append_lines(FILE *out, const char *text, char mark)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		(void)fprintf(out, "%c%.*s%s\n", mark, (int)n, text, text[n] ? "" : "\\");
+		text += n + (text[n] == '\n');
+	}
+}
+
+static void child(const struct command *c, const char *address, int out, int err)
+{
+	char *argv[MAX_WORDS + 1] = {(char[]){"vmctl"}};
+	int in = open(c->input ?: "/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (in < 0)
+		_exit(125);
+	(void)dup2(in, 0);
+	(void)dup2(out, 1);
+	(void)dup2(err, 2);
+	(void)setenv("VMMD_URI", address, 1);
+	(void)setenv("LC_ALL", "C.UTF-8", 1);
+	(void)memcpy(argv + 1, c->words, ((size_t)c->n_words + 1) * sizeof(char *));
+	exit(vmctl_main(c->n_words + 1, argv));
+}
+
+static void run_command(FILE *out, const char *line, const struct fake_vmmd *fake)
+{
+	_cleanup_(closep) int fd_out = memfd_create("out", MFD_CLOEXEC);
+	_cleanup_(closep) int fd_err = memfd_create("err", MFD_CLOEXEC);
+	_cleanup_(freep) char *text_out = NULL, *text_err = NULL;
+	struct command c;
+	int status;
+	pid_t pid;
+
+	parse_command(line, &c);
+	(void)fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		child(&c, fake->address, fd_out, fd_err);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	text_out = memfd_text(fd_out);
+	text_err = memfd_text(fd_err);
+	(void)fprintf(out, "$ %s\n", line);
+	append_lines(out, text_out, '|');
+	append_lines(out, text_err, '!');
+	(void)fprintf(out, "= %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+}
+
+/* The address of the socket differs from run to run. */
+static void hide_address(char *text, const char *address)
+{
+	for (char *p; (p = strstr(text, address));) {
+		memcpy(p, "ADDRESS", 7);
+		memmove(p + 7, p + strlen(address), strlen(p + strlen(address)) + 1);
+	}
+}
+
+static char *play(const char *golden, const struct fake_vmmd *fake)
+{
+	_cleanup_(freep) char *copy = strdup(golden);
+	char *text = NULL, *save = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (line[0] == '#')
+			(void)fprintf(out, "%s\n", line);
+		if (line[0] == '$')
+			run_command(out, line + 2, fake);
+	}
+	(void)fclose(out);
+	hide_address(text, fake->address);
+	return text;
+}
+
+static void first_difference(const char *file, const char *want, const char *got)
+{
+	unsigned line = 1;
+	const char *w = want, *g = got;
+
+	for (; *w && *w == *g; w++, g++)
+		line += *w == '\n';
+	while (w > want && w[-1] != '\n')
+		w--, g--;
+	print_error("%s:%u:\n  want: %.*s\n  got:  %.*s\n", file, line, (int)strcspn(w, "\n"), w,
+		(int)strcspn(g, "\n"), g);
+}
+
+static void check_golden(const char *file)
+{
+	_cleanup_(freep) char *want = NULL, *got = NULL;
+	struct fake_vmmd fake;
+
+	assert_int_equal(read_file(AT_FDCWD, file, 1 << 20, &want, NULL), 0);
+	assert_int_equal(fake_vmmd_start(&fake), 0);
+	got = play(want, &fake);
+	fake_vmmd_stop(&fake);
+	if (streq(want, got))
+		return;
+	if (getenv("VMCTL_GOLDEN_UPDATE")) {
+		FILE *f = fopen(file, "we");
+
+		assert_non_null(f);
+		(void)fputs(got, f);
+		(void)fclose(f);
+		return;
+	}
+	first_difference(file, want, got);
+	fail();
+}
+
+static void test_golden(void **state)
+{
+	check_golden(*state);
+}
+
+static void test_no_vmmd(void **state)
+{
+	struct fake_vmmd fake = {.address = "p2p:unix:path=/nonexistent"};
+	_cleanup_(freep) char *text = NULL;
+
+	(void)state;
+	text = play("$ list\n$ list --json\n$ -c nosuch:///x list\n$ help nosuch\n", &fake);
+	assert_string_equal(text,
+		"$ list\n"
+		"!error: failed to connect to the hypervisor\n"
+		"!error: cannot connect to 'ADDRESS': No such file or directory\n"
+		"= 1\n"
+		"$ list --json\n"
+		"|{\n"
+		"|  \"error\": {\n"
+		"|    \"code\": \"Connect\",\n"
+		"|    \"message\": \"cannot connect to 'ADDRESS': No such file or directory\"\n"
+		"|  }\n"
+		"|}\n"
+		"!error: failed to connect to the hypervisor\n"
+		"!error: cannot connect to 'ADDRESS': No such file or directory\n"
+		"= 1\n"
+		"$ -c nosuch:///x list\n"
+		"!error: failed to connect to the hypervisor\n"
+		"!error: cannot connect to 'nosuch:///x': use 'system', 'session' or the address "
+		"of a bus\n"
+		"= 1\n"
+		"$ help nosuch\n"
+		"|\n"
+		"!error: command or command group 'nosuch' doesn't exist\n"
+		"= 1\n");
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[64] = {cmocka_unit_test(test_no_vmmd)};
+	size_t n = 1;
+	glob_t files;
+
+	if (chdir(TESTS_DATA_DIR "/vmctl") < 0 || glob("*.golden", 0, NULL, &files) != 0)
+		return 1;
+	for (size_t i = 0; i < files.gl_pathc && n < ARRAY_SIZE(tests); i++)
+		tests[n++] = (struct CMUnitTest){.name = files.gl_pathv[i],
+			.test_func = test_golden,
+			.initial_state = files.gl_pathv[i]};
+	return _cmocka_run_group_tests("verbs", tests, n, NULL, NULL);
+}
