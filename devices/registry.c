@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The device models, by name. To add a device, add its row (and its file to the folder's meson.build). */
+#include <string.h>
+
+#include "devices/legacy/legacy.h"
+
+static const struct device_class *const device_classes[] = {
+	&ns16550_class,
+};
+
+const struct device_class *device_class_find(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(device_classes); i++)
+		if (strcmp(device_classes[i]->name, name) == 0)
+			return device_classes[i];
+	return NULL;
+}
