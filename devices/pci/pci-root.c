@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * "q35-host": the host bridge in slot 0 and the root of the one bus: slots, the two ways to
+ * configuration space (CF8/CFC and ECAM), and the places of the BARs. See pci.h.
+ *
+ * The reset register 0xcf9 lies inside of CF8's four bytes and, as on the hardware, belongs to
+ * whoever answers these: a byte written there is handled here.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/pci/pci.h"
+
+/* Regions of the bus; 0 … 5 would be BARs. */
+#define REGION_PORTS 8 /* CF8 … CFF */
+#define REGION_ECAM  9
+
+#define REG_PCIEXBAR 0x60 /* of the host bridge */
+
+#define ADDRESS_ENABLE UINT32_C(0x80000000)
+#define ADDRESS_MASK   UINT32_C(0x80fffffc)
+
+#define RESET_CPU 0x04 /* of the reset register: 0 -> 1 resets */
+
+struct pci_root {
+	struct pci_device pci; /* the host bridge's own function */
+	struct pci_device *slots[PCI_N_SLOTS];
+	uint32_t address; /* CF8 */
+	uint8_t reset_control;
+};
+
+static struct pci_root *root_of(struct device *dev)
+{
+	return container_of(dev, struct pci_root, pci.dev);
+}
+
+/* Slots that the configuration gives to devices which may not exist yet. */
+static uint32_t configured_slots(const struct vm_config *c)
+{
+	uint32_t slots = UINT32_C(1) << PCI_SLOT_HOST | UINT32_C(1) << PCI_SLOT_LPC;
+
+	for (unsigned i = 0; i < c->n_disks; i++)
+		if (c->disks[i].pci.set)
+			slots |= UINT32_C(1) << (c->disks[i].pci.slot % PCI_N_SLOTS);
+	if (c->serial_controller_pci.set)
+		slots |= UINT32_C(1) << (c->serial_controller_pci.slot % PCI_N_SLOTS);
+	if (c->rng.pci.set)
+		slots |= UINT32_C(1) << (c->rng.pci.slot % PCI_N_SLOTS);
+	return slots;
+}
+
+int pci_root_attach(struct pci_device *pci, struct vm_pci_addr addr)
+{
+	struct machine *m = pci->dev.machine;
+	unsigned slot = addr.slot;
+	struct pci_root *root;
+
+	if (!m->pci_root)
+		return -ENODEV;
+	root = root_of(m->pci_root);
+	if (!addr.set) {
+		uint32_t taken = configured_slots(m->config);
+
+		for (slot = VM_PCI_FIRST_SLOT; slot <= VM_PCI_LAST_SLOT; slot++)
+			if (!root->slots[slot] && !(taken >> slot & 1))
+				break;
+		if (slot > VM_PCI_LAST_SLOT)
+			return -ENOSPC;
+	}
+	if (slot >= PCI_N_SLOTS || addr.function)
+		return -EINVAL;
+	if (root->slots[slot])
+		return -EEXIST;
+	root->slots[slot] = pci;
+	pci->root = root;
+	pci->slot = slot;
+	return 0;
+}
+
+void pci_root_detach(struct pci_device *pci)
+{
+	pci->root->slots[pci->slot] = NULL;
+	pci->root = NULL;
+}
+
+void pci_root_remap(struct pci_root *root)
+{
+	/* Mapping frees no place, so once around is enough. */
+	for (unsigned i = 0; i < PCI_N_SLOTS; i++)
+		if (root->slots[i])
+			(void)pci_update_bars(root->slots[i]);
+}
+
+static const struct pci_id q35_host_id = {
+	.vendor = 0x8086,
+	.device = 0x29c0,
+	.subsystem_vendor = 0x1af4,
+	.subsystem = 0x1100,
+	.class = PCI_CLASS_HOST_BRIDGE,
+};
+
+static int q35_realize(struct device *dev)
+{
+	struct pci_root *root = root_of(dev);
+	struct bus *bus = dev->machine->bus;
+	int r;
+
+	if (dev->machine->pci_root)
+		return -EEXIST;
+	dev->machine->pci_root = dev;
+	r = pci_device_init(&root->pci, NULL, &q35_host_id,
+		(struct vm_pci_addr){.set = 1, .slot = PCI_SLOT_HOST});
+	if (r < 0)
+		return r;
+	/* Where ECAM is, for a guest that believes the bridge and not ACPI: 256 MiB, enabled. */
+	pci_put32(root->pci.config + REG_PCIEXBAR, (uint32_t)LAYOUT_ECAM_BASE | 1);
+	pci_device_realized(&root->pci);
+	r = bus_add(bus, BUS_PIO, LAYOUT_PCI_CF8, 8, dev, REGION_PORTS);
+	if (r < 0)
+		return r;
+	return bus_add(bus, BUS_MMIO, LAYOUT_ECAM_BASE, LAYOUT_ECAM_SIZE, dev, REGION_ECAM);
+}
+
+static void q35_unrealize(struct device *dev)
+{
+	struct pci_root *root = root_of(dev);
+
+	if (dev->machine->pci_root != dev)
+		return;
+	/* Functions that outlive their root give back now what they hold. */
+	for (unsigned slot = 1; slot < PCI_N_SLOTS; slot++)
+		if (root->slots[slot])
+			pci_device_done(root->slots[slot]);
+	(void)bus_remove(dev->machine->bus, BUS_PIO, LAYOUT_PCI_CF8, dev);
+	(void)bus_remove(dev->machine->bus, BUS_MMIO, LAYOUT_ECAM_BASE, dev);
+	pci_device_done(&root->pci);
+	dev->machine->pci_root = NULL;
+}
+
+static void q35_reset(struct device *dev)
+{
+	struct pci_root *root = root_of(dev);
+
+	root->address = 0;
+	root->reset_control = 0;
+	pci_device_reset(&root->pci);
+}
+
+static struct pci_device *find_function(
+	const struct pci_root *root, unsigned bus, unsigned slot, unsigned function)
+{
+	return bus || function ? NULL : root->slots[slot % PCI_N_SLOTS];
+}
+
+static struct pci_device *addressed_by_cf8(const struct pci_root *root)
+{
+	if (!(root->address & ADDRESS_ENABLE))
+		return NULL;
+	return find_function(root, root->address >> 16 & 0xff, root->address >> 11 & 0x1f,
+		root->address >> 8 & 7);
+}
+
+static uint64_t ports_read(struct pci_root *root, uint64_t offset, unsigned size)
+{
+	struct pci_device *pci;
+
+	if (offset < 4) {
+		if (offset == LAYOUT_RESET_PORT - LAYOUT_PCI_CF8 && size == 1)
+			return root->reset_control;
+		return offset == 0 && size == 4 ? root->address : UINT64_MAX;
+	}
+	pci = addressed_by_cf8(root);
+	if (!pci || size > 4)
+		return UINT64_MAX;
+	return pci_config_read(pci, (root->address & 0xfc) + (unsigned)(offset - 4), size);
+}
+
+static void ports_write(struct pci_root *root, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pci_device *pci;
+
+	if (offset == 0 && size == 4)
+		root->address = (uint32_t)value & ADDRESS_MASK;
+	if (offset == LAYOUT_RESET_PORT - LAYOUT_PCI_CF8 && size == 1) {
+		bool rises = value & RESET_CPU && !(root->reset_control & RESET_CPU);
+
+		/* The bit itself never reads back as 1: the reset clears it. */
+		root->reset_control = (uint8_t)value & 0x0a;
+		if (rises)
+			machine_request(root->pci.dev.machine, MACHINE_RESET, 0);
+	}
+	if (offset < 4 || size > 4)
+		return;
+	pci = addressed_by_cf8(root);
+	if (pci)
+		pci_config_write(pci, (root->address & 0xfc) + (unsigned)(offset - 4), size,
+			(uint32_t)value);
+}
+
+static struct pci_device *addressed_by_ecam(const struct pci_root *root, uint64_t offset)
+{
+	return find_function(root, (unsigned)(offset >> 20), offset >> 15 & 0x1f, offset >> 12 & 7);
+}
+
+static uint64_t ecam_read(struct pci_root *root, uint64_t offset, unsigned size)
+{
+	struct pci_device *pci = addressed_by_ecam(root, offset);
+	unsigned reg = offset & (PCI_EXPRESS_SIZE - 1);
+	uint64_t value;
+
+	if (!pci || !range_fits(reg, size, PCI_EXPRESS_SIZE))
+		return UINT64_MAX;
+	value = pci_config_read(pci, reg, MIN(size, 4U));
+	if (size == 8)
+		value |= (uint64_t)pci_config_read(pci, reg + 4, 4) << 32;
+	return value;
+}
+
+static void ecam_write(struct pci_root *root, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pci_device *pci = addressed_by_ecam(root, offset);
+	unsigned reg = offset & (PCI_EXPRESS_SIZE - 1);
+
+	if (!pci || !range_fits(reg, size, PCI_EXPRESS_SIZE))
+		return;
+	pci_config_write(pci, reg, MIN(size, 4U), (uint32_t)value);
+	if (size == 8)
+		pci_config_write(pci, reg + 4, 4, (uint32_t)(value >> 32));
+}
+
+static uint64_t q35_read(struct device *dev, unsigned region, uint64_t offset, unsigned size)
+{
+	if (region == REGION_PORTS)
+		return ports_read(root_of(dev), offset, size);
+	return region == REGION_ECAM ? ecam_read(root_of(dev), offset, size) : UINT64_MAX;
+}
+
+static void q35_write(
+	struct device *dev, unsigned region, uint64_t offset, unsigned size, uint64_t value)
+{
+	if (region == REGION_PORTS)
+		ports_write(root_of(dev), offset, size, value);
+	else if (region == REGION_ECAM)
+		ecam_write(root_of(dev), offset, size, value);
+}
+
+/* The largest BAR that has no place yet, so that alignment wastes nothing. */
+static struct pci_device *next_bar(
+	struct pci_root *root, const bool placed[][PCI_N_BARS], unsigned *ret_bar)
+{
+	struct pci_device *best = NULL;
+
+	for (unsigned slot = 0; slot < PCI_N_SLOTS; slot++)
+		for (unsigned i = 0; root->slots[slot] && i < PCI_N_BARS; i++) {
+			struct pci_device *pci = root->slots[slot];
+
+			if (placed[slot][i] || !pci->bars[i].size)
+				continue;
+			if (best && pci->bars[i].size <= best->bars[*ret_bar].size)
+				continue;
+			best = pci;
+			*ret_bar = i;
+		}
+	return best;
+}
+
+static int q35_machine_done(struct device *dev)
+{
+	struct pci_root *root = root_of(dev);
+	bool placed[PCI_N_SLOTS][PCI_N_BARS] = {0};
+	uint64_t addr = LAYOUT_PCI32_BASE;
+	struct pci_device *pci;
+	unsigned bar;
+
+	while ((pci = next_bar(root, placed, &bar))) {
+		uint64_t size = pci->bars[bar].size;
+
+		addr = ALIGN_UP(addr, size);
+		if (!range_fits(addr, size, LAYOUT_PCI32_END))
+			return -ENOSPC;
+		memcpy(pci->config, pci->initial, sizeof(pci->config));
+		pci_bar_set_address(pci, bar, addr);
+		pci->config[PCI_REG_COMMAND] |= PCI_CMD_MEMORY;
+		pci_device_realized(pci);
+		placed[pci->slot][bar] = true;
+		addr += size;
+	}
+	for (unsigned slot = 0; slot < PCI_N_SLOTS; slot++)
+		if (root->slots[slot])
+			pci_device_reset(root->slots[slot]);
+	return 0;
+}
+
+static void q35_save(const struct device *dev, struct state_writer *w)
+{
+	const struct pci_root *root = (const struct pci_root *)(const void *)dev;
+
+	pci_device_save(&root->pci, w);
+	state_put_u32(w, root->address);
+	state_put_u8(w, root->reset_control);
+}
+
+static int q35_load(struct device *dev, struct state_reader *r)
+{
+	struct pci_root *root = root_of(dev);
+	struct pci_state state;
+	uint8_t reset_control;
+	uint32_t address;
+
+	if (pci_state_load(&root->pci, r, &state) < 0)
+		return -EBADMSG;
+	address = state_get_u32(r);
+	reset_control = state_get_u8(r);
+	if (state_reader_end(r) < 0 || address & ~ADDRESS_MASK || reset_control & ~0x0a)
+		return -EBADMSG;
+	root->address = address;
+	root->reset_control = reset_control;
+	pci_state_apply(&root->pci, &state);
+	return 0;
+}
+
+static const struct device_ops q35_ops = {
+	.realize = q35_realize,
+	.unrealize = q35_unrealize,
+	.reset = q35_reset,
+	.read = q35_read,
+	.write = q35_write,
+	.save = q35_save,
+	.load = q35_load,
+	.machine_done = q35_machine_done,
+};
+
+const struct device_class q35_host_class = {
+	.name = "q35-host",
+	.state_version = 1,
+	.size = sizeof(struct pci_root),
+	.ops = &q35_ops,
+};
