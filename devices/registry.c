@@ -3,9 +3,14 @@
 #include <string.h>
 
 #include "devices/legacy/legacy.h"
+#include "devices/pci/pci.h"
+#include "devices/virtio/virtio-pci.h"
 
 static const struct device_class *const device_classes[] = {
 	&ns16550_class,
+	&q35_host_class,
+	&ich9_lpc_class,
+	&virtio_rng_pci_class.class,
 };
 
 const struct device_class *device_class_find(const char *name)

@@ -36,10 +36,6 @@
 #define VIRTQ_INDIRECT  (1U << 0)
 #define VIRTQ_EVENT_IDX (1U << 1)
 
-struct virtq_desc;  /* struct vring_desc of the specification: 16 bytes */
-struct virtq_avail; /* flags, idx, ring[size], used_event */
-struct virtq_used;  /* flags, idx, ring[size], avail_event */
-
 struct virtq {
 	const struct guest_mem *mem;
 
@@ -93,8 +89,8 @@ int virtq_enable(struct virtq *q, unsigned flags);
  * just broke the ring: the device is then failed. */
 int virtq_pop(struct virtq *q, struct virtq_chain *ret_chain);
 
-/* Give back the chain popped last, unused: the next pop takes it (and reads its descriptors) again.
- * */
+/* Give back the chain popped last, unused: the next pop takes it (and reads its descriptors)
+ * again. */
 void virtq_unpop(struct virtq *q);
 
 /* Read the descriptors of a chain that is out once more, for a request that was kept over save and
@@ -113,7 +109,7 @@ bool virtq_has_work(struct virtq *q);
 
 void virtq_save(const struct virtq *q, struct state_writer *w);
 /* Fills '*q' (which virtq_init() prepared) and latches again, with 'flags' as negotiated. Returns 0
- * or -EBADMSG with '*q' as virtq_reset() leaves it. */
+ * or -EBADMSG with '*q' as virtq_reset() leaves it. The reader is not checked for its end. */
 int virtq_load(struct virtq *q, struct state_reader *r, unsigned flags);
 
 /* Copy from the readable part / to the writable part of a chain, from byte 'offset' of that part

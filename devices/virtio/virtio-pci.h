@@ -10,10 +10,10 @@
  *
  * In devices/virtio/virtio-foo.c:
  *
- *	const struct virtio_pci_class virtio_foo_pci_class = VIRTIO_PCI_CLASS("virtio-foo-pci", 1, &virtio_foo_ops,
- *		PCI_CLASS_OTHERS, foo_pci_addr);
+ *	const struct virtio_pci_class virtio_foo_pci_class = VIRTIO_PCI_CLASS(
+ *		"virtio-foo-pci", 1, &virtio_foo_ops, PCI_CLASS_OTHERS, foo_pci_addr);
  *
- * and in devices/registry.c a row `&virtio_foo_pci_class.class`.
+ * its declaration below, and in devices/registry.c a row `&virtio_foo_pci_class.class`.
  */
 #pragma once
 
@@ -49,6 +49,8 @@ struct virtio_pci_class {
 #define VIRTIO_PCI_REGS_SIZE   0x4000
 #define VIRTIO_PCI_NOTIFY_MULT 4
 #define VIRTIO_PCI_NO_VECTOR   0xffff
+/* Up to queue_device: neither notification data nor ring reset are offered. */
+#define VIRTIO_PCI_COMMON_LEN 0x38
 
 struct virtio_pci_queue {
 	struct virtio_pci *vp;
@@ -56,7 +58,7 @@ struct virtio_pci_queue {
 	uint16_t vector;
 	int kick_fd;
 	struct loop_source *source;
-	bool doorbell; /* registered with the bus at the present place of the BAR */
+	bool doorbell; /* registered with the bus, at the present place of the BAR */
 };
 
 struct virtio_pci {
@@ -74,5 +76,14 @@ struct virtio_pci {
 
 extern const struct device_ops virtio_pci_ops;
 
+/* The classes, for devices/registry.c. */
+extern const struct virtio_pci_class virtio_rng_pci_class;
+
 /* The model inside, for a test that holds the device. */
 struct virtio_device *virtio_pci_device(struct device *dev);
+
+/* Between virtio-pci.c and virtio-pci-common.c. */
+uint64_t virtio_pci_common_read(struct virtio_pci *vp, uint64_t offset, unsigned size);
+void virtio_pci_common_write(struct virtio_pci *vp, uint64_t offset, unsigned size, uint64_t value);
+/* A doorbell exists while its queue is enabled and the BAR decodes: make it so. */
+void virtio_pci_update_doorbells(struct virtio_pci *vp);

@@ -20,9 +20,9 @@
  * realize().
  *
  * A model takes chains with virtio_pop(), gives them back with virtio_push() and ends each batch
- * with virtio_flush(). While it is not running (virtio_is_running(): DRIVER_OK, not failed, not
- * held by a pause or reset) there is nothing to pop, and pushes vanish, so completions that arrive
- * late need no special care.
+ * with virtio_flush(). While the device is not running (virtio_is_running(): DRIVER_OK, not failed,
+ * not held by a pause or a reset) there is nothing to pop. Pushes work while a pause waits for
+ * them, and vanish after a failure and during a reset, so late completions need no special care.
  *
  * A guest's mistake goes to virtio_fail(): DEVICE_NEEDS_RESET, one rate-limited log line, a
  * counter; the device then rests until the driver resets it. It never ends the process.
@@ -82,13 +82,14 @@ struct virtio_ops {
 	 * the loop. */
 	void (*queue_notify)(struct virtio_device *v, unsigned index);
 	/* Start nothing new; true when nothing is in flight. Called again until it is. A request
-	 * that waits for the host (error policy stop) counts as not in flight. NULL: always true.
-	 * */
+	 * that waits for the host (error policy stop) counts as not in flight. NULL: always
+	 * true. */
 	bool (*quiesce)(struct virtio_device *v);
 	/* The vm runs again after a pause or a load; each enabled queue is kicked afterwards
 	 * anyway. May be NULL. */
 	void (*resume)(struct virtio_device *v);
-	/* The model's own fields; virtio.c saves everything else. load() returns 0 or -EBADMSG with
+	/* The model's own fields, last in the section; virtio.c saves everything else. load() ends
+	 * with state_reader_end() and returns 0 or -EBADMSG with
 	 * the model as it was; the virtio fields (features, status, queues) are already loaded.
 	 * Both may be NULL: nothing to save. */
 	void (*save)(const struct virtio_device *v, struct state_writer *w);
@@ -108,6 +109,7 @@ struct virtio_transport_ops {
 struct virtio_device {
 	const struct virtio_ops *ops;
 	const struct virtio_transport_ops *transport;
+	void *transport_dev; /* the transport's own, set before virtio_init() */
 	struct machine *machine;
 	const char *name;  /* the transport device's, "virtio-blk-pci.0" */
 	unsigned instance; /* which of its kind: index into vm_config's array */
@@ -192,6 +194,5 @@ void virtio_config_write(struct virtio_device *v, uint64_t offset, unsigned size
 bool virtio_quiesce(struct virtio_device *v);
 void virtio_resume(struct virtio_device *v);
 void virtio_save(const struct virtio_device *v, struct state_writer *w);
-/* Returns 0, or -EBADMSG with the device reset. The reader is not checked for its end: the
- * transport does. */
+/* Reads to the end of the section. Returns 0, or -EBADMSG (-ENOMEM) with the device as it was. */
 int virtio_load(struct virtio_device *v, struct state_reader *r);
