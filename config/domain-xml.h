@@ -9,41 +9,18 @@
  */
 #pragma once
 
+#include "config/contract.h"
 #include "config/domain-config.h"
+#include "vmm-core/base/cleanup.h"
 
 #define XML_STRICT (1U << 0) /* unknown elements and attributes are errors (--validate) */
-
-enum contract_verdict {
-	CONTRACT_HONOURED,
-	CONTRACT_ADAPTED, /* served in another way: 'why' says how */
-	CONTRACT_IGNORED, /* accepted, without effect */
-	CONTRACT_REFUSED, /* the definition fails: 'why' says what to write instead */
-	CONTRACT_UNKNOWN, /* kept for the round trip */
-	CONTRACT_VERDICT_X_MAX
-};
-const char *contract_verdict_to_string(enum contract_verdict verdict);
-
-struct contract_entry {
-	enum contract_verdict verdict;
-	unsigned line;
-	char *path; /* "devices/disk[1]/driver/@cache" */
-	char *why;  /* NULL for honoured */
-};
-
-struct contract_report {
-	struct contract_entry *entries;
-	size_t n_entries;
-	unsigned counts[CONTRACT_VERDICT_X_MAX];
-};
-
-struct contract_report *contract_report_free(struct contract_report *report);
 
 /* Parse 'xml' (len bytes, need not end in NUL; 'source' names it in errors, e.g. a file name). On success
  * '*ret_config' is a new domain_config with a UUID (generated if the XML has none), already validated, and
  * '*ret_report' (may be NULL) the contract. On failure returns -EBADMSG (not well-formed or over a limit),
  * -EINVAL (a wrong value), -EOPNOTSUPP (something was refused) or -ENOMEM, and '*ret_error' is one line:
  * "FILE:LINE: element/@attribute: what is wrong; what to write instead". The report is set on -EOPNOTSUPP
- * too. The caller frees all three. */
+ * too. The caller frees all three. 'flags': XML_STRICT. */
 int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
 	struct domain_config **ret_config, struct contract_report **ret_report, char **ret_error);
 
@@ -61,4 +38,5 @@ int domain_xml_format(
 
 struct domain_config *domain_config_new(void); /* with libvirt's defaults */
 struct domain_config *domain_config_free(struct domain_config *config);
+DEFINE_CLEANUP(struct domain_config *, domain_config_free);
 int domain_config_copy(const struct domain_config *config, struct domain_config **ret_copy);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What elements of a domain have to do with each other, once all are read: see domain-rules.h. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "config/domain-rules.h"
+#include "vmm-core/base/strutil.h"
+
+static int finish_identity(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	const char *text = vm->smbios.values[VM_SMBIOS_SYSTEM_UUID];
+	uint8_t uuid[16];
+
+	if (!*vm->name)
+		return xml_fail_path(p, "name", "the name is empty; write one");
+	if (*text && uuid_parse(text, uuid) < 0)
+		return xml_fail_path(
+			p, "sysinfo", "system/entry[@name='uuid']: no UUID; write one");
+	if (uuid_is_null(vm->uuid)) {
+		if (!*text)
+			return uuid_generate(vm->uuid);
+		memcpy(vm->uuid, uuid, sizeof(uuid));
+	}
+	if (*text && memcmp(vm->uuid, uuid, sizeof(uuid)) != 0)
+		return xml_fail_path(p, "sysinfo",
+			"the system's uuid is not the domain's; write the same in both");
+	return 0;
+}
+
+static int finish_memory(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	uint64_t step = vm->hugepage_kib ? vm->hugepage_kib : 4;
+
+	if (vm->memory_kib > VM_MAX_MEMORY_KIB)
+		return 0; /* the validator says so */
+	if (!vm->current_memory_kib)
+		vm->current_memory_kib = vm->memory_kib;
+	if (vm->memory_kib % step) {
+		int r;
+
+		vm->memory_kib = DIV_ROUND_UP(vm->memory_kib, step) * step;
+		r = xml_verdict_path(p, "memory", CONTRACT_ADAPTED, "rounded up to whole pages");
+		if (r < 0)
+			return r;
+	}
+	if (vm->current_memory_kib < vm->memory_kib)
+		return xml_verdict_path(p, "currentMemory", CONTRACT_IGNORED,
+			"memory is not ballooned yet: the guest has all of it");
+	return 0;
+}
+
+static int finish_vcpus(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+
+	(void)p;
+	if (contract_find(p->report, "vcpu") < 0)
+		vm->vcpus_max = 1;
+	if (!vm->vcpus)
+		vm->vcpus = vm->vcpus_max;
+	return 0;
+}
+
+static bool is_boot(const struct contract_entry *entry)
+{
+	return streq(entry->path, "os/boot") || strncmp(entry->path, "os/boot[", 8) == 0;
+}
+
+/* The verdict on all <boot dev=>. Returns how many there are, or -ENOMEM. */
+static int set_boot_verdicts(struct xml_parser *p, const char *why)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < p->report->n_entries; i++) {
+		int r;
+
+		if (!is_boot(&p->report->entries[i]))
+			continue;
+		r = contract_set(p->report, i, CONTRACT_IGNORED, why);
+		if (r < 0)
+			return r;
+		n++;
+	}
+	return n;
+}
+
+static int finish_boot(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	int n;
+
+	vm->has_kernel = *config->kernel != 0;
+	vm->has_initrd = *config->initrd != 0;
+	n = set_boot_verdicts(p,
+		vm->has_kernel ? "the kernel is booted, not a device"
+			       : "this vmmd boots kernels directly: add <kernel>");
+	if (n < 0)
+		return n;
+	for (uint32_t i = 0; n && i < vm->n_disks; i++)
+		if (vm->disks[i].boot_order)
+			return xml_fail_path(p, "os/boot",
+				"given together with a disk's <boot order=>; write only one");
+	if (vm->has_kernel)
+		return 0;
+	return xml_verdict_path(p, "os", CONTRACT_ADAPTED,
+		"this vmmd boots kernels directly: it can be defined, but not started before "
+		"<kernel> is added");
+}
+
+static const char *type_of(uint8_t type)
+{
+	const char *word = vm_enum_to_string(VM_ENUM_CHARDEV, type);
+
+	return word ? word : "pty";
+}
+
+/* A serial port and the first console are one thing with two names: what one lacks, the other has. */
+static int finish_console(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	struct vm_console *console = &vm->consoles[0];
+	struct vm_serial *serial = &vm->serials[0];
+	bool differ;
+
+	if (!vm->n_consoles && vm->n_serials) {
+		*console = (struct vm_console){
+			.type = serial->type, .target = VM_CONSOLE_TARGET_SERIAL};
+		config->consoles[0] = config->serials[0];
+		vm->n_consoles = 1;
+		return 0;
+	}
+	if (!vm->n_consoles || console->target != VM_CONSOLE_TARGET_SERIAL)
+		return 0;
+	if (!vm->n_serials) {
+		*serial = (struct vm_serial){.type = console->type};
+		config->serials[0] = config->consoles[0];
+		vm->n_serials = 1;
+		return 0;
+	}
+	differ = !streq(type_of(console->type), type_of(serial->type)) ||
+		!streq(config->consoles[0].path, config->serials[0].path);
+	console->type = serial->type;
+	config->consoles[0] = config->serials[0];
+	return differ ? xml_verdict_path(p, "devices/console[1]", CONTRACT_ADAPTED,
+				"the first console is the first serial port: that one counts")
+		      : 0;
+}
+
+static void take_slot(const struct vm_pci_addr *pci, uint32_t *taken)
+{
+	if (pci->set && pci->slot < 32)
+		*taken |= UINT32_C(1) << pci->slot;
+}
+
+static void give_slot(struct vm_pci_addr *pci, uint32_t *taken)
+{
+	for (uint8_t slot = VM_PCI_FIRST_SLOT; slot <= VM_PCI_LAST_SLOT && !pci->set; slot++)
+		if (!(*taken & UINT32_C(1) << slot))
+			*pci = (struct vm_pci_addr){.set = 1, .slot = slot};
+	take_slot(pci, taken);
+}
+
+/* Every device gets its place now, so that one that is added later does not move the others. */
+static int finish_places(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	uint32_t taken = 0;
+
+	(void)p;
+	if (!vm_config_has_serial_controller(vm))
+		vm->serial_controller_pci = (struct vm_pci_addr){0};
+	for (uint32_t i = 0; i < vm->n_disks; i++)
+		take_slot(&vm->disks[i].pci, &taken);
+	take_slot(&vm->rng.pci, &taken);
+	take_slot(&vm->serial_controller_pci, &taken);
+	for (uint32_t i = 0; i < vm->n_disks; i++)
+		give_slot(&vm->disks[i].pci, &taken);
+	if (vm_config_has_serial_controller(vm))
+		give_slot(&vm->serial_controller_pci, &taken);
+	if (vm->rng.source != VM_RNG_NONE)
+		give_slot(&vm->rng.pci, &taken);
+	return 0;
+}
+
+static int finish_valid(struct xml_parser *p, struct domain_config *config)
+{
+	char reason[256], *colon;
+	int r = vm_config_validate(&config->vm, reason, sizeof(reason));
+
+	if (r >= 0)
+		return 0;
+	colon = strstr(reason, ": ");
+	if (!colon)
+		return xml_fail_path(p, "", "%s", reason);
+	*colon = 0;
+	return xml_fail_path(p, reason, "%s", colon + 2);
+}
+
+int domain_finish(struct xml_parser *p, struct domain_config *config)
+{
+	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
+		finish_memory, finish_vcpus, finish_boot, finish_console, finish_places,
+		finish_valid};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		int r = steps[i](p, config);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

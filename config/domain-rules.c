@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The verdict table of domain XML, all but <devices>: rows in the order in which libvirt prints them. What a
+ * row says to the user ("why") ends with what to write instead when the definition is refused.
+ */
+#include "config/domain-rules.h"
+
+#include <string.h>
+
+#include "vmm-core/base/names.h"
+
+const struct xml_namespace domain_namespaces[] = {
+	{"vmmd", VMMD_XML_NS_DOMAIN},
+	{"qemu", "http://libvirt.org/schemas/domain/qemu/1.0"},
+	{NULL, NULL},
+};
+
+static const char *check_title(const char *title)
+{
+	return strchr(title, '\n') ? "contains a line break; write one line" : NULL;
+}
+
+static const struct xml_rule options_rows[] = {
+	{.name = "vmmd:debug-exit", .kind = XML_FLAG, VM(debug_exit)},
+	{0},
+};
+
+/* Opaque: every other namespace belongs to some other program. */
+static const struct xml_rule metadata_rows[] = {
+	{.name = "vmmd:options", .kind = XML_ELEMENT, .rows = options_rows},
+	{0},
+};
+
+static const struct xml_rule memory_rows[] = {
+	{.name = "@unit", .kind = XML_UNIT},
+	KEEP("@dumpCore", "vmmd writes no core dumps"),
+	{0},
+};
+static const struct xml_rule unit_rows[] = {
+	{.name = "@unit", .kind = XML_UNIT},
+	{0},
+};
+
+static bool has_hugepages(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return vm->hugepage_kib != 0;
+}
+
+static const struct xml_rule page_rows[] = {
+	{.name = "@size", .kind = XML_SIZE, .flags = XML_REQUIRED, VM(hugepage_kib)},
+	{.name = "@unit", .kind = XML_UNIT},
+	KEEP("@nodeset", "the guest has one NUMA node"),
+	{0},
+};
+static const struct xml_rule hugepages_rows[] = {
+	{.name = "page", .kind = XML_ELEMENT, .flags = XML_FIRST, .rows = page_rows},
+	{0},
+};
+static const struct xml_rule memory_backing_rows[] = {
+	{.name = "hugepages",
+		.kind = XML_ELEMENT,
+		.rows = hugepages_rows,
+		.after = domain_after_hugepages,
+		.print_if = has_hugepages},
+	{.name = "nosharepages", .kind = XML_FLAG, VM(memory_nosharepages)},
+	{.name = "locked", .kind = XML_FLAG, VM(memory_locked)},
+	{.name = "source", .kind = XML_KEEP, .when = "type=memfd"},
+	KEEP("source", "guest memory is always a memory file (memfd)"),
+	{.name = "access", .kind = XML_KEEP, .when = "mode=shared"},
+	KEEP("access", "guest memory is always shared with the worker's helpers"),
+	KEEP("allocation", "memory is allocated when the guest touches it"),
+	KEEP("discard", "memory files have no content to discard"),
+	{0},
+};
+
+static bool has_current_vcpus(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return vm->vcpus != vm->vcpus_max;
+}
+
+static const struct xml_word placement_words[] = {
+	{.word = "static"},
+	{"auto", 0, CONTRACT_ADAPTED, "vCPUs are placed by the host's scheduler: static"},
+	{0},
+};
+static const struct xml_rule vcpu_rows[] = {
+	{.name = "@placement", .kind = XML_CONST, .fixed = "static", .words = placement_words},
+	KEEP("@cpuset", "vCPUs are not pinned yet: the host's scheduler places them"),
+	{.name = "@current", .kind = XML_UINT, VM(vcpus), .print_if = has_current_vcpus},
+	{0},
+};
+
+/* <sysinfo>: each string is one <entry name='…'>. */
+#define ENTRY(word, which)                                                                         \
+	{                                                                                          \
+		.name = "entry", .kind = XML_STRING, .when = "name=" word,                         \
+		VM(smbios.values[which])                                                           \
+	}
+static const struct xml_rule bios_rows[] = {
+	ENTRY("vendor", VM_SMBIOS_BIOS_VENDOR),
+	ENTRY("version", VM_SMBIOS_BIOS_VERSION),
+	ENTRY("date", VM_SMBIOS_BIOS_DATE),
+	ENTRY("release", VM_SMBIOS_BIOS_RELEASE),
+	{0},
+};
+static const struct xml_rule system_rows[] = {
+	ENTRY("manufacturer", VM_SMBIOS_SYSTEM_MANUFACTURER),
+	ENTRY("product", VM_SMBIOS_SYSTEM_PRODUCT),
+	ENTRY("version", VM_SMBIOS_SYSTEM_VERSION),
+	ENTRY("serial", VM_SMBIOS_SYSTEM_SERIAL),
+	ENTRY("uuid", VM_SMBIOS_SYSTEM_UUID),
+	ENTRY("sku", VM_SMBIOS_SYSTEM_SKU),
+	ENTRY("family", VM_SMBIOS_SYSTEM_FAMILY),
+	{0},
+};
+static const struct xml_rule board_rows[] = {
+	ENTRY("manufacturer", VM_SMBIOS_BOARD_MANUFACTURER),
+	ENTRY("product", VM_SMBIOS_BOARD_PRODUCT),
+	ENTRY("version", VM_SMBIOS_BOARD_VERSION),
+	ENTRY("serial", VM_SMBIOS_BOARD_SERIAL),
+	ENTRY("asset", VM_SMBIOS_BOARD_ASSET),
+	ENTRY("location", VM_SMBIOS_BOARD_LOCATION),
+	{0},
+};
+static const struct xml_rule chassis_rows[] = {
+	ENTRY("manufacturer", VM_SMBIOS_CHASSIS_MANUFACTURER),
+	ENTRY("version", VM_SMBIOS_CHASSIS_VERSION),
+	ENTRY("serial", VM_SMBIOS_CHASSIS_SERIAL),
+	ENTRY("asset", VM_SMBIOS_CHASSIS_ASSET),
+	ENTRY("sku", VM_SMBIOS_CHASSIS_SKU),
+	{0},
+};
+static const struct xml_rule oem_string_rows[] = {
+	{.name = ".", .kind = XML_STRING, .size = VM_SMBIOS_VALUE_MAX},
+	{0},
+};
+static const struct xml_array oem_strings = {
+	.count_offset = offsetof(struct vm_config, smbios.n_oem_strings),
+	.offset = {offsetof(struct vm_config, smbios.oem_strings)},
+	.stride = {VM_SMBIOS_VALUE_MAX},
+	.max = VM_MAX_OEM_STRINGS,
+};
+static const struct xml_rule oem_rows[] = {
+	{.name = "entry", .kind = XML_ARRAY, .array = &oem_strings, .rows = oem_string_rows},
+	{0},
+};
+static const struct xml_rule sysinfo_rows[] = {
+	{.name = "bios", .kind = XML_ELEMENT, .rows = bios_rows},
+	{.name = "system", .kind = XML_ELEMENT, .rows = system_rows},
+	{.name = "baseBoard", .kind = XML_ELEMENT, .flags = XML_FIRST, .rows = board_rows},
+	{.name = "chassis", .kind = XML_ELEMENT, .rows = chassis_rows},
+	{.name = "oemStrings", .kind = XML_ELEMENT, .rows = oem_rows},
+	KEEP("processor", "describes a host, not a guest"),
+	KEEP("memory_device", "describes a host, not a guest"),
+	{0},
+};
+
+static const struct xml_word arch_words[] = {
+	{.word = "x86_64"},
+	{"*", 0, CONTRACT_REFUSED, "vmmd runs x86-64 guests only; write arch='x86_64'"},
+	{0},
+};
+static const struct xml_word machine_words[] = {
+	{.word = "q35"},
+	{"pc-q35*", 0, CONTRACT_ADAPTED, "served by vmmd's one machine, q35"},
+	{"pc*", 0, CONTRACT_ADAPTED, "served by vmmd's one machine, q35: PCI Express, no IDE"},
+	{"microvm", 0, CONTRACT_ADAPTED, "served by vmmd's one machine, q35"},
+	{"*", 0, CONTRACT_REFUSED, "no such machine; write machine='q35'"},
+	{0},
+};
+static const struct xml_word os_type_words[] = {
+	{.word = "hvm"},
+	{"*", 0, CONTRACT_REFUSED, "vmmd runs fully virtual machines only; write hvm"},
+	{0},
+};
+static const struct xml_rule os_type_rows[] = {
+	{.name = "@arch", .kind = XML_CONST, .fixed = "x86_64", .words = arch_words},
+	{.name = "@machine", .kind = XML_CONST, .fixed = "q35", .words = machine_words},
+	{0},
+};
+
+#define DIRECT_BOOT "vmmd boots kernels directly; "
+
+static const struct xml_word firmware_words[] = {
+	{"*", 0, CONTRACT_REFUSED,
+		DIRECT_BOOT "remove firmware= and add <kernel> (and <initrd>, <cmdline>)"},
+	{0},
+};
+static const struct xml_word smbios_words[] = {
+	{.word = "emulate", .value = 0},
+	{.word = "sysinfo", .value = 1},
+	{"host", 0, CONTRACT_REFUSED,
+		"the host's own strings are not given to guests; write mode='sysinfo'"},
+	{0},
+};
+static const struct xml_rule smbios_rows[] = {
+	{.name = "@mode", .kind = XML_WORD, VM(smbios.enabled), .words = smbios_words},
+	{0},
+};
+
+static bool has_sysinfo(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return vm->smbios.enabled;
+}
+
+static const struct xml_rule os_rows[] = {
+	{.name = "@firmware", .kind = XML_KEEP, .words = firmware_words},
+	{.name = "type",
+		.kind = XML_CONST,
+		.flags = XML_REQUIRED | XML_ALWAYS,
+		.fixed = "hvm",
+		.words = os_type_words,
+		.rows = os_type_rows,
+		.why = "<type arch='x86_64' machine='q35'>hvm</type>"},
+	REFUSE("firmware", DIRECT_BOOT "remove <firmware> and add <kernel>"),
+	REFUSE("loader", DIRECT_BOOT "remove <loader> and add <kernel>"),
+	REFUSE("nvram", DIRECT_BOOT "remove <nvram> and add <kernel>"),
+	{.name = "kernel", .kind = XML_STRING, HOST(kernel), .check = domain_check_path},
+	{.name = "initrd", .kind = XML_STRING, HOST(initrd), .check = domain_check_path},
+	{.name = "cmdline", .kind = XML_STRING, VM(cmdline)},
+	REFUSE("dtb", "x86 guests have no device tree; remove it"),
+	REFUSE("acpi", "the guest's ACPI tables are vmmd's own; remove it"),
+	{.name = "boot", .kind = XML_KEEP, .flags = XML_MANY, .after = domain_after_boot},
+	KEEP("bootmenu", DIRECT_BOOT "there is no menu"),
+	KEEP("bios", DIRECT_BOOT "there is no BIOS"),
+	{.name = "smbios", .kind = XML_ELEMENT, .rows = smbios_rows, .print_if = has_sysinfo},
+	{0},
+};
+
+#define NOT_ON_X86 "not a feature of x86 machines"
+
+static const struct xml_rule apic_rows[] = {
+	KEEP("@eoi", "the guest is always offered paravirtual end-of-interrupt"),
+	{0},
+};
+static const struct xml_rule feature_rows[] = {
+	{.name = "acpi", .kind = XML_FLAG, VM(acpi)},
+	{.name = "apic", .kind = XML_FLAG, VM(apic), .rows = apic_rows},
+	{.name = "pae", .kind = XML_FLAG, VM(pae)},
+	KEEP("hap", "the host's KVM decides about nested paging"),
+	KEEP("viridian", "Xen only"),
+	KEEP("privnet", "containers only"),
+	KEEP("hyperv", "Hyper-V enlightenments are not offered yet"),
+	KEEP("kvm", "the guest always sees that it runs under KVM"),
+	KEEP("xen", "Xen only"),
+	KEEP("pvspinlock", "the host's KVM decides about paravirtual spinlocks"),
+	KEEP("capabilities", "containers only"),
+	KEEP("pmu", "the guest has no performance counters"),
+	KEEP("vmport", "there is no VMware port"),
+	KEEP("gic", NOT_ON_X86),
+	KEEP("smm", "there is no system management mode"),
+	KEEP("ioapic", "the IOAPIC is always in the worker"),
+	KEEP("hpt", NOT_ON_X86),
+	KEEP("vmcoreinfo", "there is no vmcoreinfo device"),
+	KEEP("htm", NOT_ON_X86),
+	KEEP("nested-hv", NOT_ON_X86),
+	KEEP("msrs", "unknown MSRs always fault, as on hardware"),
+	KEEP("ccf-assist", NOT_ON_X86),
+	KEEP("cfpc", NOT_ON_X86),
+	KEEP("sbbc", NOT_ON_X86),
+	KEEP("ibs", NOT_ON_X86),
+	KEEP("tcg", "guests run under KVM"),
+	{0},
+};
+
+static const struct xml_word match_words[] = {
+	{.word = "minimum", .value = 1},
+	{.word = "exact", .value = 2},
+	{.word = "strict", .value = 3},
+	{0},
+};
+static const struct xml_word check_words[] = {
+	{.word = "none", .value = 1},
+	{.word = "partial", .value = 2},
+	{.word = "full", .value = 3},
+	{0},
+};
+static const struct xml_word fallback_words[] = {
+	{.word = "allow", .value = 0},
+	{.word = "forbid", .value = 1},
+	{0},
+};
+
+static bool has_model(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return *vm->cpu.model || vm->cpu.fallback_forbid;
+}
+
+static const struct xml_rule model_rows[] = {
+	{.name = "@fallback", .kind = XML_WORD, VM(cpu.fallback_forbid), .words = fallback_words},
+	KEEP("@vendor_id", "the guest sees the vendor of the host's CPU"),
+	{0},
+};
+static const struct xml_rule topology_rows[] = {
+	{.name = "@sockets", .kind = XML_UINT, .flags = XML_REQUIRED, VM(cpu.sockets)},
+	{.name = "@dies", .kind = XML_UINT, VM(cpu.dies)},
+	{.name = "@cores", .kind = XML_UINT, .flags = XML_REQUIRED, VM(cpu.cores)},
+	{.name = "@threads", .kind = XML_UINT, .flags = XML_REQUIRED, VM(cpu.threads)},
+	{0},
+};
+static const struct xml_rule cpu_feature_rows[] = {
+	{.name = "@policy",
+		.kind = XML_ENUM,
+		.names = VM_ENUM_CPU_POLICY,
+		XML_FIELD(0, struct vm_cpu_feature, policy)},
+	{.name = "@name",
+		.kind = XML_STRING,
+		.flags = XML_REQUIRED,
+		XML_FIELD(0, struct vm_cpu_feature, name)},
+	{0},
+};
+static const struct xml_array cpu_features = {
+	.count_offset = offsetof(struct vm_config, cpu.n_features),
+	.offset = {offsetof(struct vm_config, cpu.features)},
+	.stride = {sizeof(struct vm_cpu_feature)},
+	.max = VM_MAX_CPU_FEATURES,
+};
+static const struct xml_rule cpu_rows[] = {
+	{.name = "@mode", .kind = XML_ENUM, .names = VM_ENUM_CPU_MODE, VM(cpu.mode)},
+	{.name = "@match", .kind = XML_WORD, VM(cpu.match), .words = match_words},
+	{.name = "@check", .kind = XML_WORD, VM(cpu.check), .words = check_words},
+	KEEP("@migratable", "features that cannot be saved are never offered"),
+	{.name = "model",
+		.kind = XML_STRING,
+		VM(cpu.model),
+		.rows = model_rows,
+		.print_if = has_model},
+	{.name = "vendor",
+		.kind = XML_STRING,
+		VM(cpu.vendor),
+		.verdict = CONTRACT_IGNORED,
+		.why = "the guest sees the vendor of the host's CPU"},
+	{.name = "topology",
+		.kind = XML_ELEMENT,
+		.rows = topology_rows,
+		.after = domain_after_topology},
+	KEEP("cache", "the guest sees the host's caches"),
+	KEEP("maxphysaddr", "the guest sees the host's address width"),
+	{.name = "feature", .kind = XML_ARRAY, .array = &cpu_features, .rows = cpu_feature_rows},
+	KEEP("numa", "the guest has one NUMA node"),
+	{0},
+};
+
+static const struct xml_word offset_words[] = {
+	{"timezone", 0, CONTRACT_REFUSED,
+		"time zones are not known; write offset='variable' with adjustment="},
+	{0},
+};
+static const struct xml_word basis_words[] = {
+	{.word = "utc", .value = 0},
+	{.word = "localtime", .value = 1},
+	{0},
+};
+static const struct xml_word adjustment_words[] = {
+	{"reset", 0, CONTRACT_ADAPTED, "what the guest changed is not kept over a restart: 0"},
+	{0},
+};
+
+static bool is_variable(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return vm->clock_offset == VM_CLOCK_VARIABLE;
+}
+
+static bool is_absolute(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return vm->clock_offset == VM_CLOCK_ABSOLUTE;
+}
+
+#define TIMER(word, which, present_words)                                                          \
+	{                                                                                          \
+		.name = "timer", .kind = XML_ELEMENT, .when = "name=" word,                        \
+		.rows = (const struct xml_rule[])                                                  \
+		{                                                                                  \
+			KEEP("@track", "the timer follows the guest's clock"),                     \
+				KEEP("@tickpolicy", "late ticks are delivered as time allows"),    \
+				KEEP("@frequency", "the host's frequency is the guest's"),         \
+				KEEP("@mode", "the host's KVM decides"),                           \
+				{.name = "@present",                                               \
+					.kind = XML_ENUM,                                          \
+					.names = VM_ENUM_TRISTATE,                                 \
+					VM(timers[which]),                                         \
+					.words = (present_words)},                                 \
+				KEEP("catchup", "late ticks are delivered as time allows"),        \
+			{                                                                          \
+				0                                                                  \
+			}                                                                          \
+		}                                                                                  \
+	}
+static const struct xml_word hpet_words[] = {
+	{"yes", VM_TRISTATE_YES, CONTRACT_ADAPTED,
+		"there is no HPET: guests use kvm-clock and the local APIC's timer"},
+	{0},
+};
+static const struct xml_rule clock_rows[] = {
+	{.name = "@offset",
+		.kind = XML_ENUM,
+		.flags = XML_FIXED_IF_EMPTY,
+		.fixed = "utc",
+		.names = VM_ENUM_CLOCK_OFFSET,
+		VM(clock_offset),
+		.words = offset_words},
+	{.name = "@adjustment",
+		.kind = XML_INT,
+		.flags = XML_ALWAYS,
+		VM(clock_adjustment_s),
+		.words = adjustment_words,
+		.print_if = is_variable},
+	{.name = "@basis",
+		.kind = XML_WORD,
+		VM(clock_basis_localtime),
+		.words = basis_words,
+		.print_if = is_variable},
+	{.name = "@start",
+		.kind = XML_INT,
+		.flags = XML_ALWAYS,
+		VM(clock_start_s),
+		.print_if = is_absolute},
+	TIMER("rtc", VM_TIMER_RTC, NULL),
+	TIMER("pit", VM_TIMER_PIT, NULL),
+	TIMER("hpet", VM_TIMER_HPET, hpet_words),
+	TIMER("kvmclock", VM_TIMER_KVMCLOCK, NULL),
+	TIMER("tsc", VM_TIMER_TSC, NULL),
+	KEEP_WHEN("timer", "name=hypervclock", "Hyper-V enlightenments are not offered yet"),
+	KEEP_WHEN("timer", "name=platform", "Xen only"),
+	KEEP_WHEN("timer", "name=armvtimer", NOT_ON_X86),
+	{0},
+};
+
+static const struct xml_word action_words[] = {
+	{.word = "destroy", .value = DOMAIN_ACTION_DESTROY},
+	{.word = "restart", .value = DOMAIN_ACTION_RESTART},
+	{.word = "preserve", .value = DOMAIN_ACTION_PRESERVE},
+	{"rename-restart", DOMAIN_ACTION_RENAME_RESTART, CONTRACT_ADAPTED,
+		"the domain restarts under its own name"},
+	{0},
+};
+static const struct xml_word crash_words[] = {
+	{.word = "destroy", .value = DOMAIN_ACTION_DESTROY},
+	{.word = "restart", .value = DOMAIN_ACTION_RESTART},
+	{.word = "preserve", .value = DOMAIN_ACTION_PRESERVE},
+	{"rename-restart", DOMAIN_ACTION_RENAME_RESTART, CONTRACT_ADAPTED,
+		"the domain restarts under its own name"},
+	{"coredump-destroy", DOMAIN_ACTION_COREDUMP_DESTROY, CONTRACT_ADAPTED,
+		"vmmd writes no core dumps: destroy"},
+	{"coredump-restart", DOMAIN_ACTION_COREDUMP_RESTART, CONTRACT_ADAPTED,
+		"vmmd writes no core dumps: restart"},
+	{0},
+};
+
+static const struct xml_word domain_type_words[] = {
+	{.word = "kvm"},
+	{"qemu", 0, CONTRACT_ADAPTED, "runs under KVM: hardware virtualisation, not emulation"},
+	{"*", 0, CONTRACT_REFUSED, "vmmd runs KVM guests only; write type='kvm'"},
+	{0},
+};
+
+static bool has_genid(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return vm->genid;
+}
+
+#define NO_TUNING "the domain's cgroup limits memory and tasks only"
+
+static const struct xml_rule domain_rows[] = {
+	{.name = "@type",
+		.kind = XML_CONST,
+		.flags = XML_REQUIRED,
+		.fixed = "kvm",
+		.words = domain_type_words,
+		.why = "type='kvm'"},
+	{.name = "@id",
+		.kind = XML_CUSTOM,
+		.format = domain_format_id,
+		.why = "the id is given at each start"},
+	{.name = "name",
+		.kind = XML_STRING,
+		.flags = XML_REQUIRED,
+		VM(name),
+		.check = vm_name_check,
+		.why = "<name>"},
+	{.name = "uuid", .kind = XML_UUID, VM(uuid)},
+	{.name = "genid",
+		.kind = XML_UUID,
+		VM(genid_uuid),
+		.after = domain_after_genid,
+		.print_if = has_genid},
+	{.name = "title", .kind = XML_STRING, HOST(title), .check = check_title},
+	{.name = "description", .kind = XML_STRING, HOST(description)},
+	{.name = "metadata", .kind = XML_ELEMENT, .flags = XML_OPAQUE, .rows = metadata_rows},
+	KEEP("maxMemory", "memory cannot be plugged into a running guest"),
+	{.name = "memory",
+		.kind = XML_SIZE,
+		.flags = XML_REQUIRED,
+		VM(memory_kib),
+		.rows = memory_rows,
+		.why = "for example <memory unit='MiB'>512</memory>"},
+	{.name = "currentMemory", .kind = XML_SIZE, VM(current_memory_kib), .rows = unit_rows},
+	KEEP("blkiotune", NO_TUNING),
+	KEEP("memtune", NO_TUNING),
+	{.name = "memoryBacking", .kind = XML_ELEMENT, .rows = memory_backing_rows},
+	{.name = "vcpu", .kind = XML_UINT, VM(vcpus_max), .rows = vcpu_rows},
+	KEEP("vcpus", "all vCPUs are there from the start"),
+	KEEP("iothreads", "each disk has its own ring in the worker's loop"),
+	KEEP("iothreadids", "each disk has its own ring in the worker's loop"),
+	KEEP("defaultiothread", "each disk has its own ring in the worker's loop"),
+	KEEP("cputune", NO_TUNING),
+	KEEP("numatune", "the host's scheduler places guest memory"),
+	KEEP("resource", "domains live in vmmd.slice"),
+	{.name = "sysinfo", .kind = XML_ELEMENT, .when = "type=smbios", .rows = sysinfo_rows},
+	REFUSE("sysinfo", "there is no fw_cfg device; write type='smbios'"),
+	REFUSE("bootloader", "Xen only; add <os><kernel> instead"),
+	REFUSE("bootloader_args", "Xen only; add <os><cmdline> instead"),
+	{.name = "os",
+		.kind = XML_ELEMENT,
+		.flags = XML_REQUIRED | XML_ALWAYS,
+		.rows = os_rows,
+		.why = "<os><type arch='x86_64' machine='q35'>hvm</type></os>"},
+	KEEP("idmap", "containers only"),
+	{.name = "features", .kind = XML_ELEMENT, .rows = feature_rows},
+	{.name = "cpu", .kind = XML_ELEMENT, .rows = cpu_rows, .after = domain_after_cpu},
+	{.name = "clock", .kind = XML_ELEMENT, .flags = XML_ALWAYS, .rows = clock_rows},
+	{.name = "on_poweroff", .kind = XML_WORD, HOST(on_poweroff), .words = action_words},
+	{.name = "on_reboot", .kind = XML_WORD, HOST(on_reboot), .words = action_words},
+	{.name = "on_crash", .kind = XML_WORD, HOST(on_crash), .words = crash_words},
+	KEEP("on_lockfailure", "images are locked before the start"),
+	KEEP("pm", "the guest has no sleep states"),
+	KEEP("perf", "the host's performance events are not collected"),
+	{.name = "devices", .kind = XML_ELEMENT, .rows = domain_device_rows},
+	KEEP("seclabel", "each worker runs as a user of its own, whatever the label"),
+	KEEP("keywrap", NOT_ON_X86),
+	REFUSE("launchSecurity", "encrypted guests are not supported; remove it"),
+	REFUSE("throttlegroups", "I/O is not throttled; remove it"),
+	REFUSE("qemu:commandline", "there is no QEMU to pass this to; use libvirt's elements"),
+	REFUSE("qemu:override", "there is no QEMU to pass this to; use libvirt's elements"),
+	REFUSE("qemu:capabilities", "there is no QEMU to pass this to; remove it"),
+	KEEP("qemu:deprecation", "there is no QEMU to pass this to"),
+	{0},
+};
+
+const struct xml_rule domain_root = {.name = "domain", .kind = XML_ELEMENT, .rows = domain_rows};

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Inside of domain-xml.c: the verdict tables of domain XML (domain-rules.c for the machine,
+ * domain-rules-devices.c for <devices>) and the code behind the rows that a table cannot express
+ * (domain-hooks.c for one element, domain-finish.c for what elements have to do with each other).
+ *
+ * Base 0 is the machine's side (struct vm_config and its devices), base 1 the host's (struct domain_config
+ * and its). The formatter's user pointer is the struct domain_live, or NULL.
+ */
+#pragma once
+
+#include "config/domain-xml.h"
+#include "config/xml-rule.h"
+
+/* Rows without a field. */
+#define KEEP(element, reason)                                                                      \
+	{                                                                                          \
+		.name = (element), .kind = XML_KEEP, .flags = XML_MANY, .why = (reason)            \
+	}
+#define KEEP_WHEN(element, condition, reason)                                                      \
+	{                                                                                          \
+		.name = (element), .kind = XML_KEEP, .flags = XML_MANY, .when = (condition),       \
+		.why = (reason)                                                                    \
+	}
+#define REFUSE(element, reason)                                                                    \
+	{                                                                                          \
+		.name = (element), .kind = XML_REFUSE, .flags = XML_MANY, .why = (reason)          \
+	}
+#define REFUSE_WHEN(element, condition, reason)                                                    \
+	{                                                                                          \
+		.name = (element), .kind = XML_REFUSE, .flags = XML_MANY, .when = (condition),     \
+		.why = (reason)                                                                    \
+	}
+#define DROP(element, reason)                                                                      \
+	{                                                                                          \
+		.name = (element), .kind = XML_DROP, .flags = XML_MANY, .why = (reason)            \
+	}
+
+#define VM(member)   XML_FIELD(0, struct vm_config, member)
+#define HOST(member) XML_FIELD(1, struct domain_config, member)
+
+extern const struct xml_namespace domain_namespaces[];
+extern const struct xml_rule domain_root;
+extern const struct xml_rule domain_device_rows[];
+
+/* Checks of strings: NULL, or what is wrong. */
+const char *domain_check_path(const char *path); /* absolute, without ".." */
+
+/* Hooks of rows. */
+int domain_after_hugepages(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_cpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_topology(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_genid(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_boot(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_disk(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_serial(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_console(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_channel(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_parse_pci(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+void domain_format_pci(struct xml_formatter *f, const struct xml_rule *rule,
+	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+int domain_parse_alias(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+void domain_format_alias(struct xml_formatter *f, const struct xml_rule *rule,
+	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+void domain_format_id(struct xml_formatter *f, const struct xml_rule *rule,
+	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+
+/* After the whole document: defaults, pairs of serial port and console, places on the PCI bus, checks
+ * between elements. Returns 0, -EINVAL with p->error, or another negative errno. */
+int domain_finish(struct xml_parser *p, struct domain_config *config);

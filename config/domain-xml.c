@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Domain XML in and out: see domain-xml.h. The tables are in domain-rules*.c. */
+#include "config/domain-xml.h"
+
+#include <errno.h>
+
+#include "config/domain-rules.h"
+#include "config/xml-read.h"
+#include "vmm-core/base/strutil.h"
+
+static int parse_document(struct xml_parser *p, xmlDoc *doc, struct domain_config *config)
+{
+	xmlNode *node = xmlDocGetRootElement(doc);
+	int r;
+
+	if (!node)
+		return xml_fail(p, 1, "domain", NULL, "missing; write a <domain> element");
+	r = xml_rules_parse(p, node, &domain_root, &config->vm, config);
+	if (r < 0)
+		return r;
+	if (p->report->counts[CONTRACT_REFUSED])
+		return -EOPNOTSUPP;
+	r = domain_finish(p, config);
+	if (r == 0 && p->report->counts[CONTRACT_REFUSED])
+		r = -EOPNOTSUPP;
+	return r;
+}
+
+int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
+	struct domain_config **ret_config, struct contract_report **ret_report, char **ret_error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = domain_config_new();
+	_cleanup_(contract_report_freep) struct contract_report *report = contract_report_new();
+	_cleanup_(xml_doc_freep) xmlDoc *doc = NULL;
+	struct xml_parser p = {.namespaces = domain_namespaces,
+		.source = source ? source : "XML",
+		.strict = flags & XML_STRICT,
+		.report = report};
+	int r;
+
+	*ret_error = NULL;
+	if (!config || !report)
+		return -ENOMEM;
+	config->extra = p.extra = xml_extra_new();
+	if (!p.extra)
+		return -ENOMEM;
+	r = xml_read(xml, len, p.source, &doc, ret_error);
+	if (r < 0)
+		return r;
+	r = parse_document(&p, doc, config);
+	if (r < 0)
+		*ret_error = TAKE_PTR(p.error);
+	free(p.error);
+	if (ret_report && (r == 0 || r == -EOPNOTSUPP))
+		*ret_report = TAKE_PTR(report);
+	if (r == 0)
+		*ret_config = TAKE_PTR(config);
+	return r;
+}
+
+static void copy_live_path(struct domain_chardev *chardev, uint8_t type, const char *path)
+{
+	if (path && (type == VM_CHARDEV_DEFAULT || type == VM_CHARDEV_PTY))
+		(void)str_copy(chardev->path, sizeof(chardev->path), path);
+}
+
+/* Put the terminals of the running domain where the tables look for paths. */
+static void add_live(struct domain_config *config, const struct domain_live *live)
+{
+	const struct vm_config *vm = &config->vm;
+
+	for (uint32_t i = 0; i < vm->n_serials; i++)
+		copy_live_path(&config->serials[i], vm->serials[i].type, live->serial_paths[i]);
+	for (uint32_t i = 0; i < vm->n_consoles; i++) {
+		const char *path = live->console_paths[i];
+
+		if (!path && vm->consoles[i].target != VM_CONSOLE_TARGET_VIRTIO)
+			path = live->serial_paths[0];
+		copy_live_path(&config->consoles[i], vm->consoles[i].type, path);
+	}
+}
+
+int domain_xml_format(
+	const struct domain_config *config, const struct domain_live *live, char **ret_xml)
+{
+	_cleanup_(freep) struct domain_config *copy = malloc(sizeof(*copy));
+	struct xml_formatter f = {
+		.namespaces = domain_namespaces, .extra = config->extra, .user = live};
+	struct xml_buf out = {0};
+	char *xml;
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *config; /* shares 'extra' */
+	if (live)
+		add_live(copy, live);
+	xml_rules_format(&f, &domain_root, &copy->vm, copy, &out);
+	xml = xml_buf_take(&out);
+	if (!xml)
+		return -ENOMEM;
+	*ret_xml = xml;
+	return 0;
+}
