@@ -11,7 +11,6 @@
  *	ns16550      0: 8 ports (3f8 2f8 3e8 2e8 by vm_config.serials[].port)        4, 3, 4, 3
  *	i8042        0: data, 1 port (60)  1: status and command, 1 (64)             1, 12
  *	acpi-pm      0: ACPI_PM_LEN ports (600)  1: GPE0, ACPI_GPE0_LEN (620)        9
- *	reset-port   0: 1 port (cf9)                                                 none
  *	pvpanic      0: 1 port (505)                                                 none
  *	debug-exit   0: 4 ports (501)                                                none
  *	vmgenid      none; writes guest memory at ACPI_VMGENID_ADDR                  by acpi-pm's GPE 0
@@ -32,7 +31,6 @@ extern const struct device_class mc146818_class;
 extern const struct device_class ns16550_class;
 extern const struct device_class i8042_class;
 extern const struct device_class acpi_pm_class;
-extern const struct device_class reset_port_class;
 extern const struct device_class pvpanic_class;
 extern const struct device_class debug_exit_class;
 extern const struct device_class vmgenid_class;
