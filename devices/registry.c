@@ -7,6 +7,7 @@
 #include "devices/virtio/virtio-pci.h"
 
 static const struct device_class *const device_classes[] = {
+	&i8259_class,
 	&ioapic_class,
 	&ns16550_class,
 	&q35_host_class,
