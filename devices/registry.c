@@ -7,9 +7,13 @@
 #include "devices/virtio/virtio-pci.h"
 
 static const struct device_class *const device_classes[] = {
+	&debug_exit_class,
+	&i8042_class,
 	&i8259_class,
 	&ioapic_class,
 	&ns16550_class,
+	&pvpanic_class,
+	&vmgenid_class,
 	&q35_host_class,
 	&ich9_lpc_class,
 	&virtio_rng_pci_class.class,
