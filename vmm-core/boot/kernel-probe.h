@@ -18,8 +18,9 @@
 enum kernel_format { KERNEL_BZIMAGE, KERNEL_PVH_ELF, KERNEL_FORMAT_X_MAX };
 
 /* The part of a bzImage's first sectors that begins at offset 0x1f1: copied into the zero page. */
+#define KERNEL_ENTRY64_OFFSET      0x200 /* of the 64-bit entry, within the protected-mode part */
 #define KERNEL_SETUP_HEADER_OFFSET 0x1f1
-#define KERNEL_SETUP_HEADER_MAX    0x8f /* up to 0x280 of struct boot_params */
+#define KERNEL_SETUP_HEADER_MAX    0x90 /* ends where the jump at 0x200 may reach: 0x281 */
 
 struct kernel_segment {
 	uint64_t offset, file_size; /* in the file */
