@@ -186,15 +186,16 @@ static int empty_root(const struct jail_plan *plan, char *stage, size_t size)
 static int set_rlimits(const struct jail_plan *plan, char *stage, size_t size)
 {
 	for (unsigned i = 0; i < plan->n_rlimits; i++) {
-		struct rlimit limit, old;
+		__rlimit_resource_t resource = (__rlimit_resource_t)plan->rlimits[i].resource;
+		struct rlimit limit = {plan->rlimits[i].value, plan->rlimits[i].value}, old;
 
-		if (getrlimit((__rlimit_resource_t)plan->rlimits[i].resource, &old) < 0)
-			return stage_errno(stage, size, "getrlimit");
-		/* Without root a limit cannot be raised: the worker then lives with the user's. */
-		limit.rlim_cur = limit.rlim_max = plan->own_uid
-			? plan->rlimits[i].value
-			: MIN(plan->rlimits[i].value, (uint64_t)old.rlim_max);
-		if (setrlimit((__rlimit_resource_t)plan->rlimits[i].resource, &limit) < 0)
+		if (setrlimit(resource, &limit) == 0)
+			continue;
+		if (errno != EPERM || getrlimit(resource, &old) < 0)
+			return stage_errno(stage, size, "setrlimit");
+		/* Raising needs CAP_SYS_RESOURCE; without it the worker lives with what there is. */
+		limit.rlim_cur = limit.rlim_max = MIN(limit.rlim_max, old.rlim_max);
+		if (setrlimit(resource, &limit) < 0)
 			return stage_errno(stage, size, "setrlimit");
 	}
 	return 0;

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Handlers that read and run domains. Each is one call into domain.h or manager.h, and the conversion. */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/process.h"
+#include "vmm-core/base/strutil.h"
+
+#define LIST_ACTIVE   (1U << 0)
+#define LIST_INACTIVE (1U << 1)
+#define XML_INACTIVE  (1U << 0)
+
+static void add_string(struct json_object *o, const char *key, const char *value)
+{
+	json_object_object_add(o, key, json_object_new_string(value));
+}
+
+static void add_bool(struct json_object *o, const char *key, bool value)
+{
+	json_object_object_add(o, key, json_object_new_boolean(value));
+}
+
+static void add_uint(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static struct json_object *summary(const struct domain *d)
+{
+	struct json_object *o = json_object_new_object();
+	char uuid[UUID_STRING_LEN + 1], path[API_PATH_MAX];
+
+	uuid_format(d->uuid, uuid);
+	api_domain_path(d, path);
+	add_string(o, "name", d->name);
+	add_string(o, "uuid", uuid);
+	json_object_object_add(o, "id", json_object_new_int(d->id));
+	add_string(o, "state", domain_state_name(d->state));
+	add_string(o, "reason", domain_reason_name(d->state, d->reason));
+	add_bool(o, "persistent", domain_is_persistent(d));
+	add_bool(o, "transient", !domain_is_persistent(d));
+	add_bool(o, "autostart", d->autostart);
+	add_string(o, "title", domain_current(d)->title);
+	add_bool(o, "managed_save", false);
+	add_bool(o, "degraded", d->degraded);
+	add_string(o, "object", path);
+	return o;
+}
+
+int api_list_domains(struct api_call *call, struct error *error)
+{
+	uint32_t flags = api_arg_uint(call, "flags");
+	struct json_object *out, *array;
+	struct list *pos;
+
+	if (api_check_flags(call, LIST_ACTIVE | LIST_INACTIVE, error) < 0)
+		return -EINVAL;
+	if (!flags)
+		flags = LIST_ACTIVE | LIST_INACTIVE;
+	array = json_object_new_array();
+	list_for_each (pos, &call->manager->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+
+		if (flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE))
+			json_object_array_add(array, summary(d));
+	}
+	out = json_object_new_object();
+	json_object_object_add(out, "domains", array);
+	api_call_reply(call, out);
+	return 0;
+}
+
+int api_get_domain(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	const struct vm_config *vm;
+	struct json_object *o, *out;
+	uint64_t user_ns = 0, system_ns = 0;
+	char log[4096];
+
+	if (!d)
+		return -ENOENT;
+	vm = &domain_current(d)->vm;
+	o = summary(d);
+	add_string(o, "os_type", "hvm");
+	add_uint(o, "vcpus", vm->vcpus);
+	add_uint(o, "vcpus_max", vm->vcpus_max);
+	add_uint(o, "memory_kib", vm->memory_kib);
+	add_uint(o, "current_memory_kib",
+		vm->current_memory_kib ? vm->current_memory_kib : vm->memory_kib);
+	if (d->worker)
+		(void)process_cpu_time(worker_pid(d->worker), &user_ns, &system_ns);
+	add_uint(o, "cpu_time_ns", user_ns + system_ns);
+	add_uint(o, "pid", d->worker ? (uint64_t)worker_pid(d->worker) : 0);
+	(void)snprintf(log, sizeof(log), "%s/log/%s.log", call->manager->store->state_dir, d->name);
+	add_string(o, "worker_log", log);
+	out = json_object_new_object();
+	json_object_object_add(out, "info", o);
+	api_call_reply(call, out);
+	return 0;
+}
+
+int api_get_domain_xml(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	_cleanup_(freep) char *xml = NULL;
+	struct json_object *out;
+	int r;
+
+	if (!d || api_check_flags(call, XML_INACTIVE, error) < 0)
+		return -EINVAL;
+	r = domain_format_xml(d, api_arg_uint(call, "flags") & XML_INACTIVE, &xml, error);
+	if (r < 0)
+		return r;
+	out = json_object_new_object();
+	add_string(out, "xml", xml);
+	api_call_reply(call, out);
+	return 0;
+}
+
+static void on_done(void *userdata, const struct error *error)
+{
+	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
+
+	if (error)
+		api_call_fail(call, error);
+	else
+		api_call_reply(call, NULL);
+}
+
+/* Common to all operations without flags. */
+static int operate(struct api_call *call,
+	int (*operation)(struct domain *, domain_done_fn, void *, struct error *),
+	struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	int r;
+
+	if (!d)
+		return -ENOENT;
+	r = operation(d, on_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
+static int operate_flags(struct api_call *call,
+	int (*operation)(struct domain *, unsigned, domain_done_fn, void *, struct error *),
+	unsigned known, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	int r;
+
+	if (!d || api_check_flags(call, known, error) < 0)
+		return -EINVAL;
+	r = operation(d, api_arg_uint(call, "flags"), on_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
+int api_start_domain(struct api_call *call, struct error *error)
+{
+	return operate_flags(call, domain_start, DOMAIN_START_PAUSED, error);
+}
+
+int api_destroy_domain(struct api_call *call, struct error *error)
+{
+	return operate_flags(call, domain_destroy, DOMAIN_DESTROY_GRACEFUL, error);
+}
+
+int api_shutdown_domain(struct api_call *call, struct error *error)
+{
+	return operate(call, domain_shutdown, error);
+}
+
+int api_reboot_domain(struct api_call *call, struct error *error)
+{
+	return operate(call, domain_reboot, error);
+}
+
+int api_reset_domain(struct api_call *call, struct error *error)
+{
+	return operate(call, domain_reset, error);
+}
+
+int api_suspend_domain(struct api_call *call, struct error *error)
+{
+	return operate(call, domain_suspend, error);
+}
+
+int api_resume_domain(struct api_call *call, struct error *error)
+{
+	return operate(call, domain_resume, error);
+}
+
+static void on_console(void *userdata, int fd, const struct error *error)
+{
+	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
+
+	if (error)
+		api_call_fail(call, error);
+	else
+		api_call_reply_fd(call, fd);
+	(void)safe_close(fd);
+}
+
+int api_open_console(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	int r;
+
+	if (!d || api_check_flags(call, DOMAIN_CONSOLE_FORCE, error) < 0)
+		return -EINVAL;
+	r = domain_open_console(d, api_arg_string(call, "device"), api_arg_uint(call, "flags"),
+		on_console, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
+int api_list_domain_disks(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	const struct domain_config *config;
+	struct json_object *out, *array;
+
+	if (!d || api_check_flags(call, XML_INACTIVE, error) < 0)
+		return -EINVAL;
+	config = domain_current(d);
+	if ((api_arg_uint(call, "flags") & XML_INACTIVE) && d->config)
+		config = d->config;
+	array = json_object_new_array();
+	for (unsigned i = 0; i < config->vm.n_disks; i++) {
+		const struct vm_disk *disk = &config->vm.disks[i];
+		struct json_object *o = json_object_new_object();
+
+		add_string(
+			o, "type", config->disks[i].type == DOMAIN_DISK_BLOCK ? "block" : "file");
+		add_string(o, "device", disk->device == VM_DISK_DEVICE_CDROM ? "cdrom" : "disk");
+		add_string(o, "target", disk->target);
+		add_string(o, "source", config->disks[i].path);
+		json_object_array_add(array, o);
+	}
+	out = json_object_new_object();
+	json_object_object_add(out, "disks", array);
+	api_call_reply(call, out);
+	return 0;
+}

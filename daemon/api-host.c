@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Handlers about the host and the daemon itself. */
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "build-config.h"
+#include "daemon/api.h"
+#include "daemon/host.h"
+
+static int reply_named(struct api_call *call, const char *name, struct json_object *value)
+{
+	struct json_object *out = json_object_new_object();
+
+	json_object_object_add(out, name, value);
+	api_call_reply(call, out);
+	return 0;
+}
+
+int api_get_node_info(struct api_call *call, struct error *error)
+{
+	struct json_object *o = json_object_new_object();
+	struct host_info h;
+
+	(void)error;
+	host_info_read(&h);
+	json_object_object_add(o, "model", json_object_new_string(h.model));
+	json_object_object_add(o, "memory_kib", json_object_new_uint64(h.memory_kib));
+	json_object_object_add(o, "cpus", json_object_new_int64(h.cpus));
+	json_object_object_add(o, "mhz", json_object_new_int64(h.mhz));
+	json_object_object_add(o, "nodes", json_object_new_int64(h.nodes));
+	json_object_object_add(o, "sockets", json_object_new_int64(h.sockets));
+	json_object_object_add(o, "cores", json_object_new_int64(h.cores));
+	json_object_object_add(o, "threads", json_object_new_int64(h.threads));
+	return reply_named(call, "info", o);
+}
+
+int api_get_version(struct api_call *call, struct error *error)
+{
+	struct json_object *o = json_object_new_object();
+
+	(void)error;
+	json_object_object_add(o, "daemon", json_object_new_string(VMMD_VERSION));
+	json_object_object_add(o, "api", json_object_new_string(API_VERSION));
+	json_object_object_add(o, "hypervisor", json_object_new_string(VMMD_VERSION));
+	return reply_named(call, "version", o);
+}
+
+int api_get_hostname(struct api_call *call, struct error *error)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (gethostname(name, sizeof(name) - 1) < 0)
+		return error_set_errno(error, errno, "cannot read the host's name");
+	return reply_named(call, "hostname", json_object_new_string(name));
+}
+
+int api_ping(struct api_call *call, struct error *error)
+{
+	(void)error;
+	api_call_reply(call, NULL);
+	return 0;
+}
+
+int api_get_capabilities(struct api_call *call, struct error *error)
+{
+	_cleanup_(freep) char *xml = NULL;
+	struct host_info h;
+
+	host_info_read(&h);
+	if (asprintf(&xml,
+		    "<capabilities>\n\n"
+		    "  <host>\n"
+		    "    <cpu>\n"
+		    "      <arch>%s</arch>\n"
+		    "      <topology sockets='%u' dies='1' cores='%u' threads='%u'/>\n"
+		    "    </cpu>\n"
+		    "  </host>\n\n"
+		    "  <guest>\n"
+		    "    <os_type>hvm</os_type>\n"
+		    "    <arch name='x86_64'>\n"
+		    "      <wordsize>64</wordsize>\n"
+		    "      <machine maxCpus='%d'>q35</machine>\n"
+		    "      <domain type='kvm'/>\n"
+		    "    </arch>\n"
+		    "    <features>\n"
+		    "      <acpi default='on' toggle='yes'/>\n"
+		    "      <apic default='on' toggle='no'/>\n"
+		    "    </features>\n"
+		    "  </guest>\n\n"
+		    "</capabilities>\n",
+		    h.model, h.sockets, h.cores, h.threads, VM_MAX_VCPUS) < 0) {
+		xml = NULL;
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	}
+	return reply_named(call, "xml", json_object_new_string(xml));
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* GetDomainStats: flat keys in virsh's order, from cached state, /proc and the shared page. Never waits. */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/process.h"
+#include "daemon/stats-view.h"
+#include "vmm-core/base/strutil.h"
+
+#define MAX_NAMES 4096
+
+enum {
+	GROUP_STATE = 1 << 0,
+	GROUP_CPU = 1 << 1,
+	GROUP_BALLOON = 1 << 2,
+	GROUP_VCPU = 1 << 3,
+	GROUP_BLOCK = 1 << 5,
+	GROUP_VM = 1 << 6,
+};
+
+static void add(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void add_indexed(
+	struct json_object *o, const char *group, unsigned i, const char *key, uint64_t value)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s.%u.%s", group, i, key);
+	add(o, name, value);
+}
+
+static void add_state(struct json_object *o, const struct domain *d)
+{
+	add(o, "state.state", d->state);
+	add(o, "state.reason", (uint64_t)d->reason);
+}
+
+static void add_cpu(struct json_object *o, const struct domain *d)
+{
+	uint64_t user_ns, system_ns;
+
+	if (!d->worker || process_cpu_time(worker_pid(d->worker), &user_ns, &system_ns) < 0)
+		return;
+	add(o, "cpu.time", user_ns + system_ns);
+	add(o, "cpu.user", user_ns);
+	add(o, "cpu.system", system_ns);
+}
+
+static void add_balloon(struct json_object *o, const struct domain *d)
+{
+	const struct vm_config *vm = &domain_current(d)->vm;
+
+	if (domain_is_active(d))
+		add(o, "balloon.current",
+			vm->current_memory_kib ? vm->current_memory_kib : vm->memory_kib);
+	add(o, "balloon.maximum", vm->memory_kib);
+}
+
+static void add_vcpus(struct json_object *o, const struct domain *d)
+{
+	const struct vm_config *vm = &domain_current(d)->vm;
+	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
+
+	add(o, "vcpu.current", vm->vcpus);
+	add(o, "vcpu.maximum", vm->vcpus_max);
+	for (unsigned i = 0; page && i < MIN(vm->vcpus, (uint32_t)VM_MAX_VCPUS); i++) {
+		const struct vm_stats_vcpu *v = &page->vcpus[i];
+
+		add_indexed(o, "vcpu", i, "state", d->state == DOMAIN_STATE_RUNNING ? 1 : 2);
+		add_indexed(o, "vcpu", i, "time", stat_read(&v->run_ns));
+		add_indexed(o, "vcpu", i, "irq_window_exits.sum", stat_read(&v->irq_window_exits));
+		add_indexed(o, "vcpu", i, "exits.sum", stat_read(&v->exits));
+		add_indexed(o, "vcpu", i, "signal_exits.sum", stat_read(&v->signal_exits));
+		add_indexed(o, "vcpu", i, "mmio_exits.sum", stat_read(&v->mmio_exits));
+		add_indexed(o, "vcpu", i, "io_exits.sum", stat_read(&v->pio_exits));
+	}
+}
+
+static void add_block_strings(
+	struct json_object *o, unsigned i, const char *target, const char *path)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "block.%u.name", i);
+	json_object_object_add(o, name, json_object_new_string(target));
+	if (!*path)
+		return;
+	(void)snprintf(name, sizeof(name), "block.%u.path", i);
+	json_object_object_add(o, name, json_object_new_string(path));
+}
+
+static void add_blocks(struct json_object *o, const struct domain *d)
+{
+	const struct domain_config *config = domain_current(d);
+	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
+
+	add(o, "block.count", config->vm.n_disks);
+	for (unsigned i = 0; i < MIN(config->vm.n_disks, (uint32_t)VM_MAX_DISKS); i++) {
+		const struct vm_stats_disk *s;
+
+		add_block_strings(o, i, config->vm.disks[i].target, config->disks[i].path);
+		if (!page)
+			continue;
+		s = &page->disks[i];
+		add_indexed(o, "block", i, "rd.reqs", stat_read(&s->rd_reqs));
+		add_indexed(o, "block", i, "rd.bytes", stat_read(&s->rd_bytes));
+		add_indexed(o, "block", i, "rd.times", stat_read(&s->rd_ns));
+		add_indexed(o, "block", i, "wr.reqs", stat_read(&s->wr_reqs));
+		add_indexed(o, "block", i, "wr.bytes", stat_read(&s->wr_bytes));
+		add_indexed(o, "block", i, "wr.times", stat_read(&s->wr_ns));
+		add_indexed(o, "block", i, "fl.reqs", stat_read(&s->fl_reqs));
+		add_indexed(o, "block", i, "fl.times", stat_read(&s->fl_ns));
+		add_indexed(o, "block", i, "errors", stat_read(&s->errors));
+		add_indexed(o, "block", i, "capacity", stat_read(&s->capacity));
+	}
+}
+
+static void add_vm(struct json_object *o, const struct domain *d)
+{
+	if (!d->stats)
+		return;
+	add(o, "vm.needs_reset.sum", stat_read(&stats_view_page(d->stats)->needs_reset));
+	add(o, "vm.loop_turns.sum", stat_read(&stats_view_page(d->stats)->heartbeat));
+}
+
+static const struct {
+	unsigned group;
+	void (*add)(struct json_object *o, const struct domain *d);
+} groups[] = {
+	{GROUP_STATE, add_state},
+	{GROUP_CPU, add_cpu},
+	{GROUP_BALLOON, add_balloon},
+	{GROUP_VCPU, add_vcpus},
+	{GROUP_BLOCK, add_blocks},
+	{GROUP_VM, add_vm},
+};
+
+static struct json_object *stats_of(const struct domain *d, unsigned wanted)
+{
+	struct json_object *o = json_object_new_object(), *stats = json_object_new_object();
+	char uuid[UUID_STRING_LEN + 1];
+
+	uuid_format(d->uuid, uuid);
+	json_object_object_add(o, "name", json_object_new_string(d->name));
+	json_object_object_add(o, "uuid", json_object_new_string(uuid));
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		if (!wanted || (wanted & groups[i].group))
+			groups[i].add(stats, d);
+	json_object_object_add(o, "stats", stats);
+	return o;
+}
+
+int api_get_domain_stats(struct api_call *call, struct error *error)
+{
+	struct json_object *names = json_object_object_get(call->in, "domains"), *out;
+	struct json_object *array = json_object_new_array();
+	unsigned wanted = api_arg_uint(call, "groups");
+	size_t n = json_object_array_length(names);
+	struct list *pos;
+
+	if (n > MAX_NAMES)
+		n = MAX_NAMES;
+	for (size_t i = 0; i < n; i++) {
+		struct domain *d = manager_find(call->manager,
+			json_object_get_string(json_object_array_get_idx(names, i)), error);
+
+		if (!d) {
+			json_object_put(array);
+			return -ENOENT;
+		}
+		json_object_array_add(array, stats_of(d, wanted));
+	}
+	if (!n)
+		list_for_each (pos, &call->manager->domains)
+			json_object_array_add(
+				array, stats_of(list_entry(pos, struct domain, link), wanted));
+	out = json_object_new_object();
+	json_object_object_add(out, "stats", array);
+	api_call_reply(call, out);
+	return 0;
+}

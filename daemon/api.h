@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The API: one const table of methods, and what a handler sees of a call. Handlers know no transport: arguments and
+ * results are JSON objects whose members are named by the row; a transport converts by the row's signature.
+ *
+ * A call: the transport makes it (api_call_new), api_dispatch() authorises, then reads the arguments (never before:
+ * what an unauthorised caller sends is not looked at), then calls the handler. The handler answers now or later, with
+ * api_call_reply() or api_call_fail(), exactly once; a call answered later is kept with api_call_ref().
+ */
+#pragma once
+
+#include <json-c/json.h>
+#include <sys/types.h>
+
+#include "daemon/error.h"
+#include "daemon/manager.h"
+
+#define API_VERSION       "1"
+#define API_MAX_CALLS     1024 /* being worked on, of all callers */
+#define API_ACTION_READ   "org.vmmd1.read"
+#define API_ACTION_MANAGE "org.vmmd1.manage"
+
+struct api_call;
+struct auth;
+
+/* One argument's or result's name in a row's 'names': first those of 'in', then those of 'out'. */
+#define API_NAME(x) #x "\0"
+
+struct api_method {
+	const char *name;
+	const char *in,
+		*out; /* D-Bus signatures of s u b i x t d as a{sv} aa{sv}, and h in 'out' */
+	const char *names;
+	const char *action; /* polkit's; NULL: open to everybody */
+	/* 0, or a negative errno with 'error' set: dispatch then fails the call. */
+	int (*handler)(struct api_call *call, struct error *error);
+};
+
+extern const struct api_method api_methods[];
+extern const size_t n_api_methods;
+const struct api_method *api_find_method(const char *name);
+
+/* Who calls, as the transport knows it. */
+struct api_peer {
+	bool uid_known;
+	uid_t uid;
+	char sender[64];  /* the unique bus name; "" on a connection without a bus */
+	bool interactive; /* the caller allows asking a person */
+};
+
+struct api_call_ops {
+	int (*read_args)(struct api_call *call, struct json_object **ret_in, struct error *error);
+	/* 'out' (may be NULL: no results) and 'fd' stay the caller's. */
+	void (*reply)(struct api_call *call, struct json_object *out, int fd);
+	void (*fail)(struct api_call *call, const struct error *error);
+	void (*release)(struct api_call *call);
+};
+
+struct api_call {
+	unsigned n_ref;
+	bool answered;
+	const struct api_method *method;
+	struct manager *manager;
+	struct api_peer peer;
+	struct json_object *in;
+	const struct api_call_ops *ops;
+	void *transport;
+};
+
+struct api_call *api_call_new(const struct api_method *method, struct manager *manager,
+	const struct api_call_ops *ops, void *transport);
+struct api_call *api_call_ref(struct api_call *call);
+struct api_call *api_call_unref(struct api_call *call);
+DEFINE_CLEANUP(struct api_call *, api_call_unref);
+
+/* Authorise, read, handle. Takes the caller's reference. */
+void api_dispatch(struct api_call *call, struct auth *auth);
+
+/* 'out' is taken over; NULL when the method has no results. */
+void api_call_reply(struct api_call *call, struct json_object *out);
+void api_call_reply_fd(struct api_call *call, int fd);
+void api_call_fail(struct api_call *call, const struct error *error);
+
+/* Arguments; the transport has checked their types by the signature. */
+const char *api_arg_string(const struct api_call *call, const char *name);
+uint32_t api_arg_uint(const struct api_call *call, const char *name);
+bool api_arg_bool(const struct api_call *call, const char *name);
+/* The domain that argument 'domain' names, or NULL with 'error' set. */
+struct domain *api_arg_domain(const struct api_call *call, struct error *error);
+/* -EINVAL with 'error' set when 'flags' has a bit outside 'known'. */
+int api_check_flags(const struct api_call *call, unsigned known, struct error *error);
+
+/* Handlers, by the file they live in: api-domain.c */
+int api_list_domains(struct api_call *call, struct error *error);
+int api_get_domain(struct api_call *call, struct error *error);
+int api_get_domain_xml(struct api_call *call, struct error *error);
+int api_start_domain(struct api_call *call, struct error *error);
+int api_shutdown_domain(struct api_call *call, struct error *error);
+int api_reboot_domain(struct api_call *call, struct error *error);
+int api_reset_domain(struct api_call *call, struct error *error);
+int api_destroy_domain(struct api_call *call, struct error *error);
+int api_suspend_domain(struct api_call *call, struct error *error);
+int api_resume_domain(struct api_call *call, struct error *error);
+int api_open_console(struct api_call *call, struct error *error);
+int api_list_domain_disks(struct api_call *call, struct error *error);
+/* api-define.c */
+int api_define_domain(struct api_call *call, struct error *error);
+int api_check_domain(struct api_call *call, struct error *error);
+int api_undefine_domain(struct api_call *call, struct error *error);
+int api_create_domain(struct api_call *call, struct error *error);
+int api_set_autostart(struct api_call *call, struct error *error);
+/* api-stats.c */
+int api_get_domain_stats(struct api_call *call, struct error *error);
+/* api-host.c */
+int api_get_capabilities(struct api_call *call, struct error *error);
+int api_get_node_info(struct api_call *call, struct error *error);
+int api_get_version(struct api_call *call, struct error *error);
+int api_get_hostname(struct api_call *call, struct error *error);
+int api_ping(struct api_call *call, struct error *error);
+
+/* The bus path of a domain's object. */
+#define API_PATH_MAX 80
+void api_domain_path(const struct domain *domain, char ret[API_PATH_MAX]);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * May this caller do that? Asked once per call, by api_dispatch().
+ *
+ *	root, and the user the daemon runs as	always
+ *	session instance			nobody else
+ *	system instance				polkit decides; without polkit: nobody else
+ *
+ * A caller without a known uid, an error and a time-out are all "no".
+ */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "daemon/api.h"
+
+#define AUTH_POLKIT_USEC             (25 * UINT64_C(1000000))
+#define AUTH_POLKIT_INTERACTIVE_USEC (120 * UINT64_C(1000000))
+
+struct auth {
+	sd_bus *bus; /* where polkit lives; NULL: no polkit */
+	uid_t own_uid;
+};
+
+/* 'why' is for the caller's eyes: "polkit said no". */
+typedef void (*auth_done_fn)(void *userdata, bool allowed, const char *why);
+
+/* Calls 'done' once, now or later. */
+void auth_check(struct auth *auth, const struct api_peer *peer, const char *action,
+	auth_done_fn done, void *userdata);

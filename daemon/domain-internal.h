@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
+ * (requests) domain-status.c (what outlives the daemon). */
+#pragma once
+
+#include "daemon/domain.h"
+
+extern const struct worker_ops domain_worker_ops;
+
+/* Change state and reason, tell the sinks, save the status. */
+void domain_set_state(struct domain *domain, enum domain_state state, int reason);
+/* A lifecycle event. */
+void domain_event(struct domain *domain, const char *detail, const char *reason);
+
+int domain_add_wait(struct list *waits, domain_done_fn done, void *userdata);
+void domain_finish_waits(struct list *waits, const struct error *error);
+
+/* Open everything, make the process. Afterwards STARTING. */
+int domain_begin_run(struct domain *domain, struct error *error);
+/* Release all that belongs to a run. */
+void domain_end_run(struct domain *domain);
+/* Kill the worker when it has not gone by itself in 'usec'. */
+void domain_kill_later(struct domain *domain, uint64_t usec);
+
+/* status.json and live.xml; failures are logged, a run goes on without them. */
+void domain_save_status(struct domain *domain);

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A domain's run: start, what the worker says, the end, and what on_poweroff, on_reboot and on_crash make of it.
+ * All of it driven by the worker's callbacks; the picture is in domain.h.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/domain-internal.h"
+#include "daemon/jail.h"
+#include "daemon/manager.h"
+#include "daemon/stats-view.h"
+#include "daemon/worker-log.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
+
+#define KVM_PATH "/dev/kvm"
+
+/* What becomes of a run that ended: libvirt's words, and which action of the XML decides. */
+static const struct {
+	int shutoff_reason;
+	const char *event_reason;
+	size_t action; /* offset in struct domain_config; 0: none, it ends */
+	uint8_t default_action;
+} stops[DOMAIN_STOP_X_MAX] = {
+	[DOMAIN_STOP_FAILED] = {DOMAIN_SHUTOFF_FAILED, "Failed", 0, 0},
+	[DOMAIN_STOP_SHUTDOWN] = {DOMAIN_SHUTOFF_SHUTDOWN, "Shutdown",
+		offsetof(struct domain_config, on_poweroff), DOMAIN_ACTION_DESTROY},
+	[DOMAIN_STOP_RESET] = {DOMAIN_SHUTOFF_SHUTDOWN, "Shutdown",
+		offsetof(struct domain_config, on_reboot), DOMAIN_ACTION_RESTART},
+	[DOMAIN_STOP_REBOOT] = {DOMAIN_SHUTOFF_SHUTDOWN, "Shutdown",
+		offsetof(struct domain_config, on_reboot), DOMAIN_ACTION_RESTART},
+	[DOMAIN_STOP_DESTROYED] = {DOMAIN_SHUTOFF_DESTROYED, "Destroyed", 0, 0},
+	[DOMAIN_STOP_PANICKED] = {DOMAIN_SHUTOFF_CRASHED, "Crashed",
+		offsetof(struct domain_config, on_crash), DOMAIN_ACTION_DESTROY},
+	[DOMAIN_STOP_CRASHED] = {DOMAIN_SHUTOFF_CRASHED, "Crashed",
+		offsetof(struct domain_config, on_crash), DOMAIN_ACTION_DESTROY},
+};
+
+static uint8_t action_of(const struct domain_config *config, enum domain_stop stop)
+{
+	uint8_t action = DOMAIN_ACTION_DESTROY;
+
+	if (stops[stop].action)
+		memcpy(&action, (const char *)config + stops[stop].action, 1);
+	return action == DOMAIN_ACTION_DEFAULT ? stops[stop].default_action : action;
+}
+
+static bool action_restarts(uint8_t action)
+{
+	return action == DOMAIN_ACTION_RESTART || action == DOMAIN_ACTION_RENAME_RESTART ||
+		action == DOMAIN_ACTION_COREDUMP_RESTART;
+}
+
+static uint32_t start_flags(const struct domain *d)
+{
+	uint32_t flags = d->manager->options.start_flags;
+
+	if (d->start_paused)
+		flags |= PROTO_START_PAUSED;
+	/* A reset is done inside the worker, unless it is to end the domain. */
+	if (!action_restarts(action_of(d->live, DOMAIN_STOP_RESET)))
+		flags |= PROTO_START_STOP_ON_RESET;
+	if (action_of(d->live, DOMAIN_STOP_PANICKED) != DOMAIN_ACTION_PRESERVE)
+		flags |= PROTO_START_STOP_ON_PANIC;
+	return flags;
+}
+
+static const char *domain_of_pid(void *opaque, pid_t pid)
+{
+	struct manager *m = opaque;
+	struct list *pos;
+
+	list_for_each (pos, &m->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+
+		if (d->worker && worker_pid(d->worker) == pid)
+			return d->name;
+	}
+	return NULL;
+}
+
+static int open_resources(struct domain *d, int dir_fd, struct error *error)
+{
+	char uuid[UUID_STRING_LEN + 1], path[4352];
+	struct resources_env env = {
+		.kvm_path = d->manager->options.no_kvm ? NULL : KVM_PATH,
+		.runtime_fd = dir_fd,
+		.runtime_path = path,
+		.available_kib = resources_available_kib(),
+		.domain_of_pid = domain_of_pid,
+		.opaque = d->manager,
+	};
+
+	uuid_format(d->uuid, uuid);
+	(void)snprintf(path, sizeof(path), "%s/domains/%s", d->manager->store->runtime_dir, uuid);
+	return resources_open(d->live, &env, &d->resources, error);
+}
+
+static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct error *error)
+{
+	struct manager *m = d->manager;
+	struct jail_env env = {
+		.euid = geteuid(),
+		.egid = getegid(),
+		.user_ns_allowed = m->user_ns_allowed,
+		.exe_is_static = jail_exe_is_static(exe_fd),
+		.uid_base = m->options.uid_base ? m->options.uid_base : JAIL_UID_BASE,
+		.slot = d->slot,
+		.mount_dir = m->store->runtime_dir,
+		.n_vcpus = d->live->vm.vcpus_max,
+		.n_disks = d->live->vm.n_disks,
+		.memory_bytes = KIB(d->live->vm.memory_kib),
+		.memory_locked = d->live->vm.memory_locked,
+	};
+
+	if (jail_plan_make(&env, ret) < 0)
+		return error_set(error, ERROR_INTERNAL, "the runtime folder's path is too long");
+	if (ret->namespaces && !ret->empty_root && !m->warned_static) {
+		log_warning("the worker '%s' is not a static program: it keeps the host's root",
+			m->worker_path);
+		m->warned_static = true;
+	}
+	return 0;
+}
+
+static int spawn(struct domain *d, int dir_fd, struct error *error)
+{
+	struct manager *m = d->manager;
+	_cleanup_(closep) int exe_fd = open(m->worker_path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(closep) int listen_fd = worker_listen(dir_fd), log_fd = -EBADF;
+	struct jail_plan jail;
+	struct worker_spec spec = {
+		.name = d->name,
+		.uuid = d->uuid,
+		.exe_fd = exe_fd,
+		.listen_fd = listen_fd,
+		.jail = m->options.no_jail ? NULL : &jail,
+	};
+	int r;
+
+	if (exe_fd < 0)
+		return error_set_errno(error, errno, "cannot open the worker '%s'", m->worker_path);
+	if (listen_fd < 0)
+		return error_set_errno(
+			error, listen_fd, "cannot make the control socket of '%s'", d->name);
+	r = make_jail(d, exe_fd, &jail, error);
+	if (r < 0)
+		return r;
+	r = worker_log_open(m->event, m->store->log_fd, d->name, dir_fd, &d->log, &log_fd);
+	if (r < 0)
+		(void)log_warning_errno(r, "domain '%s' has no log: %m", d->name);
+	spec.log_fd = log_fd;
+	return worker_spawn(m->event, &spec, &domain_worker_ops, d, &d->worker, error);
+}
+
+int domain_begin_run(struct domain *d, struct error *error)
+{
+	_cleanup_(closep) int dir_fd = -EBADF;
+	int r;
+
+	d->stop_seen = d->destroying = d->degraded = false;
+	d->start_error = (struct error){0};
+	r = store_open_runtime(d->manager->store, d->uuid, true, &dir_fd);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);
+	r = open_resources(d, dir_fd, error);
+	if (r == 0)
+		r = manager_take_slot(d->manager, &d->slot);
+	if (r == 0)
+		r = spawn(d, dir_fd, error);
+	if (r < 0) {
+		if (error->code == ERROR_NONE)
+			(void)error_set_errno(error, r, "cannot start the worker");
+		return r;
+	}
+	if (stats_view_map(d->resources.stats_fd, &d->stats) < 0)
+		log_warning("domain '%s' has no statistics", d->name);
+	d->phase = DOMAIN_STARTING;
+	return 0;
+}
+
+void domain_end_run(struct domain *d)
+{
+	d->kill_timer = sd_event_source_disable_unref(d->kill_timer);
+	d->worker = worker_free(d->worker);
+	d->log = worker_log_free(d->log);
+	d->stats = stats_view_free(d->stats);
+	resources_close(&d->resources);
+	d->resources = (struct resources){0};
+	d->phase = DOMAIN_IDLE;
+	d->degraded = false;
+	(void)store_remove_runtime(d->manager->store, d->uuid);
+}
+
+int domain_start(
+	struct domain *d, unsigned flags, domain_done_fn done, void *userdata, struct error *error)
+{
+	int r;
+
+	if (domain_is_active(d))
+		return error_set(error, ERROR_OPERATION_INVALID, "domain is already running");
+	if (!d->live && domain_config_copy(d->config, &d->live) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "domain");
+	d->start_paused = flags & DOMAIN_START_PAUSED;
+	d->restarting = d->reboot_pending = false;
+	d->n_restarts = 0;
+	r = domain_add_wait(&d->start_waits, done, userdata);
+	if (r == 0)
+		r = domain_begin_run(d, error);
+	if (r < 0) {
+		if (error->code == ERROR_NONE)
+			(void)error_set(error, ERROR_NO_MEMORY, "domain");
+		log_warning("domain '%s' does not start: %s", d->name, error->message);
+		while (!list_empty(&d->start_waits)) {
+			struct list *first = d->start_waits.next;
+
+			list_del(first);
+			free(list_entry(first, struct domain_wait, link));
+		}
+		domain_end_run(d);
+		d->live = domain_config_free(d->live);
+		return r;
+	}
+	d->id = manager_take_id(d->manager);
+	domain_set_state(d, DOMAIN_STATE_PAUSED, DOMAIN_PAUSED_STARTING_UP);
+	return 0;
+}
+
+static int on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct domain *d = userdata;
+
+	(void)source;
+	(void)usec;
+	log_notice("domain '%s' did not end in time: killing its worker", d->name);
+	worker_kill(d->worker);
+	return 0;
+}
+
+void domain_kill_later(struct domain *d, uint64_t usec)
+{
+	d->kill_timer = sd_event_source_disable_unref(d->kill_timer);
+	if (sd_event_add_time_relative(d->manager->event, &d->kill_timer, CLOCK_MONOTONIC, usec, 0,
+		    on_kill_timer, d) < 0)
+		worker_kill(d->worker);
+}
+
+static void fail_start(struct domain *d, const struct error *error)
+{
+	d->start_error = *error;
+	worker_kill(d->worker);
+}
+
+static void on_started(void *userdata, int error, const char *text)
+{
+	struct domain *d = userdata;
+	struct error e = {0};
+
+	if (error == -ECONNRESET)
+		return; /* gone() knows more */
+	if (error == -ETIMEDOUT)
+		(void)error_set(
+			&e, ERROR_TIMEOUT, "the worker of domain '%s' did not start", d->name);
+	else if (error < 0 && *text)
+		(void)error_set(&e, ERROR_INTERNAL, "%s", text);
+	else if (error < 0)
+		(void)error_set_errno(
+			&e, error, "the worker of domain '%s' did not start", d->name);
+	if (error < 0) {
+		fail_start(d, &e);
+		return;
+	}
+	d->phase = DOMAIN_ACTIVE;
+	if (d->start_paused)
+		domain_set_state(d, DOMAIN_STATE_PAUSED, DOMAIN_PAUSED_USER);
+	else
+		domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_BOOTED);
+	if (d->restarting) {
+		manager_emit(d->manager, EVENT_REBOOT, d, "", "");
+	} else {
+		log_info("domain '%s' started (id %d, worker %d)", d->name, d->id,
+			(int)worker_pid(d->worker));
+		domain_event(d, "Started", "Booted");
+	}
+	domain_finish_waits(&d->start_waits, NULL);
+}
+
+static void send_start(struct domain *d)
+{
+	struct proto_start start = {
+		.flags = start_flags(d),
+		.n_fds = d->resources.n,
+		.wall_offset_s = d->resources.wall_offset_s,
+	};
+	struct error e = {0};
+	int r;
+
+	memcpy(start.fds, d->resources.what, sizeof(start.fds));
+	r = worker_request(d->worker, PROTO_START, &start, sizeof(start), d->resources.fds,
+		d->resources.n, DOMAIN_START_USEC, on_started, d);
+	resources_close(&d->resources);
+	if (r < 0) {
+		(void)error_set_errno(&e, r, "cannot send START to the worker");
+		fail_start(d, &e);
+	}
+}
+
+/* The guest is gone: the process has a moment to end by itself. */
+static void on_stopped(struct domain *d, uint32_t reason)
+{
+	static const enum domain_stop reasons[PROTO_VM_REASON_X_MAX] = {
+		[PROTO_REASON_NONE] = DOMAIN_STOP_SHUTDOWN,
+		[PROTO_REASON_USER] = DOMAIN_STOP_DESTROYED,
+		[PROTO_REASON_GUEST_POWEROFF] = DOMAIN_STOP_SHUTDOWN,
+		[PROTO_REASON_GUEST_RESET] = DOMAIN_STOP_RESET,
+		[PROTO_REASON_PANICKED] = DOMAIN_STOP_PANICKED,
+		[PROTO_REASON_IO_ERROR] = DOMAIN_STOP_CRASHED,
+		[PROTO_REASON_CRASHED] = DOMAIN_STOP_CRASHED,
+		[PROTO_REASON_DEBUG_EXIT] = DOMAIN_STOP_SHUTDOWN,
+	};
+
+	if (d->stop_seen)
+		return;
+	d->stop_seen = true;
+	d->stop = reasons[reason];
+	if (d->stop == DOMAIN_STOP_SHUTDOWN && d->reboot_pending)
+		d->stop = DOMAIN_STOP_REBOOT;
+	if (d->stop == DOMAIN_STOP_SHUTDOWN) {
+		domain_set_state(d, DOMAIN_STATE_SHUTDOWN, DOMAIN_SHUTDOWN_UNKNOWN);
+		domain_event(d, "Shutdown", "Finished");
+	} else if (d->stop == DOMAIN_STOP_PANICKED) {
+		domain_event(d, "Crashed", "Panicked");
+	}
+	if (!d->destroying)
+		domain_kill_later(d, DOMAIN_QUIT_USEC);
+}
+
+static void on_paused(struct domain *d, uint32_t reason)
+{
+	if (reason == PROTO_REASON_PANICKED) {
+		if (d->state == DOMAIN_STATE_CRASHED)
+			return;
+		domain_set_state(d, DOMAIN_STATE_CRASHED, DOMAIN_CRASHED_PANICKED);
+		domain_event(d, "Crashed", "Panicked");
+		return;
+	}
+	if (d->state == DOMAIN_STATE_PAUSED && d->reason != DOMAIN_PAUSED_STARTING_UP)
+		return;
+	domain_set_state(d, DOMAIN_STATE_PAUSED,
+		reason == PROTO_REASON_IO_ERROR ? DOMAIN_PAUSED_IOERROR : DOMAIN_PAUSED_USER);
+	domain_event(d, "Suspended", reason == PROTO_REASON_IO_ERROR ? "I/O Error" : "Paused");
+}
+
+static void on_state(void *opaque, const struct proto_state *s)
+{
+	struct domain *d = opaque;
+
+	if (s->text[0])
+		log_info("domain '%s': %s", d->name, s->text);
+	if (s->state == PROTO_VM_STOPPED)
+		on_stopped(d, s->reason);
+	else if (d->phase != DOMAIN_ACTIVE)
+		return; /* before START's answer: that one counts */
+	else if (s->state == PROTO_VM_PAUSED)
+		on_paused(d, s->reason);
+	else if (d->state == DOMAIN_STATE_PAUSED || d->state == DOMAIN_STATE_CRASHED) {
+		domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_UNPAUSED);
+		domain_event(d, "Resumed", "Unpaused");
+	}
+}
+
+/* An adopted worker answers at last: its state is the truth, quietly. */
+static void on_adopted(struct domain *d, const struct proto_state *s)
+{
+	struct error e = {0};
+
+	if (d->degraded)
+		log_notice(
+			"domain '%s': its worker %d is back", d->name, (int)worker_pid(d->worker));
+	d->degraded = false;
+	if (s->state == PROTO_VM_NEW) {
+		(void)error_set(&e, ERROR_INTERNAL, "the daemon ended before it had sent START");
+		fail_start(d, &e);
+		return;
+	}
+	d->phase = DOMAIN_ACTIVE;
+	if (s->state == PROTO_VM_RUNNING && d->state != DOMAIN_STATE_RUNNING)
+		domain_set_state(d, DOMAIN_STATE_RUNNING,
+			d->reason == DOMAIN_PAUSED_STARTING_UP ? DOMAIN_RUNNING_BOOTED
+							       : DOMAIN_RUNNING_UNPAUSED);
+	else if (s->state != PROTO_VM_RUNNING)
+		on_state(d, s);
+	manager_changed(d->manager, d);
+}
+
+static void on_hello(void *opaque, const struct proto_state *s)
+{
+	struct domain *d = opaque;
+
+	if (d->phase == DOMAIN_STARTING)
+		send_start(d);
+	else
+		on_adopted(d, s);
+}
+
+static void on_notice(void *opaque, const struct proto_notice *n)
+{
+	struct domain *d = opaque;
+
+	switch (n->kind) {
+	case PROTO_NOTICE_GUEST_RESET:
+		manager_emit(d->manager, EVENT_REBOOT, d, "", "");
+		break;
+	case PROTO_NOTICE_IO_ERROR:
+		manager_emit(d->manager, EVENT_IO_ERROR, d, "",
+			d->live && n->index < d->live->vm.n_disks
+				? d->live->vm.disks[n->index].target
+				: "");
+		break;
+	default:
+		log_info("domain '%s': %s", d->name, n->text);
+	}
+}
+
+static void on_silent(void *opaque)
+{
+	struct domain *d = opaque;
+
+	if (d->phase != DOMAIN_ACTIVE)
+		return;
+	d->degraded = true;
+	log_warning("domain '%s': its worker %d lives but does not answer; it is left alone",
+		d->name, (int)worker_pid(d->worker));
+	manager_changed(d->manager, d);
+}
+
+/* True if one more restart fits the limit; counts it. */
+static bool restart_allowed(struct domain *d)
+{
+	uint64_t now, *oldest = &d->restarts_usec[d->n_restarts % DOMAIN_RESTART_BURST];
+
+	if (sd_event_now(d->manager->event, CLOCK_MONOTONIC, &now) < 0)
+		return false;
+	if (d->n_restarts >= DOMAIN_RESTART_BURST && now - *oldest < DOMAIN_RESTART_USEC) {
+		log_warning("domain '%s' restarted %d times within %u s: it stays off", d->name,
+			DOMAIN_RESTART_BURST, (unsigned)(DOMAIN_RESTART_USEC / 1000000));
+		return false;
+	}
+	*oldest = now;
+	d->n_restarts++;
+	return true;
+}
+
+/* Run again with the same id and configuration. False if that did not work. */
+static bool try_restart(struct domain *d)
+{
+	struct error e = {0};
+
+	if (!restart_allowed(d))
+		return false;
+	d->restarting = true;
+	d->reboot_pending = false;
+	d->start_paused = false;
+	if (domain_begin_run(d, &e) < 0) {
+		log_warning("domain '%s' does not restart: %s", d->name, e.message);
+		domain_end_run(d);
+		return false;
+	}
+	domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_BOOTED);
+	domain_save_status(d);
+	return true;
+}
+
+static enum domain_stop why_stopped(const struct domain *d, bool violation)
+{
+	if (d->phase == DOMAIN_STARTING && !d->restarting)
+		return d->destroying ? DOMAIN_STOP_DESTROYED : DOMAIN_STOP_FAILED;
+	if (d->destroying)
+		return DOMAIN_STOP_DESTROYED;
+	return d->stop_seen && !violation ? d->stop : DOMAIN_STOP_CRASHED;
+}
+
+static void on_gone(void *opaque, const struct worker_exit *how)
+{
+	struct domain *d = opaque;
+	enum domain_stop stop = why_stopped(d, how->violation);
+	struct error e = d->start_error;
+
+	if (stop == DOMAIN_STOP_CRASHED)
+		log_warning("domain '%s' crashed: %s", d->name, how->text);
+	if (e.code == ERROR_NONE)
+		(void)error_set(&e, ERROR_INTERNAL, "%s", how->text);
+	if (stop == DOMAIN_STOP_FAILED)
+		log_warning("domain '%s' does not start: %s", d->name, e.message);
+	domain_end_run(d);
+	if (action_restarts(action_of(d->live, stop)) && try_restart(d))
+		return;
+
+	d->restarting = d->reboot_pending = false;
+	d->live = domain_config_free(d->live);
+	d->id = -1;
+	domain_set_state(d, DOMAIN_STATE_SHUTOFF, stops[stop].shutoff_reason);
+	domain_event(d, "Stopped", stops[stop].event_reason);
+	log_info("domain '%s' stopped (%s)", d->name, domain_reason_name(d->state, d->reason));
+	domain_finish_waits(&d->start_waits, &e);
+	domain_finish_waits(&d->stop_waits, NULL);
+	if (!domain_is_persistent(d) && !domain_is_active(d))
+		manager_remove(d->manager, d);
+}
+
+const struct worker_ops domain_worker_ops = {
+	.hello = on_hello,
+	.state = on_state,
+	.notice = on_notice,
+	.silent = on_silent,
+	.gone = on_gone,
+};

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What outlives the daemon: RUNTIME/domains/UUID/status.json and live.xml, written at each change of state, and the
+ * way back: domain_adopt() finds the worker that an earlier daemon left.
+ *
+ * A worker is never killed because something here cannot be read: a full or damaged RUNTIME costs knowledge, no vm.
+ */
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/domain-internal.h"
+#include "daemon/manager.h"
+#include "daemon/stats-view.h"
+#include "daemon/worker-log.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
+
+#define STATUS_VERSION 1
+
+struct status {
+	char name[VM_NAME_MAX];
+	pid_t pid;
+	uint64_t start_time;
+	int id, state, reason;
+	uint32_t slot;
+	char serials[VM_MAX_SERIALS][RESOURCES_PATH_MAX];
+	char consoles[VM_MAX_CONSOLES][RESOURCES_PATH_MAX];
+};
+
+static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_t n)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_object_array_add(array, json_object_new_string(paths[i]));
+	return array;
+}
+
+void domain_save_status(struct domain *d)
+{
+	_cleanup_(freep) char *xml = NULL;
+	struct json_object *o;
+	int r;
+
+	if (!d->worker)
+		return;
+	o = json_object_new_object();
+	json_object_object_add(o, "version", json_object_new_int(STATUS_VERSION));
+	json_object_object_add(o, "name", json_object_new_string(d->name));
+	json_object_object_add(o, "pid", json_object_new_int(worker_pid(d->worker)));
+	json_object_object_add(
+		o, "start_time", json_object_new_uint64(worker_start_time(d->worker)));
+	json_object_object_add(o, "id", json_object_new_int(d->id));
+	json_object_object_add(o, "slot", json_object_new_int64(d->slot));
+	json_object_object_add(o, "state", json_object_new_int((int)d->state));
+	json_object_object_add(o, "reason", json_object_new_int(d->reason));
+	json_object_object_add(
+		o, "serials", paths_to_json(d->resources.serial_paths, VM_MAX_SERIALS));
+	json_object_object_add(
+		o, "consoles", paths_to_json(d->resources.console_paths, VM_MAX_CONSOLES));
+	r = store_save_runtime(d->manager->store, d->uuid, "status.json",
+		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+	json_object_put(o);
+	if (r == 0 && domain_xml_format(d->live, NULL, &xml) == 0)
+		r = store_save_runtime(d->manager->store, d->uuid, "live.xml", xml);
+	if (r < 0)
+		(void)log_warning_errno(r,
+			"cannot save the status of domain '%s' (a new daemon would not find it): "
+			"%m",
+			d->name);
+}
+
+/* A number of 'o' within [min, max]; false if it is not there or is something else. */
+static bool get_number(
+	struct json_object *o, const char *key, int64_t min, int64_t max, int64_t *ret)
+{
+	struct json_object *v;
+
+	if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_int))
+		return false;
+	*ret = json_object_get_int64(v);
+	return *ret >= min && *ret <= max;
+}
+
+static void get_paths(
+	struct json_object *o, const char *key, char paths[][RESOURCES_PATH_MAX], size_t max)
+{
+	struct json_object *array;
+
+	if (!json_object_object_get_ex(o, key, &array) ||
+		!json_object_is_type(array, json_type_array))
+		return;
+	for (size_t i = 0; i < max && i < json_object_array_length(array); i++) {
+		const char *s = json_object_get_string(json_object_array_get_idx(array, i));
+
+		if (s)
+			(void)str_copy(paths[i], RESOURCES_PATH_MAX, s);
+	}
+}
+
+static int parse_status(const char *text, struct status *ret)
+{
+	struct json_object *o = json_tokener_parse(text), *name;
+	int64_t version, pid, start_time, id, slot, state, reason;
+	int r = -EBADMSG;
+
+	if (json_object_is_type(o, json_type_object) &&
+		get_number(o, "version", STATUS_VERSION, STATUS_VERSION, &version) &&
+		get_number(o, "pid", 2, INT32_MAX, &pid) &&
+		get_number(o, "start_time", 0, INT64_MAX, &start_time) &&
+		get_number(o, "id", 1, INT32_MAX, &id) &&
+		get_number(o, "slot", 0, UINT32_MAX, &slot) &&
+		get_number(o, "state", 0, DOMAIN_STATE_X_MAX - 1, &state) &&
+		get_number(o, "reason", 0, 64, &reason) &&
+		json_object_object_get_ex(o, "name", &name) &&
+		str_copy(ret->name, sizeof(ret->name), json_object_get_string(name)) == 0) {
+		ret->pid = (pid_t)pid;
+		ret->start_time = (uint64_t)start_time;
+		ret->id = (int)id;
+		ret->slot = (uint32_t)slot;
+		ret->state = (int)state;
+		ret->reason = (int)reason;
+		get_paths(o, "serials", ret->serials, VM_MAX_SERIALS);
+		get_paths(o, "consoles", ret->consoles, VM_MAX_CONSOLES);
+		r = 0;
+	}
+	json_object_put(o);
+	return r;
+}
+
+/* What runs: live.xml, or else the definition, or else the bare name. */
+static int load_live(struct domain *d)
+{
+	_cleanup_(freep) char *xml = NULL, *error = NULL;
+	int r;
+
+	r = store_load_runtime(d->manager->store, d->uuid, "live.xml", VMMD_MAX_XML_BYTES, &xml);
+	if (r == 0)
+		r = domain_xml_parse(xml, strlen(xml), "live.xml", 0, &d->live, NULL, &error);
+	if (r == 0)
+		return 0;
+	log_warning("domain '%s': what it runs cannot be read (%s)", d->name,
+		error ? error : strerror(-r));
+	if (d->config)
+		return domain_config_copy(d->config, &d->live);
+	d->live = domain_config_new();
+	if (!d->live)
+		return -ENOMEM;
+	(void)str_copy(d->live->vm.name, sizeof(d->live->vm.name), d->name);
+	memcpy(d->live->vm.uuid, d->uuid, 16);
+	return 0;
+}
+
+static struct domain *adopted_domain(
+	struct manager *m, const uint8_t uuid[16], const struct status *status)
+{
+	struct domain *d = manager_find_uuid(m, uuid);
+	struct error e = {0};
+
+	if (!d)
+		d = manager_add(m, uuid, status->name, &e);
+	if (!d)
+		log_error("domain '%s' cannot be taken over: %s", status->name, e.message);
+	return d;
+}
+
+static void take_over(struct domain *d, const struct status *status)
+{
+	_cleanup_(closep) int dir_fd = -EBADF;
+
+	d->phase = DOMAIN_ACTIVE;
+	d->id = status->id;
+	d->slot = status->slot;
+	d->state = (enum domain_state)status->state;
+	d->reason = status->reason;
+	memcpy(d->resources.serial_paths, status->serials, sizeof(status->serials));
+	memcpy(d->resources.console_paths, status->consoles, sizeof(status->consoles));
+	manager_note_id(d->manager, d->id);
+	if (store_open_runtime(d->manager->store, d->uuid, false, &dir_fd) == 0)
+		(void)worker_log_open(d->manager->event, d->manager->store->log_fd, d->name, dir_fd,
+			&d->log, NULL);
+	if (stats_view_find(worker_pid(d->worker), &d->stats) < 0)
+		log_notice("domain '%s': its statistics page cannot be reached again", d->name);
+	log_info("domain '%s' runs on (id %d, worker %d)", d->name, d->id,
+		(int)worker_pid(d->worker));
+	manager_changed(d->manager, d);
+}
+
+/* The worker ended while no daemon looked: nobody knows how. */
+static void found_dead(struct manager *m, const uint8_t uuid[16], const struct status *status)
+{
+	struct domain *d = manager_find_uuid(m, uuid);
+
+	log_notice("domain '%s' ended while no vmmd ran", status->name);
+	if (d && !domain_is_active(d)) {
+		d->reason = DOMAIN_SHUTOFF_CRASHED;
+		domain_event(d, "Stopped", "Crashed");
+	}
+	(void)store_remove_runtime(m->store, uuid);
+}
+
+void domain_adopt(struct manager *m, const uint8_t uuid[16])
+{
+	_cleanup_(freep) char *text = NULL;
+	_cleanup_(closep) int dir_fd = -EBADF;
+	char uuid_text[UUID_STRING_LEN + 1];
+	struct status status = {0};
+	struct worker *worker = NULL;
+	struct domain *d;
+	int r;
+
+	uuid_format(uuid, uuid_text);
+	r = store_load_runtime(m->store, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
+	if (r == 0)
+		r = parse_status(text, &status);
+	if (r < 0) {
+		/* A start that was cut short before it had a process, or damage. */
+		(void)log_warning_errno(r,
+			"%s/domains/%s/status.json cannot be read, left as it is: %m",
+			m->store->runtime_dir, uuid_text);
+		return;
+	}
+	r = store_open_runtime(m->store, uuid, false, &dir_fd);
+	if (r < 0)
+		return;
+	d = adopted_domain(m, uuid, &status);
+	if (!d)
+		return;
+	r = worker_adopt(m->event, uuid, status.pid, status.start_time, dir_fd, &domain_worker_ops,
+		d, &worker);
+	if (r == 0)
+		r = load_live(d);
+	if (r < 0) {
+		(void)worker_free(worker);
+		if (r == -ESRCH)
+			found_dead(m, uuid, &status);
+		else
+			(void)log_error_errno(r,
+				"domain '%s' may run, but cannot be taken over: %m", status.name);
+		if (!domain_is_persistent(d))
+			manager_remove(m, d);
+		return;
+	}
+	d->worker = worker;
+	take_over(d, &status);
+}

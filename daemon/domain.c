@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A domain's birth, death and state: see domain.h. */
+#include "daemon/domain.h"
+
+#include <string.h>
+
+#include "daemon/domain-internal.h"
+#include "daemon/manager.h"
+#include "daemon/stats-view.h"
+#include "daemon/worker-log.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
+
+struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const char *name)
+{
+	struct domain *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->manager = manager;
+	list_init(&d->link);
+	memcpy(d->uuid, uuid, 16);
+	if (str_copy(d->name, sizeof(d->name), name) < 0) {
+		free(d);
+		return NULL;
+	}
+	d->id = -1;
+	d->state = DOMAIN_STATE_SHUTOFF;
+	list_init(&d->start_waits);
+	list_init(&d->stop_waits);
+	return d;
+}
+
+static void free_waits(struct list *waits)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, waits)
+		free(list_entry(pos, struct domain_wait, link));
+	list_init(waits);
+}
+
+struct domain *domain_free(struct domain *d)
+{
+	if (!d)
+		return NULL;
+	free_waits(&d->start_waits);
+	free_waits(&d->stop_waits);
+	(void)sd_event_source_disable_unref(d->kill_timer);
+	(void)worker_free(d->worker);
+	(void)worker_log_free(d->log);
+	(void)stats_view_free(d->stats);
+	resources_close(&d->resources);
+	(void)domain_config_free(d->config);
+	(void)domain_config_free(d->live);
+	list_del(&d->link);
+	free(d);
+	return NULL;
+}
+
+void domain_set_state(struct domain *d, enum domain_state state, int reason)
+{
+	if (d->state == state && d->reason == reason)
+		return;
+	log_debug("domain '%s': %s (%s)", d->name, domain_state_name(state),
+		domain_reason_name(state, reason));
+	d->state = state;
+	d->reason = reason;
+	manager_changed(d->manager, d);
+	if (domain_is_active(d))
+		domain_save_status(d);
+}
+
+void domain_event(struct domain *d, const char *detail, const char *reason)
+{
+	manager_emit(d->manager, EVENT_LIFECYCLE, d, detail, reason);
+}
+
+int domain_add_wait(struct list *waits, domain_done_fn done, void *userdata)
+{
+	struct domain_wait *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->done = done;
+	w->userdata = userdata;
+	list_add_tail(waits, &w->link);
+	return 0;
+}
+
+void domain_finish_waits(struct list *waits, const struct error *error)
+{
+	/* A callback may add a wait of a later operation: only those that are here now. */
+	struct list *last = waits->prev;
+
+	while (!list_empty(waits)) {
+		struct list *first = waits->next;
+		struct domain_wait *w = list_entry(first, struct domain_wait, link);
+
+		list_del(first);
+		if (w->done)
+			w->done(w->userdata, error);
+		free(w);
+		if (first == last)
+			break;
+	}
+}
+
+int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, struct error *error)
+{
+	struct domain_live live = {.id = d->id};
+	const struct domain_config *config = inactive && d->config ? d->config : domain_current(d);
+	bool is_live = d->live && config == d->live && !inactive;
+
+	for (size_t i = 0; i < VM_MAX_SERIALS; i++)
+		if (d->resources.serial_paths[i][0])
+			live.serial_paths[i] = d->resources.serial_paths[i];
+	for (size_t i = 0; i < VM_MAX_CONSOLES; i++)
+		if (d->resources.console_paths[i][0])
+			live.console_paths[i] = d->resources.console_paths[i];
+	if (domain_xml_format(config, is_live ? &live : NULL, ret_xml) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	return 0;
+}

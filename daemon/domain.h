@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A domain: a definition, and the worker that runs it while it is active. Knows no transport: operations that take
+ * time answer through a callback.
+ *
+ *	           domain_start                 reply of START
+ *	IDLE ────────────────────► STARTING ────────────────────► ACTIVE
+ *	 ▲  resources_open, spawn,    │                              │ STATE STOPPED, destroy,
+ *	 │  HELLO, START              ▼ gone                         ▼ or death
+ *	 └──────────────────────── finish (or start again: on_reboot, on_crash, …) ◄── gone
+ *
+ * 'state' and 'reason' are libvirt's and what the API shows; 'phase' is the daemon's. Reading a domain never waits for
+ * its worker: state is what the worker last said, statistics are read from the page it shares (stats-view.h).
+ *
+ * Ownership: domains belong to the manager. A transient domain is freed by the manager when it stops; nobody keeps a
+ * pointer to a domain over a turn of the event loop except the domain's own worker and waits.
+ */
+#pragma once
+
+#include "config/domain-xml.h"
+#include "daemon/error.h"
+#include "daemon/resources.h"
+#include "daemon/worker.h"
+#include "vmm-core/base/list.h"
+
+#define DOMAIN_START_USEC    (60 * UINT64_C(1000000))
+#define DOMAIN_REQUEST_USEC  (15 * UINT64_C(1000000))
+#define DOMAIN_QUIT_USEC     (5 * UINT64_C(1000000)) /* destroy: from QUIT to SIGKILL */
+#define DOMAIN_RESTART_BURST 5                       /* restarts by on_* within … */
+#define DOMAIN_RESTART_USEC  (60 * UINT64_C(1000000))
+
+#define DOMAIN_START_PAUSED     (1U << 1)
+#define DOMAIN_DESTROY_GRACEFUL (1U << 0)
+#define DOMAIN_CONSOLE_FORCE    (1U << 0)
+
+enum domain_phase { DOMAIN_IDLE, DOMAIN_STARTING, DOMAIN_ACTIVE };
+
+/* libvirt's numbers. */
+enum domain_state {
+	DOMAIN_STATE_NOSTATE,
+	DOMAIN_STATE_RUNNING,
+	DOMAIN_STATE_BLOCKED,
+	DOMAIN_STATE_PAUSED,
+	DOMAIN_STATE_SHUTDOWN,
+	DOMAIN_STATE_SHUTOFF,
+	DOMAIN_STATE_CRASHED,
+	DOMAIN_STATE_PMSUSPENDED,
+	DOMAIN_STATE_X_MAX
+};
+
+/* libvirt's numbers too; each state has its own. */
+enum { DOMAIN_RUNNING_UNKNOWN, DOMAIN_RUNNING_BOOTED, DOMAIN_RUNNING_UNPAUSED = 5 };
+enum {
+	DOMAIN_PAUSED_UNKNOWN,
+	DOMAIN_PAUSED_USER,
+	DOMAIN_PAUSED_IOERROR = 5,
+	DOMAIN_PAUSED_STARTING_UP = 11
+};
+enum { DOMAIN_SHUTDOWN_UNKNOWN, DOMAIN_SHUTDOWN_USER };
+enum {
+	DOMAIN_SHUTOFF_UNKNOWN,
+	DOMAIN_SHUTOFF_SHUTDOWN,
+	DOMAIN_SHUTOFF_DESTROYED,
+	DOMAIN_SHUTOFF_CRASHED,
+	DOMAIN_SHUTOFF_FAILED = 6
+};
+enum { DOMAIN_CRASHED_UNKNOWN, DOMAIN_CRASHED_PANICKED };
+
+/* Why a run ended. */
+enum domain_stop {
+	DOMAIN_STOP_FAILED,   /* it never ran */
+	DOMAIN_STOP_SHUTDOWN, /* the guest switched itself off */
+	DOMAIN_STOP_RESET,    /* the guest asked for a reset, and on_reboot wants to know */
+	DOMAIN_STOP_REBOOT,   /* switched off because of domain_reboot() */
+	DOMAIN_STOP_DESTROYED,
+	DOMAIN_STOP_PANICKED,
+	DOMAIN_STOP_CRASHED, /* the worker died, or KVM gave up */
+	DOMAIN_STOP_X_MAX
+};
+
+/* 'error' NULL: it worked. Called once, from the event loop, never from within the function it was given to. */
+typedef void (*domain_done_fn)(void *userdata, const struct error *error);
+/* 'fd' is the receiver's (-EBADF with an error). */
+typedef void (*domain_fd_fn)(void *userdata, int fd, const struct error *error);
+
+struct domain_wait {
+	struct list link;
+	domain_done_fn done;
+	void *userdata;
+};
+
+struct manager;
+struct worker_log;
+struct stats_view;
+struct cgroup;
+
+struct domain {
+	struct manager *manager;
+	struct list link;
+	uint8_t uuid[16];
+	char name[VM_NAME_MAX];
+	struct domain_config *config; /* the definition; NULL: transient */
+	struct domain_config *live;   /* what runs; NULL: inactive */
+	bool autostart;
+	int id; /* -1: inactive */
+	enum domain_state state;
+	int reason;
+
+	enum domain_phase phase;
+	struct worker *worker;
+	struct worker_log *log;
+	struct stats_view *stats; /* NULL: not to be had */
+	struct cgroup *cgroup;
+	struct resources resources; /* fds until START; names for as long as it runs */
+	uint32_t slot;              /* of the uid range */
+	bool degraded;              /* the worker lives but has not said HELLO */
+	bool start_paused, restarting, reboot_pending, destroying;
+	bool stop_seen; /* STATE STOPPED came; 'stop' says why */
+	enum domain_stop stop;
+	struct error start_error;
+	sd_event_source *kill_timer;
+	struct list start_waits, stop_waits;          /* struct domain_wait */
+	uint64_t restarts_usec[DOMAIN_RESTART_BURST]; /* a ring of times, CLOCK_MONOTONIC */
+	unsigned n_restarts;
+};
+
+struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const char *name);
+/* Does not touch the worker process: it lives on. */
+struct domain *domain_free(struct domain *domain);
+DEFINE_CLEANUP(struct domain *, domain_free);
+
+static inline bool domain_is_active(const struct domain *domain)
+{
+	return domain->phase != DOMAIN_IDLE;
+}
+
+static inline bool domain_is_persistent(const struct domain *domain)
+{
+	return domain->config;
+}
+
+/* The configuration that counts now: the live one of an active domain, else the definition. */
+static inline const struct domain_config *domain_current(const struct domain *domain)
+{
+	return domain->live ? domain->live : domain->config;
+}
+
+/* Operations. Each returns 0 and calls 'done' later, or a negative errno with 'error' set and never calls it. */
+int domain_start(struct domain *domain, unsigned flags, domain_done_fn done, void *userdata,
+	struct error *error);
+int domain_suspend(struct domain *domain, domain_done_fn done, void *userdata, struct error *error);
+int domain_resume(struct domain *domain, domain_done_fn done, void *userdata, struct error *error);
+int domain_reset(struct domain *domain, domain_done_fn done, void *userdata, struct error *error);
+/* The power button. Answered when it was pressed, not when the guest obeyed. */
+int domain_shutdown(
+	struct domain *domain, domain_done_fn done, void *userdata, struct error *error);
+/* The power button, and the next power-off starts the domain again. */
+int domain_reboot(struct domain *domain, domain_done_fn done, void *userdata, struct error *error);
+/* QUIT, then SIGKILL after DOMAIN_QUIT_USEC (with GRACEFUL: an error instead). Answered when the process is gone. */
+int domain_destroy(struct domain *domain, unsigned flags, domain_done_fn done, void *userdata,
+	struct error *error);
+/* 'device': "" (the first serial port or else the first virtio console), "serial0", "console1"… */
+int domain_open_console(struct domain *domain, const char *device, unsigned flags,
+	domain_fd_fn done, void *userdata, struct error *error);
+
+/* The live (or, with 'inactive' or when inactive, the persistent) XML; the caller frees it. */
+int domain_format_xml(
+	const struct domain *domain, bool inactive, char **ret_xml, struct error *error);
+
+/* libvirt's words. */
+const char *domain_state_name(enum domain_state state);
+const char *domain_reason_name(enum domain_state state, int reason);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the daemon tells the world without being asked: lifecycle events in libvirt's words, and "something about this
+ * domain changed". A sink (a transport) hangs itself into the manager's list; it is called synchronously and must not
+ * free domains.
+ */
+#pragma once
+
+#include "vmm-core/base/list.h"
+
+struct domain;
+
+enum event_kind {
+	EVENT_LIFECYCLE,
+	EVENT_REBOOT,
+	EVENT_IO_ERROR,
+	EVENT_CONSOLE, /* an attached console came or went */
+	EVENT_KIND_X_MAX
+};
+
+struct event {
+	enum event_kind kind;
+	const struct domain *domain;
+	const char *detail; /* "Started"; "" for the other kinds */
+	const char *reason; /* "Booted"; a disk's target for EVENT_IO_ERROR */
+	uint64_t sequence;  /* goes up by one for each event of this daemon */
+};
+
+/* "lifecycle", "reboot", "io-error", "console" */
+const char *event_kind_name(enum event_kind kind);
+
+struct event_sink {
+	struct list link;
+	void (*event)(struct event_sink *sink, const struct event *event);
+	/* A property of the domain (state, id, persistent, …) has a new value. May be NULL. */
+	void (*changed)(struct event_sink *sink, const struct domain *domain);
+};

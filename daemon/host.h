@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the host is: CPUs, memory, name. Read anew at each call; nothing here can fail, unknown is 0 or "". */
+#pragma once
+
+#include "vmm-core/base/macro.h"
+
+struct host_info {
+	char model[32]; /* "x86_64" */
+	uint64_t memory_kib;
+	unsigned cpus, mhz, nodes, sockets, cores, threads; /* cores per socket, threads per core */
+};
+
+void host_info_read(struct host_info *ret);

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmmd: arguments, signals, manager, bus, loop. A table of contents; everything else is in the modules. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "build-config.h"
+#include "daemon/dbus.h"
+#include "daemon/manager.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
+
+#define RECONNECT_USEC UINT64_C(2000000)
+
+struct daemon {
+	sd_event *event;
+	struct manager *manager;
+	sd_bus *bus;
+	struct dbus *dbus;
+	sd_event_source *reconnect;
+	bool session;
+};
+
+struct arguments {
+	struct manager_options options;
+	char state_dir[4096], runtime_dir[4096];
+	int log_level;
+};
+
+static void usage(void)
+{
+	printf("usage: vmmd [OPTION]…\n"
+	       "The VM management service.\n\n"
+	       "  --session           serve one user, on the session bus\n"
+	       "  --state-dir DIR     definitions (" VMMD_STATE_DIR
+	       ", with --session $XDG_STATE_HOME/vmmd)\n"
+	       "  --runtime-dir DIR   what runs (" VMMD_RUNTIME_DIR
+	       ", with --session $XDG_RUNTIME_DIR/vmmd)\n"
+	       "  --worker PATH       the worker program (" VMMD_WORKER_PATH ")\n"
+	       "  --uid-base N        first uid of the workers' range (262144)\n"
+	       "  --log-level LEVEL   error, warning, notice, info (default) or debug\n"
+	       "  --help, --version\n");
+}
+
+static int parse_log_level(const char *s)
+{
+	static const struct {
+		const char *name;
+		int level;
+	} levels[] = {
+		{"error", LOG_ERR},
+		{"warning", LOG_WARNING},
+		{"notice", LOG_NOTICE},
+		{"info", LOG_INFO},
+		{"debug", LOG_DEBUG},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
+		if (streq(s, levels[i].name))
+			return levels[i].level;
+	return -EINVAL;
+}
+
+enum {
+	OPT_SESSION = 256,
+	OPT_STATE,
+	OPT_RUNTIME,
+	OPT_WORKER,
+	OPT_UID_BASE,
+	OPT_LOG_LEVEL,
+	OPT_VERSION
+};
+
+static const struct option options[] = {
+	{"session", no_argument, NULL, OPT_SESSION},
+	{"state-dir", required_argument, NULL, OPT_STATE},
+	{"runtime-dir", required_argument, NULL, OPT_RUNTIME},
+	{"worker", required_argument, NULL, OPT_WORKER},
+	{"uid-base", required_argument, NULL, OPT_UID_BASE},
+	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{},
+};
+
+/* One option. 0: go on; 1: end well; -EINVAL. */
+static int take_option(struct arguments *a, int c)
+{
+	uint64_t n;
+
+	switch (c) {
+	case OPT_SESSION:
+		a->options.session = true;
+		return 0;
+	case OPT_STATE:
+		return str_copy(a->state_dir, sizeof(a->state_dir), optarg);
+	case OPT_RUNTIME:
+		return str_copy(a->runtime_dir, sizeof(a->runtime_dir), optarg);
+	case OPT_WORKER:
+		a->options.worker_path = optarg;
+		return 0;
+	case OPT_UID_BASE:
+		if (parse_u64(optarg, INT32_MAX, &n) < 0 || n < 1000) {
+			fprintf(stderr, "vmmd: --uid-base %s: give a number from 1000 up\n",
+				optarg);
+			return -EINVAL;
+		}
+		a->options.uid_base = (uint32_t)n;
+		return 0;
+	case OPT_LOG_LEVEL:
+		a->log_level = parse_log_level(optarg);
+		if (a->log_level < 0)
+			fprintf(stderr, "vmmd: unknown log level '%s'\n", optarg);
+		return a->log_level < 0 ? -EINVAL : 0;
+	case OPT_VERSION:
+		printf("vmmd %s\n", VMMD_VERSION);
+		return 1;
+	case 'h':
+		usage();
+		return 1;
+	default:
+		fprintf(stderr, "Try 'vmmd --help'.\n");
+		return -EINVAL;
+	}
+}
+
+/* $variable/vmmd, or $HOME'fallback'/vmmd. */
+static int user_dir(char *ret, size_t size, const char *variable, const char *fallback)
+{
+	const char *base = getenv(variable), *home = getenv("HOME");
+	int n = -1;
+
+	if (base && *base == '/')
+		n = snprintf(ret, size, "%s/vmmd", base);
+	else if (fallback && home && *home == '/')
+		n = snprintf(ret, size, "%s%s/vmmd", home, fallback);
+	else if (!fallback)
+		n = snprintf(ret, size, "/tmp/vmmd-%u", (unsigned)geteuid());
+	if (n < 0 || (size_t)n >= size) {
+		fprintf(stderr, "vmmd: neither $%s nor an option says where to keep things\n",
+			variable);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int default_dirs(struct arguments *a)
+{
+	int r = 0;
+
+	if (!a->options.session) {
+		if (!a->state_dir[0])
+			strcpy(a->state_dir, VMMD_STATE_DIR);
+		if (!a->runtime_dir[0])
+			strcpy(a->runtime_dir, VMMD_RUNTIME_DIR);
+		return 0;
+	}
+	if (!a->state_dir[0])
+		r = user_dir(a->state_dir, sizeof(a->state_dir), "XDG_STATE_HOME", "/.local/state");
+	if (r == 0 && !a->runtime_dir[0])
+		r = user_dir(a->runtime_dir, sizeof(a->runtime_dir), "XDG_RUNTIME_DIR", NULL);
+	return r;
+}
+
+static int parse_arguments(struct arguments *a, int argc, char **argv)
+{
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		r = take_option(a, c);
+		if (r != 0)
+			return r;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "vmmd: unexpected argument '%s'\n", argv[optind]);
+		return -EINVAL;
+	}
+	r = default_dirs(a);
+	a->options.state_dir = a->state_dir;
+	a->options.runtime_dir = a->runtime_dir;
+	return r;
+}
+
+static int connect_bus(struct daemon *d);
+
+static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *d = userdata;
+
+	(void)source;
+	(void)usec;
+	d->reconnect = sd_event_source_disable_unref(d->reconnect);
+	d->dbus = dbus_free(d->dbus);
+	d->bus = sd_bus_flush_close_unref(d->bus);
+	if (connect_bus(d) >= 0) {
+		log_notice("the bus is back");
+		return 0;
+	}
+	d->bus = sd_bus_flush_close_unref(d->bus);
+	(void)sd_event_add_time_relative(
+		d->event, &d->reconnect, CLOCK_MONOTONIC, RECONNECT_USEC, 0, on_reconnect, d);
+	return 0;
+}
+
+/* Domains run on without a bus; it is tried again until it is there. */
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	struct daemon *d = userdata;
+
+	(void)m;
+	(void)ret_error;
+	log_warning("the bus is gone");
+	d->reconnect = sd_event_source_disable_unref(d->reconnect);
+	(void)sd_event_add_time_relative(
+		d->event, &d->reconnect, CLOCK_MONOTONIC, RECONNECT_USEC, 0, on_reconnect, d);
+	return 0;
+}
+
+static int connect_bus(struct daemon *d)
+{
+	int r = d->session ? sd_bus_open_user(&d->bus) : sd_bus_open_system(&d->bus);
+
+	if (r < 0)
+		return log_error_errno(
+			r, "cannot connect to the %s bus: %m", d->session ? "session" : "system");
+	(void)sd_bus_set_exit_on_disconnect(d->bus, false);
+	r = dbus_new(d->manager, d->bus, !d->session, &d->dbus);
+	if (r >= 0)
+		r = sd_bus_match_signal(d->bus, NULL, "org.freedesktop.DBus.Local",
+			"/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
+			on_disconnected, d);
+	if (r >= 0)
+		r = sd_bus_attach_event(d->bus, d->event, SD_EVENT_PRIORITY_NORMAL);
+	if (r < 0)
+		return log_error_errno(r, "cannot serve the bus: %m");
+	r = sd_bus_request_name(d->bus, VMMD_BUS_NAME, 0);
+	if (r < 0)
+		return log_error_errno(r, "cannot take the name " VMMD_BUS_NAME ": %m");
+	return 0;
+}
+
+static int set_up_process(struct daemon *d)
+{
+	struct rlimit files;
+	sigset_t mask;
+	int r;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
+	r = sd_event_default(&d->event);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_set_watchdog(d->event, true);
+	return r < 0 ? log_error_errno(r, "cannot set up the event loop: %m") : 0;
+}
+
+static int run(const struct arguments *a)
+{
+	struct daemon d = {.session = a->options.session};
+	struct error e = {0};
+	int r = set_up_process(&d);
+
+	if (r >= 0) {
+		r = manager_new(d.event, &a->options, &d.manager, &e);
+		if (r >= 0)
+			r = manager_load(d.manager, &e);
+		if (r < 0)
+			log_error("%s", e.message);
+	}
+	if (r >= 0)
+		r = connect_bus(&d);
+	if (r >= 0) {
+		if (!d.session)
+			manager_autostart(d.manager);
+		(void)sd_notify(false, "READY=1");
+		r = sd_event_loop(d.event);
+		(void)sd_notify(false, "STOPPING=1");
+	}
+	(void)sd_event_source_disable_unref(d.reconnect);
+	(void)dbus_free(d.dbus);
+	(void)sd_bus_flush_close_unref(d.bus);
+	(void)manager_free(d.manager);
+	(void)sd_event_unref(d.event);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	static struct arguments a = {.log_level = LOG_INFO};
+	int r;
+
+	a.options.worker_path = VMMD_WORKER_PATH;
+	r = parse_arguments(&a, argc, argv);
+	if (r != 0)
+		return r < 0 ? 2 : 0;
+	log_init("vmmd", a.log_level, getenv("JOURNAL_STREAM"));
+	return run(&a) < 0 ? 1 : 0;
+}

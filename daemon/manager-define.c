@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Definitions: define, undefine, create, check, autostart. The store is written before anything changes in memory. */
+#include <string.h>
+
+#include "daemon/manager.h"
+#include "vmm-core/base/strutil.h"
+
+static int parse(const char *xml, const char *source, unsigned flags,
+	struct domain_config **ret_config, struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r;
+
+	if (!*source)
+		source = "domain.xml";
+	r = domain_xml_parse(xml, strlen(xml), source,
+		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, ret_config, ret_report, &text);
+	if (r == -ENOMEM)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	if (r < 0)
+		return error_set(error,
+			r == -EOPNOTSUPP ? ERROR_CONFIG_UNSUPPORTED : ERROR_XML_ERROR, "%s",
+			text ? text : strerror(-r));
+	return 0;
+}
+
+/* A name and a UUID belong together: both new, or both of one domain. '*ret' is that domain or NULL. */
+static int check_identity(struct manager *m, const struct domain_config *config,
+	struct domain **ret, struct error *error)
+{
+	struct domain *by_uuid = manager_find_uuid(m, config->vm.uuid);
+	struct domain *by_name = manager_find_name(m, config->vm.name);
+	char uuid[UUID_STRING_LEN + 1];
+
+	if (by_name && by_name != by_uuid) {
+		uuid_format(by_name->uuid, uuid);
+		return error_set(error, ERROR_DOMAIN_EXISTS,
+			"domain '%s' already exists with uuid %s", by_name->name, uuid);
+	}
+	if (by_uuid && by_uuid != by_name) {
+		uuid_format(by_uuid->uuid, uuid);
+		return error_set(error, ERROR_DOMAIN_EXISTS,
+			"domain '%s' is already defined with uuid %s", by_uuid->name, uuid);
+	}
+	*ret = by_name;
+	return 0;
+}
+
+int manager_define(struct manager *m, const char *xml, const char *source, unsigned flags,
+	struct domain **ret_domain, struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	_cleanup_(freep) char *canonical = NULL;
+	struct domain *d, *old;
+	int r;
+
+	r = parse(xml, source, flags, &config, ret_report, error);
+	if (r < 0)
+		return r;
+	r = check_identity(m, config, &old, error);
+	if (r < 0)
+		return r;
+	if (domain_xml_format(config, NULL, &canonical) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	d = old ? old : manager_add(m, config->vm.uuid, config->vm.name, error);
+	if (!d)
+		return -ENOMEM;
+	r = store_save_domain(m->store, config->vm.uuid, canonical);
+	if (r < 0) {
+		if (!old)
+			manager_remove(m, d);
+		return error_set_errno(
+			error, r, "cannot save the definition of '%s'", config->vm.name);
+	}
+	(void)domain_config_free(d->config);
+	d->config = TAKE_PTR(config);
+	manager_changed(m, d);
+	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", old ? "Updated" : "Added");
+	*ret_domain = d;
+	return 0;
+}
+
+int manager_undefine(struct manager *m, struct domain *d, struct error *error)
+{
+	int r;
+
+	if (!domain_is_persistent(d))
+		return error_set(
+			error, ERROR_OPERATION_INVALID, "cannot undefine transient domain");
+	r = store_delete_domain(m->store, d->uuid);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot delete the definition of '%s'", d->name);
+	d->autostart = false;
+	d->config = domain_config_free(d->config);
+	manager_emit(m, EVENT_LIFECYCLE, d, "Undefined", "Removed");
+	if (domain_is_active(d))
+		manager_changed(m, d); /* runs on, transient from now */
+	else
+		manager_remove(m, d);
+	return 0;
+}
+
+int manager_create(struct manager *m, const char *xml, const char *source, unsigned flags,
+	unsigned start_flags, domain_done_fn done, void *userdata, struct domain **ret_domain,
+	struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct domain *d, *old;
+	int r;
+
+	r = parse(xml, source, flags, &config, ret_report, error);
+	if (r < 0)
+		return r;
+	r = check_identity(m, config, &old, error);
+	if (r < 0)
+		return r;
+	if (old && domain_is_active(old))
+		return error_set(
+			error, ERROR_OPERATION_INVALID, "domain '%s' is already active", old->name);
+	d = old ? old : manager_add(m, config->vm.uuid, config->vm.name, error);
+	if (!d)
+		return -ENOMEM;
+	d->live = TAKE_PTR(config);
+	r = domain_start(d, start_flags, done, userdata, error);
+	if (r < 0) {
+		if (!old)
+			manager_remove(m, d);
+		return r;
+	}
+	*ret_domain = d;
+	return 0;
+}
+
+int manager_set_autostart(struct manager *m, struct domain *d, bool on, struct error *error)
+{
+	int r;
+
+	if (!domain_is_persistent(d))
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"cannot set autostart for transient domain");
+	r = store_set_autostart(m->store, d->uuid, on);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot save the autostart flag of '%s'", d->name);
+	d->autostart = on;
+	manager_changed(m, d);
+	return 0;
+}
+
+int manager_check(const char *xml, const char *source, unsigned flags,
+	struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+
+	return parse(xml, source, flags, &config, ret_report, error);
+}

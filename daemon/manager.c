@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All domains of an instance: see manager.h. */
+#include "daemon/manager.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/jail.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
+
+static void prepare_jail(struct manager *m)
+{
+	_cleanup_(freep) char *subuid = NULL;
+	uint32_t base = m->options.uid_base ? m->options.uid_base : JAIL_UID_BASE;
+
+	if (m->options.no_jail)
+		return;
+	if (geteuid() != 0) {
+		m->user_ns_allowed = jail_probe_user_ns(m->store->runtime_dir);
+		if (!m->user_ns_allowed)
+			log_warning(
+				"this user may make no user namespaces: workers run with limits "
+				"and no_new_privs only, as uid %u",
+				geteuid());
+		return;
+	}
+	if (read_file(AT_FDCWD, "/etc/subuid", 1024 * 1024, &subuid, NULL) == 0 &&
+		jail_range_overlaps(subuid, base, JAIL_UID_SLOTS))
+		log_warning("the workers' uids %u to %u overlap a range of /etc/subuid", base,
+			base + JAIL_UID_SLOTS - 1);
+}
+
+int manager_new(sd_event *event, const struct manager_options *options,
+	struct manager **ret_manager, struct error *error)
+{
+	_cleanup_(manager_freep) struct manager *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return error_set(error, ERROR_NO_MEMORY, "manager");
+	m->event = sd_event_ref(event);
+	m->options = *options;
+	list_init(&m->domains);
+	list_init(&m->sinks);
+	m->worker_path = strdup(options->worker_path);
+	if (!m->worker_path)
+		return error_set(error, ERROR_NO_MEMORY, "manager");
+	r = store_open(options->state_dir, options->runtime_dir, &m->store, error);
+	if (r < 0)
+		return r;
+	/* The caller's strings may go. */
+	m->options.state_dir = m->store->state_dir;
+	m->options.runtime_dir = m->store->runtime_dir;
+	m->options.worker_path = m->worker_path;
+	prepare_jail(m);
+	*ret_manager = TAKE_PTR(m);
+	return 0;
+}
+
+struct manager *manager_free(struct manager *m)
+{
+	struct list *pos, *tmp;
+
+	if (!m)
+		return NULL;
+	list_for_each_safe (pos, tmp, &m->domains)
+		(void)domain_free(list_entry(pos, struct domain, link));
+	(void)store_free(m->store);
+	free(m->worker_path);
+	sd_event_unref(m->event);
+	free(m);
+	return NULL;
+}
+
+struct domain *manager_add(
+	struct manager *m, const uint8_t uuid[16], const char *name, struct error *error)
+{
+	struct domain *d;
+
+	if (m->n_domains >= VMMD_MAX_DOMAINS) {
+		(void)error_set(error, ERROR_OPERATION_FAILED, "there are %u domains already",
+			m->n_domains);
+		return NULL;
+	}
+	d = domain_new(m, uuid, name);
+	if (!d) {
+		(void)error_set(error, ERROR_NO_MEMORY, "domain");
+		return NULL;
+	}
+	list_add_tail(&m->domains, &d->link);
+	m->n_domains++;
+	return d;
+}
+
+void manager_remove(struct manager *m, struct domain *d)
+{
+	m->n_domains--;
+	(void)domain_free(d);
+}
+
+static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	_cleanup_(freep) char *text = NULL;
+	char uuid_text[UUID_STRING_LEN + 1], source[UUID_STRING_LEN + 8];
+	struct manager *m = opaque;
+	struct domain *d = NULL;
+	struct error e = {0};
+	int r = error;
+
+	uuid_format(uuid, uuid_text);
+	(void)snprintf(source, sizeof(source), "%s.xml", uuid_text);
+	if (xml)
+		r = domain_xml_parse(xml, strlen(xml), source, 0, &config, NULL, &text);
+	if (r == 0 && memcmp(config->vm.uuid, uuid, 16) != 0)
+		text = strdup("its <uuid> is not the file's name");
+	else if (r == 0 && manager_find_name(m, config->vm.name))
+		text = strdup("its name is taken by another definition");
+	else if (r == 0)
+		d = manager_add(m, uuid, config->vm.name, &e);
+	if (!d) {
+		log_error("%s/domains/%s is left out, and kept as it is: %s", m->store->state_dir,
+			source,
+			text                 ? text
+				: *e.message ? e.message
+					     : strerror(-r));
+		return;
+	}
+	d->config = TAKE_PTR(config);
+	d->autostart = store_get_autostart(m->store, uuid);
+}
+
+static void adopt_one(void *opaque, const uint8_t uuid[16])
+{
+	domain_adopt(opaque, uuid);
+}
+
+int manager_load(struct manager *m, struct error *error)
+{
+	int r = store_each_domain(m->store, load_one, m);
+
+	if (r == 0)
+		r = store_each_runtime(m->store, adopt_one, m);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot read the definitions");
+	log_info("%u domains in %s", m->n_domains, m->store->state_dir);
+	return 0;
+}
+
+static void on_autostarted(void *userdata, const struct error *error)
+{
+	(void)userdata;
+	(void)error; /* domain-run.c has logged it */
+}
+
+void manager_autostart(struct manager *m)
+{
+	struct list *pos;
+
+	if (!store_first_start(m->store))
+		return;
+	list_for_each (pos, &m->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+		struct error e = {0};
+
+		if (d->autostart && !domain_is_active(d))
+			(void)domain_start(d, 0, on_autostarted, NULL, &e);
+	}
+}
+
+struct domain *manager_find_uuid(struct manager *m, const uint8_t uuid[16])
+{
+	struct list *pos;
+
+	list_for_each (pos, &m->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+
+		if (memcmp(d->uuid, uuid, 16) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+struct domain *manager_find_name(struct manager *m, const char *name)
+{
+	struct list *pos;
+
+	list_for_each (pos, &m->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+
+		if (streq(d->name, name))
+			return d;
+	}
+	return NULL;
+}
+
+static struct domain *find_id(struct manager *m, uint64_t id)
+{
+	struct list *pos;
+
+	list_for_each (pos, &m->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+
+		if (d->id > 0 && (uint64_t)d->id == id)
+			return d;
+	}
+	return NULL;
+}
+
+struct domain *manager_find(struct manager *m, const char *key, struct error *error)
+{
+	struct domain *d = NULL;
+	uint8_t uuid[16];
+	uint64_t id;
+
+	if (parse_u64(key, INT32_MAX, &id) == 0)
+		d = find_id(m, id);
+	if (!d)
+		d = manager_find_name(m, key);
+	if (!d && uuid_parse(key, uuid) == 0) {
+		d = manager_find_uuid(m, uuid);
+		if (!d)
+			(void)error_set(
+				error, ERROR_NO_DOMAIN, "no domain with matching uuid '%s'", key);
+	} else if (!d) {
+		(void)error_set(error, ERROR_NO_DOMAIN, "no domain with matching name '%s'", key);
+	}
+	return d;
+}
+
+void manager_emit(struct manager *m, enum event_kind kind, const struct domain *d,
+	const char *detail, const char *reason)
+{
+	struct event event = {
+		.kind = kind,
+		.domain = d,
+		.detail = detail,
+		.reason = reason,
+		.sequence = ++m->sequence,
+	};
+	struct list *pos;
+
+	list_for_each (pos, &m->sinks) {
+		struct event_sink *sink = list_entry(pos, struct event_sink, link);
+
+		sink->event(sink, &event);
+	}
+}
+
+void manager_changed(struct manager *m, const struct domain *d)
+{
+	struct list *pos;
+
+	list_for_each (pos, &m->sinks) {
+		struct event_sink *sink = list_entry(pos, struct event_sink, link);
+
+		if (sink->changed)
+			sink->changed(sink, d);
+	}
+}
+
+int manager_take_id(struct manager *m)
+{
+	if (m->last_id == INT32_MAX)
+		m->last_id = 0;
+	return ++m->last_id;
+}
+
+void manager_note_id(struct manager *m, int id)
+{
+	m->last_id = MAX(m->last_id, id);
+}
+
+static bool slot_is_used(struct manager *m, uint32_t slot)
+{
+	struct list *pos;
+
+	list_for_each (pos, &m->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+
+		if (domain_is_active(d) && d->slot == slot)
+			return true;
+	}
+	return false;
+}
+
+int manager_take_slot(struct manager *m, uint32_t *ret_slot)
+{
+	for (uint32_t i = 0; i < JAIL_UID_SLOTS; i++) {
+		uint32_t slot = (m->next_slot + i) % JAIL_UID_SLOTS;
+
+		if (slot_is_used(m, slot))
+			continue;
+		m->next_slot = (slot + 1) % JAIL_UID_SLOTS;
+		*ret_slot = slot;
+		return 0;
+	}
+	return -ENOSPC;
+}

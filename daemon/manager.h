@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The manager: all domains of one instance, the store they are kept in, and what they share (ids, uid slots, event
+ * sinks). main() makes one; tests make as many as they like. No transport in here.
+ *
+ * manager_free() leaves workers running; a new manager on the same folders finds them again.
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "config/domain-xml.h"
+#include "daemon/domain.h"
+#include "daemon/event.h"
+#include "daemon/store.h"
+
+#define MANAGER_DEFINE_STRICT (1U << 0) /* unknown elements are errors */
+
+struct manager_options {
+	const char *state_dir, *runtime_dir;
+	const char *worker_path;
+	bool session;
+	bool no_jail;         /* tests: the worker runs as it is */
+	bool no_kvm;          /* tests: /dev/kvm is not opened */
+	uint32_t uid_base;    /* 0: JAIL_UID_BASE */
+	uint32_t start_flags; /* tests: PROTO_START_SECCOMP_… */
+};
+
+struct manager {
+	sd_event *event;
+	struct store *store;
+	struct manager_options options;
+	char *worker_path;
+	struct list domains; /* struct domain */
+	unsigned n_domains;
+	struct list sinks; /* struct event_sink */
+	uint64_t sequence;
+	int last_id;
+	uint32_t next_slot;
+	bool user_ns_allowed, warned_static;
+	struct cgroup_root *cgroup_root; /* NULL: no cgroups to be had */
+};
+
+int manager_new(sd_event *event, const struct manager_options *options,
+	struct manager **ret_manager, struct error *error);
+struct manager *manager_free(struct manager *manager);
+DEFINE_CLEANUP(struct manager *, manager_free);
+
+/* Read the definitions, find running workers again. */
+int manager_load(struct manager *manager, struct error *error);
+/* Start what is marked so, if this is the first start since the host booted. */
+void manager_autostart(struct manager *manager);
+
+/* By id, name or UUID, tried in this order. NULL with 'error' set when there is none. */
+struct domain *manager_find(struct manager *manager, const char *key, struct error *error);
+struct domain *manager_find_uuid(struct manager *manager, const uint8_t uuid[16]);
+struct domain *manager_find_name(struct manager *manager, const char *name);
+
+/* Parse 'xml' and keep it as a definition: a new domain, or a new definition of the one with that name and UUID.
+ * 'ret_report' (may be NULL) is the contract, set on -EOPNOTSUPP too; the caller frees it. */
+int manager_define(struct manager *manager, const char *xml, const char *source, unsigned flags,
+	struct domain **ret_domain, struct contract_report **ret_report, struct error *error);
+int manager_undefine(struct manager *manager, struct domain *domain, struct error *error);
+/* Parse 'xml' and start it, transient unless it is defined already. Answered as domain_start(). */
+int manager_create(struct manager *manager, const char *xml, const char *source, unsigned flags,
+	unsigned start_flags, domain_done_fn done, void *userdata, struct domain **ret_domain,
+	struct contract_report **ret_report, struct error *error);
+int manager_set_autostart(
+	struct manager *manager, struct domain *domain, bool on, struct error *error);
+/* Would manager_define() accept it? Changes nothing. */
+int manager_check(const char *xml, const char *source, unsigned flags,
+	struct contract_report **ret_report, struct error *error);
+
+/* For domain.c. */
+struct domain *manager_add(struct manager *manager, const uint8_t uuid[16], const char *name,
+	struct error *error); /* NULL with 'error' set: no memory, VMMD_MAX_DOMAINS */
+void manager_remove(struct manager *manager, struct domain *domain); /* frees it */
+void manager_emit(struct manager *manager, enum event_kind kind, const struct domain *domain,
+	const char *detail, const char *reason);
+void manager_changed(struct manager *manager, const struct domain *domain);
+int manager_take_id(struct manager *manager);
+void manager_note_id(struct manager *manager, int id); /* in use: later ones are higher */
+/* A slot of the uid range that no active domain has. Round robin, so that a uid rests before it is used again. */
+int manager_take_slot(struct manager *manager, uint32_t *ret_slot);
+
+/* domain-status.c: look at a runtime folder that an earlier daemon left. */
+void domain_adopt(struct manager *manager, const uint8_t uuid[16]);

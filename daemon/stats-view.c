@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The daemon's view of a statistics page: see stats-view.h. */
+#include "daemon/stats-view.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define PAGE_NAME  "vmmd-stats"
+#define LINK_NAME  "/memfd:" PAGE_NAME " (deleted)"
+#define NEED_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+
+struct stats_view {
+	void *page;
+};
+
+int stats_view_create(void)
+{
+	_cleanup_(closep) int fd = memfd_create(PAGE_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, sizeof(struct vm_stats_page)) < 0 ||
+		fcntl(fd, F_ADD_SEALS, NEED_SEALS | F_SEAL_SEAL) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int stats_view_map(int fd, struct stats_view **ret_view)
+{
+	struct stats_view *view;
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+	void *page;
+
+	if (seals < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if ((seals & NEED_SEALS) != NEED_SEALS)
+		return -EPERM;
+	if (st.st_size != sizeof(struct vm_stats_page))
+		return -EINVAL;
+	view = calloc(1, sizeof(*view));
+	if (!view)
+		return -ENOMEM;
+	page = mmap(NULL, sizeof(struct vm_stats_page), PROT_READ, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED) {
+		free(view);
+		return -errno;
+	}
+	view->page = page;
+	*ret_view = view;
+	return 0;
+}
+
+/* Look through /proc/PID/'folder' for a link to a page. */
+static int find_in(pid_t pid, const char *folder, struct stats_view **ret_view)
+{
+	char path[64];
+	struct dirent *e;
+	int r = -ENOENT;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, folder);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (r < 0 && (e = readdir(dir))) {
+		_cleanup_(closep) int fd = -EBADF;
+		char link[64];
+		ssize_t n = readlinkat(dirfd(dir), e->d_name, link, sizeof(link));
+
+		if (n != sizeof(LINK_NAME) - 1 || memcmp(link, LINK_NAME, (size_t)n) != 0)
+			continue;
+		fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_CLOEXEC);
+		r = fd < 0 ? -errno : stats_view_map(fd, ret_view);
+	}
+	(void)closedir(dir);
+	return r;
+}
+
+int stats_view_find(pid_t pid, struct stats_view **ret_view)
+{
+	int r = find_in(pid, "fd", ret_view);
+
+	return r == 0 ? 0 : find_in(pid, "map_files", ret_view);
+}
+
+struct stats_view *stats_view_free(struct stats_view *view)
+{
+	if (!view)
+		return NULL;
+	(void)munmap(view->page, sizeof(struct vm_stats_page));
+	free(view);
+	return NULL;
+}
+
+const struct vm_stats_page *stats_view_page(const struct stats_view *view)
+{
+	return view->page;
+}

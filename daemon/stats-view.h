@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon's view of a worker's statistics page (vmm-core/stats.h): mapped read-only, sealed, so that it can neither
+ * shrink (SIGBUS) nor be anything but numbers. Every number may be a lie.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/stats.h"
+
+struct stats_view;
+
+/* A new page: a memory file of the right size, sealed. Returns the fd or -errno. */
+int stats_view_create(void);
+
+/* Map 'fd' (stays the caller's). -EPERM when it is not sealed as it must be, -EINVAL on another size. */
+int stats_view_map(int fd, struct stats_view **ret_view);
+
+/* Find the page of a process again, by the name of its memory file among the fds (or mappings) of 'pid'. Needs the
+ * right to look (CAP_SYS_PTRACE, or the same user). Returns 0, -ENOENT, -EACCES … */
+int stats_view_find(pid_t pid, struct stats_view **ret_view);
+
+struct stats_view *stats_view_free(struct stats_view *view);
+DEFINE_CLEANUP(struct stats_view *, stats_view_free);
+
+const struct vm_stats_page *stats_view_page(const struct stats_view *view);
+
+static inline uint64_t stat_read(const stat_counter *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
