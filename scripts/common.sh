@@ -54,3 +54,46 @@ debootstrap_root() {
 	fi
 	rm -f "$log"
 }
+
+# Whether this machine's KVM runs an unmodified kernel. If not, prints why in a few words.
+kvm_lacks_hardware() {
+	if [ ! -e /dev/kvm ]; then
+		echo "there is no /dev/kvm"
+	elif [ -d /sys/module/kvm_pvm ]; then
+		echo "its KVM is paravirtual (kvm_pvm)"
+	elif ! grep -q -m1 -w -E '^flags.*(svm|vmx)' /proc/cpuinfo; then
+		echo "its processors show neither svm nor vmx"
+	else
+		return 1
+	fi
+}
+
+# build_tree FOLDER [MESON OPTIONS]: configure if need be and build, quietly; what fails is shown.
+build_tree() {
+	local build=$1 source log setup=()
+	shift
+
+	source=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+	log=$(mktemp)
+	[ ! -f "$build/build.ninja" ] || setup=(--reconfigure)
+	if ! { meson setup "${setup[@]}" --prefix=/usr --sysconfdir=/etc --localstatedir=/var "$@" "$build" "$source" &&
+		ninja -C "$build"; } >"$log" 2>&1; then
+		{ grep -E -A5 "error:|ERROR:|FAILED:" "$log" || tail -n 20 "$log"; } | tail -n 40 | cut -c1-300 >&2
+		rm -f "$log"
+		return 1
+	fi
+	rm -f "$log"
+}
+
+# install_tree FOLDER DESTDIR: what "meson install" would put on the machine.
+install_tree() {
+	local log
+
+	log=$(mktemp)
+	if ! meson install -C "$1" --no-rebuild --quiet --destdir "$(readlink -f -m "$2")" >"$log" 2>&1; then
+		tail -n 5 "$log" >&2
+		rm -f "$log"
+		return 1
+	fi
+	rm -f "$log"
+}

@@ -106,7 +106,6 @@ class Console:
         self.domain = domain
         self.text = b""
         self.position = 0
-        self.n_commands = 0
         self.master, slave = pty.openpty()
         attributes = termios.tcgetattr(slave)
         attributes[3] &= ~termios.ECHO
@@ -153,9 +152,9 @@ class Console:
 
     def command(self, line, timeout=60):
         """Run a line in the guest's shell; answers its output. Its status has to be 0."""
-        # The echo of the line holds neither marker: the shell puts their halves together.
-        self.n_commands += 1
-        n = self.n_commands
+        # The echo of the line holds neither marker: the shell puts their halves together. The markers are new
+        # each time, because a console begins with what was there before.
+        n = os.urandom(4).hex()
         self.send(f"echo '<'begin{n}'>'; {line}; echo '<'end{n}:$?'>'\r")
         match = self.expect(rf"(?s)<begin{n}>\r*\n(.*?)<end{n}:(\d+)>", timeout)
         output, status = match.group(1).decode(errors="replace").replace("\r", ""), int(match.group(2))
