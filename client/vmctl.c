@@ -48,6 +48,8 @@ static int run_complete(struct ctl *ctl, const char *index_text, int argc, char 
 
 	if (parse_u64(index_text, 4096, &index) < 0)
 		return EXIT_FAILURE;
+	if (optind < argc && streq(argv[optind], "--"))
+		optind++;
 	return complete(
 		ctl, (const char *const *)argv + optind, (size_t)(argc - optind), (size_t)index);
 }

@@ -2,7 +2,8 @@
 /*
  * vmctl against a canned vmmd, byte by byte. Each .golden file of tests/data/vmctl is a scenario on a fresh vmmd:
  *
- *	$ list --all		run vmctl with these words ('quoted', "< file": standard input)
+ *	$ list --all		run vmctl with these words ('quoted', NAME=value first: environment,
+ *				"< file" last: standard input)
  *	| Id   Name …		a line of standard output (the '|' is not part of it)
  *	! error: …		a line of standard error
  *	= 1			the exit status
@@ -12,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "client/vmctl.h"
@@ -33,6 +36,7 @@ struct command {
 	char text[512];
 	char *words[MAX_WORDS];
 	int n_words;
+	int n_environment; /* the first words */
 	const char *input; /* NULL: /dev/null */
 };
 
@@ -60,6 +64,9 @@ static void parse_command(const char *line, struct command *c)
 		c->n_words -= 2;
 	}
 	c->words[c->n_words] = NULL;
+	while (c->n_environment < c->n_words && c->words[c->n_environment][0] >= 'A' &&
+		c->words[c->n_environment][0] <= 'Z')
+		c->n_environment++;
 }
 
 static char *memfd_text(int fd)
@@ -86,6 +93,7 @@ static void child(const struct command *c, const char *address, int out, int err
 {
 	char *argv[MAX_WORDS + 1] = {(char[]){"vmctl"}};
 	int in = open(c->input ?: "/dev/null", O_RDONLY | O_CLOEXEC);
+	int n = 1;
 
 	if (in < 0)
 		_exit(125);
@@ -94,8 +102,11 @@ static void child(const struct command *c, const char *address, int out, int err
 	(void)dup2(err, 2);
 	(void)setenv("VMMD_URI", address, 1);
 	(void)setenv("LC_ALL", "C.UTF-8", 1);
-	(void)memcpy(argv + 1, c->words, ((size_t)c->n_words + 1) * sizeof(char *));
-	exit(vmctl_main(c->n_words + 1, argv));
+	for (int i = 0; i < c->n_environment; i++)
+		(void)putenv(c->words[i]);
+	for (int i = c->n_environment; i < c->n_words; i++)
+		argv[n++] = c->words[i];
+	exit(vmctl_main(n, argv));
 }
 
 static void run_command(FILE *out, const char *line, const struct fake_vmmd *fake)
@@ -224,11 +235,153 @@ static void test_no_vmmd(void **state)
 		"= 1\n");
 }
 
+/* A vmctl in the background, its standard output in a pipe. */
+static pid_t start_background(const char *line, const struct fake_vmmd *fake, int *ret_out)
+{
+	struct command c;
+	int out[2], err;
+	pid_t pid;
+
+	parse_command(line, &c);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	(void)fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		err = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		child(&c, fake->address, out[1], err);
+	}
+	(void)close(out[1]);
+	*ret_out = out[0];
+	return pid;
+}
+
+/* Have something happen to t1 until the child has seen it and is gone, or at most for 20 s. */
+static void make_events(const struct fake_vmmd *fake, pid_t pid, int *ret_status)
+{
+	for (int i = 0; i < 200; i++) {
+		_cleanup_(freep) char *text = NULL;
+
+		text = play("$ suspend t1\n$ resume t1\n", fake);
+		if (waitpid(pid, ret_status, WNOHANG) == pid)
+			return;
+		(void)usleep(100 * 1000);
+	}
+	fail_msg("vmctl event saw nothing");
+}
+
+static void read_output(int fd, char *text, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
+		used += (size_t)n;
+	text[used] = 0;
+	(void)close(fd);
+}
+
+static void check_event(const char *line, const char *pattern)
+{
+	struct fake_vmmd fake;
+	char text[4096];
+	int fd, status;
+	pid_t pid;
+
+	assert_int_equal(fake_vmmd_start(&fake), 0);
+	pid = start_background(line, &fake, &fd);
+	make_events(&fake, pid, &status);
+	read_output(fd, text, sizeof(text));
+	fake_vmmd_stop(&fake);
+	assert_int_equal(status, 0);
+	if (fnmatch(pattern, text, 0) != 0)
+		fail_msg("want: %s\ngot: %s", pattern, text);
+}
+
+#define TIMESTAMP                                                                                  \
+	"[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] "                                              \
+	"[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9][0-9][0-9]+0000"
+
+static void test_event(void **state)
+{
+	(void)state;
+	check_event("event --event lifecycle",
+		"event 'lifecycle' for domain 't1': [SR]*ed [PU]*aused\nevents received: 1\n\n");
+	check_event("event t1 --all --timestamp",
+		TIMESTAMP ": event 'lifecycle' for domain 't1': [SR]*ed [PU]*aused\n"
+			  "events received: 1\n\n");
+	check_event("event --all --json",
+		"{ \"event\": \"lifecycle\", \"domain\": \"t1\", "
+		"\"uuid\": \"65a927f1-f665-46ed-acd0-0fe2c9b3ef83\", \"detail\": \"*ed\", "
+		"\"reason\": \"*aused\", \"sequence\": *, \"time\": \"" TIMESTAMP "\" }\n");
+}
+
+/* Events that the filters leave out do not end it. */
+static void test_event_filters(void **state)
+{
+	struct fake_vmmd fake;
+	char text[4096];
+	int fd[2], status;
+	pid_t pid[2];
+
+	(void)state;
+	assert_int_equal(fake_vmmd_start(&fake), 0);
+	pid[0] = start_background("event --domain t2 --all --timeout 2", &fake, &fd[0]);
+	pid[1] = start_background("event --event reboot --timeout 2", &fake, &fd[1]);
+	for (int i = 0; i < 10; i++) {
+		_cleanup_(freep) char *out = play("$ suspend t1\n$ resume t1\n", &fake);
+
+		(void)usleep(100 * 1000);
+	}
+	for (int i = 0; i < 2; i++) {
+		read_output(fd[i], text, sizeof(text));
+		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+		assert_int_equal(WEXITSTATUS(status), 1);
+		assert_string_equal(text, "event loop timed out\nevents received: 0\n\n");
+	}
+	fake_vmmd_stop(&fake);
+}
+
+/* A vmmd that goes away ends who waits for it, at once and with an error. */
+static void test_vmmd_goes_away(void **state)
+{
+	static const char *const lines[] = {
+		"event --all --loop", "start mute", "shutdown stubborn --wait"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		_cleanup_(freep) char *text = NULL;
+		struct fake_vmmd fake;
+		int fd, status;
+		char out[4096];
+		pid_t pid;
+
+		assert_int_equal(fake_vmmd_start(&fake), 0);
+		text = play("$ define mute.xml\n$ create stubborn.xml\n", &fake);
+		pid = start_background(lines[i], &fake, &fd);
+		(void)usleep(500 * 1000);
+		assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+		fake_vmmd_stop(&fake);
+		(void)alarm(20);
+		read_output(fd, out, sizeof(out));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		(void)alarm(0);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 1);
+	}
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[64] = {cmocka_unit_test(test_no_vmmd)};
-	size_t n = 1;
+	struct CMUnitTest tests[64] = {
+		cmocka_unit_test(test_no_vmmd),
+		cmocka_unit_test(test_event),
+		cmocka_unit_test(test_event_filters),
+		cmocka_unit_test(test_vmmd_goes_away),
+	};
+	size_t n = 4;
 	glob_t files;
+	int r;
 
 	if (chdir(TESTS_DATA_DIR "/vmctl") < 0 || glob("*.golden", 0, NULL, &files) != 0)
 		return 1;
@@ -236,5 +389,7 @@ int main(void)
 		tests[n++] = (struct CMUnitTest){.name = files.gl_pathv[i],
 			.test_func = test_golden,
 			.initial_state = files.gl_pathv[i]};
-	return _cmocka_run_group_tests("verbs", tests, n, NULL, NULL);
+	r = _cmocka_run_group_tests("verbs", tests, n, NULL, NULL);
+	globfree(&files);
+	return r;
 }
