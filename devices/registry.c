@@ -7,6 +7,7 @@
 #include "devices/virtio/virtio-pci.h"
 
 static const struct device_class *const device_classes[] = {
+	&i8254_class,
 	&debug_exit_class,
 	&i8042_class,
 	&i8259_class,
@@ -16,6 +17,7 @@ static const struct device_class *const device_classes[] = {
 	&vmgenid_class,
 	&q35_host_class,
 	&ich9_lpc_class,
+	&virtio_blk_pci_class.class,
 	&virtio_rng_pci_class.class,
 };
 
