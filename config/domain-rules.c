@@ -313,6 +313,8 @@ static const struct xml_rule topology_rows[] = {
 static const struct xml_rule cpu_feature_rows[] = {
 	{.name = "@policy",
 		.kind = XML_ENUM,
+		.flags = XML_FIXED_IF_EMPTY,
+		.fixed = "require",
 		.names = VM_ENUM_CPU_POLICY,
 		XML_FIELD(0, struct vm_cpu_feature, policy)},
 	{.name = "@name",

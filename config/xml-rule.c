@@ -32,12 +32,12 @@ static unsigned line_of(const xmlNode *node)
 static int set_error(
 	struct xml_parser *p, unsigned line, const char *path, const char *attr, const char *text)
 {
+	const char *root = *path && *path != '@' ? "" : p->root->name;
+
 	if (p->error)
 		return 0;
-	if (!*path)
-		path = "domain";
-	if (asprintf(&p->error, "%s:%u: %s%s%s: %s", p->source, line, path, attr ? "/" : "",
-		    attr ? attr : "", text) < 0) {
+	if (asprintf(&p->error, "%s:%u: %s%s%s%s%s: %s", p->source, line, root,
+		    *root && *path ? "/" : "", path, attr ? "/" : "", attr ? attr : "", text) < 0) {
 		p->error = NULL;
 		return -ENOMEM;
 	}
@@ -386,6 +386,8 @@ static int check_required(struct xml_parser *p, const xmlNode *node, const struc
 {
 	const struct xml_rule *rows = place->rule->rows;
 
+	if (p->report->counts[CONTRACT_REFUSED])
+		return 0; /* what is refused may lack what is served */
 	for (unsigned i = 0; rows && rows[i].name; i++)
 		if ((rows[i].flags & XML_REQUIRED) && !n_seen[i])
 			return xml_fail(p, line_of(node), place->path, rows[i].name,
@@ -524,6 +526,7 @@ int xml_rules_parse(
 	const struct xml_place place = {
 		.base = {base0, base1}, .path = "", .key = "", .rule = root};
 
+	p->root = root;
 	if (!name_fits(p, root, node))
 		return xml_fail(p, line_of(node), (const char *)node->name, NULL,
 			"not a <%s>; write one", root->name);

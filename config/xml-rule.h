@@ -96,7 +96,8 @@ struct xml_parser {
 	bool strict;                            /* unknown is refused */
 	struct contract_report *report;
 	struct xml_extra *extra;
-	char *error; /* the first error or refusal; the caller frees it */
+	const struct xml_rule *root; /* set by xml_rules_parse() */
+	char *error;                 /* the first error or refusal; the caller frees it */
 };
 
 struct xml_formatter {

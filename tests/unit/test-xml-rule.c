@@ -50,7 +50,10 @@ static const struct xml_word words[] = {
 };
 static const struct xml_word const_words[] = {{.word = "yes"}, {0}};
 static const struct xml_rule item_rows[] = {
-	{.name = "@name", .kind = XML_STRING, .flags = XML_REQUIRED, XML_FIELD(0, struct item, name)},
+	{.name = "@name",
+		.kind = XML_STRING,
+		.flags = XML_REQUIRED,
+		XML_FIELD(0, struct item, name)},
 	{.name = "@size", .kind = XML_UINT, XML_FIELD(0, struct item, size)},
 	{.name = "note", .kind = XML_STRING, .base = 1, .offset = 0, .size = 8},
 	{0},
@@ -70,7 +73,8 @@ static const struct xml_rule group_rows[] = {
 	{.name = "inner", .kind = XML_KEEP, .flags = XML_MANY, .why = "only kind a"},
 	{0},
 };
-static const struct xml_rule opaque_rows[] = {{.name = "t:mine", .kind = XML_FLAG, THING(flag)}, {0}};
+static const struct xml_rule opaque_rows[] = {
+	{.name = "t:mine", .kind = XML_FLAG, THING(flag)}, {0}};
 static const struct xml_rule rows[] = {
 	{.name = "@small", .kind = XML_UINT, THING(small)},
 	{.name = "text",
@@ -113,8 +117,8 @@ static void parse(struct run *run, const char *xml, bool strict)
 		.report = contract_report_new(),
 		.extra = xml_extra_new()};
 	assert_int_equal(xml_read(xml, strlen(xml), "f", &doc, &error), 0);
-	run->r = xml_rules_parse(
-		&run->p, xmlDocGetRootElement(doc), &root, &run->thing, &run->host);
+	run->r =
+		xml_rules_parse(&run->p, xmlDocGetRootElement(doc), &root, &run->thing, &run->host);
 	xmlFreeDoc(doc);
 }
 
@@ -162,8 +166,8 @@ static void expect_error(const char *xml, int r, const char *error)
 	done(&run);
 }
 
-static void expect_entry(const char *xml, const char *path, enum contract_verdict verdict,
-	const char *why)
+static void expect_entry(
+	const char *xml, const char *path, enum contract_verdict verdict, const char *why)
 {
 	const struct contract_entry *e;
 	struct run run;
@@ -182,7 +186,7 @@ static void expect_entry(const char *xml, const char *path, enum contract_verdic
 	done(&run);
 }
 
-#define T "<text>t</text>"
+#define T               "<text>t</text>"
 #define OUT(attr, more) "<thing" attr ">\n  <text>t</text>\n" more "</thing>\n"
 
 static void test_kinds(void **state)
@@ -206,7 +210,8 @@ static void test_kinds(void **state)
 	expect("<thing>" T "<group><inner kind='a'>x</inner></group></thing>",
 		OUT("", "  <group const='yes'>\n    <inner kind='a'>x</inner>\n  </group>\n"));
 	expect("<thing><item name='a'/>" T "<item size='3' name='b'><note>n</note></item></thing>",
-		OUT("", "  <item name='a'/>\n  <item name='b' size='3'>\n    <note>n</note>\n"
+		OUT("",
+			"  <item name='a'/>\n  <item name='b' size='3'>\n    <note>n</note>\n"
 			"  </item>\n"));
 }
 
@@ -221,15 +226,18 @@ static void test_kept(void **state)
 	expect("<thing><new/>" T "<new2>x</new2></thing>",
 		"<thing>\n  <new/>\n  <text>t</text>\n  <new2>x</new2>\n</thing>\n");
 	expect("<thing>" T "<item name='a'><z/></item><item name='b'><y/></item></thing>",
-		OUT("", "  <item name='a'>\n    <z/>\n  </item>\n  <item name='b'>\n    <y/>\n"
+		OUT("",
+			"  <item name='a'>\n    <z/>\n  </item>\n  <item name='b'>\n    <y/>\n"
 			"  </item>\n"));
 	expect("<thing>" T "<group><inner kind='b'/></group></thing>",
 		OUT("", "  <group const='yes'>\n    <inner kind='b'/>\n  </group>\n"));
 	/* Namespaces declared around a kept element come with it. */
 	expect("<thing xmlns:n='urn:n'>" T "<n:new n:a='1'/></thing>",
 		OUT("", "  <n:new xmlns:n='urn:n' n:a='1'/>\n"));
-	expect("<thing>" T "<meta><t:mine xmlns:t='urn:t'/><o xmlns='urn:o'>a<b/>c</o></meta></thing>",
-		OUT("", "  <meta>\n    <t:mine xmlns:t='urn:t'/>\n"
+	expect("<thing>" T
+	       "<meta><t:mine xmlns:t='urn:t'/><o xmlns='urn:o'>a<b/>c</o></meta></thing>",
+		OUT("",
+			"  <meta>\n    <t:mine xmlns:t='urn:t'/>\n"
 			"    <o xmlns='urn:o'>a<b/>c</o>\n  </meta>\n"));
 	expect("<thing xmlns:x='urn:t'>" T "<meta><x:mine/></meta></thing>",
 		OUT("", "  <meta>\n    <t:mine xmlns:t='urn:t'/>\n  </meta>\n"));
@@ -242,11 +250,13 @@ static void test_verdicts(void **state)
 	(void)state;
 	expect_entry("<thing>" T "</thing>", "text", CONTRACT_HONOURED, NULL);
 	expect_entry("<thing>" T "<word>uno</word></thing>", "word", CONTRACT_ADAPTED, "as one");
+	expect_entry("<thing>" T "<word>twelve</word></thing>", "word", CONTRACT_IGNORED,
+		"two is nothing");
 	expect_entry(
-		"<thing>" T "<word>twelve</word></thing>", "word", CONTRACT_IGNORED, "two is nothing");
-	expect_entry("<thing>" T "<kept/><kept/></thing>", "kept[2]", CONTRACT_IGNORED, "not served");
+		"<thing>" T "<kept/><kept/></thing>", "kept[2]", CONTRACT_IGNORED, "not served");
 	expect_entry("<thing>" T "<no/></thing>", "no", CONTRACT_REFUSED, "not here; remove it");
-	expect_entry("<thing>" T "<item name='a'/></thing>", "item[1]/@name", CONTRACT_HONOURED, NULL);
+	expect_entry(
+		"<thing>" T "<item name='a'/></thing>", "item[1]/@name", CONTRACT_HONOURED, NULL);
 	expect_entry("<thing>" T "<group old='2'/></thing>", "group/@old", CONTRACT_IGNORED, "old");
 	expect_entry("<thing>" T "<x/></thing>", "x", CONTRACT_UNKNOWN,
 		"unknown element: kept, without effect");
@@ -260,7 +270,8 @@ static void test_errors(void **state)
 	expect_error("<other/>", -EINVAL, "f:1: other: not a <thing>; write one");
 	expect_error("<thing xmlns='urn:x'/>", -EINVAL, "f:1: thing: not a <thing>; write one");
 	expect_error("<thing/>", -EINVAL, "f:1: thing/text: missing; add <text>");
-	expect_error("<thing>\n\n" T "\n" T "</thing>", -EINVAL, "f:4: text[2]: given twice; remove one");
+	expect_error("<thing>\n\n" T "\n" T "</thing>", -EINVAL,
+		"f:4: text[2]: given twice; remove one");
 	expect_error("<thing><text>aB</text></thing>", -EINVAL,
 		"f:1: text: has a capital; write small letters");
 	expect_error("<thing><text>0123456789abcdef</text></thing>", -EINVAL,
@@ -275,7 +286,8 @@ static void test_errors(void **state)
 		"f:1: thing/@small: '0x10' is wrong; write a decimal number up to 65535");
 	expect_error("<thing>" T "<word>three</word></thing>", -EINVAL,
 		"f:1: word: 'three' is wrong; write one of one, uno, tw*");
-	expect_error("<thing>" T "<word>bad</word></thing>", 0, "f:1: word: bad is refused; write one");
+	expect_error(
+		"<thing>" T "<word>bad</word></thing>", 0, "f:1: word: bad is refused; write one");
 	expect_error("<thing>" T "<offset>x</offset></thing>", -EINVAL,
 		"f:1: offset: 'x' is wrong; write a decimal number");
 	expect_error("<thing>" T "<uuid>12</uuid></thing>", -EINVAL,
@@ -289,7 +301,8 @@ static void test_errors(void **state)
 	expect_error("<thing>" T "<group mode='maybe'/></thing>", -EINVAL,
 		"f:1: group/@mode: 'maybe' is wrong; write one of yes, no");
 	/* The first refusal is the message, and parsing goes on. */
-	expect_error("<thing>" T "<no/><word>bad</word></thing>", 0, "f:1: no: not here; remove it");
+	expect_error(
+		"<thing>" T "<no/><word>bad</word></thing>", 0, "f:1: no: not here; remove it");
 	expect_error("<thing xmlns:xi='http://www.w3.org/2001/XInclude'>" T
 		     "<xi:include href='/etc/passwd'/></thing>",
 		0, "f:1: thing: XInclude is not followed; write the content here");

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * domain_xml_parse() and domain_xml_format(): fields, defaults, pairs, places, errors, hostile documents by
+ * name, and mutations of good ones. (The goldens of whole files are checked by check-domain-xml.)
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config/domain-xml.h"
+#include "config/xml-read.h"
+#include "vmm-core/base/macro.h"
+#include "vmm-core/base/names.h"
+
+#define HEAD       "<domain type='kvm'><name>n</name><memory>65536</memory>"
+#define OS         "<os><type>hvm</type><kernel>/k</kernel></os>"
+#define DOMAIN(x)  HEAD OS x "</domain>"
+#define DEVICES(x) DOMAIN("<devices>" x "</devices>")
+#define DISK(x)    "<disk type='file'><source file='/a'/>" x "</disk>"
+#define VDA        DISK("<target dev='vda'/>")
+
+static struct domain_config *parse_ok(const char *xml)
+{
+	struct domain_config *config = NULL;
+	char *error = NULL;
+	int r = domain_xml_parse(xml, strlen(xml), "f", 0, &config, NULL, &error);
+
+	if (r < 0)
+		fail_msg("%s: %d %s", xml, r, error ? error : "");
+	assert_null(error);
+	assert_int_equal(vm_config_validate(&config->vm, NULL, 0), 0);
+	return config;
+}
+
+static void expect_error(
+	const char *xml, size_t len, unsigned flags, int expected, const char *part)
+{
+	struct domain_config *config = NULL;
+	struct contract_report *report = NULL;
+	char *error = NULL;
+	int r = domain_xml_parse(xml, len, "f", flags, &config, &report, &error);
+
+	if (r != expected || !error || !strstr(error, part) || strchr(error, '\n') ||
+		strncmp(error, "f:", 2) != 0)
+		fail_msg("%.100s: expected %d '%s', got %d '%s'", xml, expected, part, r,
+			error ? error : "");
+	assert_null(config);
+	assert_int_equal(report != NULL, expected == -EOPNOTSUPP);
+	contract_report_free(report);
+	free(error);
+}
+
+static void wrong(const char *xml, const char *part)
+{
+	expect_error(xml, strlen(xml), 0, -EINVAL, part);
+}
+
+static void refused(const char *xml, const char *part)
+{
+	expect_error(xml, strlen(xml), 0, -EOPNOTSUPP, part);
+}
+
+static void malformed(const char *xml, const char *part)
+{
+	expect_error(xml, strlen(xml), 0, -EBADMSG, part);
+}
+
+static void test_defaults(void **state)
+{
+	struct domain_config *config = parse_ok(DOMAIN(""));
+
+	(void)state;
+	assert_string_equal(config->vm.name, "n");
+	assert_int_equal(config->vm.memory_kib, 65536);
+	assert_int_equal(config->vm.current_memory_kib, 65536);
+	assert_int_equal(config->vm.vcpus, 1);
+	assert_int_equal(config->vm.vcpus_max, 1);
+	assert_int_equal(config->vm.uuid[6] >> 4, 4); /* generated: version 4 */
+	assert_int_equal(config->vm.has_kernel, 1);
+	assert_int_equal(config->vm.acpi, 0);
+	assert_int_equal(config->on_poweroff, DOMAIN_ACTION_DESTROY);
+	assert_int_equal(config->on_reboot, DOMAIN_ACTION_RESTART);
+	assert_int_equal(config->on_crash, DOMAIN_ACTION_DESTROY);
+	domain_config_free(config);
+}
+
+static void test_machine(void **state)
+{
+	struct domain_config *config = parse_ok(
+		"<domain type='kvm'><name>n</name><memory unit='MiB'>3</memory>"
+		"<memoryBacking><hugepages/><locked/></memoryBacking>"
+		"<vcpu current='2'>4</vcpu>" OS "<features><acpi/></features>"
+		"<cpu><model>x86-64-v2</model><topology sockets='1' cores='2' threads='2'/>"
+		"<feature policy='forbid' name='avx'/></cpu>"
+		"<clock offset='absolute' start='100'><timer name='pit' present='no'/></clock>"
+		"<on_crash>coredump-restart</on_crash><metadata>"
+		"<v:options xmlns:v='urn:vmmd:domain:1'><v:debug-exit/></v:options></metadata>"
+		"</domain>");
+	const struct vm_config *vm = &config->vm;
+
+	(void)state;
+	assert_int_equal(vm->hugepage_kib, 2048);
+	assert_int_equal(vm->memory_kib, 4096); /* rounded up */
+	assert_int_equal(vm->memory_locked, 1);
+	assert_int_equal(vm->vcpus, 2);
+	assert_int_equal(vm->vcpus_max, 4);
+	assert_int_equal(vm->acpi, 1);
+	assert_int_equal(vm->apic, 0);
+	assert_int_equal(vm->cpu.mode, VM_CPU_MODE_CUSTOM);
+	assert_string_equal(vm->cpu.model, "x86-64-v2");
+	assert_int_equal(vm->cpu.dies, 1);
+	assert_int_equal(vm->cpu.n_features, 1);
+	assert_int_equal(vm->cpu.features[0].policy, VM_CPU_POLICY_FORBID);
+	assert_int_equal(vm->clock_offset, VM_CLOCK_ABSOLUTE);
+	assert_int_equal(vm->clock_start_s, 100);
+	assert_int_equal(vm->timers[VM_TIMER_PIT], VM_TRISTATE_NO);
+	assert_int_equal(vm->debug_exit, 1);
+	assert_int_equal(config->on_crash, DOMAIN_ACTION_COREDUMP_RESTART);
+	domain_config_free(config);
+}
+
+static void test_consoles(void **state)
+{
+	struct domain_config *config = parse_ok(DEVICES("<console type='pty'/>"));
+
+	(void)state;
+	assert_int_equal(config->vm.n_serials, 1); /* the console's other name */
+	assert_int_equal(config->vm.serials[0].type, VM_CHARDEV_PTY);
+	assert_int_equal(config->vm.consoles[0].target, VM_CONSOLE_TARGET_SERIAL);
+	domain_config_free(config);
+
+	config = parse_ok(
+		DEVICES("<serial type='file'><source path='/x'/><target port='1'/></serial>"
+			"<serial/>"));
+	assert_int_equal(config->vm.n_consoles, 1);
+	assert_int_equal(config->vm.consoles[0].type, VM_CHARDEV_FILE);
+	assert_string_equal(config->consoles[0].path, "/x");
+	assert_int_equal(config->vm.serials[0].port, 1);
+	assert_int_equal(config->vm.serials[1].port, 0); /* the first that is free */
+	domain_config_free(config);
+
+	config = parse_ok(DEVICES("<serial type='null'/><console type='pty'/>"
+				  "<console><target type='virtio'/></console>"));
+	assert_int_equal(config->vm.consoles[0].type, VM_CHARDEV_NULL); /* the port counts */
+	assert_int_equal(config->vm.consoles[1].target, VM_CONSOLE_TARGET_VIRTIO);
+	assert_int_equal(config->vm.consoles[1].port, 1);
+	assert_int_equal(config->vm.serial_controller_pci.set, 1);
+	domain_config_free(config);
+
+	config = parse_ok(DEVICES("<serial type='pty'><source path='/dev/pts/9'/></serial>"));
+	assert_string_equal(config->serials[0].path, ""); /* the host chooses */
+	domain_config_free(config);
+}
+
+static void test_disks(void **state)
+{
+	struct domain_config *config =
+		parse_ok(DEVICES("<disk type='block' device='cdrom'><source "
+				 "dev='/dev/sr0'/><target dev='sda' bus='sata'/>"
+				 "<address type='pci' domain='0' bus='0x05' slot='1'/></disk>"
+				 "<disk><source file='/b'/><target dev='vdb'/>"
+				 "<address type='pci' bus='0' slot='0x01' function='0'/></disk>"
+				 "<disk><source file='/c'/><target dev='vdc'/></disk><rng><backend "
+				 "model='random'/></rng>"));
+	const struct vm_config *vm = &config->vm;
+
+	(void)state;
+	assert_int_equal(vm->n_disks, 3);
+	assert_int_equal(config->disks[0].type, DOMAIN_DISK_BLOCK);
+	assert_string_equal(config->disks[0].path, "/dev/sr0");
+	assert_int_equal(vm->disks[0].bus, VM_DISK_BUS_VIRTIO);
+	assert_int_equal(vm->disks[0].readonly, 1);
+	assert_int_equal(vm->disks[1].pci.slot, 1); /* as asked */
+	assert_int_equal(vm->disks[0].pci.slot, 2); /* not on bus 0: the first that is free */
+	assert_int_equal(vm->disks[2].pci.slot, 3);
+	assert_int_equal(vm->rng.pci.slot, 4);
+	domain_config_free(config);
+}
+
+static void test_wrong(void **state)
+{
+	(void)state;
+	wrong("<network/>", "f:1: network: not a <domain>");
+	wrong("<domain xmlns='urn:x' type='kvm'/>", "not a <domain>");
+	wrong("<domain><name>n</name><memory>65536</memory>" OS "</domain>",
+		"f:1: domain/@type: missing; add type='kvm'");
+	wrong("<domain type='kvm'><memory>65536</memory>" OS "</domain>",
+		"name: missing; add <name>");
+	wrong("<domain type='kvm'><name>n</name>" OS "</domain>", "memory: missing");
+	wrong("<domain type='kvm'><name>n</name><memory>65536</memory></domain>", "os: missing");
+	wrong(HEAD "<os/></domain>", "os/type: missing");
+	wrong(HEAD "<name>m</name>" OS "</domain>", "name[2]: given twice");
+	/* Names. */
+	wrong("<domain type='kvm'><name></name><memory>65536</memory>" OS "</domain>", "name: ");
+	wrong("<domain type='kvm'><name>a/b</name></domain>", "'/'");
+	wrong("<domain type='kvm'><name>../../etc</name></domain>", "'/'");
+	wrong("<domain type='kvm'><name>.hidden</name></domain>", "'.'");
+	wrong("<domain type='kvm'><name>a&#10;b</name></domain>", "control character");
+	wrong("<domain type='kvm'><name>a&#127;b</name></domain>", "control character");
+	/* Numbers. */
+	wrong("<domain type='kvm'><name>n</name><memory>-1</memory>" OS "</domain>",
+		"memory: '-1'");
+	wrong("<domain type='kvm'><name>n</name><memory>0x10000</memory>" OS "</domain>",
+		"memory: ");
+	wrong("<domain type='kvm'><name>n</name><memory>99999999999999999999</memory></domain>",
+		"memory: '9999");
+	wrong("<domain type='kvm'><name>n</name><memory unit='EiB'>18446744073709551615</memory>"
+	      "</domain>",
+		"memory: '1844");
+	wrong("<domain type='kvm'><name>n</name><memory unit='TiB'>17</memory>" OS "</domain>",
+		"too much");
+	wrong("<domain type='kvm'><name>n</name><memory>18446744073709551615</memory>" OS
+	      "</domain>",
+		"too much");
+	wrong("<domain type='kvm'><name>n</name><memory>1</memory>" OS "</domain>", "too little");
+	wrong(DOMAIN("<currentMemory>65540</currentMemory>"),
+		"f:1: currentMemory: more than memory");
+	wrong(DOMAIN("<vcpu>0</vcpu>"), "vcpu: 0 vCPUs");
+	wrong(DOMAIN("<vcpu>256</vcpu>"), "vcpu: 256 vCPUs");
+	wrong(DOMAIN("<vcpu>1000000000</vcpu>"), "vcpu: 1000000000 vCPUs");
+	wrong(DOMAIN("<vcpu>4294967297</vcpu>"), "vcpu: '4294967297' is wrong");
+	wrong(DOMAIN("<vcpu>-2</vcpu>"), "vcpu: '-2' is wrong");
+	wrong(DOMAIN("<vcpu current='3'>2</vcpu>"), "vcpu/@current: 3 of 2");
+	wrong(DOMAIN("<uuid>nonsense</uuid>"), "uuid: 'nonsense' is wrong");
+	wrong(DOMAIN("<memoryBacking><hugepages><page size='3' unit='MiB'/></hugepages>"
+		     "</memoryBacking>"),
+		"memoryBacking/hugepages/page/@size: no page of 3072 KiB");
+	/* Words. */
+	wrong(DOMAIN("<on_reboot>explode</on_reboot>"),
+		"on_reboot: 'explode' is wrong; write one of");
+	wrong(DOMAIN("<cpu mode='nonsense'/>"), "cpu/@mode: 'nonsense'");
+	wrong(DOMAIN("<cpu mode='custom'/>"), "cpu/model: mode='custom' needs a model");
+	wrong(DOMAIN("<cpu><topology sockets='2' cores='2' threads='2'/></cpu>"), "cpu/topology");
+	wrong(DOMAIN("<cpu><feature policy='maybe' name='avx'/></cpu>"), "cpu/feature[1]/@policy");
+	wrong(DOMAIN("<clock offset='moon'/>"), "clock/@offset: 'moon'");
+	wrong(DOMAIN("<title>a\nb</title>"), "title: contains a line break");
+	wrong(DOMAIN("<sysinfo type='smbios'><system><entry name='uuid'>"
+		     "11111111-1111-1111-1111-111111111111</entry></system></sysinfo>"
+		     "<uuid>21111111-1111-1111-1111-111111111111</uuid>"),
+		"f:1: sysinfo: the system's uuid is not the domain's");
+	wrong(HEAD "<os><type>hvm</type><initrd>/i</initrd></os></domain>",
+		"os/initrd: an initrd needs");
+	wrong(HEAD "<os><type>hvm</type><kernel>vmlinuz</kernel></os></domain>",
+		"os/kernel: not an absolute path");
+	wrong(HEAD "<os><type>hvm</type><kernel>/a/../k</kernel></os></domain>", "contains '..'");
+	wrong(HEAD "<os><type>hvm</type><kernel>/a/..</kernel></os></domain>", "contains '..'");
+	wrong(HEAD "<os><type>hvm</type><boot dev='tape'/></os></domain>", "os/boot/@dev: no such");
+}
+
+static void test_wrong_devices(void **state)
+{
+	(void)state;
+	wrong(DEVICES("<disk><target dev='vda'/></disk>"), "devices/disk[1]/source: missing");
+	wrong(DEVICES("<disk><source file='/a'/></disk>"), "devices/disk[1]/target: missing");
+	wrong(DEVICES(DISK("<target bus='virtio'/>")), "target/@dev: missing; add dev='vda'");
+	wrong(DEVICES(DISK("<target dev='../vda'/>")), "target/@dev: '../vda' is no disk name");
+	wrong(DEVICES(DISK("<target dev='vdaaaaaaaaaaaaaaa'/>")), "target/@dev: too long");
+	wrong(DEVICES(VDA VDA), "devices/disk[2]/target/@dev: 'vda' is used twice");
+	wrong(DEVICES("<disk><source file='a.img'/><target dev='vda'/></disk>"),
+		"devices/disk[1]/source/@file: not an absolute path");
+	wrong(DEVICES("<disk type='frob'><target dev='vda'/></disk>"),
+		"devices/disk[1]/@type: 'frob' is wrong; write one of file, block");
+	wrong(DEVICES(DISK("<target dev='vda' bus='nvram'/>")), "target/@bus: 'nvram'");
+	wrong(DEVICES(DISK("<driver cache='warm'/><target dev='vda'/>")), "driver/@cache: 'warm'");
+	wrong(DEVICES(DISK("<driver queues='17'/><target dev='vda'/>")), "driver/@queues: 17");
+	wrong(DEVICES(DISK("<target dev='vda'/><serial>012345678901234567890</serial>")),
+		"serial: too long; write at most 20 bytes");
+	wrong(DEVICES(DISK("<target dev='vda'/><wwn>xyz</wwn>")), "wwn: 'xyz'");
+	wrong(DEVICES(DISK("<target dev='vda'/><address type='pci' slot='0x20'/>")),
+		"devices/disk[1]/address/@slot: '0x20' is wrong");
+	wrong(DEVICES(DISK("<target dev='vda'/><address type='pci' bus='256' slot='1'/>")),
+		"address/@bus");
+	wrong(DEVICES(DISK("<target dev='vda'/><address type='pci' slot='5'/>")
+			      DISK("<target dev='vdb'/><address type='pci' slot='0x5'/>")),
+		"devices/disk[2]/address/@slot: 0x05 is used twice");
+	wrong(HEAD "<os><type>hvm</type><boot dev='hd'/></os><devices>" DISK(
+		      "<target dev='vda'/><boot order='1'/>") "</devices></domain>",
+		"f:1: os/boot: given together");
+	wrong(DEVICES("<serial><target port='4'/></serial>"), "serial[1]/target/@port: no port 4");
+	wrong(DEVICES("<serial/><serial><target port='0'/></serial>"), "port: 0 is used twice");
+	wrong(DEVICES("<serial/><serial/><serial/><serial/><serial/>"),
+		"devices/serial[5]: too many; write at most 4");
+	wrong(DEVICES("<serial type='file'/>"), "devices/serial[1]/source/@path: missing");
+	wrong(DEVICES("<console/><console/>"), "only the first console");
+	wrong(DEVICES("<channel type='unix'/>"), "devices/channel[1]/target: missing");
+	wrong(DEVICES("<channel type='unix'><target type='virtio'/></channel>"), "@name: missing");
+	wrong(DEVICES("<channel><target type='virtio' name='a'/></channel>"
+		      "<channel><target type='virtio' name='a'/></channel>"),
+		"devices/channel[2]/target/@name: 'a' is used twice");
+	wrong(DEVICES("<rng><backend model='dice'/></rng>"), "devices/rng/backend/@model: 'dice'");
+	wrong(DEVICES("<rng/>"), "devices/rng/backend: missing");
+	wrong(DEVICES("<rng><backend model='random'>/etc/shadow</backend></rng>"), "not a source");
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	refused(DEVICES("<interface type='user'/>"), "f:1: devices/interface: networks come in a");
+	refused(DEVICES(DISK("<driver type='qcow2'/><target dev='vda'/>")),
+		"driver/@type: only raw images are served; convert it with qemu-img convert -O "
+		"raw");
+	refused(DEVICES(DISK("<target dev='hda' bus='ide'/>")),
+		"no IDE controller; write dev='vda'");
+	refused(DEVICES(DISK("<target dev='hda'/>")), "target: there is no controller");
+	refused(DEVICES(DISK("<target dev='sda' bus='sata'/>")),
+		"target/@bus: there is no controller");
+	refused(DEVICES("<disk type='network'><source protocol='rbd'/></disk>"), "network disks");
+	refused(DEVICES(DISK("<target dev='vda'/><transient/>")),
+		"transient: changes would be kept");
+	refused("<domain type='lxc'/>", "domain/@type: vmmd runs KVM guests only");
+	refused(HEAD "<os firmware='efi'><type>hvm</type></os></domain>", "os/@firmware: ");
+	refused(HEAD "<os><type arch='aarch64'>hvm</type></os></domain>", "os/type/@arch: ");
+	refused(HEAD "<os><type>exe</type></os></domain>", "os/type: vmmd runs fully");
+	refused(HEAD "<os><type machine='isapc'>hvm</type></os></domain>", "os/type/@machine: ");
+	refused(HEAD OS
+		"<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'/></domain>",
+		"qemu:commandline: there is no QEMU");
+	expect_error(DOMAIN("<frobnicate/>"), strlen(DOMAIN("<frobnicate/>")), XML_STRICT,
+		-EOPNOTSUPP, "f:1: frobnicate: unknown element");
+	domain_config_free(parse_ok(DOMAIN("<frobnicate/>")));
+	domain_config_free(parse_ok(DOMAIN("<metadata><a xmlns='urn:a'/></metadata>")));
+}
+
+/* Hostile documents by name. */
+
+static void test_bytes(void **state)
+{
+	static const char utf16[] = "\xff\xfe<\0d\0o\0m\0a\0i\0n\0/\0>\0";
+	static const char nul[] = "<domain type='kvm'>\0</domain>";
+
+	(void)state;
+	malformed("", "an empty document");
+	malformed("\xef\xbb\xbf", "an empty document");
+	malformed("not XML", "not well-formed");
+	malformed("<domain", "not well-formed");
+	malformed("<domain>", "not well-formed");
+	malformed("<domain></damain>", "not well-formed");
+	malformed("<domain/><domain/>", "not well-formed");
+	malformed("<domain a='1' a='2'/>", "not well-formed");
+	malformed("<domain>&#0;</domain>", "not well-formed");
+	malformed("<domain>&undefined;</domain>", "not well-formed");
+	malformed("<domain><n:a/></domain>", "not well-formed"); /* no such prefix */
+	malformed("<domain>\n\xc3\x28</domain>", "f:2: a control character, or a byte that is not");
+	malformed("<domain>\xed\xa0\x80</domain>", "not UTF-8"); /* a surrogate */
+	malformed("<domain>\xc0\xaf</domain>", "not UTF-8");     /* overlong */
+	malformed("<domain>\x01</domain>", "a control character");
+	malformed(
+		"<?xml version='1.0' encoding='UTF-16'?><domain/>", "another encoding than UTF-8");
+	malformed("<?xml version='1.0' encoding=\"utf-7\"?><domain/>", "another encoding");
+	malformed("<?xml version='1.0' encoding='UTF-8-evil'?><domain/>", "another encoding");
+	malformed("<?xml version='1.0' encoding='ISO-8859-1'?><domain/>", "another encoding");
+	malformed("<?xml version='1.0' encoding='IBM037'?><domain/>", "another encoding");
+	malformed("\x4c\x6f\xa7\x94\x93", "f:1: "); /* EBCDIC */
+	expect_error(utf16, sizeof(utf16) - 1, 0, -EBADMSG, "a zero byte");
+	expect_error(nul, sizeof(nul) - 1, 0, -EBADMSG, "a zero byte");
+	domain_config_free(parse_ok("\xef\xbb\xbf" DOMAIN("")));
+	domain_config_free(parse_ok("<?xml version='1.0' encoding='utf-8'?>\r\n" DOMAIN("\r\n")));
+	domain_config_free(parse_ok("<?xml version=\"1.0\" encoding=\"US-ASCII\"?>" DOMAIN("")));
+}
+
+static void test_declarations(void **state)
+{
+	(void)state;
+	malformed("<!DOCTYPE domain><domain/>", "a DOCTYPE");
+	malformed("<!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;'>"
+		  "<!ENTITY c '&b;&b;&b;&b;&b;&b;'>]><domain>&c;</domain>",
+		"a DOCTYPE"); /* billion laughs */
+	malformed("<!DOCTYPE d SYSTEM 'file:///etc/passwd'><domain/>", "a DOCTYPE");
+	malformed("<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><domain>&x;</domain>",
+		"a DOCTYPE");
+	malformed("<!DOCTYPE d [<!ENTITY % x SYSTEM 'http://127.0.0.1/'> %x;]><domain/>",
+		"a DOCTYPE");
+	malformed("<?xml version='1.0'?>\n<!-- c -->\n<!DOCTYPE d><domain/>", "f:3: a DOCTYPE");
+	malformed("<domain><!ENTITY a 'b'></domain>", "declaration");
+	malformed("<domain><a b='<'/></domain>", "'<' within a tag");
+	malformed("<domain><a <!-- --> /></domain>", "'<' within a tag");
+	refused(HEAD OS
+		"<x:include xmlns:x='http://www.w3.org/2001/XInclude' href='file:///etc/passwd'/>"
+		"</domain>",
+		"XInclude is not followed");
+	/* A DOCTYPE in a comment or in CDATA is none. */
+	domain_config_free(parse_ok("<!-- <!DOCTYPE x> -->" DOMAIN(
+		"<description><![CDATA[<!DOCTYPE x>]]></description>")));
+}
+
+/* 'n' copies of 'part' between 'head' and 'tail', read as a document. */
+static void expect_flood(const char *head, const char *part, unsigned n, const char *tail,
+	int expected, const char *why)
+{
+	size_t part_len = strlen(part), len = strlen(head);
+	char *xml = malloc(len + n * part_len + strlen(tail) + 1);
+	struct timespec start, end;
+
+	assert_non_null(xml);
+	memcpy(xml, head, len);
+	for (unsigned i = 0; i < n; i++, len += part_len)
+		memcpy(xml + len, part, part_len);
+	strcpy(xml + len, tail);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	expect_error(xml, strlen(xml), 0, expected, why);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_true(end.tv_sec - start.tv_sec < 10);
+	free(xml);
+}
+
+static void test_floods(void **state)
+{
+	char *attributes = malloc(1 << 20), *p = attributes;
+
+	(void)state;
+	expect_flood("<domain>", "<a>", 100000, "", -EBADMSG, "nested deeper than 64");
+	expect_flood("<domain>", "<a>", 64, "", -EBADMSG, "nested deeper than 64");
+	expect_flood("<domain type='kvm'>", "<a/>", 19000, "</domain>", -EINVAL, "name: missing");
+	expect_flood("<domain>", "<a/>", 100000, "</domain>", -EBADMSG, "more than 20000");
+	expect_flood(
+		"<domain>", "<a b='' c='' d=''/>", 6000, "</domain>", -EBADMSG, "more than 20000");
+	expect_flood("<domain>", "&#65;", 300000, "</domain>", -EBADMSG, "more than 1048576 bytes");
+	expect_flood(
+		"<domain a='", "0123456789", 105000, "'/>", -EBADMSG, "more than 1048576 bytes");
+	expect_flood("<domain a='", "0123456789", 90000, "'/>", -EINVAL, "domain/@type: missing");
+	expect_flood("<domain type='kvm'><name>", "0123456789", 90000, "</name></domain>", -EINVAL,
+		"name: too long");
+	expect_flood("<domain><", "abcdefghij", 100000, "/></domain>", -EBADMSG, "f:1: ");
+	expect_flood("<!--", "- - - - - ", 100000, "", -EBADMSG, "not well-formed");
+	expect_flood("<domain><![CDATA[", "]]", 400000, "", -EBADMSG, "not well-formed");
+	expect_flood(HEAD OS "<devices>", "<disk><source file='/a'/><target dev='vda'/></disk>", 33,
+		"</devices></domain>", -EINVAL, "devices/disk[33]: too many; write at most 32");
+	/* Many attributes would cost the parser their square. */
+	p += sprintf(p, "<domain");
+	for (unsigned i = 0; i < 65; i++)
+		p += sprintf(p, " a%u=''", i);
+	strcpy(p, "/>");
+	expect_error(attributes, strlen(attributes), 0, -EBADMSG, "more than 64 attributes");
+	p = attributes + sprintf(attributes, "<domain");
+	for (unsigned i = 0; i < 60000; i++)
+		p += sprintf(p, " xmlns:a%u='u'", i);
+	strcpy(p, "/>");
+	expect_error(attributes, strlen(attributes), 0, -EBADMSG, "more than 64 attributes");
+	free(attributes);
+}
+
+static void test_live(void **state)
+{
+	struct domain_live live = {.id = 12, .serial_paths = {"/dev/pts/3"}};
+	struct domain_config *config =
+		parse_ok(DEVICES(VDA "<console type='pty'/>"
+				     "<channel type='unix'><target type='virtio' name='a'/><alias "
+				     "name='ua-ga'/></channel>"));
+	char *xml, *again;
+
+	(void)state;
+	assert_int_equal(domain_xml_format(config, &live, &xml), 0);
+	assert_non_null(strstr(xml, "<domain type='kvm' id='12'>\n"));
+	assert_non_null(strstr(xml,
+		"<console type='pty' tty='/dev/pts/3'>\n"
+		"      <source path='/dev/pts/3'/>\n"
+		"      <target type='serial' port='0'/>\n"
+		"      <alias name='serial0'/>\n"));
+	assert_non_null(strstr(xml, "<alias name='virtio-disk0'/>"));
+	assert_non_null(strstr(xml, "<alias name='ua-ga'/>"));
+	assert_null(strstr(xml, "<alias name='channel0'/>"));
+	free(xml);
+	live.id = -1;
+	assert_int_equal(domain_xml_format(config, &live, &xml), 0);
+	assert_null(strstr(xml, " id="));
+	free(xml);
+
+	assert_int_equal(domain_xml_format(config, NULL, &xml), 0);
+	assert_null(strstr(xml, "tty"));
+	assert_null(strstr(xml, "/dev/pts"));
+	assert_null(strstr(xml, "serial0"));
+	assert_int_equal(config->serials[0].path[0], 0); /* the live form left no trace */
+	assert_int_equal(domain_xml_format(config, NULL, &again), 0);
+	assert_string_equal(xml, again);
+	free(xml);
+	free(again);
+	domain_config_free(config);
+}
+
+static void test_copy(void **state)
+{
+	struct domain_config *config = parse_ok(
+		DOMAIN("<metadata><a:b xmlns:a='urn:a' c='1'>x</a:b></metadata><zap q='1'/>"));
+	struct domain_config *copy = NULL;
+	char *xml, *again;
+
+	(void)state;
+	assert_int_equal(domain_xml_format(config, NULL, &xml), 0);
+	assert_int_equal(domain_config_copy(config, &copy), 0);
+	domain_config_free(config);
+	assert_int_equal(domain_xml_format(copy, NULL, &again), 0);
+	assert_string_equal(xml, again);
+	assert_non_null(strstr(again, "<a:b xmlns:a='urn:a' c='1'>x</a:b>"));
+	assert_non_null(strstr(again, "<zap q='1'/>"));
+	domain_config_free(copy);
+	free(xml);
+	free(again);
+
+	config = domain_config_new();
+	assert_int_equal(domain_config_copy(config, &copy), 0);
+	domain_config_free(copy);
+	domain_config_free(config);
+	assert_null(domain_config_free(NULL));
+	assert_null(contract_report_free(NULL));
+}
+
+/* Whatever is accepted is valid, and what is printed reads as the same. */
+static void check_any(const char *xml, size_t len)
+{
+	struct domain_config *config = NULL, *second = NULL;
+	struct contract_report *report = NULL;
+	char *error = NULL, *text = NULL, *again = NULL;
+	int r = domain_xml_parse(xml, len, "f", 0, &config, &report, &error);
+
+	assert_true(r == 0 || error);
+	if (r == 0) {
+		assert_int_equal(vm_config_validate(&config->vm, NULL, 0), 0);
+		assert_int_equal(domain_xml_format(config, NULL, &text), 0);
+		r = domain_xml_parse(text, strlen(text), "f", 0, &second, NULL, &error);
+		if (r < 0)
+			fail_msg("%d %s of\n%s", r, error, text);
+		assert_int_equal(domain_xml_format(second, NULL, &again), 0);
+		assert_string_equal(text, again);
+	}
+	domain_config_free(config);
+	domain_config_free(second);
+	contract_report_free(report);
+	free(error);
+	free(text);
+	free(again);
+}
+
+static void test_mutations(void **state)
+{
+	static const char xml[] = DEVICES(
+		VDA "<serial type='pty'><target port='0'/></serial>"
+		    "<channel type='unix'><target type='virtio' name='ga'/></channel>"
+		    "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+		    "<controller type='usb' index='0'/><memballoon model='none'/>");
+	static const char *const parts[] = {"<", ">", "/", "'", "=", "&amp;", "<a>", "</a>",
+		"x='1'", "<!--", "-->", "]]>", "18446744073709551616", "-1", "type=''", "<disk/>",
+		"\n"};
+	char buf[sizeof(xml) + 256];
+	unsigned seed = 7;
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		size_t len = sizeof(xml) - 1;
+
+		memcpy(buf, xml, sizeof(xml));
+		for (int n = rand_r(&seed) % 4; n >= 0; n--) {
+			size_t at = (size_t)rand_r(&seed) % len;
+			size_t cut = (size_t)rand_r(&seed) % 8;
+			const char *part = parts[(size_t)rand_r(&seed) % ARRAY_SIZE(parts)];
+			size_t add = strlen(part);
+
+			cut = MIN(cut, len - at);
+			memmove(buf + at + add, buf + at + cut, len - at - cut);
+			memcpy(buf + at, part, add);
+			len += add - cut;
+		}
+		check_any(buf, len);
+	}
+	for (size_t len = 0; len < sizeof(xml); len++) /* cut off everywhere */
+		check_any(xml, len);
+}
+
+/* Nothing of all this may print anything: this runs last, with standard error in a file. */
+static void test_silence(void **state)
+{
+	FILE *file = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	off_t size;
+
+	assert_non_null(file);
+	fflush(stderr);
+	assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
+	test_bytes(state);
+	test_declarations(state);
+	fflush(stderr);
+	size = lseek(fileno(file), 0, SEEK_END);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	fclose(file);
+	assert_int_equal(size, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_consoles),
+		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_wrong_devices),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_declarations),
+		cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_silence),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
