@@ -26,6 +26,12 @@ cache_lock() {
 	flock "$cache_lock_fd"
 }
 
+# cache_prune KIND KEEP: forget the builds of KIND that nobody has used for a week, and note the use of KEEP.
+cache_prune() {
+	touch "$2"
+	find "$(cache_dir)" -mindepth 1 -maxdepth 1 -name "$1-*" -mtime +7 -exec rm -rf {} +
+}
+
 # A short hash of the arguments: the content of those that are files, the text of the others.
 hash_of() {
 	local item
