@@ -18,6 +18,7 @@ static const struct device_class *const device_classes[] = {
 	&q35_host_class,
 	&ich9_lpc_class,
 	&virtio_blk_pci_class.class,
+	&virtio_console_pci_class.class,
 	&virtio_rng_pci_class.class,
 };
 

@@ -306,9 +306,8 @@ bool virtq_flush(struct virtq *q)
 
 bool virtq_has_work(struct virtq *q)
 {
-	if (!q->enabled || q->broken)
-		return false;
-	return q->last_avail != q->avail_seen || load_avail_idx(q) != q->last_avail;
+	/* A broken ring is work too: the next pop tells. */
+	return q->enabled && !q->broken && refresh(q) != 0;
 }
 
 void virtq_save(const struct virtq *q, struct state_writer *w)

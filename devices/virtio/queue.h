@@ -104,7 +104,8 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t len);
 /* Publish what was pushed. Answers true when the driver wants to be notified. */
 bool virtq_flush(struct virtq *q);
 
-/* There is something to pop, without popping. */
+/* There is something to pop, without popping. False asks for a kick, as a pop that answers 0
+ * does. */
 bool virtq_has_work(struct virtq *q);
 
 void virtq_save(const struct virtq *q, struct state_writer *w);
