@@ -43,6 +43,9 @@ enum machine_request {
 
 struct machine_ops {
 	void (*request)(void *opaque, enum machine_request request, int arg);
+	/* The first thing in a thread that a device made for blocking I/O (in realize()): close the sandbox around
+	 * it. When this fails the thread does no I/O. NULL: there is no sandbox. */
+	int (*enter_io_thread)(void *opaque);
 };
 
 /* Fds of START that devices take (vmm-core/proto.h). */

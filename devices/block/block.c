@@ -101,10 +101,14 @@ static void fail(struct block *block, struct block_request *req, int error)
 		block->options.name ?: "?", op_names[req->op], req->len, req->offset,
 		strerrordesc_np(-error) ?: "unknown error");
 	if (policy_stops(block, req, error) && !final) {
+		bool first = !block->stopped;
+
 		list_add_tail(&block->kept, &req->link);
-		if (!block->stopped && block->options.stopped)
-			block->options.stopped(block->options.opaque, error);
 		block->stopped = true;
+		/* Not answered, but the owner may wait for the block to be quiet. */
+		block->n_done++;
+		if (first && block->options.stopped)
+			block->options.stopped(block->options.opaque, error);
 		return;
 	}
 	answer(block, req, policy_ignores(block, req) ? 0 : error);
