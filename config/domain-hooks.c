@@ -234,7 +234,8 @@ static int read_number(struct xml_parser *p, const xmlNode *node, const struct x
 		return 0;
 	(void)snprintf(attr, sizeof(attr), "@%s", name);
 	return xml_fail(p, entry_line(p, place), place->path, attr,
-		"'%.32s' is wrong; write 0x0 to 0x%llx", text, (unsigned long long)max);
+		"'%.*s' is wrong; write 0x0 to 0x%llx", xml_shown(text), text,
+		(unsigned long long)max);
 }
 
 static int read_pci(struct xml_parser *p, const xmlNode *node, const struct xml_place *place,

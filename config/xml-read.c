@@ -204,12 +204,14 @@ static int scan_document(struct scan *s)
 static void take_error(struct scan *s, const xmlError *error)
 {
 	const char *message = error->message ? error->message : "unknown error";
+	size_t len = MIN(strcspn(message, "\n"), (size_t)200);
 
 	if (error->level < XML_ERR_ERROR || *s->ret_error)
 		return;
+	while (len && ((unsigned char)message[len] & 0xc0) == 0x80) /* within a character */
+		len--;
 	s->line = error->line > 0 ? (unsigned)error->line : 1;
-	(void)scan_fail(s, "not well-formed: %.*s; mend the markup",
-		(int)MIN(strcspn(message, "\n"), (size_t)200), message);
+	(void)scan_fail(s, "not well-formed: %.*s; mend the markup", (int)len, message);
 }
 
 static void on_error(void *opaque, xmlErrorPtr error)

@@ -10,8 +10,6 @@
 #include "vmm-core/base/strutil.h"
 
 #define XINCLUDE_NS "http://www.w3.org/2001/XInclude"
-#define SHOWN_MAX   64 /* bytes of a name or value that errors repeat */
-
 bool xml_matches(const char *pattern, const char *text)
 {
 	size_t len = strlen(pattern);
@@ -19,6 +17,15 @@ bool xml_matches(const char *pattern, const char *text)
 	if (len && pattern[len - 1] == '*')
 		return strncmp(pattern, text, len - 1) == 0;
 	return streq(pattern, text);
+}
+
+int xml_shown(const char *text)
+{
+	size_t len = strnlen(text, XML_SHOWN_MAX);
+
+	while (len && text[len] && ((unsigned char)text[len] & 0xc0) == 0x80)
+		len--;
+	return (int)len;
 }
 
 static unsigned line_of(const xmlNode *node)
@@ -41,6 +48,9 @@ static int set_error(
 		p->error = NULL;
 		return -ENOMEM;
 	}
+	for (char *c = p->error; *c; c++) /* one line, whatever the document says */
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
 	return 0;
 }
 
@@ -204,7 +214,7 @@ static int unknown_attribute(struct xml_parser *p, const xmlAttr *attr, const ch
 	bool foreign = attr->ns != NULL;
 
 	(void)snprintf(path, sizeof(path), "%s%s@%.*s", place->path, *place->path ? "/" : "",
-		SHOWN_MAX, (const char *)attr->name);
+		xml_shown((const char *)attr->name), (const char *)attr->name);
 	if (add_entry(p, p->strict ? CONTRACT_REFUSED : CONTRACT_UNKNOWN, line, path,
 		    p->strict         ? "unknown attribute; remove it or leave out the strict check"
 			    : foreign ? "unknown attribute of another namespace: dropped"
@@ -244,7 +254,7 @@ static int parse_attributes(
 	for (xmlAttr *attr = node->properties; attr; attr = attr->next) {
 		_cleanup_(freep) char *text = NULL;
 		const struct xml_rule *rule;
-		char name[SHOWN_MAX];
+		char name[XML_SHOWN_MAX];
 		xmlChar *value;
 		int r;
 
@@ -333,7 +343,7 @@ static int unknown_element(
 	if (place->rule->flags & XML_OPAQUE)
 		return xml_extra_keep_node(p->extra, place->key, row, node);
 	(void)snprintf(path, sizeof(path), "%s%s%.*s", place->path, *place->path ? "/" : "",
-		SHOWN_MAX, (const char *)node->name);
+		xml_shown((const char *)node->name), (const char *)node->name);
 	if (add_entry(p, p->strict ? CONTRACT_REFUSED : CONTRACT_UNKNOWN, line_of(node), path,
 		    p->strict      ? "unknown element; remove it or leave out the strict check"
 			    : kept ? "unknown element: kept, without effect"

@@ -27,9 +27,10 @@
 #include "config/xml-extra.h"
 #include "vmm-core/base/macro.h"
 
-#define XML_PATH_MAX 512
-#define XML_KEY_MAX  128
-#define XML_MAX_ROWS 96 /* of one table */
+#define XML_PATH_MAX  512
+#define XML_KEY_MAX   128
+#define XML_SHOWN_MAX 64 /* bytes of a name or value that messages repeat */
+#define XML_MAX_ROWS  96 /* of one table */
 
 enum xml_kind {
 	XML_ELEMENT, /* rows only; printed when one of them prints something */
@@ -153,6 +154,8 @@ void xml_rules_format(struct xml_formatter *f, const struct xml_rule *root, void
 void xml_key(char key[XML_KEY_MAX], const struct xml_place *parent, const struct xml_rule *rule,
 	unsigned item);
 
+/* How much of 'text' a message repeats: for "%.*s". Never cuts a character of UTF-8 in two. */
+int xml_shown(const char *text);
 /* Does 'text' fit 'pattern', whose final '*' stands for any rest? */
 bool xml_matches(const char *pattern, const char *text);
 

@@ -8,12 +8,10 @@
 
 #include "vmm-core/base/strutil.h"
 
-#define SHOWN_MAX 64 /* bytes of a value that errors repeat */
-
 static int wrong(struct xml_parser *p, const struct xml_value *v, const char *instead)
 {
-	return xml_fail(p, v->line, v->path, NULL, "'%.*s' is wrong; write %s", SHOWN_MAX, v->text,
-		instead);
+	return xml_fail(p, v->line, v->path, NULL, "'%.*s' is wrong; write %s", xml_shown(v->text),
+		v->text, instead);
 }
 
 static int parse_decimal(const char *s, uint64_t max, uint64_t *ret)
@@ -144,7 +142,8 @@ static int parse_size(struct xml_parser *p, const struct xml_value *v)
 	r = xml_size_parse(v->text, unit, max_of(v->rule->size), &kib);
 	if (r == -ENOENT)
 		return xml_fail(p, v->line, v->path, NULL,
-			"unit '%.*s' is wrong; write b, KiB, MiB, GiB or TiB", SHOWN_MAX, unit);
+			"unit '%.*s' is wrong; write b, KiB, MiB, GiB or TiB", xml_shown(unit),
+			unit);
 	if (r == -ERANGE)
 		return wrong(p, v, "less: that is more than can be counted");
 	if (r < 0)
@@ -217,8 +216,8 @@ static int parse_word(struct xml_parser *p, const struct xml_value *v)
 	words = list_words(v->rule);
 	if (!words)
 		return -ENOMEM;
-	return xml_fail(p, v->line, v->path, NULL, "'%.*s' is wrong; write %s%s", SHOWN_MAX,
-		v->text, strchr(words, ',') ? "one of " : "", words);
+	return xml_fail(p, v->line, v->path, NULL, "'%.*s' is wrong; write %s%s",
+		xml_shown(v->text), v->text, strchr(words, ',') ? "one of " : "", words);
 }
 
 static bool has_field(enum xml_kind kind)

@@ -20,6 +20,7 @@
 #include "config/xml-read.h"
 #include "vmm-core/base/macro.h"
 #include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
 
 #define HEAD       "<domain type='kvm'><name>n</name><memory>65536</memory>"
 #define OS         "<os><type>hvm</type><kernel>/k</kernel></os>"
@@ -49,8 +50,8 @@ static void expect_error(
 	char *error = NULL;
 	int r = domain_xml_parse(xml, len, "f", flags, &config, &report, &error);
 
-	if (r != expected || !error || !strstr(error, part) || strchr(error, '\n') ||
-		strncmp(error, "f:", 2) != 0)
+	if (r != expected || !error || !strstr(error, part) || strpbrk(error, "\n\t") ||
+		!str_is_clean_utf8(error) || strncmp(error, "f:", 2) != 0)
 		fail_msg("%.100s: expected %d '%s', got %d '%s'", xml, expected, part, r,
 			error ? error : "");
 	assert_null(config);
@@ -230,6 +231,10 @@ static void test_wrong(void **state)
 	wrong(DOMAIN("<vcpu>4294967297</vcpu>"), "vcpu: '4294967297' is wrong");
 	wrong(DOMAIN("<vcpu>-2</vcpu>"), "vcpu: '-2' is wrong");
 	wrong(DOMAIN("<vcpu current='3'>2</vcpu>"), "vcpu/@current: 3 of 2");
+	wrong(DOMAIN("<uuid>two\n\tlines&#13;</uuid>"), "uuid: 'two  lines");
+	wrong(DOMAIN("<uuid>xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xc3\xbc"
+		     "</uuid>"),
+		"xxxxxxx' is wrong"); /* cut before a character, not in it */
 	wrong(DOMAIN("<uuid>nonsense</uuid>"), "uuid: 'nonsense' is wrong");
 	wrong(DOMAIN("<memoryBacking><hugepages><page size='3' unit='MiB'/></hugepages>"
 		     "</memoryBacking>"),
