@@ -127,7 +127,10 @@ static int translate(struct ctl *ctl, const char *method, const sd_bus_error *e)
 	static const char *const absent[] = {SD_BUS_ERROR_SERVICE_UNKNOWN,
 		SD_BUS_ERROR_NAME_HAS_NO_OWNER, "org.freedesktop.DBus.Error.Spawn.ServiceNotFound"};
 	static const char *const gone[] = {SD_BUS_ERROR_DISCONNECTED, "System.Error.ECONNRESET",
-		"System.Error.ENOTCONN", "System.Error.EPIPE", "System.Error.ESHUTDOWN"};
+		"System.Error.ENOTCONN", "System.Error.EPIPE", "System.Error.ESHUTDOWN",
+		/* The bus says this when the one who was to reply is gone; our own timeout has the
+		 * name Timeout. */
+		SD_BUS_ERROR_NO_REPLY};
 	const char *const *p;
 
 	FOREACH_ELEMENT (p, absent)
@@ -137,8 +140,7 @@ static int translate(struct ctl *ctl, const char *method, const sd_bus_error *e)
 		if (sd_bus_error_has_name(e, *p))
 			return ctl_set_error(ctl, "Disconnected",
 				"internal error: the connection to vmmd was lost");
-	if (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
-		sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT) ||
+	if (sd_bus_error_has_name(e, SD_BUS_ERROR_TIMEOUT) ||
 		sd_bus_error_has_name(e, "System.Error.ETIMEDOUT"))
 		return ctl_set_error(ctl, "Timeout",
 			"Timed out during operation: vmmd did not answer %s", method);

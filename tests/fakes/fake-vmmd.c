@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The canned vmmd: see fake-vmmd.h. */
+/* The process of the canned vmmd: its socket or bus, its end. What it answers is in fake-vmmd-api.c. */
 #include "tests/fakes/fake-vmmd.h"
 
-#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,642 +11,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <systemd/sd-bus.h>
-#include <systemd/sd-event.h>
 
+#include "tests/fakes/fake-vmmd-internal.h"
 #include "vmm-core/base/cleanup.h"
-#include "vmm-core/base/macro.h"
 #include "vmm-core/base/names.h"
-#include "vmm-core/base/strutil.h"
-
-#define MAX_DOMAINS 8
-#define MAX_BUSES   16
-
-struct fake_domain {
-	bool used, persistent, autostart;
-	int id; /* -1: off */
-	const char *state, *reason;
-	char name[64], uuid[UUID_STRING_LEN + 1], title[64], disk[96];
-	char *xml;
-};
-
-struct fake {
-	sd_event *loop;
-	sd_bus *buses[MAX_BUSES];
-	struct fake_domain domains[MAX_DOMAINS];
-	int last_id;
-	uint64_t sequence;
-};
-
-static const char error_no_domain[] = VMMD_ERROR_PREFIX "NoDomain";
-static const char error_invalid[] = VMMD_ERROR_PREFIX "OperationInvalid";
-
-static void copy_text(char *dst, size_t size, const char *src, size_t len)
-{
-	(void)snprintf(dst, size, "%.*s", (int)MIN(len, size - 1), src);
-}
-
-static struct fake_domain *find(struct fake *f, const char *key)
-{
-	struct fake_domain *d;
-	char id[16];
-
-	FOREACH_ELEMENT (d, f->domains) {
-		(void)snprintf(id, sizeof(id), "%d", d->id);
-		if (d->used &&
-			((d->id >= 0 && streq(id, key)) || streq(d->name, key) ||
-				strcasecmp(d->uuid, key) == 0))
-			return d;
-	}
-	return NULL;
-}
-
-static void emit(struct fake *f, const struct fake_domain *d, const char *event, const char *detail,
-	const char *reason)
-{
-	f->sequence++;
-	for (size_t i = 0; i < MAX_BUSES; i++)
-		if (f->buses[i])
-			(void)sd_bus_emit_signal(f->buses[i], VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
-				"DomainEvent", "ssssst", event, d->name, d->uuid, detail, reason,
-				f->sequence);
-}
-
-static void set_off(struct fake *f, struct fake_domain *d, const char *reason, const char *event)
-{
-	d->id = -1;
-	d->state = "shut off";
-	d->reason = reason;
-	emit(f, d, "lifecycle", "Stopped", event);
-	if (!d->persistent)
-		d->used = false;
-}
-
-/* "<name>x</name>" */
-static bool element(const char *xml, const char *tag, char *ret, size_t size)
-{
-	char open[32], close[32];
-	const char *a, *b;
-
-	(void)snprintf(open, sizeof(open), "<%s>", tag);
-	(void)snprintf(close, sizeof(close), "</%s>", tag);
-	a = strstr(xml, open);
-	b = a ? strstr(a, close) : NULL;
-	if (!b)
-		return false;
-	a += strlen(open);
-	copy_text(ret, size, a, (size_t)(b - a));
-	return true;
-}
-
-static struct fake_domain *add(struct fake *f, const char *xml, int id)
-{
-	char name[64], uuid[UUID_STRING_LEN + 1];
-	struct fake_domain *d;
-
-	if (!element(xml, "name", name, sizeof(name)))
-		return NULL;
-	d = find(f, name);
-	for (size_t i = 0; !d && i < MAX_DOMAINS; i++)
-		if (!f->domains[i].used)
-			d = &f->domains[i];
-	if (!d)
-		return NULL;
-	if (!d->used)
-		*d = (struct fake_domain){.used = true,
-			.id = id,
-			.state = id < 0 ? "shut off" : "running",
-			.reason = id < 0 ? "unknown" : "booted"};
-	strcpy(d->name, name);
-	if (element(xml, "uuid", uuid, sizeof(uuid)))
-		strcpy(d->uuid, uuid);
-	else if (!d->uuid[0])
-		(void)snprintf(d->uuid, sizeof(d->uuid), "00000000-0000-4000-8000-%012x",
-			(unsigned)(d - f->domains));
-	(void)element(xml, "title", d->title, sizeof(d->title));
-	if (!element(xml, "source", d->disk, sizeof(d->disk)))
-		(void)snprintf(d->disk, sizeof(d->disk), "/var/lib/vmmd/%s.img", name);
-	free(d->xml);
-	d->xml = strdup(xml);
-	return d;
-}
-
-static int no_domain(sd_bus_error *error, const char *name)
-{
-	return sd_bus_error_setf(error, error_no_domain,
-		"Domain not found: no domain with matching name '%s'", name);
-}
-
-/* The domain that the first argument names, or NULL with the error set. */
-static struct fake_domain *read_domain(struct fake *f, sd_bus_message *m, sd_bus_error *error)
-{
-	struct fake_domain *d;
-	const char *name;
-
-	if (sd_bus_message_read(m, "s", &name) < 0)
-		return NULL;
-	d = find(f, name);
-	if (!d)
-		(void)no_domain(error, name);
-	return d;
-}
-
-static int append_string(sd_bus_message *m, const char *key, const char *value)
-{
-	return sd_bus_message_append(m, "{sv}", key, "s", value);
-}
-
-static int append_bool(sd_bus_message *m, const char *key, bool value)
-{
-	return sd_bus_message_append(m, "{sv}", key, "b", (int)value);
-}
-
-static int append_number(sd_bus_message *m, const char *key, int64_t value)
-{
-	return sd_bus_message_append(m, "{sv}", key, "x", value);
-}
-
-static void append_domain(sd_bus_message *m, const struct fake_domain *d, bool detailed)
-{
-	(void)sd_bus_message_open_container(m, 'a', "{sv}");
-	(void)append_string(m, "name", d->name);
-	(void)append_string(m, "uuid", d->uuid);
-	(void)append_number(m, "id", d->id);
-	(void)append_string(m, "state", d->state);
-	(void)append_string(m, "reason", d->reason);
-	(void)append_bool(m, "persistent", d->persistent);
-	(void)append_bool(m, "autostart", d->autostart);
-	(void)append_string(m, "title", d->title);
-	(void)append_bool(m, "managed_save", false);
-	if (detailed) {
-		(void)append_string(m, "os_type", "hvm");
-		(void)append_number(m, "vcpus", 1);
-		(void)append_number(m, "memory_kib", 262144);
-		(void)append_number(m, "current_memory_kib", 262144);
-		(void)append_number(m, "cpu_time_ns", d->id >= 0 ? 5600000000 : 0);
-	}
-	(void)sd_bus_message_close_container(m);
-}
-
-static int on_ping(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	(void)opaque;
-	(void)error;
-	return sd_bus_reply_method_return(m, "");
-}
-
-static int on_list(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	struct fake *f = opaque;
-	struct fake_domain *d;
-	uint32_t flags;
-
-	(void)error;
-	(void)sd_bus_message_read(m, "u", &flags);
-	(void)sd_bus_message_new_method_return(m, &reply);
-	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
-	FOREACH_ELEMENT (d, f->domains)
-		if (d->used && (flags == 0 || flags & (d->id >= 0 ? 1U : 2U)))
-			append_domain(reply, d, false);
-	(void)sd_bus_message_close_container(reply);
-	return sd_bus_send(NULL, reply, NULL);
-}
-
-static int on_get(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	struct fake_domain *d = read_domain(opaque, m, error);
-
-	if (!d)
-		return -ENOENT;
-	(void)sd_bus_message_new_method_return(m, &reply);
-	append_domain(reply, d, true);
-	return sd_bus_send(NULL, reply, NULL);
-}
-
-static int on_get_xml(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	struct fake_domain *d = read_domain(opaque, m, error);
-
-	return d ? sd_bus_reply_method_return(m, "s", d->xml) : -ENOENT;
-}
-
-/* What the fake makes of an XML file, by the words in it. */
-static const struct {
-	const char *word, *verdict, *path, *why;
-} contract[] = {
-	{"<name>", "honoured", "name", NULL},
-	{"<emulator>", "ignored", "devices/emulator", "vmmd is its own emulator"},
-	{"<address", "adapted", "devices/disk[1]/address", "the slot is taken; moved to 00:04.0"},
-	{"<frobnicate", "unknown", "frobnicate", NULL},
-	{"<hostdev", "refused", "devices/hostdev", "no host devices; remove it"},
-};
-
-static unsigned line_of(const char *xml, const char *at)
-{
-	unsigned line = 1;
-
-	for (; xml < at; xml++)
-		line += *xml == '\n';
-	return line;
-}
-
-static void append_report(sd_bus_message *m, const char *xml)
-{
-	(void)sd_bus_message_open_container(m, 'a', "a{sv}");
-	for (size_t i = 0; i < ARRAY_SIZE(contract); i++) {
-		/* Each place where the word stands has its row. */
-		for (const char *p = xml; (p = strstr(p, contract[i].word)); p++) {
-			(void)sd_bus_message_open_container(m, 'a', "{sv}");
-			(void)append_string(m, "verdict", contract[i].verdict);
-			(void)append_string(m, "path", contract[i].path);
-			(void)append_number(m, "line", line_of(xml, p));
-			(void)append_string(m, "why", contract[i].why ?: "");
-			(void)sd_bus_message_close_container(m);
-		}
-	}
-	(void)sd_bus_message_close_container(m);
-}
-
-/* Sets the error for XML that vmmd would refuse. */
-static bool refuse(const char *xml, const char *source, bool strict, sd_bus_error *error)
-{
-	const char *p;
-
-	if (!strstr(xml, "<domain"))
-		(void)sd_bus_error_setf(error, VMMD_ERROR_PREFIX "XmlError",
-			"XML error: %s:1: Document is empty", source);
-	else if ((p = strstr(xml, "<hostdev")))
-		(void)sd_bus_error_setf(error, VMMD_ERROR_PREFIX "ConfigUnsupported",
-			"unsupported configuration: %s:%u: devices/hostdev: no host devices; "
-			"remove it",
-			source, line_of(xml, p));
-	else if (strict && (p = strstr(xml, "<frobnicate")))
-		(void)sd_bus_error_setf(error, VMMD_ERROR_PREFIX "XmlError",
-			"XML error: %s:%u: frobnicate: unknown element", source, line_of(xml, p));
-	else
-		return false;
-	return true;
-}
-
-static int on_define(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	bool create = streq(sd_bus_message_get_member(m), "CreateDomain");
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	struct fake *f = opaque;
-	struct fake_domain *d;
-	const char *xml, *source;
-	uint32_t flags;
-
-	(void)sd_bus_message_read(m, "ssu", &xml, &source, &flags);
-	if (refuse(xml, source, flags & 1, error))
-		return -EINVAL;
-	d = add(f, xml, create ? ++f->last_id : -1);
-	if (!d)
-		return sd_bus_error_set(
-			error, VMMD_ERROR_PREFIX "XmlError", "XML error: missing name");
-	if (create) {
-		d->state = flags & 2 ? "paused" : "running";
-		emit(f, d, "lifecycle", "Started", "Booted");
-	} else {
-		d->persistent = true;
-		emit(f, d, "lifecycle", "Defined", "Added");
-	}
-	(void)sd_bus_message_new_method_return(m, &reply);
-	(void)sd_bus_message_append(reply, "s", d->name);
-	append_report(reply, xml);
-	return sd_bus_send(NULL, reply, NULL);
-}
-
-static int on_check(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	_cleanup_(sd_bus_error_free) sd_bus_error why = SD_BUS_ERROR_NULL;
-	const char *xml, *source;
-	uint32_t flags;
-	bool refused;
-
-	(void)opaque;
-	(void)error;
-	(void)sd_bus_message_read(m, "ssu", &xml, &source, &flags);
-	refused = refuse(xml, source, flags & 1, &why);
-	(void)sd_bus_message_new_method_return(m, &reply);
-	(void)sd_bus_message_append(reply, "bs", !refused, why.message ?: "");
-	append_report(reply, xml);
-	return sd_bus_send(NULL, reply, NULL);
-}
-
-static int on_undefine(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	struct fake_domain *d = read_domain(opaque, m, error);
-
-	if (!d)
-		return -ENOENT;
-	if (d->id >= 0)
-		d->persistent = false;
-	else
-		d->used = false;
-	emit(opaque, d, "lifecycle", "Undefined", "Removed");
-	return sd_bus_reply_method_return(m, "");
-}
-
-static int on_start(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
-	uint32_t flags = 0;
-
-	if (!d)
-		return -ENOENT;
-	(void)sd_bus_message_read(m, "u", &flags);
-	if (d->id >= 0)
-		return sd_bus_error_set(error, error_invalid,
-			"Requested operation is not valid: domain is already running");
-	if (streq(d->name, "die"))
-		_exit(1);
-	if (streq(d->name, "mute"))
-		return 1;
-	d->id = ++f->last_id;
-	d->state = flags & 2 ? "paused" : "running";
-	d->reason = flags & 2 ? "user" : "booted";
-	emit(f, d, "lifecycle", "Started", "Booted");
-	return sd_bus_reply_method_return(m, "");
-}
-
-struct delayed {
-	struct fake *fake;
-	struct fake_domain *domain;
-};
-
-static int on_shutdown_done(sd_event_source *source, uint64_t usec, void *opaque)
-{
-	struct delayed *job = opaque;
-	struct fake_domain *d = job->domain;
-
-	(void)source;
-	(void)usec;
-	if (streq(d->name, "panicky")) {
-		d->state = "crashed";
-		d->reason = "panicked";
-		emit(job->fake, d, "lifecycle", "Crashed", "Panicked");
-	} else {
-		emit(job->fake, d, "lifecycle", "Shutdown", "Finished");
-		set_off(job->fake, d, "shutdown", "Shutdown");
-	}
-	free(job);
-	return 0;
-}
-
-static int on_shutdown(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
-	struct delayed *job;
-
-	if (!d)
-		return -ENOENT;
-	if (d->id < 0)
-		return sd_bus_error_set(error, error_invalid,
-			"Requested operation is not valid: domain is not running");
-	if (streq(d->name, "die"))
-		_exit(1);
-	if (!streq(d->name, "stubborn")) {
-		job = calloc(1, sizeof(*job));
-		if (!job)
-			return -ENOMEM;
-		*job = (struct delayed){f, d};
-		(void)sd_event_add_time_relative(
-			f->loop, NULL, CLOCK_MONOTONIC, 50 * 1000, 1, on_shutdown_done, job);
-	}
-	return sd_bus_reply_method_return(m, "");
-}
-
-/* Suspend, Resume, Reset, Reboot, Destroy: by the method's name. */
-static int on_change(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	const char *method = sd_bus_message_get_member(m);
-	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
-
-	if (!d)
-		return -ENOENT;
-	if (d->id < 0)
-		return sd_bus_error_set(error, error_invalid,
-			"Requested operation is not valid: domain is not running");
-	if (streq(method, "SuspendDomain")) {
-		d->state = "paused";
-		d->reason = "user";
-		emit(f, d, "lifecycle", "Suspended", "Paused");
-	} else if (streq(method, "ResumeDomain")) {
-		d->state = "running";
-		d->reason = "unpaused";
-		emit(f, d, "lifecycle", "Resumed", "Unpaused");
-	} else if (streq(method, "DestroyDomain")) {
-		set_off(f, d, "destroyed", "Destroyed");
-	} else {
-		emit(f, d, "reboot", "", "");
-	}
-	return sd_bus_reply_method_return(m, "");
-}
-
-static int on_autostart(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	struct fake_domain *d = read_domain(opaque, m, error);
-	int on = 0;
-
-	if (!d)
-		return -ENOENT;
-	(void)sd_bus_message_read(m, "b", &on);
-	if (!d->persistent)
-		return sd_bus_error_set(error, error_invalid,
-			"Requested operation is not valid: cannot set autostart for transient "
-			"domain");
-	d->autostart = on;
-	return sd_bus_reply_method_return(m, "");
-}
-
-/* The guest behind a console: says what it hears in capitals, closes at "quit". */
-static int on_console_input(sd_event_source *source, int fd, uint32_t events, void *opaque)
-{
-	char buf[256];
-	ssize_t n = read(fd, buf, sizeof(buf));
-	bool quit;
-
-	(void)events;
-	(void)opaque;
-	quit = n <= 0 || memmem(buf, (size_t)n, "quit", 4);
-	for (ssize_t i = 0; i < n; i++)
-		buf[i] = (char)toupper((unsigned char)buf[i]);
-	if (n > 0)
-		(void)!write(fd, buf, (size_t)n);
-	if (quit) {
-		(void)close(fd);
-		(void)sd_event_source_disable_unref(source); /* on_console() left it to us */
-	}
-	return 0;
-}
-
-static int on_console(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
-	sd_event_source *source;
-	int fds[2], r;
-	const char *device;
-	uint32_t flags;
-
-	if (!d)
-		return -ENOENT;
-	(void)sd_bus_message_read(m, "su", &device, &flags);
-	if (*device && !streq(device, "serial0"))
-		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
-			"invalid argument: no character device '%s'", device);
-	if (streq(d->name, "busy") && !(flags & 1))
-		return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationFailed",
-			"operation failed: Active console session exists for this domain");
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-		return -errno;
-	(void)!write(fds[0], "login: ", 7);
-	(void)sd_event_add_io(f->loop, &source, fds[0], 1 /* EPOLLIN */, on_console_input, NULL);
-	r = sd_bus_reply_method_return(m, "h", fds[1]);
-	(void)close(fds[1]);
-	return r;
-}
-
-static int on_disks(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	struct fake_domain *d = read_domain(opaque, m, error);
-
-	if (!d)
-		return -ENOENT;
-	(void)sd_bus_message_new_method_return(m, &reply);
-	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
-	(void)sd_bus_message_open_container(reply, 'a', "{sv}");
-	(void)append_string(reply, "type", "file");
-	(void)append_string(reply, "device", "disk");
-	(void)append_string(reply, "target", "vda");
-	(void)append_string(reply, "source", d->disk);
-	(void)sd_bus_message_close_container(reply);
-	(void)sd_bus_message_close_container(reply);
-	return sd_bus_send(NULL, reply, NULL);
-}
-
-static void append_stats(sd_bus_message *m, const struct fake_domain *d, uint32_t groups)
-{
-	bool on = d->id >= 0;
-
-	(void)sd_bus_message_open_container(m, 'a', "{sv}");
-	(void)append_string(m, "name", d->name);
-	(void)append_string(m, "uuid", d->uuid);
-	(void)sd_bus_message_open_container(m, 'e', "sv");
-	(void)sd_bus_message_append(m, "s", "stats");
-	(void)sd_bus_message_open_container(m, 'v', "a{sv}");
-	(void)sd_bus_message_open_container(m, 'a', "{sv}");
-	if (!groups || groups & 1) {
-		(void)append_number(m, "state.state", on ? 1 : 5);
-		(void)append_number(m, "state.reason", 1);
-	}
-	if (on && (!groups || groups & 2))
-		(void)append_number(m, "cpu.time", 5620000000);
-	if (!groups || groups & 4) {
-		(void)append_number(m, "balloon.current", 262144);
-		(void)append_number(m, "balloon.maximum", 262144);
-		if (on)
-			(void)append_number(m, "balloon.rss", 50516);
-	}
-	if (!groups || groups & 8) {
-		(void)append_number(m, "vcpu.current", 1);
-		(void)append_number(m, "vcpu.maximum", 2);
-		if (on)
-			(void)append_bool(m, "vcpu.0.guest_mode.cur", false);
-	}
-	(void)sd_bus_message_close_container(m);
-	(void)sd_bus_message_close_container(m);
-	(void)sd_bus_message_close_container(m);
-	(void)sd_bus_message_close_container(m);
-}
-
-static int on_stats(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	bool wanted[MAX_DOMAINS] = {}, all = true;
-	struct fake *f = opaque;
-	const char *name;
-	uint32_t groups;
-
-	(void)sd_bus_message_enter_container(m, 'a', "s");
-	while (sd_bus_message_read(m, "s", &name) > 0) {
-		struct fake_domain *d = find(f, name);
-
-		if (!d)
-			return no_domain(error, name);
-		wanted[d - f->domains] = true;
-		all = false;
-	}
-	(void)sd_bus_message_exit_container(m);
-	(void)sd_bus_message_read(m, "u", &groups);
-	(void)sd_bus_message_new_method_return(m, &reply);
-	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
-	for (size_t i = 0; i < MAX_DOMAINS; i++)
-		if (f->domains[i].used && (all || wanted[i]))
-			append_stats(reply, &f->domains[i], groups);
-	(void)sd_bus_message_close_container(reply);
-	return sd_bus_send(NULL, reply, NULL);
-}
-
-static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
-{
-	const char *method = sd_bus_message_get_member(m);
-
-	(void)opaque;
-	(void)error;
-	if (streq(method, "GetCapabilities"))
-		return sd_bus_reply_method_return(
-			m, "s", "<capabilities>\n\n  <host>\n  </host>\n\n</capabilities>\n");
-	if (streq(method, "GetHostname"))
-		return sd_bus_reply_method_return(m, "s", "vm");
-	if (streq(method, "GetVersion"))
-		return sd_bus_reply_method_return(m, "a{sv}", 3, "daemon", "s", "0.1.0", "api", "s",
-			"0.1.0", "hypervisor", "s", "0.1.0");
-	return sd_bus_reply_method_return(m, "a{sv}", 8, "model", "s", "x86_64", "memory_kib", "x",
-		(int64_t)6252748, "cpus", "x", (int64_t)2, "mhz", "x", (int64_t)2596, "nodes", "x",
-		(int64_t)1, "sockets", "x", (int64_t)1, "cores", "x", (int64_t)2, "threads", "x",
-		(int64_t)1);
-}
-
-#define METHOD(name, in, out, handler)                                                             \
-	SD_BUS_METHOD(name, in, out, handler, SD_BUS_VTABLE_UNPRIVILEGED)
-
-static const sd_bus_vtable vtable[] = {
-	SD_BUS_VTABLE_START(0),
-	METHOD("Ping", "", "", on_ping),
-	METHOD("ListDomains", "u", "aa{sv}", on_list),
-	METHOD("GetDomain", "s", "a{sv}", on_get),
-	METHOD("GetDomainXml", "su", "s", on_get_xml),
-	METHOD("DefineDomain", "ssu", "saa{sv}", on_define),
-	METHOD("CreateDomain", "ssu", "saa{sv}", on_define),
-	METHOD("CheckDomain", "ssu", "bsaa{sv}", on_check),
-	METHOD("UndefineDomain", "su", "", on_undefine),
-	METHOD("StartDomain", "su", "", on_start),
-	METHOD("ShutdownDomain", "s", "", on_shutdown),
-	METHOD("RebootDomain", "s", "", on_change),
-	METHOD("ResetDomain", "s", "", on_change),
-	METHOD("DestroyDomain", "su", "", on_change),
-	METHOD("SuspendDomain", "s", "", on_change),
-	METHOD("ResumeDomain", "s", "", on_change),
-	METHOD("SetAutostart", "sb", "", on_autostart),
-	METHOD("OpenConsole", "ssu", "h", on_console),
-	METHOD("ListDomainDisks", "su", "aa{sv}", on_disks),
-	METHOD("GetDomainStats", "asu", "aa{sv}", on_stats),
-	METHOD("GetCapabilities", "", "s", on_host),
-	METHOD("GetHostname", "", "s", on_host),
-	METHOD("GetVersion", "", "a{sv}", on_host),
-	METHOD("GetNodeInfo", "", "a{sv}", on_host),
-	SD_BUS_SIGNAL("DomainEvent", "ssssst", 0),
-	SD_BUS_VTABLE_END,
-};
 
 static int on_disconnect(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
@@ -673,8 +41,8 @@ static int serve(struct fake *f, int fd, sd_bus **ret)
 	}
 	if (sd_id128_randomize(&id) < 0 || sd_bus_set_server(bus, true, id) < 0 ||
 		sd_bus_negotiate_fds(bus, true) < 0 ||
-		sd_bus_add_object_vtable(bus, NULL, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, vtable, f) <
-			0 ||
+		sd_bus_add_object_vtable(
+			bus, NULL, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, fake_vtable, f) < 0 ||
 		sd_bus_start(bus) < 0 ||
 		sd_bus_match_signal(bus, NULL, NULL, "/org/freedesktop/DBus/Local",
 			"org.freedesktop.DBus.Local", "Disconnected", on_disconnect, f) < 0 ||
@@ -712,22 +80,43 @@ static const char xml_t2[] = "<domain type='kvm'>\n"
 			     "  <memory unit='KiB'>262144</memory>\n"
 			     "</domain>\n";
 
-_noreturn_ static void run(int listener)
+static int serve_bus(struct fake *f, const char *address)
+{
+	_cleanup_(sd_bus_unrefp) sd_bus *bus = NULL;
+
+	if (sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, address) < 0 ||
+		sd_bus_set_bus_client(bus, true) < 0 || sd_bus_negotiate_fds(bus, true) < 0 ||
+		sd_bus_start(bus) < 0 ||
+		sd_bus_add_object_vtable(
+			bus, NULL, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, fake_vtable, f) < 0 ||
+		sd_bus_attach_event(bus, f->loop, 0) < 0 ||
+		sd_bus_request_name(bus, VMMD_BUS_NAME, 0) < 0)
+		return -EIO;
+	f->buses[0] = TAKE_PTR(bus);
+	return 0;
+}
+
+/* 'listener' -1: on the bus at 'address'. A byte in 'ready_fd' says that it serves. */
+_noreturn_ static void run(int listener, const char *address, int ready_fd)
 {
 	static struct fake f = {.last_id = 4};
 	struct fake_domain *d;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	d = add(&f, xml_t1, 4);
+	d = fake_add(&f, xml_t1, 4);
 	d->persistent = true;
 	strcpy(d->disk, "/var/lib/libvirt/images/web1.qcow2");
-	d = add(&f, xml_t2, -1);
+	d = fake_add(&f, xml_t2, -1);
 	d->persistent = true;
 	strcpy(d->disk, "/var/lib/libvirt/images/t2.qcow2");
 	if (sd_event_new(&f.loop) < 0 ||
-		sd_event_add_io(f.loop, NULL, listener, 1 /* EPOLLIN */, on_connect, &f) < 0)
+		(listener >= 0 ? sd_event_add_io(
+					 f.loop, NULL, listener, 1 /* EPOLLIN */, on_connect, &f)
+			       : serve_bus(&f, address)) < 0)
 		_exit(1);
+	if (ready_fd >= 0)
+		(void)!write(ready_fd, "", 1);
 	(void)sd_event_loop(f.loop);
 	_exit(0);
 }
@@ -737,6 +126,7 @@ int fake_vmmd_start(struct fake_vmmd *ret_fake)
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	_cleanup_(closep) int fd = -EBADF;
 
+	*ret_fake = (struct fake_vmmd){};
 	strcpy(ret_fake->dir, "/tmp/fake-vmmd-XXXXXX");
 	if (!mkdtemp(ret_fake->dir))
 		return -errno;
@@ -751,17 +141,92 @@ int fake_vmmd_start(struct fake_vmmd *ret_fake)
 	if (ret_fake->pid < 0)
 		return -errno;
 	if (ret_fake->pid == 0)
-		run(fd);
+		run(fd, NULL, -1);
 	return 0;
+}
+
+static const char bus_config[] =
+	"<!DOCTYPE busconfig PUBLIC '-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN'\n"
+	"  'http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd'>\n"
+	"<busconfig><type>session</type><listen>%s</listen><auth>EXTERNAL</auth>\n"
+	"<policy context='default'><allow send_destination='*'/><allow receive_sender='*'/>"
+	"<allow own='*'/></policy></busconfig>\n";
+
+/* dbus-daemon, until it serves: it prints its address then. */
+static int start_bus(struct fake_vmmd *f)
+{
+	_cleanup_(closep) int out = -EBADF;
+	char config[96], line[256];
+	int fds[2];
+	FILE *file;
+
+	(void)snprintf(f->address, sizeof(f->address), "unix:path=%s/socket", f->dir);
+	(void)snprintf(config, sizeof(config), "--config-file=%s/config", f->dir);
+	file = fopen(config + strlen("--config-file="), "we");
+	if (!file || pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	(void)fprintf(file, bus_config, f->address);
+	(void)fclose(file);
+	(void)fflush(NULL);
+	f->bus_pid = fork();
+	if (f->bus_pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)dup2(fds[1], 1);
+		(void)execlp(
+			"dbus-daemon", "dbus-daemon", "--nofork", "--print-address", config, NULL);
+		_exit(127);
+	}
+	(void)close(fds[1]);
+	out = fds[0];
+	return read(out, line, sizeof(line)) > 0 ? 0 : -ENOENT;
+}
+
+int fake_vmmd_start_on_bus(struct fake_vmmd *ret_fake)
+{
+	int fds[2], r;
+	char c;
+
+	*ret_fake = (struct fake_vmmd){};
+	strcpy(ret_fake->dir, "/tmp/fake-vmmd-XXXXXX");
+	if (!mkdtemp(ret_fake->dir))
+		return -errno;
+	r = start_bus(ret_fake);
+	if (r < 0) {
+		fake_vmmd_stop(ret_fake);
+		return r;
+	}
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	ret_fake->pid = fork();
+	if (ret_fake->pid == 0)
+		run(-1, ret_fake->address, fds[1]);
+	(void)close(fds[1]);
+	r = read(fds[0], &c, 1) == 1 ? 0 : -EIO;
+	(void)close(fds[0]);
+	return r;
+}
+
+void fake_vmmd_kill(struct fake_vmmd *fake)
+{
+	if (fake->pid > 0) {
+		(void)kill(fake->pid, SIGKILL);
+		(void)waitpid(fake->pid, NULL, 0);
+	}
+	fake->pid = 0;
 }
 
 void fake_vmmd_stop(struct fake_vmmd *fake)
 {
 	char path[96];
 
-	(void)kill(fake->pid, SIGKILL);
-	(void)waitpid(fake->pid, NULL, 0);
+	fake_vmmd_kill(fake);
+	if (fake->bus_pid > 0) {
+		(void)kill(fake->bus_pid, SIGKILL);
+		(void)waitpid(fake->bus_pid, NULL, 0);
+	}
 	(void)snprintf(path, sizeof(path), "%s/socket", fake->dir);
+	(void)unlink(path);
+	(void)snprintf(path, sizeof(path), "%s/config", fake->dir);
 	(void)unlink(path);
 	(void)rmdir(fake->dir);
 }

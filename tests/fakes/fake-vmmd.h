@@ -15,11 +15,15 @@
 #include <sys/types.h>
 
 struct fake_vmmd {
-	pid_t pid;
+	pid_t pid, bus_pid;
 	char dir[64];
 	char address[128]; /* for vmctl -c */
 };
 
 int fake_vmmd_start(struct fake_vmmd *ret_fake);
-/* Ends the child and removes the folder. */
+/* The same behind a dbus-daemon of its own, for what only a bus has. -ENOENT when the host has none. */
+int fake_vmmd_start_on_bus(struct fake_vmmd *ret_fake);
+/* Ends the fake alone, the bus stays. */
+void fake_vmmd_kill(struct fake_vmmd *fake);
+/* Ends what was started and removes the folder. */
 void fake_vmmd_stop(struct fake_vmmd *fake);

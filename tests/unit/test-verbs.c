@@ -329,8 +329,7 @@ static void test_event_filters(void **state)
 	pid[0] = start_background("event --domain t2 --all --timeout 2", &fake, &fd[0]);
 	pid[1] = start_background("event --event reboot --timeout 2", &fake, &fd[1]);
 	for (int i = 0; i < 10; i++) {
-		_cleanup_(freep) char *out = play("$ suspend t1\n$ resume t1\n", &fake);
-
+		free(play("$ suspend t1\n$ resume t1\n", &fake));
 		(void)usleep(100 * 1000);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -371,6 +370,47 @@ static void test_vmmd_goes_away(void **state)
 	}
 }
 
+/* With a bus between: no vmmd there, a vmmd that goes away, events, a console. */
+static void test_bus(void **state)
+{
+	_cleanup_(freep) char *text = NULL, *after = NULL;
+	struct fake_vmmd fake;
+	int fd, status, r;
+	char out[4096];
+	pid_t pid;
+
+	(void)state;
+	r = fake_vmmd_start_on_bus(&fake);
+	if (r == -ENOENT) {
+		print_message("SKIP: no dbus-daemon on this host\n");
+		skip();
+	}
+	assert_int_equal(r, 0);
+	text = play(
+		"$ domid t1\n$ start die\n$ console t1 < quit.txt\n$ shutdown t1 --wait\n", &fake);
+	assert_string_equal(text,
+		"$ domid t1\n|4\n|\n= 0\n"
+		"$ start die\n|\n!error: failed to get domain 'die'\n= 1\n"
+		"$ console t1 < quit.txt\n|login: SAY QUIT\n!Connected to domain 't1'\n= 0\n"
+		"$ shutdown t1 --wait\n|Domain 't1' is being shutdown\n|Domain 't1' is shut "
+		"off\n|\n"
+		"= 0\n");
+	pid = start_background("event --all --loop", &fake, &fd);
+	(void)usleep(500 * 1000);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	fake_vmmd_kill(&fake);
+	(void)alarm(20);
+	read_output(fd, out, sizeof(out));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)alarm(0);
+	assert_int_equal(WEXITSTATUS(status), 1);
+	after = play("$ list\n", &fake);
+	assert_string_equal(after,
+		"$ list\n!error: failed to connect to the hypervisor\n"
+		"!error: no vmmd on the bus at 'ADDRESS'; is vmmd running?\n= 1\n");
+	fake_vmmd_stop(&fake);
+}
+
 int main(void)
 {
 	struct CMUnitTest tests[64] = {
@@ -378,8 +418,9 @@ int main(void)
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_event_filters),
 		cmocka_unit_test(test_vmmd_goes_away),
+		cmocka_unit_test(test_bus),
 	};
-	size_t n = 4;
+	size_t n = 5;
 	glob_t files;
 	int r;
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the canned vmmd share: fake-vmmd-api.c and -xml.c answer, fake-vmmd.c is the process. */
+#pragma once
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "vmm-core/base/macro.h"
+#include "vmm-core/base/strutil.h"
+
+#define MAX_DOMAINS 8
+#define MAX_BUSES   16
+
+struct fake_domain {
+	bool used, persistent, autostart;
+	int id; /* -1: off */
+	const char *state, *reason;
+	char name[64], uuid[UUID_STRING_LEN + 1], title[64], disk[96];
+	char *xml;
+};
+
+struct fake {
+	sd_event *loop;
+	sd_bus *buses[MAX_BUSES];
+	struct fake_domain domains[MAX_DOMAINS];
+	int last_id;
+	uint64_t sequence;
+};
+
+extern const sd_bus_vtable fake_vtable[];
+
+/* Define a domain from XML; 'id' -1: shut off. */
+struct fake_domain *fake_add(struct fake *f, const char *xml, int id);
+
+/* The contract report for 'xml': aa{sv}. */
+void fake_append_report(sd_bus_message *m, const char *xml);
+/* Sets the error for XML that vmmd would refuse. */
+bool fake_refuse(const char *xml, const char *source, bool strict, sd_bus_error *error);
