@@ -68,6 +68,8 @@ static int get_property(sd_bus *bus, const char *path, const char *interface, co
 	sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
 	const struct domain *d = userdata;
+	const struct domain_config *config =
+		domain_current(d); /* none: a transient one that ended */
 	char uuid[UUID_STRING_LEN + 1];
 
 	(void)bus;
@@ -87,7 +89,7 @@ static int get_property(sd_bus *bus, const char *path, const char *interface, co
 	if (streq(property, "Reason"))
 		return sd_bus_message_append(reply, "s", domain_reason_name(d->state, d->reason));
 	if (streq(property, "Title"))
-		return sd_bus_message_append(reply, "s", domain_current(d)->title);
+		return sd_bus_message_append(reply, "s", config ? config->title : "");
 	uuid_format(d->uuid, uuid);
 	return sd_bus_message_append(reply, "s", uuid);
 }
