@@ -308,7 +308,8 @@ static void control_input(struct fake *f)
 		return;
 	}
 	request(f, &p, fds, n_fds);
-	for (unsigned i = 0; i < n_fds; i++)
+	/* What came with START is kept, as a worker does: a disk's lock lives in its fd. */
+	for (unsigned i = 0; i < n_fds && p.header.type != PROTO_START; i++)
 		close(fds[i]);
 }
 

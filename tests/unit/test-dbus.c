@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The API end to end over a socketpair, without a bus daemon: methods, late answers, errors, fds, signals, properties,
+ * introspection, and callers that go away. */
+#include "daemon/dbus.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "daemon-fixture.h"
+#include "daemon/api.h"
+#include "vmm-core/base/names.h"
+
+static sd_bus *client;
+static struct dbus *server;
+static sd_bus *server_bus;
+static unsigned n_signals, n_changes;
+static char last_signal[256];
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
+{
+	const char *event, *name, *uuid, *detail, *reason;
+	uint64_t sequence;
+
+	(void)userdata;
+	(void)e;
+	assert_true(sd_bus_message_read(
+			    m, "ssssst", &event, &name, &uuid, &detail, &reason, &sequence) > 0);
+	snprintf(last_signal, sizeof(last_signal), "%s %s %s %s", event, name, detail, reason);
+	n_signals++;
+	return 0;
+}
+
+static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *e)
+{
+	(void)m;
+	(void)userdata;
+	(void)e;
+	n_changes++;
+	return 0;
+}
+
+static void connect_client(struct fixture *f)
+{
+	sd_id128_t id;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_true(sd_id128_randomize(&id) >= 0);
+	assert_true(sd_bus_new(&server_bus) >= 0);
+	assert_true(sd_bus_set_fd(server_bus, pair[0], pair[0]) >= 0);
+	assert_true(sd_bus_set_server(server_bus, true, id) >= 0);
+	assert_true(sd_bus_negotiate_fds(server_bus, true) >= 0);
+	assert_true(sd_bus_start(server_bus) >= 0);
+	assert_true(sd_bus_attach_event(server_bus, f->event, 0) >= 0);
+	assert_true(dbus_new(f->manager, server_bus, false, &server) >= 0);
+
+	assert_true(sd_bus_new(&client) >= 0);
+	assert_true(sd_bus_set_fd(client, pair[1], pair[1]) >= 0);
+	assert_true(sd_bus_negotiate_fds(client, true) >= 0);
+	assert_true(sd_bus_start(client) >= 0);
+	assert_true(sd_bus_attach_event(client, f->event, 0) >= 0);
+	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='DomainEvent'", on_signal,
+			    NULL) >= 0);
+	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='PropertiesChanged'",
+			    on_changed, NULL) >= 0);
+	n_signals = n_changes = 0;
+}
+
+static int setup(void **state)
+{
+	fixture_setup(state);
+	connect_client(*state);
+	return 0;
+}
+
+static void disconnect(void)
+{
+	client = sd_bus_close_unref(client);
+	server = dbus_free(server);
+	server_bus = sd_bus_close_unref(server_bus);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	disconnect();
+	/* Calls that are still under way let their messages go when their domains end. */
+	if (f->manager)
+		RUN_UNTIL(f, fixture_n_active(f) == 0);
+	return fixture_teardown(state);
+}
+
+struct answer {
+	sd_bus_message *m;
+};
+
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *e)
+{
+	struct answer *a = userdata;
+
+	(void)e;
+	a->m = sd_bus_message_ref(m);
+	return 0;
+}
+
+static sd_bus_message *call(struct fixture *f, const char *path, const char *interface,
+	const char *method, const char *types, ...)
+{
+	sd_bus_message *m = NULL;
+	struct answer a = {0};
+	va_list ap;
+
+	assert_true(sd_bus_message_new_method_call(client, &m, NULL, path, interface, method) >= 0);
+	va_start(ap, types);
+	assert_true(sd_bus_message_appendv(m, types, ap) >= 0);
+	va_end(ap);
+	assert_true(sd_bus_call_async(client, NULL, m, on_answer, &a, 0) >= 0);
+	sd_bus_message_unref(m);
+	RUN_UNTIL(f, a.m);
+	return a.m;
+}
+
+#define CALL(f, method, ...) call(f, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, method, __VA_ARGS__)
+
+static void ok(sd_bus_message *m)
+{
+	const sd_bus_error *e = sd_bus_message_get_error(m);
+
+	if (e)
+		fail_msg("%s: %s", e->name, e->message);
+	sd_bus_message_unref(m);
+}
+
+static void fails(sd_bus_message *m, const char *name, const char *message)
+{
+	const sd_bus_error *e = sd_bus_message_get_error(m);
+
+	assert_non_null(e);
+	assert_string_equal(e->name, name);
+	if (!strstr(e->message, message))
+		fail_msg("'%s' has no '%s'", e->message, message);
+	sd_bus_message_unref(m);
+}
+
+static void test_a_domain_s_life(void **state)
+{
+	struct fixture *f = *state;
+	const char *name;
+	sd_bus_message *m;
+
+	ok(CALL(f, "Ping", ""));
+	m = CALL(f, "DefineDomain", "ssu", fixture_xml(f, "web", "", ""), "web.xml", 0);
+	assert_true(sd_bus_message_read(m, "s", &name) > 0);
+	assert_string_equal(name, "web");
+	ok(m);
+	ok(CALL(f, "StartDomain", "su", "web", 0));
+	RUN_UNTIL(f, n_signals == 2);
+	assert_string_equal(last_signal, "lifecycle web Started Booted");
+	ok(CALL(f, "SuspendDomain", "s", "1"));
+	ok(CALL(f, "ResumeDomain", "s", "web"));
+	ok(CALL(f, "ResetDomain", "s", "web"));
+	ok(CALL(f, "SetAutostart", "sb", "web", 1));
+	ok(CALL(f, "DestroyDomain", "su", "web", 0));
+	ok(CALL(f, "UndefineDomain", "su", "web", 0));
+	RUN_UNTIL(f, n_signals == 6);
+	assert_string_equal(last_signal, "lifecycle web Undefined Removed");
+	assert_true(n_changes > 3);
+}
+
+static void test_errors(void **state)
+{
+	struct fixture *f = *state;
+
+	fails(CALL(f, "StartDomain", "su", "no", 0), VMMD_ERROR_PREFIX "NoDomain",
+		"Domain not found: no domain with matching name 'no'");
+	fails(CALL(f, "DefineDomain", "ssu", "<x", "f.xml", 0), VMMD_ERROR_PREFIX "XmlError",
+		"f.xml");
+	fixture_define(f, "a", "fake=fail-start", "");
+	fails(CALL(f, "SuspendDomain", "s", "a"), VMMD_ERROR_PREFIX "OperationInvalid",
+		"Requested operation is not valid: domain is not running");
+	fails(CALL(f, "StartDomain", "su", "a", 64), VMMD_ERROR_PREFIX "InvalidArgument",
+		"unsupported flags (0x40)");
+	fails(CALL(f, "StartDomain", "su", "a", 0), VMMD_ERROR_PREFIX "Internal",
+		"KVM_CREATE_VM: Cannot allocate memory");
+	fails(CALL(f, "StartDomain", "s", "a"), "org.freedesktop.DBus.Error.InvalidArgs", "");
+	fails(CALL(f, "NoSuchMethod", ""), "org.freedesktop.DBus.Error.UnknownMethod", "");
+}
+
+static unsigned count_dicts(sd_bus_message *m)
+{
+	unsigned n = 0;
+
+	assert_true(sd_bus_message_enter_container(m, 'a', "a{sv}") > 0);
+	while (sd_bus_message_at_end(m, false) == 0) {
+		assert_true(sd_bus_message_skip(m, "a{sv}") > 0);
+		n++;
+	}
+	return n;
+}
+
+static void test_lists_and_reads(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		uint32_t flags;
+		unsigned n;
+	} lists[] = {{0, 3}, {1, 1}, {2, 2}, {3, 3}};
+	sd_bus_message *m;
+	const char *s;
+	int accepted;
+
+	fixture_define(f, "a", "", "");
+	fixture_define(f, "b", "", "");
+	fixture_start(f, fixture_define(f, "c", "", ""));
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		m = CALL(f, "ListDomains", "u", lists[i].flags);
+		assert_int_equal(count_dicts(m), lists[i].n);
+		ok(m);
+	}
+	m = CALL(f, "GetDomainStats", "asu", 0, 0);
+	assert_int_equal(count_dicts(m), 3);
+	ok(m);
+	m = CALL(f, "GetDomainStats", "asu", 2, "a", "c", 8);
+	assert_int_equal(count_dicts(m), 2);
+	ok(m);
+	fails(CALL(f, "GetDomainStats", "asu", 2, "a", "x", 8), VMMD_ERROR_PREFIX "NoDomain",
+		"'x'");
+	m = CALL(f, "CheckDomain", "ssu", "<domain/>", "c.xml", 0);
+	assert_true(sd_bus_message_read(m, "bs", &accepted, &s) > 0);
+	assert_false(accepted);
+	assert_true(strlen(s) > 0);
+	ok(m);
+	m = CALL(f, "GetDomainXml", "su", "c", 0);
+	assert_true(sd_bus_message_read(m, "s", &s) > 0);
+	assert_non_null(strstr(s, "<name>c</name>"));
+	ok(m);
+	ok(CALL(f, "GetDomain", "s", "c"));
+	ok(CALL(f, "ListDomainDisks", "su", "c", 0));
+	ok(CALL(f, "GetNodeInfo", ""));
+	ok(CALL(f, "GetVersion", ""));
+	ok(CALL(f, "GetHostname", ""));
+	m = CALL(f, "GetCapabilities", "");
+	assert_true(sd_bus_message_read(m, "s", &s) > 0);
+	assert_non_null(strstr(s, "<capabilities>"));
+	ok(m);
+}
+
+static void test_console_fd(void **state)
+{
+	struct fixture *f = *state;
+	struct pollfd p = {.events = POLLIN};
+	char text[32] = "";
+	sd_bus_message *m;
+
+	fixture_start(f, fixture_define(f, "a", "", ""));
+	m = CALL(f, "OpenConsole", "ssu", "a", "", 0);
+	assert_true(sd_bus_message_read(m, "h", &p.fd) > 0);
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(read(p.fd, text, sizeof(text)), 14);
+	assert_string_equal(text, "fake console\r\n");
+	/* The fd is the message's: the console stays attached as long as that lives. */
+	fails(CALL(f, "OpenConsole", "ssu", "a", "", 0), VMMD_ERROR_PREFIX "OperationFailed",
+		"Active console session exists for this domain");
+	ok(m);
+}
+
+static void test_objects(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "a", "", "");
+	char path[API_PATH_MAX];
+	sd_bus_message *m;
+	const char *s;
+
+	api_domain_path(d, path);
+	m = call(f, path, "org.freedesktop.DBus.Properties", "Get", "ss", VMMD_DOMAIN_IFACE,
+		"State");
+	assert_true(sd_bus_message_read(m, "v", "s", &s) > 0);
+	assert_string_equal(s, "shut off");
+	ok(m);
+	m = call(f, VMMD_DOMAIN_PATH, "org.freedesktop.DBus.Introspectable", "Introspect", "");
+	assert_true(sd_bus_message_read(m, "s", &s) > 0);
+	assert_non_null(strstr(s, path + strlen(VMMD_DOMAIN_PATH) + 1));
+	ok(m);
+	fails(call(f, VMMD_DOMAIN_PATH "/none", "org.freedesktop.DBus.Properties", "Get", "ss",
+		      VMMD_DOMAIN_IFACE, "State"),
+		"org.freedesktop.DBus.Error.UnknownObject", "");
+	/* Introspection comes from the table: names and signatures. */
+	m = call(f, VMMD_BUS_PATH, "org.freedesktop.DBus.Introspectable", "Introspect", "");
+	assert_true(sd_bus_message_read(m, "s", &s) > 0);
+	for (size_t i = 0; i < n_api_methods; i++)
+		assert_non_null(strstr(s, api_methods[i].name));
+	assert_non_null(strstr(s, "<arg type=\"aa{sv}\" name=\"report\" direction=\"out\"/>"));
+	ok(m);
+}
+
+/* The caller goes away while its start is under way; the start goes on, the answer is dropped. */
+static void test_caller_goes_away(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "a", "", "");
+	struct answer never = {0};
+
+	assert_true(sd_bus_call_method_async(client, NULL, NULL, VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
+			    "StartDomain", on_answer, &never, "su", "a", 0) >= 0);
+	RUN_UNTIL(f, d->phase == DOMAIN_STARTING);
+	disconnect();
+	RUN_UNTIL(f, d->phase == DOMAIN_ACTIVE);
+	sd_bus_message_unref(never.m);
+	connect_client(f);
+	ok(CALL(f, "SuspendDomain", "s", "a"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(test_a_domain_s_life),
+		T(test_errors),
+		T(test_lists_and_reads),
+		T(test_console_fd),
+		T(test_objects),
+		T(test_caller_goes_away),
+	};
+
+	log_init("test-dbus", LOG_CRIT, false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

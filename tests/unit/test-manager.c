@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The manager: names, ids and UUIDs, definitions that survive it, damaged ones that do not stop it, autostart. */
+#include "daemon/manager.h"
+
+#include <sys/stat.h>
+
+#include "daemon-fixture.h"
+
+static void test_find(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "alpha", "", ""),
+		      *one = fixture_define(f, "1", "", "");
+	char uuid[UUID_STRING_LEN + 1];
+
+	uuid_format(a->uuid, uuid);
+	assert_ptr_equal(manager_find(f->manager, "alpha", &f->error), a);
+	assert_ptr_equal(manager_find(f->manager, uuid, &f->error), a);
+	/* A name that looks like an id is a name until something has that id. */
+	assert_ptr_equal(manager_find(f->manager, "1", &f->error), one);
+	fixture_start(f, a);
+	assert_ptr_equal(manager_find(f->manager, "1", &f->error), a);
+	assert_null(manager_find(f->manager, "nosuch", &f->error));
+	assert_string_equal(
+		f->error.message, "Domain not found: no domain with matching name 'nosuch'");
+	assert_int_equal(f->error.code, ERROR_NO_DOMAIN);
+	assert_null(manager_find(f->manager, "-1", &f->error));
+	assert_null(manager_find(f->manager, "", &f->error));
+}
+
+static void test_define_twice_and_clashes(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "one", ""), *d = NULL;
+	char extra[96], uuid[UUID_STRING_LEN + 1], want[128];
+
+	/* Another UUID under the same name. */
+	assert_int_equal(manager_define(f->manager, fixture_xml(f, "a", "", ""), "x", 0, &d, NULL,
+				 &f->error),
+		-EEXIST);
+	uuid_format(a->uuid, uuid);
+	snprintf(want, sizeof(want), "operation failed: domain 'a' already exists with uuid %s",
+		uuid);
+	assert_string_equal(f->error.message, want);
+	/* The same UUID under another name. */
+	snprintf(extra, sizeof(extra), "<uuid>%s</uuid>", uuid);
+	assert_int_equal(manager_define(f->manager, fixture_xml(f, "b", "", extra), "x", 0, &d,
+				 NULL, &f->error),
+		-EEXIST);
+	/* The same of both: a new definition of the old domain. */
+	assert_ptr_equal(fixture_define(f, "a", "two", extra), a);
+	assert_string_equal(a->config->vm.cmdline, "two");
+	assert_int_equal(f->manager->n_domains, 1);
+}
+
+static void test_bad_xml_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = NULL;
+
+	assert_true(manager_define(f->manager, "<domain", "bad.xml", 0, &d, NULL, &f->error) < 0);
+	assert_int_equal(f->error.code, ERROR_XML_ERROR);
+	assert_non_null(strstr(f->error.message, "bad.xml"));
+	assert_true(manager_define(f->manager, "<!DOCTYPE domain><domain/>", "bad.xml", 0, &d, NULL,
+			    &f->error) < 0);
+	assert_true(manager_create(f->manager, "", "bad.xml", 0, 0, fixture_done, f, &d, NULL,
+			    &f->error) < 0);
+	assert_int_equal(f->manager->n_domains, 0);
+	assert_int_equal(f->n_done, 0);
+}
+
+static void test_definitions_survive(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "keep me", "");
+	uint8_t uuid[16];
+	char path[256];
+	FILE *file;
+
+	memcpy(uuid, a->uuid, 16);
+	assert_int_equal(manager_set_autostart(f->manager, a, true, &f->error), 0);
+	fixture_define(f, "b", "", "");
+	/* One that does not parse stays on disk and stops nobody. */
+	snprintf(path, sizeof(path), "%s/domains/99999999-0000-0000-0000-000000000000.xml",
+		f->state);
+	file = fopen(path, "w");
+	fputs("<domain>half", file);
+	fclose(file);
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	assert_int_equal(f->manager->n_domains, 2);
+	assert_int_equal(access(path, F_OK), 0);
+	a = manager_find_uuid(f->manager, uuid);
+	assert_string_equal(a->config->vm.cmdline, "keep me");
+	assert_true(a->autostart);
+	assert_int_equal(manager_undefine(f->manager, a, &f->error), 0);
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	assert_int_equal(f->manager->n_domains, 1);
+	assert_null(manager_find_uuid(f->manager, uuid));
+}
+
+static void test_undefine_running(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "", "");
+
+	fixture_start(f, a);
+	assert_int_equal(manager_undefine(f->manager, a, &f->error), 0);
+	assert_false(domain_is_persistent(a));
+	assert_true(domain_is_active(a));
+	assert_true(manager_undefine(f->manager, a, &f->error) < 0);
+	assert_string_equal(f->error.message,
+		"Requested operation is not valid: cannot undefine transient domain");
+	assert_true(manager_set_autostart(f->manager, a, true, &f->error) < 0);
+	fixture_wait(f, domain_destroy(a, 0, fixture_done, f, &f->error));
+	assert_int_equal(f->manager->n_domains, 0);
+}
+
+static void test_create(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = NULL;
+
+	fixture_wait(f,
+		manager_create(f->manager, fixture_xml(f, "t", "", ""), "t.xml", 0,
+			DOMAIN_START_PAUSED, fixture_done, f, &d, NULL, &f->error));
+	assert_int_equal(d->state, DOMAIN_STATE_PAUSED);
+	assert_false(domain_is_persistent(d));
+	assert_true(manager_create(f->manager, fixture_xml(f, "t", "", ""), "t.xml", 0, 0,
+			    fixture_done, f, &d, NULL, &f->error) < 0);
+	assert_int_equal(f->error.code, ERROR_DOMAIN_EXISTS);
+	/* One that fails to start leaves nothing. */
+	fixture_wait(f,
+		manager_create(f->manager, fixture_xml(f, "u", "fake=fail-start", ""), "t.xml", 0,
+			0, fixture_done, f, &d, NULL, &f->error));
+	assert_int_equal(f->done_error.code, ERROR_INTERNAL);
+	assert_null(manager_find_name(f->manager, "u"));
+	unlink(f->kernel);
+	assert_true(manager_create(f->manager, fixture_xml(f, "v", "", ""), "t.xml", 0, 0,
+			    fixture_done, f, &d, NULL, &f->error) < 0);
+	assert_null(manager_find_name(f->manager, "v"));
+	assert_int_equal(f->manager->n_domains, 1);
+}
+
+static void test_live_and_inactive_xml(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "old", "");
+	_cleanup_(freep) char *live = NULL, *inactive = NULL;
+	char extra[96] = "<uuid>";
+
+	fixture_start(f, a);
+	uuid_format(a->uuid, extra + 6);
+	strcat(extra, "</uuid>");
+	fixture_define(f, "a", "new", extra);
+	assert_int_equal(domain_format_xml(a, false, &live, &f->error), 0);
+	assert_int_equal(domain_format_xml(a, true, &inactive, &f->error), 0);
+	assert_non_null(strstr(live, "<cmdline>old</cmdline>"));
+	assert_non_null(strstr(live, "id='1'"));
+	assert_non_null(strstr(inactive, "<cmdline>new</cmdline>"));
+	assert_null(strstr(inactive, "id='1'"));
+}
+
+static void test_autostart(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "", ""), *b = fixture_define(f, "b", "", "");
+
+	assert_int_equal(manager_set_autostart(f->manager, a, true, &f->error), 0);
+	manager_autostart(f->manager);
+	RUN_UNTIL(f, a->state == DOMAIN_STATE_RUNNING);
+	assert_false(domain_is_active(b));
+	/* Only at the first start after a boot: a later daemon leaves it off. */
+	fixture_wait(f, domain_destroy(a, 0, fixture_done, f, &f->error));
+	manager_autostart(f->manager);
+	assert_false(domain_is_active(a));
+}
+
+static void test_slots_rotate(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t first, second;
+
+	assert_int_equal(manager_take_slot(f->manager, &first), 0);
+	assert_int_equal(manager_take_slot(f->manager, &second), 0);
+	assert_int_equal(second, first + 1);
+}
+
+static void test_image_in_use(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a, *b = NULL;
+	char xml[4096], path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/disk.img", f->dir);
+	file = fopen(path, "w");
+	assert_int_equal(ftruncate(fileno(file), 1 << 20), 0);
+	fclose(file);
+	for (int i = 0; i < 2; i++) {
+		snprintf(xml, sizeof(xml),
+			"<domain type='kvm'><name>d%d</name><memory unit='MiB'>16</memory>"
+			"<vcpu>1</vcpu><os><type arch='x86_64'>hvm</type><kernel>%s</kernel></os>"
+			"<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/>"
+			"<source file='%s'/><target dev='vda' "
+			"bus='virtio'/></disk></devices></domain>",
+			i, f->kernel, i ? "/nonexistent.img" : path);
+		assert_int_equal(
+			manager_define(f->manager, xml, "d.xml", 0, &b, NULL, &f->error), 0);
+	}
+	a = manager_find_name(f->manager, "d0");
+	fixture_start(f, a);
+	assert_true(domain_start(b, 0, fixture_done, f, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "/nonexistent.img"));
+	strcpy(b->config->disks[0].path, path);
+	/* The lock lives in the worker's fd, and the error says who that is. */
+	assert_int_equal(domain_start(b, 0, fixture_done, f, &f->error), -EBUSY);
+	assert_non_null(strstr(f->error.message, path));
+	assert_non_null(strstr(f->error.message, "d0"));
+	fixture_wait(f, domain_destroy(a, 0, fixture_done, f, &f->error));
+	fixture_start(f, b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
+		T(test_find),
+		T(test_define_twice_and_clashes),
+		T(test_bad_xml_changes_nothing),
+		T(test_definitions_survive),
+		T(test_undefine_running),
+		T(test_create),
+		T(test_live_and_inactive_xml),
+		T(test_autostart),
+		T(test_slots_rotate),
+		T(test_image_in_use),
+	};
+
+	log_init("test-manager", LOG_CRIT, false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
