@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The <capabilities> document: see capabilities-xml.h. */
+#include "config/capabilities-xml.h"
+
+#include <errno.h>
+
+#include "config/xml-buf.h"
+#include "vmm-core/base/strutil.h"
+
+static void add_text(struct xml_buf *out, unsigned depth, const char *name, const char *text)
+{
+	if (!text || !*text)
+		return;
+	xml_buf_indent(out, depth);
+	xml_buf_addf(out, "<%s>", name);
+	xml_buf_escape(out, text, false);
+	xml_buf_addf(out, "</%s>\n", name);
+}
+
+static void add_cpu(struct xml_buf *out, const struct capabilities *caps)
+{
+	xml_buf_add(out, "    <cpu>\n      <arch>x86_64</arch>\n");
+	add_text(out, 3, "model", caps->cpu_model);
+	add_text(out, 3, "vendor", caps->cpu_vendor);
+	if (caps->microcode)
+		xml_buf_addf(out, "      <microcode version='%llu'/>\n",
+			(unsigned long long)caps->microcode);
+	if (caps->family || caps->model || caps->stepping)
+		xml_buf_addf(out, "      <signature family='%u' model='%u' stepping='%u'/>\n",
+			caps->family, caps->model, caps->stepping);
+	if (caps->tsc_hz)
+		xml_buf_addf(out, "      <counter name='tsc' frequency='%llu' scaling='no'/>\n",
+			(unsigned long long)caps->tsc_hz);
+	if (caps->sockets && caps->dies && caps->cores && caps->threads)
+		xml_buf_addf(out,
+			"      <topology sockets='%u' dies='%u' cores='%u' threads='%u'/>\n",
+			caps->sockets, caps->dies, caps->cores, caps->threads);
+	if (caps->maxphysaddr_bits)
+		xml_buf_addf(out, "      <maxphysaddr mode='emulate' bits='%u'/>\n",
+			caps->maxphysaddr_bits);
+	for (unsigned i = 0; i < caps->n_features; i++) {
+		xml_buf_add(out, "      <feature");
+		xml_buf_attr(out, "name", caps->features[i]);
+		xml_buf_add(out, "/>\n");
+	}
+	for (unsigned i = 0; i < caps->n_page_sizes; i++)
+		xml_buf_addf(out, "      <pages unit='KiB' size='%u'/>\n", caps->page_kib[i]);
+	xml_buf_add(out, "    </cpu>\n");
+}
+
+static void add_topology(struct xml_buf *out, const struct capabilities *caps)
+{
+	if (!caps->n_cpus)
+		return;
+	xml_buf_add(out, "    <topology>\n      <cells num='1'>\n        <cell id='0'>\n");
+	if (caps->memory_kib)
+		xml_buf_addf(out, "          <memory unit='KiB'>%llu</memory>\n",
+			(unsigned long long)caps->memory_kib);
+	xml_buf_addf(out, "          <cpus num='%u'>\n", caps->n_cpus);
+	for (unsigned i = 0; i < caps->n_cpus; i++) {
+		const struct capabilities_cpu *cpu = &caps->cpus[i];
+
+		xml_buf_addf(out,
+			"            <cpu id='%u' socket_id='%u' die_id='%u' core_id='%u'", cpu->id,
+			cpu->socket, cpu->die, cpu->core);
+		xml_buf_attr(out, "siblings", cpu->siblings);
+		xml_buf_add(out, "/>\n");
+	}
+	xml_buf_add(out, "          </cpus>\n        </cell>\n      </cells>\n    </topology>\n");
+}
+
+static void add_host(struct xml_buf *out, const struct capabilities *caps)
+{
+	char uuid[UUID_STRING_LEN + 1];
+
+	xml_buf_add(out, "  <host>\n");
+	if (!uuid_is_null(caps->host_uuid)) {
+		uuid_format(caps->host_uuid, uuid);
+		add_text(out, 2, "uuid", uuid);
+	}
+	add_cpu(out, caps);
+	add_topology(out, caps);
+	xml_buf_add(out, "  </host>\n\n");
+}
+
+static void add_guest(struct xml_buf *out, const struct capabilities *caps)
+{
+	xml_buf_add(out,
+		"  <guest>\n    <os_type>hvm</os_type>\n    <arch name='x86_64'>\n"
+		"      <wordsize>64</wordsize>\n");
+	add_text(out, 3, "emulator", caps->emulator);
+	xml_buf_addf(out, "      <machine maxCpus='%u'>q35</machine>\n", caps->max_vcpus);
+	xml_buf_add(out,
+		"      <domain type='kvm'/>\n    </arch>\n    <features>\n"
+		"      <acpi default='on' toggle='yes'/>\n"
+		"      <apic default='on' toggle='no'/>\n"
+		"      <cpuselection/>\n    </features>\n  </guest>\n\n");
+}
+
+int capabilities_xml_format(const struct capabilities *caps, char **ret_xml)
+{
+	struct xml_buf out = {0};
+	char *xml;
+
+	xml_buf_add(&out, "<capabilities>\n\n");
+	add_host(&out, caps);
+	if (caps->has_kvm)
+		add_guest(&out, caps);
+	xml_buf_add(&out, "</capabilities>\n");
+	xml = xml_buf_take(&out);
+	if (!xml)
+		return -ENOMEM;
+	*ret_xml = xml;
+	return 0;
+}
