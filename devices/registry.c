@@ -7,6 +7,7 @@
 #include "devices/virtio/virtio-pci.h"
 
 static const struct device_class *const device_classes[] = {
+	&mc146818_class,
 	&acpi_pm_class,
 	&i8254_class,
 	&debug_exit_class,
