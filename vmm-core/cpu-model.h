@@ -20,6 +20,8 @@ struct cpu_feature {
 	uint8_t bit;
 };
 
+#define CPU_FEATURE_NAME_MAX 32 /* with the NUL */
+
 /* The table; sorted by leaf, subleaf, register and bit. A feature is known by its index in it. */
 extern const struct cpu_feature cpu_features[];
 extern const unsigned cpu_n_features;
@@ -30,7 +32,7 @@ int cpu_feature_find(const char *name);
 int cpu_feature_at(uint32_t leaf, uint32_t subleaf, enum cpu_register reg, unsigned bit);
 
 /* A set of features. */
-#define CPU_FEATURE_MAX 256
+#define CPU_FEATURE_MAX 320
 struct cpu_feature_set {
 	uint64_t words[CPU_FEATURE_MAX / 64];
 };
