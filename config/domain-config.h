@@ -35,7 +35,7 @@ enum domain_disk_format {
 struct domain_disk {
 	uint8_t type;               /* enum domain_disk_type */
 	uint8_t format;             /* enum domain_disk_format */
-	char path[DOMAIN_PATH_MAX]; /* absolute; empty: no medium (cdrom only) */
+	char path[DOMAIN_PATH_MAX]; /* absolute, never empty: a drive without a medium is no disk */
 };
 
 struct domain_chardev {

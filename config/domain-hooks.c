@@ -96,6 +96,28 @@ int domain_after_boot(struct xml_parser *p, xmlNode *node, const struct xml_plac
 
 /* Disks. */
 
+static bool attribute_is(const xmlNode *node, const char *name, const char *value)
+{
+	_cleanup_(freep) char *text = xml_attribute(node, name);
+
+	return streq(text ? text : "", value);
+}
+
+/* A drive without a medium, of a type whose media are files. */
+bool domain_is_empty_drive(const xmlNode *node)
+{
+	if (!attribute_is(node, "device", "cdrom"))
+		return false;
+	if (!attribute_is(node, "type", "") && !attribute_is(node, "type", "file") &&
+		!attribute_is(node, "type", "block"))
+		return false;
+	for (const xmlNode *child = node->children; child; child = child->next)
+		if (child->type == XML_ELEMENT_NODE && streq((const char *)child->name, "source") &&
+			(!attribute_is(child, "file", "") || !attribute_is(child, "dev", "")))
+			return false;
+	return true;
+}
+
 /* The bus that libvirt would choose for a target without one. */
 static const char *bus_of_target(const char *target)
 {
@@ -131,7 +153,6 @@ int domain_after_disk(struct xml_parser *p, xmlNode *node, const struct xml_plac
 {
 	struct vm_disk *disk = place->base[0];
 	const struct domain_disk *host = place->base[1];
-	char path[XML_PATH_MAX];
 	int r;
 
 	(void)node;
@@ -140,14 +161,8 @@ int domain_after_disk(struct xml_parser *p, xmlNode *node, const struct xml_plac
 	r = settle_bus(p, place, disk);
 	if (r < 0)
 		return r;
-	if (disk->device == VM_DISK_DEVICE_CDROM) {
+	if (disk->device == VM_DISK_DEVICE_CDROM)
 		disk->readonly = 1;
-		if (*host->path)
-			return 0;
-		(void)snprintf(path, sizeof(path), "%s/@device", place->path);
-		return xml_verdict_path(p, path, CONTRACT_ADAPTED,
-			"an empty drive is not shown to the guest: media cannot be changed yet");
-	}
 	if (!*host->path)
 		return fail(p, place, "source",
 			host->type == DOMAIN_DISK_BLOCK ? "missing; add <source dev='/dev/…'/>"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Inside of domain-xml.c: the verdict tables of domain XML (domain-rules.c for the machine,
- * domain-rules-devices.c for <devices>) and the code behind the rows that a table cannot express
+ * domain-rules-devices.c for <devices>, domain-rules-disk.c for <disk>) and the code behind the rows that a table cannot express
  * (domain-hooks.c for one element, domain-finish.c for what elements have to do with each other).
  *
  * Base 0 is the machine's side (struct vm_config and its devices), base 1 the host's (struct domain_config
@@ -36,17 +36,39 @@
 		.name = (element), .kind = XML_DROP, .flags = XML_MANY, .why = (reason)            \
 	}
 
+/* Rows of every device. */
+#define ALIAS(word)                                                                                \
+	{                                                                                          \
+		.name = "alias", .kind = XML_CUSTOM, .parse = domain_parse_alias,                  \
+		.format = domain_format_alias, .fixed = (word)                                     \
+	}
+#define PCI_ADDRESS(field)                                                                         \
+	{                                                                                          \
+		.name = "address", .kind = XML_CUSTOM, field, .parse = domain_parse_pci,           \
+		.format = domain_format_pci                                                        \
+	}
+#define VIRTIO_DRIVER_ROWS                                                                         \
+	{.name = "@iommu", .kind = XML_KEEP, .words = domain_iommu_words},                         \
+		KEEP("@ats", "the guest has no IOMMU"),                                            \
+		KEEP("@packed", "virtqueues are split rings"),                                     \
+		KEEP("@page_per_vq", "notifications share one page")
+
 #define VM(member)   XML_FIELD(0, struct vm_config, member)
 #define HOST(member) XML_FIELD(1, struct domain_config, member)
 
 extern const struct xml_namespace domain_namespaces[];
 extern const struct xml_rule domain_root;
 extern const struct xml_rule domain_device_rows[];
+extern const struct xml_rule domain_disk_rows[];
+extern const struct xml_array domain_disks;
+extern const struct xml_word domain_iommu_words[];        /* virtio's <driver iommu=> */
+extern const struct xml_word domain_virtio_model_words[]; /* virtio's model= */
 
 /* Checks of strings: NULL, or what is wrong. */
 const char *domain_check_path(const char *path); /* absolute, without ".." */
 
 /* Hooks of rows. */
+bool domain_is_empty_drive(const xmlNode *node);
 int domain_after_hugepages(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_cpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_topology(struct xml_parser *p, xmlNode *node, const struct xml_place *place);

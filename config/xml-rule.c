@@ -185,7 +185,8 @@ static const struct xml_rule *find_element_rule(
 	const struct xml_parser *p, const struct xml_rule *rows, const xmlNode *node)
 {
 	for (const struct xml_rule *rule = rows; rule && rule->name; rule++)
-		if (name_fits(p, rule, node) && when_fits(rule, node))
+		if (name_fits(p, rule, node) && when_fits(rule, node) &&
+			(!rule->match || rule->match(node)))
 			return rule;
 	return NULL;
 }

@@ -7,8 +7,8 @@
  *
  * Names: "memory" is a child element, "@unit" an attribute, "." the text of the element that the table
  * belongs to. A prefix means one of the namespaces given to the parser ("vmmd:options"); names without one
- * are in no namespace. Several rows may share a name when all but the last have a 'when'; the first that
- * fits is taken. A table ends with a row without a name.
+ * are in no namespace. Several rows may share a name when all but the last have a 'when' or 'match'; the first
+ * that fits is taken. A table ends with a row without a name.
  *
  * Fields live in up to two structs: base 0 and base 1 (the machine's side and the host's side of one device).
  * An array row moves both to its item.
@@ -119,6 +119,7 @@ struct xml_rule {
 	size_t offset;
 	uint8_t set;      /* XML_FLAG: the value of "there"; 0 means 1 */
 	const char *when; /* "type=pci": only elements with this attribute; "type=": without it */
+	bool (*match)(const xmlNode *node); /* only elements for which it says so */
 	const char *fixed;
 	const struct xml_word *words;
 	enum contract_verdict verdict; /* of XML_KEEP, XML_DROP; or to say more about a field */

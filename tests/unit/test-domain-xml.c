@@ -187,6 +187,26 @@ static void test_disks(void **state)
 	domain_config_free(config);
 }
 
+/* A drive without a medium is kept, but is no disk; one of a refused type is refused. */
+static void test_empty_drive(void **state)
+{
+	struct domain_config *config = parse_ok(DEVICES(
+		"<disk type='file' device='cdrom'><target dev='sda' bus='ide'/></disk>"
+		"<disk device='cdrom'><source file=''/><target dev='sdb' bus='sata'/></disk>" VDA));
+	char *xml;
+
+	(void)state;
+	assert_int_equal(config->vm.n_disks, 1);
+	assert_string_equal(config->vm.disks[0].target, "vda");
+	assert_int_equal(domain_xml_format(config, NULL, &xml), 0);
+	assert_non_null(strstr(xml, "<target dev='sda' bus='ide'/>"));
+	assert_non_null(strstr(xml, "<target dev='sdb' bus='sata'/>"));
+	free(xml);
+	domain_config_free(config);
+	refused(DEVICES("<disk type='network' device='cdrom'><target dev='sda'/></disk>"),
+		"network disks");
+}
+
 static void test_wrong(void **state)
 {
 	(void)state;
@@ -606,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_empty_drive),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_wrong_devices),
 		cmocka_unit_test(test_refused),
