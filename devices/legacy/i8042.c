@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * "i8042": the keyboard controller of a PC without keyboard and mouse. What software uses it for here: the reset pulse
+ * i8042: the keyboard controller of a PC without keyboard and mouse. What software uses it for here: the reset pulse
  * (command FE), the A20 gate, and finding out that nothing is plugged in. IBM PS/2 Hardware Interface Technical
  * Reference, "Keyboard and Auxiliary Device Controller".
+ *
+ * Every command that promises an answer gives one at once: drivers wait half a second for one that does not come.
+ * There is no auxiliary port at all: its test fails, and what is looped through it comes back as the keyboard's, which
+ * drivers take for a controller of the AT kind.
  */
+#include <string.h>
+
 #include "devices/legacy/legacy.h"
 
 #define REGION_DATA    0
@@ -14,7 +20,8 @@
 #define STS_SYS      0x04 /* self-test passed */
 #define STS_CMD      0x08 /* the last write was a command */
 #define STS_UNLOCKED 0x10
-#define STS_AUX      0x20 /* the byte came from the auxiliary port */
+#define STS_TIMEOUT  0x40 /* the device did not answer */
+#define STS_VALID    (STS_OBF | STS_SYS | STS_CMD | STS_UNLOCKED | STS_TIMEOUT)
 
 /* Commands. */
 #define CMD_READ_RAM      0x20 /* … 3f: byte n of the internal RAM; 0 is the command byte */
@@ -32,11 +39,12 @@
 #define CMD_LOOP_KEYBOARD 0xd2
 #define CMD_LOOP_AUX      0xd3
 #define CMD_WRITE_AUX     0xd4
+#define CMD_A20_OFF       0xdd
+#define CMD_A20_ON        0xdf
 #define CMD_PULSE         0xf0 /* … ff: pulls low the output lines whose bit is clear; bit 0 is RESET */
 
 /* Command byte. */
 #define CTR_KBD_IRQ 0x01
-#define CTR_AUX_IRQ 0x02
 #define CTR_SYS     0x04
 #define CTR_KBD_OFF 0x10
 #define CTR_AUX_OFF 0x20
@@ -48,15 +56,17 @@
 
 #define TEST_CLOCK_STUCK_LOW 0x01 /* a port with nothing behind it */
 #define SELF_TEST_PASSED     0x55
-#define DEVICE_TIMEOUT       0xfe /* what the host sees of a missing device: "resend" */
+#define DEVICE_MISSING       0xfe /* what the host sees of a missing device: "resend" */
+#define INPUT_UNLOCKED       0x80 /* of the input port */
 
-#define GSI_AUX 12
+#define N_RAM 32
 
 struct i8042 {
 	struct device dev;
-	uint8_t status, command_byte, output_port;
-	uint8_t data;    /* the output buffer */
-	uint8_t pending; /* the command that waits for its byte; 0: none */
+	uint8_t status, output_port;
+	uint8_t ram[N_RAM]; /* the first is the command byte */
+	uint8_t data;       /* the output buffer */
+	uint8_t pending;    /* the command that waits for its byte; 0: none */
 };
 
 static struct i8042 *i8042_of(struct device *dev)
@@ -64,20 +74,17 @@ static struct i8042 *i8042_of(struct device *dev)
 	return container_of(dev, struct i8042, dev);
 }
 
-static void update_lines(struct i8042 *k)
+static void update_line(struct i8042 *k)
 {
-	bool full = k->status & STS_OBF, aux = k->status & STS_AUX;
-
 	irq_set_line(k->dev.machine->irq, LAYOUT_GSI_I8042, 0,
-		full && !aux && k->command_byte & CTR_KBD_IRQ);
-	irq_set_line(k->dev.machine->irq, GSI_AUX, 0, full && aux && k->command_byte & CTR_AUX_IRQ);
+		k->status & STS_OBF && k->ram[0] & CTR_KBD_IRQ);
 }
 
-static void put(struct i8042 *k, uint8_t data, bool aux)
+static void put(struct i8042 *k, uint8_t data, uint8_t status)
 {
 	k->data = data;
-	k->status = (uint8_t)((k->status & ~STS_AUX) | STS_OBF | (aux ? STS_AUX : 0));
-	update_lines(k);
+	k->status = (uint8_t)((k->status & ~STS_TIMEOUT) | STS_OBF | status);
+	update_line(k);
 }
 
 static void set_output_port(struct i8042 *k, uint8_t value)
@@ -87,15 +94,10 @@ static void set_output_port(struct i8042 *k, uint8_t value)
 		machine_request(k->dev.machine, MACHINE_RESET, 0);
 }
 
-static void command(struct i8042 *k, uint8_t cmd)
+/* Commands that mean one thing each; the ranges are the caller's. */
+static void single_command(struct i8042 *k, uint8_t cmd)
 {
-	k->status |= STS_CMD;
-	k->pending = 0;
 	switch (cmd) {
-	case CMD_READ_RAM:
-		put(k, k->command_byte, false);
-		break;
-	case CMD_WRITE_RAM:
 	case CMD_WRITE_OUTPUT:
 	case CMD_LOOP_KEYBOARD:
 	case CMD_LOOP_AUX:
@@ -103,65 +105,84 @@ static void command(struct i8042 *k, uint8_t cmd)
 		k->pending = cmd;
 		break;
 	case CMD_DISABLE_AUX:
-		k->command_byte |= CTR_AUX_OFF;
+		k->ram[0] |= CTR_AUX_OFF;
 		break;
 	case CMD_ENABLE_AUX:
-		k->command_byte &= (uint8_t)~CTR_AUX_OFF;
+		k->ram[0] &= (uint8_t)~CTR_AUX_OFF;
 		break;
 	case CMD_TEST_AUX:
 	case CMD_TEST_KEYBOARD:
-		put(k, TEST_CLOCK_STUCK_LOW, false);
+		put(k, TEST_CLOCK_STUCK_LOW, 0);
 		break;
 	case CMD_SELF_TEST:
 		k->status |= STS_SYS;
-		put(k, SELF_TEST_PASSED, false);
+		put(k, SELF_TEST_PASSED, 0);
 		break;
 	case CMD_DISABLE_KBD:
-		k->command_byte |= CTR_KBD_OFF;
+		k->ram[0] |= CTR_KBD_OFF;
 		break;
 	case CMD_ENABLE_KBD:
-		k->command_byte &= (uint8_t)~CTR_KBD_OFF;
+		k->ram[0] &= (uint8_t)~CTR_KBD_OFF;
 		break;
 	case CMD_READ_INPUT:
-		put(k, 0x80, false); /* not locked */
+		put(k, INPUT_UNLOCKED, 0);
 		break;
 	case CMD_READ_OUTPUT:
-		put(k, k->output_port, false);
+		put(k, k->output_port, 0);
 		break;
-	default:
-		if (cmd >= CMD_PULSE && !(cmd & OUT_RESET_N))
-			machine_request(k->dev.machine, MACHINE_RESET, 0);
+	case CMD_A20_OFF:
+		k->output_port &= (uint8_t)~OUT_A20;
+		break;
+	case CMD_A20_ON:
+		k->output_port |= OUT_A20;
 		break;
 	}
 }
 
-static void data_byte(struct i8042 *k, uint8_t v)
+static void command(struct i8042 *k, uint8_t cmd)
+{
+	k->status |= STS_CMD;
+	k->pending = 0;
+	if (cmd >= CMD_PULSE) {
+		if (!(cmd & OUT_RESET_N))
+			machine_request(k->dev.machine, MACHINE_RESET, 0);
+	} else if ((cmd & ~(N_RAM - 1)) == CMD_READ_RAM) {
+		put(k, k->ram[cmd % N_RAM], 0);
+	} else if ((cmd & ~(N_RAM - 1)) == CMD_WRITE_RAM) {
+		k->pending = cmd;
+	} else {
+		single_command(k, cmd);
+	}
+}
+
+static void write_ram(struct i8042 *k, unsigned i, uint8_t value)
+{
+	k->ram[i] = i ? value : value & CTR_VALID;
+	if (i == 0)
+		k->status = (uint8_t)((k->status & ~STS_SYS) | (value & CTR_SYS));
+	update_line(k);
+}
+
+static void data_byte(struct i8042 *k, uint8_t value)
 {
 	uint8_t pending = k->pending;
 
 	k->pending = 0;
 	k->status &= (uint8_t)~STS_CMD;
 	switch (pending) {
-	case CMD_WRITE_RAM:
-		k->command_byte = v & CTR_VALID;
-		k->status = (uint8_t)((k->status & ~STS_SYS) | (v & CTR_SYS));
-		update_lines(k);
-		break;
 	case CMD_WRITE_OUTPUT:
-		set_output_port(k, v);
+		set_output_port(k, value);
 		break;
 	case CMD_LOOP_KEYBOARD:
-		put(k, v, false);
-		break;
 	case CMD_LOOP_AUX:
-		put(k, v, true);
+		put(k, value, 0);
 		break;
-	case CMD_WRITE_AUX:
-		put(k, DEVICE_TIMEOUT, true);
+	case CMD_WRITE_AUX: /* for devices that are not there */
+	case 0:
+		put(k, DEVICE_MISSING, STS_TIMEOUT);
 		break;
 	default:
-		/* For a keyboard that is not there. */
-		put(k, DEVICE_TIMEOUT, false);
+		write_ram(k, pending % N_RAM, value);
 		break;
 	}
 }
@@ -174,8 +195,8 @@ static uint64_t i8042_read(struct device *dev, unsigned region, uint64_t offset,
 	(void)size;
 	if (region == REGION_COMMAND)
 		return k->status;
-	k->status &= (uint8_t) ~(STS_OBF | STS_AUX);
-	update_lines(k);
+	k->status &= (uint8_t) ~(STS_OBF | STS_TIMEOUT);
+	update_line(k);
 	return k->data;
 }
 
@@ -196,11 +217,12 @@ static void i8042_reset(struct device *dev)
 
 	/* As firmware leaves it: tested, A20 open, ports off. */
 	k->status = STS_SYS | STS_UNLOCKED;
-	k->command_byte = CTR_SYS | CTR_KBD_OFF | CTR_AUX_OFF;
+	memset(k->ram, 0, sizeof(k->ram));
+	k->ram[0] = CTR_SYS | CTR_KBD_OFF | CTR_AUX_OFF;
 	k->output_port = OUT_RESET_N | OUT_A20;
 	k->data = 0;
 	k->pending = 0;
-	update_lines(k);
+	update_line(k);
 }
 
 static void i8042_save(const struct device *dev, struct state_writer *w)
@@ -208,10 +230,16 @@ static void i8042_save(const struct device *dev, struct state_writer *w)
 	const struct i8042 *k = (const struct i8042 *)(const void *)dev;
 
 	state_put_u8(w, k->status);
-	state_put_u8(w, k->command_byte);
 	state_put_u8(w, k->output_port);
 	state_put_u8(w, k->data);
 	state_put_u8(w, k->pending);
+	state_put_bytes(w, k->ram, sizeof(k->ram));
+}
+
+static bool takes_a_byte(uint8_t cmd)
+{
+	return !cmd || (cmd & ~(N_RAM - 1)) == CMD_WRITE_RAM ||
+		(cmd >= CMD_WRITE_OUTPUT && cmd <= CMD_WRITE_AUX);
 }
 
 static int i8042_load(struct device *dev, struct state_reader *r)
@@ -219,14 +247,15 @@ static int i8042_load(struct device *dev, struct state_reader *r)
 	struct i8042 *k = i8042_of(dev), new = *k;
 
 	new.status = state_get_u8(r);
-	new.command_byte = state_get_u8(r);
 	new.output_port = state_get_u8(r);
 	new.data = state_get_u8(r);
 	new.pending = state_get_u8(r);
-	if (state_reader_end(r) < 0 || new.command_byte & ~CTR_VALID)
+	state_get_bytes(r, new.ram, sizeof(new.ram));
+	if (state_reader_end(r) < 0 || new.status & ~STS_VALID || new.ram[0] & ~CTR_VALID ||
+		!takes_a_byte(new.pending))
 		return -EBADMSG;
 	*k = new;
-	update_lines(k);
+	update_line(k);
 	return 0;
 }
 

@@ -9,7 +9,7 @@
  *	ioapic       0: MMIO 0x1000 (fec00000)                                       sink of 0-23, MSIs
  *	mc146818     0: 2 ports (70)                                                 8
  *	ns16550      0: 8 ports (3f8 2f8 3e8 2e8 by vm_config.serials[].port)        4, 3, 4, 3
- *	i8042        0: data, 1 port (60)  1: status and command, 1 (64)             1, 12
+ *	i8042        0: data, 1 port (60)  1: status and command, 1 (64)             1
  *	acpi-pm      0: ACPI_PM_LEN ports (600)  1: GPE0, ACPI_GPE0_LEN (620)        9
  *	pvpanic      0: 1 port (505)                                                 none
  *	debug-exit   0: 4 ports (501)                                                none
