@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/domain-internal.h"
 #include "daemon/jail.h"
 #include "daemon/manager.h"
@@ -126,6 +127,22 @@ static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct
 	return 0;
 }
 
+static void make_cgroup(struct domain *d, struct jail_plan *plan)
+{
+	const struct vm_config *vm = &d->live->vm;
+	struct cgroup_limits limits = {
+		.memory_bytes = KIB(vm->memory_kib) + CGROUP_MEMORY_EXTRA,
+		.pids = 16 + vm->vcpus_max + 2 * vm->n_disks,
+	};
+	char uuid[UUID_STRING_LEN + 1];
+
+	if (!d->manager->cgroup_root)
+		return;
+	uuid_format(d->uuid, uuid);
+	if (cgroup_new(d->manager->cgroup_root, uuid, &limits, plan, &d->cgroup) < 0)
+		log_warning("domain '%s' has no control group", d->name);
+}
+
 static int spawn(struct domain *d, int dir_fd, struct error *error)
 {
 	struct manager *m = d->manager;
@@ -153,7 +170,12 @@ static int spawn(struct domain *d, int dir_fd, struct error *error)
 	if (r < 0)
 		(void)log_warning_errno(r, "domain '%s' has no log: %m", d->name);
 	spec.log_fd = log_fd;
-	return worker_spawn(m->event, &spec, &domain_worker_ops, d, &d->worker, error);
+	if (spec.jail)
+		make_cgroup(d, &jail);
+	r = worker_spawn(m->event, &spec, &domain_worker_ops, d, &d->worker, error);
+	if (r == 0)
+		cgroup_started(d->cgroup, d->id, worker_pid(d->worker));
+	return r;
 }
 
 int domain_begin_run(struct domain *d, struct error *error)
@@ -188,6 +210,7 @@ void domain_end_run(struct domain *d)
 	d->worker = worker_free(d->worker);
 	d->log = worker_log_free(d->log);
 	d->stats = stats_view_free(d->stats);
+	d->cgroup = cgroup_free(d->cgroup, true);
 	resources_close(&d->resources);
 	d->resources = (struct resources){0};
 	d->phase = DOMAIN_IDLE;
@@ -207,6 +230,7 @@ int domain_start(
 	d->start_paused = flags & DOMAIN_START_PAUSED;
 	d->restarting = d->reboot_pending = false;
 	d->n_restarts = 0;
+	d->id = manager_take_id(d->manager);
 	r = domain_add_wait(&d->start_waits, done, userdata);
 	if (r == 0)
 		r = domain_begin_run(d, error);
@@ -222,9 +246,9 @@ int domain_start(
 		}
 		domain_end_run(d);
 		d->live = domain_config_free(d->live);
+		d->id = -1;
 		return r;
 	}
-	d->id = manager_take_id(d->manager);
 	domain_set_state(d, DOMAIN_STATE_PAUSED, DOMAIN_PAUSED_STARTING_UP);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/domain-internal.h"
 #include "daemon/manager.h"
 #include "daemon/stats-view.h"
@@ -170,6 +171,7 @@ static struct domain *adopted_domain(
 static void take_over(struct domain *d, const struct status *status)
 {
 	_cleanup_(closep) int dir_fd = -EBADF;
+	char uuid[UUID_STRING_LEN + 1];
 
 	d->phase = DOMAIN_ACTIVE;
 	d->id = status->id;
@@ -179,6 +181,10 @@ static void take_over(struct domain *d, const struct status *status)
 	memcpy(d->resources.serial_paths, status->serials, sizeof(status->serials));
 	memcpy(d->resources.console_paths, status->consoles, sizeof(status->consoles));
 	manager_note_id(d->manager, d->id);
+	uuid_format(d->uuid, uuid);
+	if (d->manager->cgroup_root)
+		(void)cgroup_new(d->manager->cgroup_root, uuid, &(struct cgroup_limits){0}, NULL,
+			&d->cgroup);
 	if (store_open_runtime(d->manager->store, d->uuid, false, &dir_fd) == 0)
 		(void)worker_log_open(d->manager->event, d->manager->store->log_fd, d->name, dir_fd,
 			&d->log, NULL);
@@ -202,29 +208,35 @@ static void found_dead(struct manager *m, const uint8_t uuid[16], const struct s
 	(void)store_remove_runtime(m->store, uuid);
 }
 
-void domain_adopt(struct manager *m, const uint8_t uuid[16])
+static int load_status(struct manager *m, const uint8_t uuid[16], struct status *ret)
 {
 	_cleanup_(freep) char *text = NULL;
-	_cleanup_(closep) int dir_fd = -EBADF;
 	char uuid_text[UUID_STRING_LEN + 1];
+	int r;
+
+	r = store_load_runtime(m->store, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
+	if (r == 0)
+		r = parse_status(text, ret);
+	if (r < 0) {
+		/* A start that was cut short before it had a process, or damage. */
+		uuid_format(uuid, uuid_text);
+		(void)log_warning_errno(r,
+			"%s/domains/%s/status.json cannot be read, left as it is: %m",
+			m->store->runtime_dir, uuid_text);
+	}
+	return r;
+}
+
+void domain_adopt(struct manager *m, const uint8_t uuid[16])
+{
+	_cleanup_(closep) int dir_fd = -EBADF;
 	struct status status = {0};
 	struct worker *worker = NULL;
 	struct domain *d;
 	int r;
 
-	uuid_format(uuid, uuid_text);
-	r = store_load_runtime(m->store, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
-	if (r == 0)
-		r = parse_status(text, &status);
-	if (r < 0) {
-		/* A start that was cut short before it had a process, or damage. */
-		(void)log_warning_errno(r,
-			"%s/domains/%s/status.json cannot be read, left as it is: %m",
-			m->store->runtime_dir, uuid_text);
-		return;
-	}
-	r = store_open_runtime(m->store, uuid, false, &dir_fd);
-	if (r < 0)
+	if (load_status(m, uuid, &status) < 0 ||
+		store_open_runtime(m->store, uuid, false, &dir_fd) < 0)
 		return;
 	d = adopted_domain(m, uuid, &status);
 	if (!d)
@@ -233,17 +245,17 @@ void domain_adopt(struct manager *m, const uint8_t uuid[16])
 		d, &worker);
 	if (r == 0)
 		r = load_live(d);
-	if (r < 0) {
-		(void)worker_free(worker);
-		if (r == -ESRCH)
-			found_dead(m, uuid, &status);
-		else
-			(void)log_error_errno(r,
-				"domain '%s' may run, but cannot be taken over: %m", status.name);
-		if (!domain_is_persistent(d))
-			manager_remove(m, d);
+	if (r == 0) {
+		d->worker = worker;
+		take_over(d, &status);
 		return;
 	}
-	d->worker = worker;
-	take_over(d, &status);
+	(void)worker_free(worker);
+	if (r == -ESRCH)
+		found_dead(m, uuid, &status);
+	else
+		(void)log_error_errno(
+			r, "domain '%s' may run, but cannot be taken over: %m", status.name);
+	if (!domain_is_persistent(d))
+		manager_remove(m, d);
 }

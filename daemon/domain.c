@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/domain-internal.h"
 #include "daemon/manager.h"
 #include "daemon/stats-view.h"
@@ -50,6 +51,7 @@ struct domain *domain_free(struct domain *d)
 	(void)worker_free(d->worker);
 	(void)worker_log_free(d->log);
 	(void)stats_view_free(d->stats);
+	(void)cgroup_free(d->cgroup, false);
 	resources_close(&d->resources);
 	(void)domain_config_free(d->config);
 	(void)domain_config_free(d->live);

@@ -8,6 +8,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "build-config.h"
+#include "daemon/cgroup.h"
 #include "daemon/dbus.h"
 #include "daemon/manager.h"
 #include "vmm-core/base/log.h"
@@ -195,6 +196,8 @@ static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)usec;
 	d->reconnect = sd_event_source_disable_unref(d->reconnect);
 	d->dbus = dbus_free(d->dbus);
+	if (d->manager->cgroup_root)
+		cgroup_root_set_bus(d->manager->cgroup_root, NULL);
 	d->bus = sd_bus_flush_close_unref(d->bus);
 	if (connect_bus(d) >= 0) {
 		log_notice("the bus is back");
@@ -240,6 +243,9 @@ static int connect_bus(struct daemon *d)
 	r = sd_bus_request_name(d->bus, VMMD_BUS_NAME, 0);
 	if (r < 0)
 		return log_error_errno(r, "cannot take the name " VMMD_BUS_NAME ": %m");
+	/* A private session bus has no systemd behind it: such an instance makes its groups itself, or none. */
+	if (!d->session && sd_booted() > 0 && d->manager->cgroup_root)
+		cgroup_root_set_bus(d->manager->cgroup_root, d->bus);
 	return 0;
 }
 
@@ -293,8 +299,8 @@ static int run(const struct arguments *a)
 	}
 	(void)sd_event_source_disable_unref(d.reconnect);
 	(void)dbus_free(d.dbus);
-	(void)sd_bus_flush_close_unref(d.bus);
 	(void)manager_free(d.manager);
+	(void)sd_bus_flush_close_unref(d.bus);
 	(void)sd_event_unref(d.event);
 	return r;
 }

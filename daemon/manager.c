@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/jail.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -16,10 +17,13 @@
 static void prepare_jail(struct manager *m)
 {
 	_cleanup_(freep) char *subuid = NULL;
+	struct stat st;
 	uint32_t base = m->options.uid_base ? m->options.uid_base : JAIL_UID_BASE;
 
 	if (m->options.no_jail)
 		return;
+	if (fstat(m->store->runtime_fd, &st) == 0)
+		m->cgroup_root = cgroup_root_new("/sys/fs/cgroup", st.st_ino);
 	if (geteuid() != 0) {
 		m->user_ns_allowed = jail_probe_user_ns(m->store->runtime_dir);
 		if (!m->user_ns_allowed)
@@ -70,6 +74,7 @@ struct manager *manager_free(struct manager *m)
 		return NULL;
 	list_for_each_safe (pos, tmp, &m->domains)
 		(void)domain_free(list_entry(pos, struct domain, link));
+	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
 	free(m->worker_path);
 	sd_event_unref(m->event);
