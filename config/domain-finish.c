@@ -184,9 +184,29 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 	return 0;
 }
 
+/* The validator counts devices, the report elements: "devices/disk[2]/…" is the second disk that is served,
+ * maybe the third <disk>. Writes the report's path; as it is when there is no such entry. */
+static void path_of_device(const struct xml_parser *p, const char *path, char ret[XML_PATH_MAX])
+{
+	const char *bracket = strchr(path, '['), *rest = bracket ? strchr(bracket, ']') : NULL;
+	size_t len = bracket ? (size_t)(bracket - path) + 1 : 0;
+	unsigned long n = bracket ? strtoul(bracket + 1, NULL, 10) : 0;
+
+	(void)snprintf(ret, XML_PATH_MAX, "%s", path);
+	for (size_t i = 0; rest && i < p->report->n_entries; i++) {
+		const struct contract_entry *entry = &p->report->entries[i];
+
+		if (strncmp(entry->path, path, len) != 0 || strchr(entry->path + len, '/') ||
+			entry->verdict >= CONTRACT_IGNORED || --n > 0)
+			continue;
+		(void)snprintf(ret, XML_PATH_MAX, "%s%s", entry->path, rest + 1);
+		return;
+	}
+}
+
 static int finish_valid(struct xml_parser *p, struct domain_config *config)
 {
-	char reason[256], *colon;
+	char reason[256], path[XML_PATH_MAX], *colon;
 	int r = vm_config_validate(&config->vm, reason, sizeof(reason));
 
 	if (r >= 0)
@@ -195,7 +215,8 @@ static int finish_valid(struct xml_parser *p, struct domain_config *config)
 	if (!colon)
 		return xml_fail_path(p, "", "%s", reason);
 	*colon = 0;
-	return xml_fail_path(p, reason, "%s", colon + 2);
+	path_of_device(p, reason, path);
+	return xml_fail_path(p, path, "%s", colon + 2);
 }
 
 int domain_finish(struct xml_parser *p, struct domain_config *config)

@@ -203,6 +203,8 @@ static void test_empty_drive(void **state)
 	assert_non_null(strstr(xml, "<target dev='sdb' bus='sata'/>"));
 	free(xml);
 	domain_config_free(config);
+	wrong(DEVICES("<disk device='cdrom'><target dev='sda'/></disk>\n" VDA "\n" VDA),
+		"f:3: devices/disk[3]/target/@dev: 'vda' is used twice");
 	refused(DEVICES("<disk type='network' device='cdrom'><target dev='sda'/></disk>"),
 		"network disks");
 }
