@@ -271,8 +271,10 @@ uint64_t virtio_config_read(const struct virtio_device *v, uint64_t offset, unsi
 	uint64_t value = 0;
 
 	for (unsigned i = 0; i < size; i++) {
-		uint8_t byte = offset + i < v->config_len ? v->config[offset + i] : 0xff;
+		uint8_t byte = 0xff;
 
+		if (range_fits(offset, i + 1, v->config_len))
+			byte = v->config[offset + i];
 		value |= (uint64_t)byte << (8 * i);
 	}
 	return value;
