@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -484,6 +485,13 @@ static void on_listen(void *opaque, uint32_t events)
 	(void)connect_control(control);
 }
 
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) >= 0 && S_ISSOCK(st.st_mode);
+}
+
 int control_new(struct loop *loop, struct control **ret_control)
 {
 	_cleanup_(control_freep) struct control *control = calloc(1, sizeof(*control));
@@ -502,7 +510,10 @@ int control_new(struct loop *loop, struct control **ret_control)
 	r = fd_set_nonblock(PROTO_CONTROL_FD, true);
 	if (r < 0)
 		return r;
-	if (fd_set_nonblock(PROTO_LISTEN_FD, true) >= 0) {
+	if (is_socket(PROTO_LISTEN_FD)) {
+		r = fd_set_nonblock(PROTO_LISTEN_FD, true);
+		if (r < 0)
+			return r;
 		r = loop_add_fd(loop, PROTO_LISTEN_FD, EPOLLIN, on_listen, control,
 			&control->listen_source);
 		if (r < 0)

@@ -38,7 +38,8 @@
 	FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, FUTEX_WAIT_BITSET_PRIVATE,                         \
 		FUTEX_WAKE_BITSET_PRIVATE, FUTEX_REQUEUE_PRIVATE, FUTEX_CMP_REQUEUE_PRIVATE,       \
 		FUTEX_LOCK_PI_PRIVATE, FUTEX_UNLOCK_PI_PRIVATE,                                    \
-		FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME
+		FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME,                                  \
+		FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME /* pthread_join() */
 
 /* Calls that both roles need. */
 #define COMMON_RULES                                                                               \
@@ -81,6 +82,8 @@ static const struct seccomp_rule loop_rules[] = {
 	ONE_OF(sendmsg, 0, "answers to the daemon", PROTO_CONTROL_FD),
 	ONE_OF(dup3, 1, "a new connection of the daemon takes the old one's place",
 		PROTO_CONTROL_FD),
+	ONE_OF(shutdown, 0, "a connection that is given up", PROTO_CONTROL_FD),
+	ONE_OF(newfstatat, 3, "fstat(): the kernel's size at a reset", AT_EMPTY_PATH),
 	ANY(accept4,
 		"a restarted daemon, a client of a unix console; sockets were bound by the daemon"),
 	ANY(recvfrom, "stream consoles"),

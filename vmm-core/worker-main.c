@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vmmd-worker: one process, one virtual machine. Started by the daemon with a control socket at fd 3 and a listening
- * socket at fd 4 (proto.h); of no use by itself. What it does is in control.c and vm.c.
+ * vmmd-worker [NAME]: one process, one virtual machine. Started by the daemon with a control socket at fd 3 and a
+ * listening socket at fd 4 (proto.h); of no use by itself. What it does is in control.c and vm.c. No test of its own: the
+ * guest tests run it.
  */
 #include <malloc.h>
 #include <signal.h>
@@ -47,7 +48,8 @@ int main(int argc, char **argv)
 		printf("vmmd-worker " VMMD_VERSION "\n");
 		return EXIT_SUCCESS;
 	}
-	if (argc != 1) {
+	/* An argument is a name for ps(1). */
+	if (argc > 2) {
 		fprintf(stderr, "vmmd-worker is started by vmmd; see vmmd(8).\n");
 		return EXIT_FAILURE;
 	}
