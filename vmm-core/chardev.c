@@ -9,7 +9,8 @@
  * Ptys. A master says EPOLLHUP while nobody has the slave open, and nothing at all when somebody opens it. So
  * output that comes while nobody is there asks again (a re-registration answers with the present state), at most
  * once per PROBE_INTERVAL_NS; the slave's first byte of input tells as well. A pty that is open and full for
- * PTY_PATIENCE_NS (somebody holds the slave and never reads) counts as nobody's until it takes bytes again.
+ * PTY_PATIENCE_NS (somebody holds the slave and never reads) counts as nobody's until it takes bytes again. Before the
+ * slave's first use (input, or a hang-up) a master looks open although nobody is there: then there is no patience.
  */
 #include "vmm-core/chardev.h"
 
@@ -46,6 +47,7 @@ struct endpoint {
 	bool eof;  /* the peer will send no more (stream) */
 	bool gone; /* the peer will take no more (stream) */
 	bool probing;
+	bool used; /* pty: somebody had the slave open once */
 	uint64_t probed_ns;
 	uint64_t stalled_ns; /* pty: since when it takes nothing; LOOP_NEVER: it does */
 };
@@ -101,6 +103,11 @@ static bool has_connected(const struct chardev *cd)
 	return false;
 }
 
+static uint64_t patience_ends(const struct endpoint *e)
+{
+	return e->stalled_ns + (e->used ? PTY_PATIENCE_NS : 0);
+}
+
 static void wake_at(struct chardev *cd, uint64_t deadline_ns)
 {
 	if (deadline_ns < cd->timer.deadline_ns)
@@ -119,9 +126,8 @@ static uint64_t next_visit(const struct endpoint *e, uint64_t now)
 	if (e->kind != ENDPOINT_PTY)
 		return LOOP_NEVER;
 	if (e->connected)
-		return e->cd->short_write && e->stalled_ns != LOOP_NEVER
-			? e->stalled_ns + PTY_PATIENCE_NS
-			: LOOP_NEVER;
+		return e->cd->short_write && e->stalled_ns != LOOP_NEVER ? patience_ends(e)
+									 : LOOP_NEVER;
 	return e->probing ? LOOP_NEVER
 			  : MAX(now + FLUSH_DELAY_NS, e->probed_ns + PROBE_INTERVAL_NS);
 }
@@ -260,7 +266,7 @@ static void flush_endpoint(struct endpoint *e)
 		budget -= (uint64_t)n;
 	}
 	if (e->kind == ENDPOINT_PTY && !e->writable && e->stalled_ns != LOOP_NEVER &&
-		cd->short_write && now_ns(cd) >= e->stalled_ns + PTY_PATIENCE_NS) {
+		cd->short_write && now_ns(cd) >= patience_ends(e)) {
 		e->connected = false;
 		e->probing = true; /* its next EPOLLOUT is the answer */
 		e->pos = cd->head;
@@ -333,6 +339,8 @@ static void pty_event(struct endpoint *e, uint32_t events)
 {
 	struct chardev *cd = e->cd;
 
+	if (events & (EPOLLHUP | EPOLLIN))
+		e->used = true;
 	if (events & EPOLLHUP) {
 		if (e->connected || e->probing)
 			e->pos = cd->head;

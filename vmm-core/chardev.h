@@ -14,8 +14,8 @@
  * nothing stalls the guest's port and no more; when room comes back, ops->writable() is called. Input is read from
  * the fds only while ops->can_read() answers more than 0.
  *
- * A pty's slave is to be opened and closed once before the master comes here, so that it knows that nobody has it
- * open. Nobody is held up for ever by one that somebody keeps open and never reads.
+ * Nobody is held up for ever by a pty that somebody keeps open and never reads, nor for a moment by one whose slave
+ * was not used yet (the kernel does not tell whether it is open).
  *
  * Threads: device lock held in all functions; callbacks come from the loop with it held.
  */

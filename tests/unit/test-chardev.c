@@ -462,6 +462,47 @@ static void test_listening(void **state)
 	assert_false(chardev_is_connected(f->cd));
 }
 
+/* The kernel moves the bytes of ptys in a thread of its own: real time passes. */
+static void pump_pty(struct fixture *f)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		(void)usleep(2000);
+		pump(f);
+	}
+}
+
+/* Exactly 's' arrives at 'fd' sooner or later. */
+static void assert_will_get(struct fixture *f, int fd, const char *s)
+{
+	char buf[64];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < 500 && len < strlen(s); i++) {
+		ssize_t n = read(fd, buf + len, sizeof(buf) - len);
+
+		if (n > 0)
+			len += (size_t)n;
+		else
+			pump_pty(f);
+	}
+	assert_int_equal(len, strlen(s));
+	assert_memory_equal(buf, s, len);
+}
+
+static void assert_will_be_connected(struct fixture *f, bool on)
+{
+	for (unsigned i = 0; i < 500 && chardev_is_connected(f->cd) != on; i++)
+		pump_pty(f);
+	assert_int_equal(chardev_is_connected(f->cd), on);
+}
+
+static void assert_will_have_input(struct fixture *f, size_t n)
+{
+	for (unsigned i = 0; i < 500 && f->n_input < n; i++)
+		pump_pty(f);
+	assert_int_equal(f->n_input, n);
+}
+
 static int open_pty(char name[64])
 {
 	struct termios raw;
@@ -487,16 +528,15 @@ static void test_pty_with_nobody(void **state)
 	int slave;
 
 	open_chardev(f, open_pty(name), 0);
-	pump(f);
-	assert_false(chardev_is_connected(f->cd));
+	assert_will_be_connected(f, false);
 	for (unsigned i = 0; i < 4 * VMMD_SCROLLBACK_BYTES / 16; i++) {
 		assert_int_equal(put(f, "0123456789abcdef"), 16);
 		if (i % 64 == 0)
 			pump(f);
 	}
-	pump(f);
+	pump_pty(f);
 	loop_fake_advance(f->loop, NSEC_PER_SEC);
-	pump(f);
+	pump_pty(f);
 	/* Nothing to say: no timer keeps the loop awake. */
 	loop_fake_advance(f->loop, NSEC_PER_SEC);
 	assert_int_equal(loop_run_once(f->loop, 0), 0);
@@ -504,58 +544,98 @@ static void test_pty_with_nobody(void **state)
 	/* Somebody comes: the next output finds out, and loses nothing on the way. */
 	slave = open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	assert_true(slave >= 0);
-	(void)drain(slave);
 	assert_int_equal(put(f, "hello"), 5);
 	for (unsigned i = 0; i < 50; i++)
 		pump(f);
-	assert_true(chardev_is_connected(f->cd));
-	assert_got(slave, "hello");
+	assert_will_be_connected(f, true);
+	assert_will_get(f, slave, "hello");
 	assert_int_equal(write(slave, "typed", 5), 5);
-	pump(f);
+	assert_will_have_input(f, 5);
 	assert_memory_equal(f->input, "typed", 5);
 	(void)close(slave);
-	pump(f);
-	assert_false(chardev_is_connected(f->cd));
+	assert_will_be_connected(f, false);
 
 	/* Or types first. */
 	slave = open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	assert_int_equal(write(slave, "!", 1), 1);
-	pump(f);
-	assert_true(chardev_is_connected(f->cd));
+	assert_will_be_connected(f, true);
 	(void)close(slave);
+}
+
+/* Fill until the chardev takes no more, or 'limit' bytes. */
+static uint64_t fill(struct fixture *f, uint64_t limit)
+{
+	uint64_t taken = 0;
+
+	while (taken < limit && put(f, "0123456789abcdef") == 16) {
+		taken += 16;
+		if (taken % 1024 == 0)
+			pump(f);
+	}
+	return taken;
 }
 
 static void test_pty_that_is_held_and_never_read(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t taken = 0;
 	char name[64];
 	int master = open_pty(name), slave = open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
 	assert_true(slave >= 0);
 	open_chardev(f, master, 0);
-	pump(f);
-	assert_true(chardev_is_connected(f->cd));
-	for (unsigned i = 0; i < 20000 && put(f, "0123456789abcdef") == 16; i++) {
-		taken += 16;
-		if (i % 64 == 0)
-			pump(f);
-	}
-	assert_in_range(taken, VMMD_SCROLLBACK_BYTES, 200000);
-	loop_fake_advance(f->loop, 11 * NSEC_PER_SEC);
-	assert_true(f->n_writable >= 1);
-	for (unsigned i = 0; i < 4 * VMMD_SCROLLBACK_BYTES / 16; i++)
-		assert_int_equal(put(f, "0123456789abcdef"), 16);
+	assert_will_be_connected(f, true);
+	assert_int_equal(write(slave, "x", 1), 1);
+	assert_will_have_input(f, 1);
+	assert_in_range(fill(f, 1000000), VMMD_SCROLLBACK_BYTES, 200000);
+	f->n_writable = 0;
+	loop_fake_advance(f->loop, 9 * NSEC_PER_SEC);
+	assert_int_equal(f->n_writable, 0);
+	loop_fake_advance(f->loop, 2 * NSEC_PER_SEC);
+	assert_int_equal(f->n_writable, 1);
+	assert_int_equal(fill(f, 1000000), 1000000);
 	/* It reads again: it is served again. */
-	pump(f);
-	for (unsigned i = 0; i < 50; i++) {
+	for (unsigned i = 0; i < 500 && !chardev_is_connected(f->cd); i++) {
 		(void)drain(slave);
-		pump(f);
+		pump_pty(f);
 	}
-	assert_true(chardev_is_connected(f->cd));
+	for (unsigned i = 0; i < 10; i++) {
+		(void)drain(slave);
+		pump_pty(f);
+	}
 	assert_int_equal(put(f, "back"), 4);
-	pump(f);
-	assert_got(slave, "back");
+	assert_will_get(f, slave, "back");
+	(void)close(slave);
+}
+
+/* As the daemon makes them: the kernel shows the master as open. It fills, and holds nobody up all the same. */
+static void test_pty_never_opened(void **state)
+{
+	struct fixture *f = *state;
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
+	struct termios raw;
+	uint64_t taken = 0;
+	char name[64];
+
+	assert_true(master >= 0);
+	assert_int_equal(unlockpt(master), 0);
+	assert_int_equal(ptsname_r(master, name, sizeof(name)), 0);
+	assert_int_equal(tcgetattr(master, &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(master, TCSANOW, &raw), 0);
+	open_chardev(f, master, 0);
+	for (unsigned i = 0; i < 4 && taken < 1000000; i++) {
+		taken += fill(f, 1000000 - taken);
+		loop_fake_advance(f->loop, 2 * NSEC_PER_MSEC);
+	}
+	assert_int_equal(taken, 1000000);
+	assert_false(chardev_is_connected(f->cd));
+	slave = open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(slave >= 0);
+	for (unsigned i = 0; i < 500 && !chardev_is_connected(f->cd); i++) {
+		assert_int_equal(tcflush(slave, TCIFLUSH), 0);
+		pump_pty(f);
+	}
+	assert_will_be_connected(f, true);
 	(void)close(slave);
 }
 
@@ -579,6 +659,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pty_with_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_pty_that_is_held_and_never_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pty_never_opened, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
