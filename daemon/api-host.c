@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Handlers about the host and the daemon itself. */
 #include <limits.h>
-#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "build-config.h"
+#include "config/capabilities-xml.h"
 #include "daemon/api.h"
 #include "daemon/host.h"
+#include "vmm-core/base/strutil.h"
 
 static int reply_named(struct api_call *call, const char *name, struct json_object *value)
 {
@@ -64,34 +66,30 @@ int api_ping(struct api_call *call, struct error *error)
 
 int api_get_capabilities(struct api_call *call, struct error *error)
 {
+	static const uint32_t page_kib[] = {4, 2048};
 	_cleanup_(freep) char *xml = NULL;
+	struct capabilities caps = {
+		.page_kib = page_kib,
+		.n_page_sizes = ARRAY_SIZE(page_kib),
+		.has_kvm = access("/dev/kvm", F_OK) == 0,
+		.max_vcpus = VM_MAX_VCPUS,
+		.emulator = call->manager->worker_path,
+	};
 	struct host_info h;
 
 	host_info_read(&h);
-	if (asprintf(&xml,
-		    "<capabilities>\n\n"
-		    "  <host>\n"
-		    "    <cpu>\n"
-		    "      <arch>%s</arch>\n"
-		    "      <topology sockets='%u' dies='1' cores='%u' threads='%u'/>\n"
-		    "    </cpu>\n"
-		    "  </host>\n\n"
-		    "  <guest>\n"
-		    "    <os_type>hvm</os_type>\n"
-		    "    <arch name='x86_64'>\n"
-		    "      <wordsize>64</wordsize>\n"
-		    "      <machine maxCpus='%d'>q35</machine>\n"
-		    "      <domain type='kvm'/>\n"
-		    "    </arch>\n"
-		    "    <features>\n"
-		    "      <acpi default='on' toggle='yes'/>\n"
-		    "      <apic default='on' toggle='no'/>\n"
-		    "    </features>\n"
-		    "  </guest>\n\n"
-		    "</capabilities>\n",
-		    h.model, h.sockets, h.cores, h.threads, VM_MAX_VCPUS) < 0) {
-		xml = NULL;
+	memcpy(caps.host_uuid, h.uuid, sizeof(caps.host_uuid));
+	(void)str_copy(caps.cpu_vendor, sizeof(caps.cpu_vendor), h.cpu_vendor);
+	caps.family = h.cpu_family;
+	caps.model = h.cpu_model;
+	caps.stepping = h.cpu_stepping;
+	caps.maxphysaddr_bits = h.physaddr_bits;
+	caps.sockets = h.sockets;
+	caps.dies = 1;
+	caps.cores = h.cores;
+	caps.threads = h.threads;
+	caps.memory_kib = h.memory_kib;
+	if (capabilities_xml_format(&caps, &xml) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
-	}
 	return reply_named(call, "xml", json_object_new_string(xml));
 }

@@ -80,8 +80,17 @@ struct cgroup_root *cgroup_root_new(const char *mount, uint64_t tag)
 
 struct cgroup_root *cgroup_root_free(struct cgroup_root *root)
 {
-	if (root)
-		(void)sd_bus_unref(root->bus);
+	char path[PATH_LEN];
+
+	if (!root)
+		return NULL;
+	/* The instance's own folders, when no worker is left in them. */
+	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s/%s", root->mount,
+			root->kind == CGROUP_V1 ? controllers[i].v1_folder : "", root->folder);
+		(void)rmdir(path);
+	}
+	(void)sd_bus_unref(root->bus);
 	free(root);
 	return NULL;
 }

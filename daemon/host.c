@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <systemd/sd-id128.h>
 #include <unistd.h>
 
 #include "vmm-core/base/cleanup.h"
@@ -40,17 +41,58 @@ static unsigned count_list(const char *path)
 	return n;
 }
 
-static unsigned read_mhz(void)
+/* The value of 'key' (the first CPU's) in /proc/cpuinfo, NULL if it is not there. */
+static const char *find_value(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (const char *p = text; p; p = strchr(p, '\n')) {
+		if (*p == '\n')
+			p++;
+		if (strncmp(p, key, len) == 0 && (p[len] == '\t' || p[len] == ':')) {
+			p = strchr(p, ':');
+			return p && p[1] == ' ' ? p + 2 : NULL;
+		}
+	}
+	return NULL;
+}
+
+static unsigned find_number(const char *text, const char *key)
+{
+	const char *s = find_value(text, key);
+	unsigned n;
+
+	return s && sscanf(s, "%u", &n) == 1 ? n : 0;
+}
+
+static void read_cpu(struct host_info *ret)
 {
 	_cleanup_(freep) char *text = NULL;
-	const char *p;
-	double mhz;
+	const char *s;
 
-	if (read_file(AT_FDCWD, "/proc/cpuinfo", 8 << 20, &text, NULL) < 0)
-		return 0;
-	p = strstr(text, "cpu MHz");
-	p = p ? strchr(p, ':') : NULL;
-	return p && sscanf(p + 1, "%lf", &mhz) == 1 ? (unsigned)mhz : 0;
+	if (read_file(AT_FDCWD, "/proc/cpuinfo", 16 << 20, &text, NULL) < 0)
+		return;
+	ret->mhz = find_number(text, "cpu MHz");
+	ret->cpu_family = find_number(text, "cpu family");
+	ret->cpu_model = find_number(text, "model");
+	ret->cpu_stepping = find_number(text, "stepping");
+	ret->physaddr_bits = find_number(text, "address sizes");
+	s = find_value(text, "vendor_id");
+	if (s && strncmp(s, "GenuineIntel", 12) == 0)
+		strcpy(ret->cpu_vendor, "Intel");
+	else if (s && strncmp(s, "AuthenticAMD", 12) == 0)
+		strcpy(ret->cpu_vendor, "AMD");
+}
+
+static void read_uuid(uint8_t ret[16])
+{
+	/* Of this use of the machine id; any fixed random number does. */
+	static const sd_id128_t app =
+		SD_ID128_MAKE(6b, 1d, 0f, 52, 1c, 8a, 4b, 7e, 9e, 35, c2, 10, 44, 7d, a8, 63);
+	sd_id128_t id;
+
+	if (sd_id128_get_machine_app_specific(app, &id) >= 0)
+		memcpy(ret, id.bytes, 16);
 }
 
 static uint64_t read_memory(void)
@@ -69,7 +111,8 @@ void host_info_read(struct host_info *ret)
 		(void)snprintf(ret->model, sizeof(ret->model), "%.31s", u.machine);
 	ret->memory_kib = read_memory();
 	ret->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	ret->mhz = read_mhz();
+	read_cpu(ret);
+	read_uuid(ret->uuid);
 	ret->nodes = MAX(count_list("/sys/devices/system/node/online"), 1U);
 	ret->threads = MAX(siblings, 1U);
 	package = MAX(package, ret->threads);

@@ -8,6 +8,10 @@ struct host_info {
 	char model[32]; /* "x86_64" */
 	uint64_t memory_kib;
 	unsigned cpus, mhz, nodes, sockets, cores, threads; /* cores per socket, threads per core */
+	uint8_t uuid
+		[16]; /* made from the machine id: the host's own, but not the machine id itself */
+	char cpu_vendor[16]; /* "Intel", "AMD" */
+	unsigned cpu_family, cpu_model, cpu_stepping, physaddr_bits;
 };
 
 void host_info_read(struct host_info *ret);

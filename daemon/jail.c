@@ -73,6 +73,11 @@ uint64_t jail_clone_flags(const struct jail_plan *plan)
 	return flags;
 }
 
+pid_t jail_clone(uint64_t flags, int *ret_pidfd)
+{
+	return (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, 0UL);
+}
+
 static int stage_errno(char *stage, size_t size, const char *what)
 {
 	int saved = errno;
@@ -294,18 +299,17 @@ bool jail_probe_user_ns(const char *mount_dir)
 		.mount_dir = mount_dir,
 		.n_vcpus = 1,
 	};
-	struct clone_args args = {.exit_signal = SIGCHLD};
 	struct jail_plan plan;
 	char stage[64];
-	int status;
+	int pidfd = -EBADF, status;
 	pid_t pid;
 
 	if (jail_plan_make(&env, &plan) < 0)
 		return false;
-	args.flags = jail_clone_flags(&plan);
-	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	pid = jail_clone(jail_clone_flags(&plan), &pidfd);
 	if (pid == 0)
 		_exit(jail_enter(&plan, stage, sizeof(stage)) < 0 ? 1 : 0);
+	(void)safe_close(pidfd);
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
 		WEXITSTATUS(status) == 0;
 }

@@ -4,7 +4,7 @@
  * (The rest, Landlock and seccomp, the worker does to itself: vmm-core/sandbox.c.)
  *
  * What will be done is decided beforehand as data (struct jail_plan, by jail_plan_make(), a pure function) and done
- * in the child between clone3() and exec by jail_enter(), which names the step that failed.
+ * in the child between clone() and exec by jail_enter(), which names the step that failed.
  *
  *	system, or session as root	uid of its own, six namespaces, empty read-only root, no capabilities
  *	session without root		the same in a user namespace, uid the user's own
@@ -60,8 +60,12 @@ struct jail_plan {
 /* Returns 0, or -ENAMETOOLONG. */
 int jail_plan_make(const struct jail_env *env, struct jail_plan *ret_plan);
 
-/* For clone3(). */
+/* For jail_clone(). */
 uint64_t jail_clone_flags(const struct jail_plan *plan);
+
+/* fork() with namespaces and a pidfd (close-on-exec): 0 in the child, the pid in the parent, or -1 with errno. By
+ * clone(2): systemd's RestrictNamespaces= answers ENOSYS to clone3(2), whose flags it cannot see. */
+pid_t jail_clone(uint64_t flags, int *ret_pidfd);
 
 /* In the child: put fds[5] = control, listen, log (or negative: /dev/null), exe, error pipe in their places, close
  * everything else, joining the plan's cgroups (NULL: none) before. Returns 0 or -errno with the step in 'stage'. */

@@ -3,7 +3,6 @@
 #include "daemon/worker.h"
 
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,17 +141,6 @@ static _noreturn_ void child(const struct worker_spec *spec, int control_fd, int
 	_exit(125);
 }
 
-static pid_t do_clone(uint64_t flags, int *ret_pidfd)
-{
-	struct clone_args args = {
-		.flags = flags | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-		.exit_signal = SIGCHLD,
-	};
-
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-}
-
 int worker_spawn(sd_event *event, const struct worker_spec *spec, const struct worker_ops *ops,
 	void *opaque, struct worker **ret_worker, struct error *error)
 {
@@ -173,7 +161,7 @@ int worker_spawn(sd_event *event, const struct worker_spec *spec, const struct w
 	/* The worker's end blocks or not as the worker likes. */
 	(void)fd_set_nonblock(theirs, false);
 
-	w->pid = do_clone(spec->jail ? jail_clone_flags(spec->jail) : 0, &w->pidfd);
+	w->pid = jail_clone(spec->jail ? jail_clone_flags(spec->jail) : 0, &w->pidfd);
 	if (w->pid < 0)
 		return error_set_errno(error, errno, "cannot start the worker");
 	if (w->pid == 0)

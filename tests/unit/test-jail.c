@@ -148,10 +148,9 @@ static int look_around(const struct jail_plan *plan)
 static void test_real_jail(void **state)
 {
 	struct jail_env env = root_env;
-	struct clone_args args = {.exit_signal = SIGCHLD};
 	struct jail_plan plan;
 	char stage[256] = "";
-	int status;
+	int pidfd, status;
 	pid_t pid;
 
 	(void)state;
@@ -159,8 +158,7 @@ static void test_real_jail(void **state)
 	env.egid = getegid();
 	env.user_ns_allowed = env.euid != 0 && jail_probe_user_ns("/tmp");
 	assert_int_equal(jail_plan_make(&env, &plan), 0);
-	args.flags = jail_clone_flags(&plan);
-	pid = plan.namespaces ? (pid_t)syscall(SYS_clone3, &args, sizeof(args)) : -1;
+	pid = plan.namespaces ? jail_clone(jail_clone_flags(&plan), &pidfd) : -1;
 	if (pid < 0) {
 		print_message("skipped: this process may make no namespaces (%s)\n",
 			plan.namespaces ? strerror(errno) : "no root, no user namespaces");
@@ -173,6 +171,7 @@ static void test_real_jail(void **state)
 			fprintf(stderr, "%s: %s\n", stage, strerror(-r));
 		_exit(r < 0 ? 100 : look_around(&plan));
 	}
+	close(pidfd);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
