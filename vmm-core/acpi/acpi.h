@@ -26,5 +26,7 @@
 int acpi_build(struct guest_mem *mem, const struct vm_config *config, uint64_t pci64_base,
 	struct gpa *ret_rsdp);
 
-/* The length of the tables that acpi_build() wrote, counted from LAYOUT_ACPI_BASE; for tests and dumps. */
-uint32_t acpi_length(const struct guest_mem *mem);
+/* The same into a buffer that stands for guest memory at 'base' (a multiple of 64, below 4 GiB). Returns 0 with the
+ * length in '*ret_len', or -ENOSPC. */
+int acpi_make(const struct vm_config *config, uint64_t pci64_base, uint32_t base, uint8_t *buf,
+	size_t size, size_t *ret_len);
