@@ -3,7 +3,7 @@
  * "ich9-lpc": the ISA bridge in slot 31 (Intel ICH9 family datasheet, 13.1). It is there so that
  * guests find the ISA devices' parent and the PIRQ registers; interrupts of PCI go straight to the
  * IOAPIC and ACPI says so. The power management base reads as 0: those ports are described by ACPI
- * alone.
+ * alone. Tested together with the host bridge, by test-pci-root.c.
  */
 #include <errno.h>
 

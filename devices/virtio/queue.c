@@ -326,7 +326,7 @@ void virtq_save(const struct virtq *q, struct state_writer *w)
 int virtq_load(struct virtq *q, struct state_reader *r, unsigned flags)
 {
 	uint8_t enabled = state_get_u8(r), broken = state_get_u8(r);
-	uint16_t in_flight, unpublished;
+	uint16_t in_flight;
 
 	virtq_reset(q);
 	q->size = state_get_u16(r);
@@ -339,10 +339,9 @@ int virtq_load(struct virtq *q, struct state_reader *r, unsigned flags)
 	q->broken = broken;
 	/* Each chain that was popped is pushed once, so the distance is what is still out. */
 	in_flight = (uint16_t)(q->last_avail - q->next_used);
-	unpublished = (uint16_t)(q->next_used - q->used_idx);
 	q->n_in_flight = in_flight;
 	if (!r->bad && enabled <= 1 && broken <= enabled && in_flight <= q->size &&
-		unpublished <= q->size && (!enabled || virtq_enable(q, flags) == 0) &&
+		(!enabled || virtq_enable(q, flags) == 0) &&
 		(enabled || (!q->last_avail && !q->next_used && !q->used_idx)))
 		return 0;
 	virtq_reset(q);
