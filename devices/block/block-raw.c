@@ -82,14 +82,17 @@ static uint32_t direct_align(int fd, const struct stat *st)
 	return probe_align(fd);
 }
 
-/* The alignment to use. Where O_DIRECT cannot serve the whole disk, it is given up rather than the disk's end. */
-static int find_align(
+/* Make the fd's flags what we need, and find the alignment to use. Where O_DIRECT cannot serve the whole disk, it is given up rather than the disk's end. */
+static int prepare_fd(
 	int fd, const struct stat *st, uint64_t capacity, const char *name, uint32_t *ret_align)
 {
 	int flags = fcntl(fd, F_GETFL);
 	uint32_t align;
 
 	if (flags < 0)
+		return -errno;
+	/* io_uring would answer -EAGAIN for what has to wait. */
+	if ((flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags &= ~O_NONBLOCK) < 0)
 		return -errno;
 	*ret_align = 1;
 	if (!(flags & O_DIRECT))
@@ -133,7 +136,7 @@ int block_open(
 	if (!options->readonly && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
 		return -EBADF;
 
-	r = find_align(fd, &st, capacity, options->name, &align);
+	r = prepare_fd(fd, &st, capacity, options->name, &align);
 	if (r < 0)
 		return r;
 

@@ -66,7 +66,8 @@ static bool is_aligned(const struct block *block, const struct block_request *re
 	if (block->align == 1)
 		return true;
 	for (unsigned i = 0; i < req->n_iov; i++)
-		bits |= (uint64_t)(uintptr_t)req->iov[i].iov_base | req->iov[i].iov_len;
+		if (req->iov[i].iov_len)
+			bits |= (uint64_t)(uintptr_t)req->iov[i].iov_base | req->iov[i].iov_len;
 	return IS_ALIGNED(bits, (uint64_t)block->align);
 }
 

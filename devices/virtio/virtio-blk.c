@@ -154,11 +154,13 @@ static bool split_chain(
 		return false;
 	}
 	(void)virtq_chain_read(c, 0, ret_header, sizeof(*ret_header));
+	while (!c->iov[c->n_readable + c->n_writable - 1].iov_len)
+		c->n_writable--;
 	last = &c->iov[c->n_readable + c->n_writable - 1];
-	while (!last->iov_len)
-		last--;
-	last->iov_len--;
-	req->status = (uint8_t *)last->iov_base + last->iov_len;
+	req->status = (uint8_t *)last->iov_base + --last->iov_len;
+	/* Usually a buffer of its own: what is left is one buffer for one plain read. */
+	if (!last->iov_len)
+		c->n_writable--;
 	return true;
 }
 

@@ -15,7 +15,7 @@ static int64_t transfer(struct fake_block *f, const struct block_io *io)
 		uint64_t bits =
 			io->offset | io->iov[i].iov_len | (uint64_t)(uintptr_t)io->iov[i].iov_base;
 
-		if (f->align > 1 && !IS_ALIGNED(bits, (uint64_t)f->align))
+		if (f->align > 1 && io->iov[i].iov_len && !IS_ALIGNED(bits, (uint64_t)f->align))
 			return -EINVAL;
 	}
 	for (unsigned i = 0; i < io->n_iov && done < limit && at < f->size; i++) {

@@ -319,6 +319,7 @@ static void test_refused(void **state)
 	_cleanup_(closep) int rw = memory_file(SIZE);
 	_cleanup_(closep) int ro = -EBADF;
 	char path[64];
+	int fd;
 
 	assert_int_equal(block_open(f->loop, dir, &f->options, &f->block), -EMEDIUMTYPE);
 	assert_int_equal(block_open(f->loop, null, &f->options, &f->block), -EMEDIUMTYPE);
@@ -326,8 +327,12 @@ static void test_refused(void **state)
 	ro = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(ro >= 0);
 	assert_int_equal(block_open(f->loop, ro, &f->options, &f->block), -EBADF);
+	/* Read-only is enough for a read-only disk; non-blocking it must not be. */
 	f->options.readonly = true;
+	assert_int_equal(fcntl(ro, F_SETFL, O_NONBLOCK), 0);
+	fd = ro;
 	assert_int_equal(block_open(f->loop, TAKE_FD(ro), &f->options, &f->block), 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 }
 
 static void test_odd_sizes(void **state)
