@@ -8,8 +8,7 @@
  * io_uring_enter(2) is the only system call that it still takes.
  *
  * The ring's fd becomes readable when there is something to reap, so it is a source of the event loop like any
- * other. (Measured against a registered eventfd and against deferred completions: no difference in operations per
- * second or in CPU time, and one fd less.) The wait for it may be interrupted (EINTR) by the kernel's own work.
+ * other: no eventfd to read. The wait for it may be interrupted (EINTR) by the kernel's own work.
  *
  * No more operations may be in flight than uring_entries(), so that the completion ring, twice as large, can
  * never overflow; uring_sqe() answers NULL before that.
@@ -62,7 +61,8 @@ unsigned uring_n_queued(const struct uring *ring);
 /* Queued or taken, and not reaped. */
 unsigned uring_n_in_flight(const struct uring *ring);
 
-/* Wait until there is something to reap. For programs without a loop: tests, benchmarks, tear-down. */
+/* uring_submit(), and wait until there is something to reap. For programs without a loop: tests, benchmarks,
+ * tear-down. */
 int uring_wait(struct uring *ring);
 
 int uring_fd(const struct uring *ring);
