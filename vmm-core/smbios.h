@@ -14,3 +14,11 @@
 /* 'config' has been validated. Returns 0, -ENOSPC (larger than LAYOUT_SMBIOS_SIZE: cannot happen with a valid
  * configuration) or -EFAULT (the place is no RAM). */
 int smbios_build(struct guest_mem *mem, const struct vm_config *config);
+
+/* The same into a buffer that stands for guest memory at 'base': the entry points at its start (SMBIOS_ENTRY3, then
+ * SMBIOS_ENTRY2), the structures at SMBIOS_TABLE. Returns 0 with the length in '*ret_len', or -ENOSPC. */
+#define SMBIOS_ENTRY3 0
+#define SMBIOS_ENTRY2 0x20
+#define SMBIOS_TABLE  0x40
+int smbios_make(
+	const struct vm_config *config, uint32_t base, uint8_t *buf, size_t size, size_t *ret_len);
