@@ -26,8 +26,8 @@
 
 #define URING_MAX_ENTRIES 1024
 #define URING_MAX_FILES   16
-/* Kernel threads of a ring for what cannot be done without blocking, of each of the kernel's two kinds. They
- * count as tasks of this process (pids cgroup, RLIMIT_NPROC). */
+/* Kernel threads for what cannot be done without blocking, of each of the kernel's two kinds: of a submitting thread,
+ * however many rings it has. They count as tasks of this process (pids cgroup, RLIMIT_NPROC). */
 #define URING_MAX_WORKERS 4
 
 struct uring;
