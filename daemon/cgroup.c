@@ -217,7 +217,9 @@ int cgroup_new(struct cgroup_root *root, const char *name, const struct cgroup_l
 	int r = 0;
 
 	if (cgroup_root_kind(root) == CGROUP_NONE) {
-		warn_once(root, "this user may make none here");
+		/* An adopted worker has what it was given; the bus may not be there yet. */
+		if (plan)
+			warn_once(root, "this user may make none here");
 		*ret = NULL;
 		return 0;
 	}

@@ -513,7 +513,8 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 	enum domain_stop stop = why_stopped(d, how->violation);
 	struct error e = d->start_error;
 
-	if (stop == DOMAIN_STOP_CRASHED)
+	/* If it said STOPPED, it said why, too. */
+	if (stop == DOMAIN_STOP_CRASHED && !d->stop_seen)
 		log_warning("domain '%s' crashed: %s", d->name, how->text);
 	if (e.code == ERROR_NONE)
 		(void)error_set(&e, ERROR_INTERNAL, "%s", how->text);
