@@ -48,6 +48,9 @@ static void disconnect(struct control *control)
 	if (control->connected)
 		(void)shutdown(PROTO_CONTROL_FD, SHUT_RDWR);
 	control->connected = false;
+	/* Without a vm there is nothing to live for. */
+	if (!control->vm)
+		loop_exit(control->loop, EXIT_FAILURE);
 }
 
 static void send_message(struct control *control, enum proto_type type, uint32_t seq, int error,
@@ -445,9 +448,6 @@ static void on_control(void *opaque, uint32_t events)
 		return;
 	if (n <= 0) {
 		disconnect(control);
-		/* Without a vm there is nothing to live for. */
-		if (!control->vm)
-			loop_exit(control->loop, EXIT_FAILURE);
 		return;
 	}
 	handle(control, &m, (size_t)n);

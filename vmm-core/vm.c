@@ -69,6 +69,9 @@ static void do_reset(struct vm *vm)
 	char reason[PROTO_REASON_MAX];
 	int r;
 
+	/* What the old life asked for while it was being stopped is void. */
+	vm->requests = 0;
+	vm->failed = false;
 	for (unsigned i = 0; i < vm->n_devices; i++)
 		device_reset(vm->devices[i]);
 	r = vm_load_boot(vm, reason);

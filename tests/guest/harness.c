@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -96,6 +97,8 @@ int harness_spawn(struct harness *h)
 	if (h->pid < 0)
 		return failed(h, -errno, "fork: %m");
 	if (h->pid == 0) {
+		/* A test that dies leaves no worker behind. */
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		/* Out of the way of 3 and 4 first. */
 		int ctl = fcntl(theirs, F_DUPFD, 10);
 		int listen = h->listen_fd >= 0 ? fcntl(h->listen_fd, F_DUPFD, 10) : -1;

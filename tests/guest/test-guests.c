@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The shipped worker under /dev/kvm with our own guests: the machine's interrupts, processors, resets and ends, and what
+ * the daemon asks of a worker. Arguments: the worker and the folder of the guests. Without /dev/kvm: 77, with a word.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/guest/harness.h"
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/fdio.h"
+
+#define WAIT_MS 8000
+
+static const char *worker_path, *guest_dir;
+
+static char *guest_path(const char *name)
+{
+	static char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s/guest-%s.elf", guest_dir, name);
+	return path;
+}
+
+static void expect_ok(const struct harness *h, int r)
+{
+	if (r < 0)
+		fail_msg("error %d: %s", r, h->error);
+}
+
+static void prepare(struct harness *h, const char *guest, const char *cmdline)
+{
+	harness_init(h, worker_path, guest_path(guest));
+	(void)snprintf(h->config.cmdline, sizeof(h->config.cmdline), "%s", cmdline);
+}
+
+static void boot(struct harness *h, const char *guest, const char *cmdline)
+{
+	prepare(h, guest, cmdline);
+	expect_ok(h, harness_start(h));
+}
+
+/* The guest ends by the debug port with 'code', the worker with success. */
+static void expect_exit(struct harness *h, int code)
+{
+	int status;
+
+	expect_ok(h, harness_wait(h, PROTO_VM_STOPPED, WAIT_MS));
+	if (h->state.reason != PROTO_REASON_DEBUG_EXIT)
+		fail_msg("stopped for reason %u: %s", h->state.reason, h->state.text);
+	assert_int_equal(h->state.code, code);
+	expect_ok(h, harness_reap(h, WAIT_MS, &status));
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	harness_done(h);
+}
+
+static void run(const char *guest, const char *cmdline, int code)
+{
+	struct harness h;
+
+	boot(&h, guest, cmdline);
+	expect_exit(&h, code);
+}
+
+static void test_exit(void **state)
+{
+	(void)state;
+	run("exit", "42", 42);
+	run("exit", "7", 7);
+}
+
+static void test_console(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "hello", "world");
+	expect_ok(&h, harness_expect(&h, "hello world\n", WAIT_MS, NULL));
+	assert_int_equal(write(h.serial_fd, "echo me\n", 8), 8);
+	expect_ok(&h, harness_expect(&h, "echo me\n", WAIT_MS, NULL));
+	expect_exit(&h, 0);
+}
+
+static void test_pic(void **state)
+{
+	(void)state;
+	run("pic", "", 0);
+}
+
+static void test_ioapic(void **state)
+{
+	(void)state;
+	run("ioapic", "", 0);
+}
+
+static void test_pci(void **state)
+{
+	(void)state;
+	run("pci", "", 0);
+}
+
+static void test_smp(void **state)
+{
+	static const unsigned counts[] = {1, 2, 4, 16};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(counts); i++) {
+		struct harness h;
+		char n[8];
+
+		(void)snprintf(n, sizeof(n), "%u", counts[i]);
+		prepare(&h, "smp", n);
+		h.config.vcpus = h.config.vcpus_max = counts[i];
+		expect_ok(&h, harness_start(&h));
+		expect_exit(&h, 0);
+	}
+}
+
+static void test_reset(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "reset", "");
+	expect_exit(&h, 0);
+	assert_int_equal(h.n_notices, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(h.notices[i].kind, PROTO_NOTICE_GUEST_RESET);
+}
+
+static void test_stop_on_reset(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "reset", "");
+	h.flags = PROTO_START_STOP_ON_RESET;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_wait(&h, PROTO_VM_STOPPED, WAIT_MS));
+	assert_int_equal(h.state.reason, PROTO_REASON_GUEST_RESET);
+	harness_done(&h);
+}
+
+static void test_poweroff(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "poweroff", "");
+	expect_ok(&h, harness_wait(&h, PROTO_VM_STOPPED, WAIT_MS));
+	assert_int_equal(h.state.reason, PROTO_REASON_GUEST_POWEROFF);
+	harness_done(&h);
+}
+
+static void test_power_button(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "poweroff", "wait");
+	expect_ok(&h, harness_expect(&h, "ready", WAIT_MS, NULL));
+	expect_ok(&h, harness_request(&h, PROTO_POWER_BUTTON, WAIT_MS));
+	expect_ok(&h, harness_wait(&h, PROTO_VM_STOPPED, WAIT_MS));
+	assert_int_equal(h.state.reason, PROTO_REASON_GUEST_POWEROFF);
+	harness_done(&h);
+	/* Without ACPI there is no button. */
+	prepare(&h, "spin", "halt");
+	h.config.acpi = 0;
+	expect_ok(&h, harness_start(&h));
+	assert_int_equal(harness_request(&h, PROTO_POWER_BUTTON, WAIT_MS), -ENOTSUP);
+	harness_done(&h);
+}
+
+static void test_panic(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "panic", "");
+	expect_ok(&h, harness_wait(&h, PROTO_VM_PAUSED, WAIT_MS));
+	assert_int_equal(h.state.reason, PROTO_REASON_PANICKED);
+	harness_done(&h);
+	prepare(&h, "panic", "");
+	h.flags = PROTO_START_STOP_ON_PANIC;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_wait(&h, PROTO_VM_STOPPED, WAIT_MS));
+	assert_int_equal(h.state.reason, PROTO_REASON_PANICKED);
+	harness_done(&h);
+}
+
+static void test_pause(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "spin", "");
+	expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
+	for (unsigned i = 0; i < 20; i++) {
+		expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS));
+		assert_int_equal(h.state.state, PROTO_VM_PAUSED);
+		expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS)); /* is so already */
+		expect_ok(&h, harness_request(&h, PROTO_RESUME, WAIT_MS));
+		assert_int_equal(h.state.state, PROTO_VM_RUNNING);
+		assert_int_equal(harness_request(&h, PROTO_RESUME, WAIT_MS), -EINVAL);
+	}
+	expect_ok(&h, harness_request(&h, PROTO_RESET, WAIT_MS));
+	expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
+	(void)harness_request(&h, PROTO_QUIT, WAIT_MS);
+	expect_ok(&h, harness_wait(&h, PROTO_VM_STOPPED, WAIT_MS));
+	assert_int_equal(h.state.reason, PROTO_REASON_USER);
+	harness_done(&h);
+}
+
+static void test_start_paused(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "exit", "3");
+	h.flags = PROTO_START_PAUSED;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_wait(&h, PROTO_VM_PAUSED, WAIT_MS));
+	/* A reset of a paused vm leaves it paused. */
+	expect_ok(&h, harness_request(&h, PROTO_RESET, WAIT_MS));
+	assert_int_equal(h.state.state, PROTO_VM_PAUSED);
+	expect_ok(&h, harness_request(&h, PROTO_RESUME, WAIT_MS));
+	expect_exit(&h, 3);
+}
+
+/* A halted guest: no exit, no wake-up of ours. */
+static void test_idle(void **state)
+{
+	struct harness h;
+	uint64_t exits, beats;
+
+	(void)state;
+	boot(&h, "spin", "halt");
+	expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
+	(void)usleep(200000);
+	exits = h.stats->vcpus[0].exits;
+	beats = h.stats->heartbeat;
+	(void)usleep(500000);
+	assert_int_equal(h.stats->vcpus[0].exits - exits, 0);
+	assert_int_equal(h.stats->heartbeat - beats, 0);
+	harness_done(&h);
+}
+
+static void expect_refused(struct harness *h, int error, const char *word)
+{
+	int status, r = harness_start(h);
+
+	assert_int_equal(r, error);
+	if (!strstr(h->error, word))
+		fail_msg("'%s' does not say '%s'", h->error, word);
+	expect_ok(h, harness_reap(h, WAIT_MS, &status));
+	harness_done(h);
+}
+
+static void test_refusals(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	harness_init(&h, worker_path, "/etc/passwd");
+	expect_refused(&h, -ENOEXEC, "kernel");
+	prepare(&h, "exit", "");
+	h.config.magic++;
+	expect_refused(&h, -EINVAL, "");
+	prepare(&h, "exit", "");
+	h.config.vcpus = 300;
+	expect_refused(&h, -EINVAL, "vcpu");
+	prepare(&h, "exit", "");
+	h.config.cpu.mode = VM_CPU_MODE_CUSTOM;
+	(void)strcpy(h.config.cpu.model, "no-such-model");
+	expect_refused(&h, -EINVAL, "no-such-model");
+}
+
+/* Nonsense from a confused daemon does not end a running vm. */
+static void test_bad_messages(void **state)
+{
+	struct harness h;
+	uint8_t junk[PROTO_MAX_PAYLOAD + 100];
+	uint32_t seq;
+	unsigned random = 12345;
+
+	(void)state;
+	boot(&h, "spin", "halt");
+	assert_int_equal(harness_request(&h, PROTO_START, WAIT_MS), -EINVAL);
+	assert_int_equal(harness_request(&h, (enum proto_type)4711, WAIT_MS), -ENOSYS);
+	assert_int_equal(harness_request(&h, PROTO_REPLY, WAIT_MS), -ENOSYS);
+	assert_int_equal(harness_request(&h, PROTO_CONSOLE_ATTACH, WAIT_MS), -EINVAL);
+	expect_ok(&h,
+		harness_send(&h, PROTO_CONSOLE_ATTACH,
+			&(struct proto_console){.kind = 99, .index = 99},
+			sizeof(struct proto_console), (int[]){0}, 1, &seq));
+	assert_int_equal(harness_wait_reply(&h, seq, WAIT_MS), -ENODEV);
+	for (unsigned i = 0; i < 500; i++) {
+		size_t len = i * 13 % sizeof(junk);
+		int fds[3] = {0, 0, 0};
+
+		for (size_t b = 0; b < len; b++)
+			junk[b] = (uint8_t)(random = random * 1103515245 + 12345) >> 3;
+		/* Not a request by chance. */
+		if (len >= sizeof(struct proto_header))
+			((struct proto_header *)(void *)junk)->version = 99;
+		(void)send_packet(h.control_fd, junk, len ? len : 1, fds, i % 4);
+	}
+	expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS));
+	harness_done(&h);
+}
+
+/* The daemon dies and comes back: the guest goes on, and HELLO tells how it fares. */
+static void test_reconnect(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct harness h;
+	int status;
+
+	(void)state;
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/tmp/vmmd-test-%d.sock", getpid());
+	(void)unlink(addr.sun_path);
+	prepare(&h, "hello", "again");
+	h.listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(h.listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(h.listen_fd, 4), 0);
+	expect_ok(&h, harness_start(&h));
+	for (unsigned i = 0; i < 3; i++) {
+		h.control_fd = safe_close(h.control_fd);
+		h.control_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(h.control_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+		h.state.state = PROTO_VM_STATE_X_MAX;
+		expect_ok(&h, harness_wait(&h, PROTO_VM_RUNNING, WAIT_MS));
+		assert_memory_equal(h.state.uuid, h.config.uuid, 16);
+		expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS));
+		expect_ok(&h, harness_request(&h, PROTO_RESUME, WAIT_MS));
+	}
+	expect_ok(&h, harness_expect(&h, "hello again", WAIT_MS, NULL));
+	assert_int_equal(write(h.serial_fd, "\n", 1), 1);
+	expect_exit(&h, 0);
+	(void)unlink(addr.sun_path);
+	/* A worker that never got its START does not outlive its daemon. */
+	prepare(&h, "exit", "");
+	expect_ok(&h, harness_spawn(&h));
+	expect_ok(&h, harness_wait(&h, PROTO_VM_NEW, WAIT_MS));
+	h.control_fd = safe_close(h.control_fd);
+	expect_ok(&h, harness_reap(&h, WAIT_MS, &status));
+	harness_done(&h);
+}
+
+static void test_console_attach(void **state)
+{
+	struct proto_console what = {.kind = PROTO_CONSOLE_SERIAL};
+	struct harness h;
+	int pair[2], again[2];
+	uint32_t seq;
+
+	(void)state;
+	boot(&h, "hello", "you");
+	expect_ok(&h, harness_expect(&h, "hello you\n", WAIT_MS, NULL));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, again), 0);
+	expect_ok(
+		&h, harness_send(&h, PROTO_CONSOLE_ATTACH, &what, sizeof(what), &pair[1], 1, &seq));
+	expect_ok(&h, harness_wait_reply(&h, seq, WAIT_MS));
+	(void)close(pair[1]);
+	/* The scrollback comes first. */
+	(void)close(h.serial_fd);
+	h.serial_fd = pair[0];
+	expect_ok(&h, harness_expect(&h, "hello you\n", WAIT_MS, NULL));
+	/* One at a time, unless by force. */
+	expect_ok(&h,
+		harness_send(&h, PROTO_CONSOLE_ATTACH, &what, sizeof(what), &again[1], 1, &seq));
+	assert_int_equal(harness_wait_reply(&h, seq, WAIT_MS), -EBUSY);
+	what.flags = PROTO_CONSOLE_FORCE;
+	expect_ok(&h,
+		harness_send(&h, PROTO_CONSOLE_ATTACH, &what, sizeof(what), &again[1], 1, &seq));
+	expect_ok(&h, harness_wait_reply(&h, seq, WAIT_MS));
+	(void)close(again[1]);
+	(void)close(h.serial_fd);
+	h.serial_fd = again[0];
+	assert_int_equal(write(h.serial_fd, "typed\n", 6), 6);
+	expect_ok(&h, harness_expect(&h, "typed\n", WAIT_MS, NULL));
+	expect_exit(&h, 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_console),
+		cmocka_unit_test(test_console_attach),
+		cmocka_unit_test(test_pic),
+		cmocka_unit_test(test_ioapic),
+		cmocka_unit_test(test_pci),
+		cmocka_unit_test(test_smp),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_stop_on_reset),
+		cmocka_unit_test(test_poweroff),
+		cmocka_unit_test(test_power_button),
+		cmocka_unit_test(test_panic),
+		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_start_paused),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_bad_messages),
+		cmocka_unit_test(test_reconnect),
+	};
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: test-guests WORKER GUESTS [FILTER]\n");
+		return 2;
+	}
+	worker_path = argv[1];
+	guest_dir = argv[2];
+	if (access("/dev/kvm", R_OK | W_OK) < 0) {
+		printf("no /dev/kvm: %s\n", strerror(errno));
+		return 77;
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc > 3)
+		cmocka_set_test_filter(argv[3]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
