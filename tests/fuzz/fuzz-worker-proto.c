@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * proto.h from a hostile worker, as the daemon reads it: whatever arrives, only checked values reach the callbacks,
+ * every request is answered once, and no fd stays.
+ *
+ * Input: the first byte's bit 0 says "adopted"; then items: a byte below 0xe0 sends the packet whose length (up to
+ * that many bytes) and content follow, with the fds of bit 0 of its length's top byte; 0xe0 and above sends a request.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/worker-internal.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct fuzz {
+	unsigned requests, replies, hellos;
+};
+
+static void check(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void check_state(const struct proto_state *s)
+{
+	check(s->state < PROTO_VM_STATE_X_MAX && s->reason < PROTO_VM_REASON_X_MAX);
+	check(memchr(s->text, 0, sizeof(s->text)) && str_is_clean_utf8(s->text));
+}
+
+static void on_hello(void *opaque, const struct proto_state *s)
+{
+	struct fuzz *f = opaque;
+
+	check_state(s);
+	check(++f->hellos == 1);
+}
+
+static void on_state(void *opaque, const struct proto_state *s)
+{
+	check_state(s);
+	check(((struct fuzz *)opaque)->hellos == 1 && s->state != PROTO_VM_NEW);
+}
+
+static void on_notice(void *opaque, const struct proto_notice *n)
+{
+	check(((struct fuzz *)opaque)->hellos == 1 && n->kind < PROTO_NOTICE_KIND_X_MAX);
+	check(memchr(n->text, 0, sizeof(n->text)) && str_is_clean_utf8(n->text));
+}
+
+static void on_silent(void *opaque)
+{
+	(void)opaque;
+}
+
+static void on_gone(void *opaque, const struct worker_exit *how)
+{
+	(void)opaque;
+	(void)how;
+	abort(); /* there is no process to go */
+}
+
+static void on_reply(void *userdata, int error, const char *text)
+{
+	struct fuzz *f = userdata;
+
+	check(error <= 0 && error >= -4095 && str_is_clean_utf8(text));
+	check(++f->replies <= f->requests);
+}
+
+static const struct worker_ops ops = {
+	.hello = on_hello,
+	.state = on_state,
+	.notice = on_notice,
+	.silent = on_silent,
+	.gone = on_gone,
+};
+
+/* One item at data[0..size); answers how many bytes it took. */
+static size_t item(struct fuzz *f, struct worker *w, int peer, const uint8_t *data, size_t size)
+{
+	char drop[PROTO_MAX_PAYLOAD + 64];
+	size_t len;
+
+	if (data[0] >= 0xe0) {
+		if (worker_request(w, PROTO_PAUSE, NULL, 0, NULL, 0, 1000000000, on_reply, f) == 0)
+			f->requests++;
+		(void)!recv(peer, drop, sizeof(drop), MSG_DONTWAIT);
+		return 1;
+	}
+	if (size < 3)
+		return size;
+	len = (size_t)data[1] | (size_t)(data[2] & 0x1f) << 8;
+	if (len > size - 3)
+		len = size - 3;
+	if (len)
+		(void)send_packet(peer, data + 3, len, &peer, data[2] >> 7);
+	(void)worker_drain(w);
+	return 3 + len;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	struct fuzz f = {0};
+	int pair[2];
+
+	log_init("fuzz", LOG_CRIT, false);
+	check(w &&
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	check(sd_event_new(&w->event) >= 0);
+	w->ops = &ops;
+	w->opaque = &f;
+	w->pidfd = w->jail_error_fd = w->fd = -EBADF;
+	w->is_gone = true; /* nothing to kill */
+	w->adopted = size && (data[0] & 1);
+	check(worker_connect_fd(w, pair[0]) == 0);
+	for (size_t at = 1; at < size && w->fd >= 0;)
+		at += item(&f, w, pair[1], data + at, size - at);
+	worker_disconnect(w, -ECONNRESET);
+	check(f.replies == f.requests);
+	(void)worker_free(w);
+	close(pair[1]);
+	return 0;
+}
