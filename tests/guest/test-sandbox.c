@@ -54,6 +54,23 @@ struct subject {
 	unsigned n_tids;
 };
 
+/* The kernel keeps threads of its own in the process (KVM's huge page recovery): they run no user code. */
+static bool is_vcpu(pid_t pid, pid_t tid)
+{
+	char path[64], name[32] = "";
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	assert_non_null(fgets(name, sizeof(name), f));
+	(void)fclose(f);
+	if (strncmp(name, "CPU ", 4) == 0)
+		return true;
+	assert_true(strncmp(name, "kvm", 3) == 0);
+	return false;
+}
+
 static void start(struct subject *s, uint32_t flags, unsigned slot)
 {
 	static char kernel[4096];
@@ -83,7 +100,7 @@ static void start(struct subject *s, uint32_t flags, unsigned slot)
 	while ((e = readdir(d)) && s->n_tids < MAX_THREADS) {
 		pid_t tid = atoi(e->d_name);
 
-		if (tid > 0 && tid != s->h.pid)
+		if (tid > 0 && tid != s->h.pid && is_vcpu(s->h.pid, tid))
 			s->tids[s->n_tids++] = tid;
 	}
 	(void)closedir(d);
@@ -193,6 +210,12 @@ static enum seccomp_role role_of(unsigned thread)
 	return thread == 0 ? SECCOMP_LOOP : SECCOMP_VCPU;
 }
 
+/* The kernel lets these by, whatever a filter says: they belong to its own probes (SYS_uretprobe, SYS_uprobe). */
+static bool is_exempt(long nr)
+{
+	return nr == 335 || nr == 336;
+}
+
 /* These do not come back, or change what the debugger stands on, with any arguments. */
 static bool is_special(long nr)
 {
@@ -219,6 +242,8 @@ static void test_s1_sweep(void **state)
 			bool allowed = rule && rule->check == SECCOMP_ANY;
 			int64_t result;
 
+			if (is_exempt(nr))
+				continue;
 			if (is_special(nr)) {
 				assert_true(allowed);
 				continue;
@@ -447,7 +472,7 @@ static void check_fds(pid_t pid)
 {
 	static const char *const known[] = {"socket:", "anon_inode:[eventfd]",
 		"anon_inode:[eventpoll]", "anon_inode:[timerfd]", "anon_inode:kvm-vm",
-		"anon_inode:kvm-vcpu", "/memfd:", "/dev/null", "guest-spin.elf",
+		"anon_inode:kvm-vcpu", "/memfd:", "/null", "guest-spin.elf",
 		"anon_inode:[io_uring]"};
 	char path[300], target[256];
 	struct dirent *e;
