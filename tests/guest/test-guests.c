@@ -114,6 +114,18 @@ static void test_pci(void **state)
 	run("pci", "", 0);
 }
 
+/* A device behind PCI: rings, doorbell, MSI-X and the interrupt line. */
+static void test_virtio(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "virtio", "");
+	h.config.rng.source = VM_RNG_BUILTIN;
+	expect_ok(&h, harness_start(&h));
+	expect_exit(&h, 0);
+}
+
 static void test_smp(void **state)
 {
 	static const unsigned counts[] = {1, 2, 4, 16};
@@ -407,6 +419,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_pic),
 		cmocka_unit_test(test_ioapic),
 		cmocka_unit_test(test_pci),
+		cmocka_unit_test(test_virtio),
 		cmocka_unit_test(test_smp),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_stop_on_reset),
