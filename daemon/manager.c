@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "daemon/cgroup.h"
@@ -22,8 +23,12 @@ static void prepare_jail(struct manager *m)
 
 	if (m->options.no_jail)
 		return;
-	if (fstat(m->store->runtime_fd, &st) == 0)
+	if (fstat(m->store->runtime_fd, &st) == 0) {
 		m->cgroup_root = cgroup_root_new("/sys/fs/cgroup", st.st_ino);
+		/* Instances of one host begin at different places, so that they do not meet. */
+		m->next_slot =
+			(uint32_t)(st.st_ino * UINT64_C(0x9e3779b97f4a7c15) >> 40) % JAIL_UID_SLOTS;
+	}
 	if (geteuid() != 0) {
 		m->user_ns_allowed = jail_probe_user_ns(m->store->runtime_dir);
 		if (!m->user_ns_allowed)
@@ -294,12 +299,23 @@ static bool slot_is_used(struct manager *m, uint32_t slot)
 	return false;
 }
 
+/* Somebody outside this instance, or a worker that would not die, has the uid. */
+static bool uid_is_used(struct manager *m, uint32_t slot)
+{
+	uint32_t base = m->options.uid_base ? m->options.uid_base : JAIL_UID_BASE;
+
+	if (m->options.no_jail || geteuid() != 0)
+		return false;
+	errno = 0;
+	return getpriority(PRIO_USER, base + slot) != -1 || errno != ESRCH;
+}
+
 int manager_take_slot(struct manager *m, uint32_t *ret_slot)
 {
 	for (uint32_t i = 0; i < JAIL_UID_SLOTS; i++) {
 		uint32_t slot = (m->next_slot + i) % JAIL_UID_SLOTS;
 
-		if (slot_is_used(m, slot))
+		if (slot_is_used(m, slot) || uid_is_used(m, slot))
 			continue;
 		m->next_slot = (slot + 1) % JAIL_UID_SLOTS;
 		*ret_slot = slot;

@@ -80,7 +80,7 @@ void manager_emit(struct manager *manager, enum event_kind kind, const struct do
 void manager_changed(struct manager *manager, const struct domain *domain);
 int manager_take_id(struct manager *manager);
 void manager_note_id(struct manager *manager, int id); /* in use: later ones are higher */
-/* A slot of the uid range that no active domain has. Round robin, so that a uid rests before it is used again. */
+/* A slot of the uid range that no active domain and no other process has. Round robin, so that a uid rests before it is used again. */
 int manager_take_slot(struct manager *manager, uint32_t *ret_slot);
 
 /* domain-status.c: look at a runtime folder that an earlier daemon left. */

@@ -2,7 +2,10 @@
 /* The manager: names, ids and UUIDs, definitions that survive it, damaged ones that do not stop it, autostart. */
 #include "daemon/manager.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "daemon-fixture.h"
 
@@ -187,6 +190,36 @@ static void test_slots_rotate(void **state)
 	assert_int_equal(second, first + 1);
 }
 
+/* As root: a uid that some process runs as is passed over. */
+static void test_slots_avoid_uids_in_use(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t base = 400000, slot;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		print_message("skipped: only root gives workers uids of their own\n");
+		skip();
+	}
+	pid = fork();
+	if (pid == 0) {
+		if (setuid(base) == 0)
+			pause();
+		_exit(1);
+	}
+	f->manager->options.no_jail = false;
+	f->manager->options.uid_base = base;
+	for (unsigned i = 0; i < 5000 && getpriority(PRIO_USER, base) < 0; i++)
+		usleep(1000);
+	assert_int_equal(manager_take_slot(f->manager, &slot), 0);
+	assert_int_equal(slot, 1);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	f->manager->next_slot = 0;
+	assert_int_equal(manager_take_slot(f->manager, &slot), 0);
+	assert_int_equal(slot, 0);
+}
+
 static void test_image_in_use(void **state)
 {
 	struct fixture *f = *state;
@@ -235,6 +268,7 @@ int main(void)
 		T(test_live_and_inactive_xml),
 		T(test_autostart),
 		T(test_slots_rotate),
+		T(test_slots_avoid_uids_in_use),
 		T(test_image_in_use),
 	};
 
