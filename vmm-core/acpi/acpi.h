@@ -7,7 +7,8 @@
  * Guests see, in the name space:
  *
  *	\_SB.PCI0		host bridge, bus 0-255, windows, _PRT: GSI 16 + (slot + pin) % 8
- *	\_SB.PCI0.ISA.*		RTC, COM ports, pvpanic, i8042's ports as reserved
+ *	\_SB.PCI0.ISA.*		RTC, COM ports, pvpanic
+ *	\_SB.MBRD		what is taken: ECAM, ACPI's ports, the keyboard controller's
  *	\_SB.Cnnn		one ACPI0007 per present vCPU, _UID as in the MADT
  *	\_SB.VGEN, \_GPE._E00	generation id and its event
  *	\_S5
