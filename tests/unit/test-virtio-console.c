@@ -254,6 +254,22 @@ static void test_data(void **state)
 	settle(&fx);
 	assert_true(fake_driver_used(&fx.d, rx_of(2), &id, &len));
 	assert_int_equal(len, 1);
+	/* What waits for a buffer when the guest closes the port is not for who opens it next. */
+	(void)offer(&fx, rx_of(2), 3);
+	fake_driver_kick(&fx.d, rx_of(2));
+	assert_int_equal(write(fx.channel_fd, "old words", 9), 9);
+	settle(&fx);
+	assert_true(fake_driver_used(&fx.d, rx_of(2), &id, &len));
+	say(&fx, 2, OPEN, 0);
+	say(&fx, 2, OPEN, 1);
+	at = offer(&fx, rx_of(2), 50);
+	fake_driver_kick(&fx.d, rx_of(2));
+	assert_false(fake_driver_used(&fx.d, rx_of(2), &id, &len));
+	assert_int_equal(write(fx.channel_fd, "new", 3), 3);
+	settle(&fx);
+	assert_true(fake_driver_used(&fx.d, rx_of(2), &id, &len));
+	assert_int_equal(len, 3);
+	assert_memory_equal(guest_mem_ptr(fx.f->m.mem, GPA(at), 3), "new", 3);
 	destroy(&fx);
 }
 

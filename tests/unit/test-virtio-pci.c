@@ -250,6 +250,9 @@ static void test_register_sweep(void **state)
 				fake_common_write(
 					&fx.d, regs[reg].offset, regs[reg].size, values[i]);
 				fake_driver_turn(&fx.d);
+				/* Nothing before FEATURES_OK. */
+				if (which < 3)
+					assert_memory_equal(q, &before, sizeof(before));
 				/* Writing 0 to the status is the one way out. */
 				if (which >= 4 &&
 					!(regs[reg].offset == 0x14 && !(values[i] & 0xff)))
