@@ -157,6 +157,14 @@ uint32_t kvm_tsc_khz(struct kvm *kvm, int vcpu_fd)
 	return (uint32_t)MAX(kvm_ioctl_long(vcpu_fd, KVM_GET_TSC_KHZ, 0), 0);
 }
 
+/* Destination ids above 255: the guest writes bits 8-14 into bits 5-11 of the address, KVM wants them in its upper half. */
+static uint64_t kvm_msi_address(const struct kvm *kvm, uint64_t address)
+{
+	uint64_t extended = address & 0xfe0;
+
+	return kvm->x2apic_api ? (address & ~extended) | extended << 35 : address;
+}
+
 int kvm_set_routes(struct kvm *kvm, const struct irq_route *routes, unsigned n_routes)
 {
 	struct {
@@ -170,11 +178,12 @@ int kvm_set_routes(struct kvm *kvm, const struct irq_route *routes, unsigned n_r
 	table.head.nr = n_routes;
 	for (unsigned i = 0; i < n_routes; i++) {
 		struct kvm_irq_routing_entry *e = &table.entries[i];
+		uint64_t address = kvm_msi_address(kvm, routes[i].address);
 
 		e->gsi = routes[i].gsi;
 		e->type = KVM_IRQ_ROUTING_MSI;
-		e->u.msi.address_lo = (uint32_t)routes[i].address;
-		e->u.msi.address_hi = (uint32_t)(routes[i].address >> 32);
+		e->u.msi.address_lo = (uint32_t)address;
+		e->u.msi.address_hi = (uint32_t)(address >> 32);
 		e->u.msi.data = routes[i].data;
 	}
 	return kvm_ioctl(kvm->vm_fd, KVM_SET_GSI_ROUTING, &table);
@@ -193,11 +202,11 @@ int kvm_irqfd(struct kvm *kvm, int event_fd, uint32_t gsi, bool on)
 
 int kvm_signal_msi(struct kvm *kvm, uint64_t address, uint32_t data)
 {
-	struct kvm_msi msi = {
-		.address_lo = (uint32_t)address,
-		.address_hi = (uint32_t)(address >> 32),
-		.data = data,
-	};
+	struct kvm_msi msi = {.data = data};
+
+	address = kvm_msi_address(kvm, address);
+	msi.address_lo = (uint32_t)address;
+	msi.address_hi = (uint32_t)(address >> 32);
 
 	return kvm_ioctl(kvm->vm_fd, KVM_SIGNAL_MSI, &msi);
 }
