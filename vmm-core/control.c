@@ -15,6 +15,7 @@
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/chardev.h"
+#include "vmm-core/proto-check.h"
 #include "vmm-core/sandbox.h"
 
 /* Requests that wait for a change of state; the daemon has a few at most. */
@@ -238,8 +239,6 @@ static int handle_console(struct control *control, struct message *m)
 	memcpy(&console, m->payload, sizeof(console));
 	if (!control->vm)
 		return -ENODEV;
-	if (m->n_fds != 1)
-		return -EINVAL;
 	if (console.kind == PROTO_CONSOLE_SERIAL && console.index < VM_MAX_SERIALS)
 		cd = control->vm->machine.serials[console.index];
 	else if (console.kind == PROTO_CONSOLE_VIRTIO && console.index < VM_MAX_CONSOLES)
@@ -254,86 +253,6 @@ static int handle_console(struct control *control, struct message *m)
 }
 
 /* START. */
-
-/* Put fd 'i' of the message where its kind says. */
-static int place_fd(struct message *m, const struct proto_fd *what, unsigned i, struct vm_fds *fds)
-{
-	int *place = NULL;
-	uint8_t *flags = NULL;
-
-	switch ((enum proto_fd_kind)what->kind) {
-	case PROTO_FD_KVM:
-		place = &fds->kvm;
-		break;
-	case PROTO_FD_RAM:
-		place = &fds->ram;
-		break;
-	case PROTO_FD_STATS:
-		place = &fds->stats;
-		break;
-	case PROTO_FD_KERNEL:
-		place = &fds->kernel;
-		break;
-	case PROTO_FD_INITRD:
-		place = &fds->initrd;
-		break;
-	case PROTO_FD_DISK:
-		if (what->index < VM_MAX_DISKS)
-			place = &fds->devices.disks[what->index];
-		break;
-	case PROTO_FD_SERIAL:
-		if (what->index < VM_MAX_SERIALS) {
-			place = &fds->serials[what->index];
-			flags = &fds->serial_flags[what->index];
-		}
-		break;
-	case PROTO_FD_CONSOLE:
-		if (what->index < VM_MAX_CONSOLES) {
-			place = &fds->consoles[what->index];
-			flags = &fds->console_flags[what->index];
-		}
-		break;
-	case PROTO_FD_CHANNEL:
-		if (what->index < VM_MAX_CHANNELS) {
-			place = &fds->channels[what->index];
-			flags = &fds->channel_flags[what->index];
-		}
-		break;
-	case PROTO_FD_RNG:
-		place = &fds->devices.rng;
-		break;
-	case PROTO_FD_CONFIG: /* the first only */
-	case PROTO_FD_KIND_X_MAX:
-		break;
-	}
-	if (!place || *place >= 0)
-		return -EINVAL;
-	*place = TAKE_FD(m->fds[i]);
-	if (flags)
-		*flags = what->flags;
-	return 0;
-}
-
-static int take_fds(
-	struct message *m, const struct proto_start *start, struct vm_fds *fds, char *reason)
-{
-	if (start->n_fds != m->n_fds || m->n_fds < 1 || start->n_fds > PROTO_MAX_FDS ||
-		start->fds[0].kind != PROTO_FD_CONFIG) {
-		(void)snprintf(reason, PROTO_REASON_MAX, "START came with the wrong fds");
-		return -EINVAL;
-	}
-	for (unsigned i = 1; i < m->n_fds; i++) {
-		int r = place_fd(m, &start->fds[i], i, fds);
-
-		if (r < 0) {
-			(void)snprintf(reason, PROTO_REASON_MAX,
-				"START: fd %u of kind %u, index %u is out of place", i,
-				start->fds[i].kind, start->fds[i].index);
-			return r;
-		}
-	}
-	return 0;
-}
 
 static enum sandbox_mode mode_of(uint32_t flags)
 {
@@ -353,7 +272,7 @@ static int start(struct control *control, struct message *m, char *reason)
 
 	memcpy(&what, m->payload, sizeof(what));
 	vm_fds_init(&fds);
-	r = take_fds(m, &what, &fds, reason);
+	r = proto_place_fds(&what, m->fds, m->n_fds, &fds, reason);
 	if (r >= 0) {
 		r = memfd_read_sealed(m->fds[0], &config, sizeof(config));
 		if (r < 0)
@@ -403,34 +322,28 @@ static int handle_start(struct control *control, struct message *m)
 	return 0;
 }
 
-static const struct {
-	int (*handle)(struct control *control, struct message *m);
-	size_t len;
-} handlers[PROTO_TYPE_X_MAX] = {
-	[PROTO_START] = {handle_start, sizeof(struct proto_start)},
-	[PROTO_PAUSE] = {handle_pause, 0},
-	[PROTO_RESUME] = {handle_resume, 0},
-	[PROTO_RESET] = {handle_reset, 0},
-	[PROTO_POWER_BUTTON] = {handle_power_button, 0},
-	[PROTO_QUIT] = {handle_quit, 0},
-	[PROTO_CONSOLE_ATTACH] = {handle_console, sizeof(struct proto_console)},
-	[PROTO_INJECT_NMI] = {handle_nmi, 0},
+/* Requests, as proto-check.c knows them. */
+static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct message *m) = {
+	[PROTO_START] = handle_start,
+	[PROTO_PAUSE] = handle_pause,
+	[PROTO_RESUME] = handle_resume,
+	[PROTO_RESET] = handle_reset,
+	[PROTO_POWER_BUTTON] = handle_power_button,
+	[PROTO_QUIT] = handle_quit,
+	[PROTO_CONSOLE_ATTACH] = handle_console,
+	[PROTO_INJECT_NMI] = handle_nmi,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)
 {
-	unsigned type = m->header.type;
-	int r;
+	int r = proto_check(&m->header, len, m->n_fds);
 
-	if (len < sizeof(m->header) || m->header.version != PROTO_VERSION ||
-		m->header.len != len - sizeof(m->header))
+	if (r == -EBADMSG)
 		return;
-	if (type >= PROTO_TYPE_X_MAX || !handlers[type].handle)
-		r = -ENOSYS;
-	else if (m->header.len != handlers[type].len)
-		r = -EINVAL;
-	else
-		r = handlers[type].handle(control, m);
+	if (r == 0) {
+		assert(handlers[m->header.type]);
+		r = handlers[m->header.type](control, m);
+	}
 	if (r != 0)
 		reply(control, m->header.seq, MIN(r, 0), NULL);
 }
@@ -476,8 +389,12 @@ static void on_listen(void *opaque, uint32_t events)
 
 	(void)events;
 	fd = accept4(PROTO_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		/* Not a listening socket, or one that broke: looking at it again would only burn a processor. */
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			control->listen_source = loop_source_remove(control->listen_source);
 		return;
+	}
 	disconnect(control);
 	memset(control->pending, 0, sizeof(control->pending));
 	if (dup3(fd, PROTO_CONTROL_FD, O_CLOEXEC) < 0)

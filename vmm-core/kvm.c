@@ -301,6 +301,8 @@ VCPU_GET(kvm_vcpu_get_fpu, struct kvm_fpu, KVM_GET_FPU)
 VCPU_SET(kvm_vcpu_set_fpu, struct kvm_fpu, KVM_SET_FPU)
 VCPU_GET(kvm_vcpu_get_lapic, struct kvm_lapic_state, KVM_GET_LAPIC)
 VCPU_SET(kvm_vcpu_set_lapic, struct kvm_lapic_state, KVM_SET_LAPIC)
+VCPU_SET(kvm_vcpu_set_xcrs, struct kvm_xcrs, KVM_SET_XCRS)
+VCPU_SET(kvm_vcpu_set_debugregs, struct kvm_debugregs, KVM_SET_DEBUGREGS)
 VCPU_GET(kvm_vcpu_get_events, struct kvm_vcpu_events, KVM_GET_VCPU_EVENTS)
 VCPU_SET(kvm_vcpu_set_events, struct kvm_vcpu_events, KVM_SET_VCPU_EVENTS)
 

@@ -65,6 +65,8 @@ int kvm_vcpu_get_fpu(int fd, struct kvm_fpu *ret);
 int kvm_vcpu_set_fpu(int fd, const struct kvm_fpu *fpu);
 int kvm_vcpu_get_lapic(int fd, struct kvm_lapic_state *ret);
 int kvm_vcpu_set_lapic(int fd, const struct kvm_lapic_state *lapic);
+int kvm_vcpu_set_xcrs(int fd, const struct kvm_xcrs *xcrs);
+int kvm_vcpu_set_debugregs(int fd, const struct kvm_debugregs *regs);
 int kvm_vcpu_get_events(int fd, struct kvm_vcpu_events *ret);
 int kvm_vcpu_set_events(int fd, const struct kvm_vcpu_events *events);
 int kvm_vcpu_set_mp_state(int fd, uint32_t state);

@@ -8,9 +8,19 @@
 #include <errno.h>
 #include <string.h>
 
-/* Local APIC registers, offsets in its page. */
+/* Local APIC registers, offsets in its page (Intel SDM volume 3, table 11-1). */
+#define LAPIC_ID          0x20
+#define LAPIC_VERSION     0x30
+#define LAPIC_DFR         0xe0
+#define LAPIC_SVR         0xf0
+#define LAPIC_LVT_FIRST   0x320
 #define LAPIC_LVT_LINT0   0x350
 #define LAPIC_LVT_LINT1   0x360
+#define LAPIC_LVT_LAST    0x370
+#define LAPIC_LVT_CMCI    0x2f0
+#define LAPIC_LVT_MASKED  0x10000
+#define LAPIC_DFR_FLAT    0xffffffff
+#define LAPIC_SVR_RESET   0xff
 #define LAPIC_MODE_EXTINT 0x700
 #define LAPIC_MODE_NMI    0x400
 
@@ -81,22 +91,34 @@ static void boot_sregs(struct kvm_sregs *sregs, const struct boot_entry *entry)
 	sregs->efer = entry->efer;
 }
 
-static int reset_lapic(struct vcpu *vcpu)
+static void lapic_put(struct kvm_lapic_state *lapic, unsigned offset, uint32_t value)
 {
-	static const struct {
-		unsigned offset;
-		uint32_t value;
-	} pins[] = {{LAPIC_LVT_LINT0, LAPIC_MODE_EXTINT}, {LAPIC_LVT_LINT1, LAPIC_MODE_NMI}};
-	struct kvm_lapic_state lapic;
+	memcpy(lapic->regs + offset, &value, sizeof(value));
+}
+
+/* Power-on state (SDM volume 3, 11.4.7.1): nothing pending, all masked; id and version stay. */
+static int reset_lapic(struct vcpu *vcpu, bool fresh)
+{
+	struct kvm_lapic_state lapic, old;
 	int r;
 
-	r = kvm_vcpu_get_lapic(vcpu->fd, &lapic);
+	r = kvm_vcpu_get_lapic(vcpu->fd, &old);
 	if (r < 0)
 		return r;
+	lapic = fresh ? old : (struct kvm_lapic_state){0};
+	if (!fresh) {
+		memcpy(lapic.regs + LAPIC_ID, old.regs + LAPIC_ID, sizeof(uint32_t));
+		memcpy(lapic.regs + LAPIC_VERSION, old.regs + LAPIC_VERSION, sizeof(uint32_t));
+		lapic_put(&lapic, LAPIC_DFR, LAPIC_DFR_FLAT);
+		lapic_put(&lapic, LAPIC_SVR, LAPIC_SVR_RESET);
+		lapic_put(&lapic, LAPIC_LVT_CMCI, LAPIC_LVT_MASKED);
+		for (unsigned lvt = LAPIC_LVT_FIRST; lvt <= LAPIC_LVT_LAST; lvt += 0x10)
+			lapic_put(&lapic, lvt, LAPIC_LVT_MASKED);
+	}
 	/* Firmware leaves virtual wire mode on the boot processor: the PIC reaches it through LINT0. */
-	for (unsigned i = 0; i < ARRAY_SIZE(pins); i++)
-		if (vcpu->index == 0 || pins[i].offset == LAPIC_LVT_LINT1)
-			memcpy(lapic.regs + pins[i].offset, &pins[i].value, sizeof(uint32_t));
+	if (vcpu->index == 0)
+		lapic_put(&lapic, LAPIC_LVT_LINT0, LAPIC_MODE_EXTINT);
+	lapic_put(&lapic, LAPIC_LVT_LINT1, LAPIC_MODE_NMI);
 	return kvm_vcpu_set_lapic(vcpu->fd, &lapic);
 }
 
@@ -130,6 +152,8 @@ static int clear_leftovers(struct vcpu *vcpu, const char **ret_stage)
 {
 	struct kvm_vcpu_events events = {0};
 	struct kvm_fpu fpu = {.fcw = 0x37f, .mxcsr = 0x1f80};
+	struct kvm_debugregs debug = {.dr6 = 0xffff0ff0, .dr7 = 0x400};
+	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = 1}}};
 	int r;
 
 	*ret_stage = "KVM_SET_VCPU_EVENTS";
@@ -137,7 +161,16 @@ static int clear_leftovers(struct vcpu *vcpu, const char **ret_stage)
 	if (r < 0)
 		return r;
 	*ret_stage = "KVM_SET_FPU";
-	return kvm_vcpu_set_fpu(vcpu->fd, &fpu);
+	r = kvm_vcpu_set_fpu(vcpu->fd, &fpu);
+	if (r < 0)
+		return r;
+	*ret_stage = "KVM_SET_DEBUGREGS";
+	r = kvm_vcpu_set_debugregs(vcpu->fd, &debug);
+	if (r < 0)
+		return r;
+	/* A processor without XSAVE has no XCR0. */
+	(void)kvm_vcpu_set_xcrs(vcpu->fd, &xcrs);
+	return 0;
 }
 
 int vcpu_reset(struct vcpu *vcpu, bool fresh, const char **ret_stage)
@@ -160,7 +193,7 @@ int vcpu_reset(struct vcpu *vcpu, bool fresh, const char **ret_stage)
 	if (r < 0)
 		return r;
 	*ret_stage = "KVM_SET_LAPIC";
-	r = reset_lapic(vcpu);
+	r = reset_lapic(vcpu, fresh);
 	if (r < 0)
 		return r;
 	*ret_stage = "KVM_SET_MP_STATE";
