@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,11 +59,7 @@ static _noreturn_ void child(const struct jailed *j, const int fds[5])
 
 int jailed_spawn(struct jailed *j, struct harness *h)
 {
-	struct clone_args args = {
-		.flags = jail_clone_flags(&j->plan),
-		.exit_signal = SIGCHLD,
-	};
-	_cleanup_(closep) int theirs = -EBADF, listen_fd = -EBADF, err = -EBADF;
+	_cleanup_(closep) int theirs = -EBADF, listen_fd = -EBADF, err = -EBADF, pidfd = -EBADF;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -74,9 +68,9 @@ int jailed_spawn(struct jailed *j, struct harness *h)
 	theirs = pair[1];
 	err = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	h->pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	h->pid = jail_clone(jail_clone_flags(&j->plan), &pidfd);
 	if (h->pid < 0)
-		return -errno;
+		return (int)h->pid;
 	if (h->pid == 0) {
 		const int fds[5] = {theirs, listen_fd, -EBADF, j->exe_fd, err};
 

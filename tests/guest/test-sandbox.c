@@ -374,7 +374,8 @@ static void test_s6_other_layers(void **state)
 		}
 	}
 	{
-		const uint64_t root = plant(&g, "/", 0), x = plant(&g, "x", 1);
+		const uint64_t root = plant(&g, "/", 0), x = plant(&g, "x", 1),
+			       iov = plant(&g, "not an iovec at all, but long", 2);
 		const struct {
 			const char *what;
 			long nr;
@@ -392,7 +393,7 @@ static void test_s6_other_layers(void **state)
 				{(uint64_t)getpid(), 0}},
 			{"ptrace", SYS_ptrace, {PTRACE_ATTACH, (uint64_t)getpid()}},
 			{"process_vm_readv", SYS_process_vm_readv,
-				{(uint64_t)getpid(), x, 1, x, 1, 0}},
+				{(uint64_t)getpid(), iov, 1, iov, 1, 0}},
 			{"executable memory", SYS_mmap,
 				{0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 					MAP_PRIVATE | MAP_ANONYMOUS, ALL_ONES, 0}},
