@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * proto.h from a confused daemon, as the worker reads it (vmm-core/proto-check.h): what is let through is what
+ * control.c's handlers rely on, and no fd of START is lost, doubled or put out of its array. The other direction is
+ * fuzz-worker-proto.c.
+ *
+ * Input: a byte with the number of fds, then the packet. The fds are numbers only.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm-core/proto-check.h"
+
+#define FIRST_FD 1000
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct packet {
+	struct proto_header header;
+	uint8_t payload[PROTO_MAX_PAYLOAD];
+};
+
+static void check(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+/* Note each fd of an array in seen[]. */
+static void count(const int *fds, unsigned n, unsigned *seen)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (fds[i] < 0)
+			continue;
+		check(fds[i] >= FIRST_FD && fds[i] < FIRST_FD + PROTO_MAX_FDS);
+		seen[fds[i] - FIRST_FD]++;
+	}
+}
+
+static void count_places(const struct vm_fds *p, unsigned *seen)
+{
+	const int single[] = {p->kvm, p->ram, p->stats, p->kernel, p->initrd, p->devices.rng};
+
+	count(single, ARRAY_SIZE(single), seen);
+	count(p->serials, VM_MAX_SERIALS, seen);
+	count(p->consoles, VM_MAX_CONSOLES, seen);
+	count(p->channels, VM_MAX_CHANNELS, seen);
+	count(p->devices.disks, VM_MAX_DISKS, seen);
+}
+
+static void check_start(const struct packet *packet, unsigned n_fds)
+{
+	unsigned seen[PROTO_MAX_FDS] = {0};
+	char reason[PROTO_REASON_MAX] = "";
+	struct proto_start start;
+	int fds[PROTO_MAX_FDS];
+	struct vm_fds places;
+	int r;
+
+	memcpy(&start, packet->payload, sizeof(start));
+	memset(&places, 0xff, sizeof(places));
+	for (unsigned i = 0; i < n_fds; i++)
+		fds[i] = FIRST_FD + (int)i;
+	r = proto_place_fds(&start, fds, n_fds, &places, reason);
+	check(r == 0 ? !*reason : r == -EINVAL && *reason);
+	count_places(&places, seen);
+	count(fds, n_fds, seen);
+	for (unsigned i = 0; i < n_fds; i++)
+		check(seen[i] == 1);
+	if (r < 0)
+		return;
+	check(start.n_fds == n_fds && fds[0] == FIRST_FD);
+	for (unsigned i = 1; i < n_fds; i++)
+		check(fds[i] < 0);
+	for (unsigned i = 0; i < VM_MAX_SERIALS; i++)
+		check(places.serials[i] < 0 || !(places.serial_flags[i] & ~PROTO_FD_LISTENING));
+}
+
+static void check_accepted(const struct packet *packet, size_t len, unsigned n_fds)
+{
+	check(packet->header.version == PROTO_VERSION);
+	check(packet->header.len == len - sizeof(packet->header));
+	switch (packet->header.type) {
+	case PROTO_START:
+		check(packet->header.len == sizeof(struct proto_start));
+		check_start(packet, n_fds);
+		return;
+	case PROTO_CONSOLE_ATTACH:
+		check(packet->header.len == sizeof(struct proto_console) && n_fds == 1);
+		return;
+	default:
+		check(packet->header.type > PROTO_START && packet->header.type < PROTO_TYPE_X_MAX);
+		check(packet->header.len == 0 && n_fds == 0);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct packet packet;
+	unsigned n_fds;
+	size_t len;
+	int r;
+
+	if (size < 1)
+		return 0;
+	/* What recv_packet() lets through. */
+	n_fds = data[0] % (PROTO_MAX_FDS + 1);
+	len = size - 1;
+	if (len > sizeof(packet))
+		return 0;
+	memset(&packet, 0, sizeof(packet));
+	memcpy(&packet, data + 1, len);
+	r = proto_check(&packet.header, len, n_fds);
+	check(r == 0 || r == -EBADMSG || r == -ENOSYS || r == -EINVAL);
+	if (r == 0)
+		check_accepted(&packet, len, n_fds);
+	return 0;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Requests of the daemon, as a table: see proto-check.h. */
+#include "vmm-core/proto-check.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "vmm-core/base/cleanup.h"
+
+#define START_FLAGS                                                                                \
+	(PROTO_START_PAUSED | PROTO_START_SECCOMP_ERRNO | PROTO_START_SECCOMP_OFF |                \
+		PROTO_START_STOP_ON_RESET | PROTO_START_STOP_ON_PANIC)
+
+static const struct {
+	uint8_t is_request;
+	uint8_t min_fds, max_fds;
+	uint16_t len;
+} requests[PROTO_TYPE_X_MAX] = {
+	[PROTO_START] = {1, 1, PROTO_MAX_FDS, sizeof(struct proto_start)},
+	[PROTO_PAUSE] = {1, 0, 0, 0},
+	[PROTO_RESUME] = {1, 0, 0, 0},
+	[PROTO_RESET] = {1, 0, 0, 0},
+	[PROTO_POWER_BUTTON] = {1, 0, 0, 0},
+	[PROTO_QUIT] = {1, 0, 0, 0},
+	[PROTO_CONSOLE_ATTACH] = {1, 1, 1, sizeof(struct proto_console)},
+	[PROTO_INJECT_NMI] = {1, 0, 0, 0},
+};
+static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
+
+int proto_check(const struct proto_header *header, size_t len, unsigned n_fds)
+{
+	if (len < sizeof(*header) || header->version != PROTO_VERSION ||
+		header->len != len - sizeof(*header))
+		return -EBADMSG;
+	if (header->type >= PROTO_TYPE_X_MAX || !requests[header->type].is_request)
+		return -ENOSYS;
+	if (header->len != requests[header->type].len || n_fds < requests[header->type].min_fds ||
+		n_fds > requests[header->type].max_fds)
+		return -EINVAL;
+	return 0;
+}
+
+/* A place for an fd; 'flags' NULL: none are allowed. */
+struct place {
+	int *fd;
+	uint8_t *flags;
+};
+
+static struct place find_place(struct vm_fds *fds, unsigned kind, unsigned index)
+{
+	const struct {
+		int *fds;
+		uint8_t *flags;
+		unsigned n;
+	} places[PROTO_FD_KIND_X_MAX] = {
+		[PROTO_FD_KVM] = {&fds->kvm, NULL, 1},
+		[PROTO_FD_RAM] = {&fds->ram, NULL, 1},
+		[PROTO_FD_STATS] = {&fds->stats, NULL, 1},
+		[PROTO_FD_KERNEL] = {&fds->kernel, NULL, 1},
+		[PROTO_FD_INITRD] = {&fds->initrd, NULL, 1},
+		[PROTO_FD_DISK] = {fds->devices.disks, NULL, VM_MAX_DISKS},
+		[PROTO_FD_SERIAL] = {fds->serials, fds->serial_flags, VM_MAX_SERIALS},
+		[PROTO_FD_CONSOLE] = {fds->consoles, fds->console_flags, VM_MAX_CONSOLES},
+		[PROTO_FD_CHANNEL] = {fds->channels, fds->channel_flags, VM_MAX_CHANNELS},
+		[PROTO_FD_RNG] = {&fds->devices.rng, NULL, 1},
+	};
+
+	/* PROTO_FD_CONFIG has no place: it is the first fd, and only that. */
+	if (kind >= PROTO_FD_KIND_X_MAX || index >= places[kind].n)
+		return (struct place){NULL, NULL};
+	return (struct place){
+		places[kind].fds + index, places[kind].flags ? places[kind].flags + index : NULL};
+}
+
+static int put(const struct proto_fd *what, int *fd, struct vm_fds *places)
+{
+	struct place place = find_place(places, what->kind, what->index);
+
+	if (!place.fd || *place.fd >= 0)
+		return -EINVAL;
+	if (what->flags & (place.flags ? ~PROTO_FD_LISTENING : ~0))
+		return -EINVAL;
+	*place.fd = TAKE_FD(*fd);
+	if (place.flags)
+		*place.flags = what->flags;
+	return 0;
+}
+
+int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds,
+	struct vm_fds *places, char *ret_reason)
+{
+	if (n_fds < 1 || n_fds > PROTO_MAX_FDS || start->n_fds != n_fds ||
+		start->fds[0].kind != PROTO_FD_CONFIG) {
+		(void)snprintf(ret_reason, PROTO_REASON_MAX, "START came with the wrong fds");
+		return -EINVAL;
+	}
+	if (start->flags & ~START_FLAGS) {
+		(void)snprintf(ret_reason, PROTO_REASON_MAX, "START: unknown flags 0x%x",
+			start->flags & ~START_FLAGS);
+		return -EINVAL;
+	}
+	for (unsigned i = 1; i < n_fds; i++) {
+		const struct proto_fd *what = &start->fds[i];
+
+		if (put(what, &fds[i], places) == 0)
+			continue;
+		(void)snprintf(ret_reason, PROTO_REASON_MAX,
+			"START: fd %u of kind %u, index %u, flags 0x%x is out of place", i,
+			what->kind, what->index, what->flags);
+		return -EINVAL;
+	}
+	return 0;
+}
