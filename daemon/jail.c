@@ -56,7 +56,7 @@ int jail_plan_make(const struct jail_env *env, struct jail_plan *ret_plan)
 	add_rlimit(&plan, RLIMIT_MEMLOCK, MIB(64) + (env->memory_locked ? env->memory_bytes : 0));
 	/* Counted by uid: only meaningful with one of its own. */
 	if (plan.own_uid)
-		add_rlimit(&plan, RLIMIT_NPROC, 16 + env->n_vcpus + 2 * env->n_disks);
+		add_rlimit(&plan, RLIMIT_NPROC, 16 + env->n_vcpus + 4 * env->n_disks);
 	*ret_plan = plan;
 	return 0;
 }

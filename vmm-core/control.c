@@ -114,7 +114,8 @@ static void on_state(void *opaque, enum proto_vm_state state, enum proto_vm_reas
 	(void)text;
 	if (control->vm)
 		send_state(control, PROTO_STATE);
-	if (state == PROTO_VM_STOPPED)
+	/* With no daemon there to hear it, the end waits for the next one: how a guest ended is never lost. */
+	if (state == PROTO_VM_STOPPED && control->connected)
 		loop_exit(control->loop, EXIT_SUCCESS);
 }
 
@@ -144,6 +145,13 @@ static int on_vcpu_thread(void *opaque)
 	const struct control *control = opaque;
 
 	return sandbox_enter_thread(SECCOMP_VCPU, control->sandbox_mode);
+}
+
+static int on_io_thread(void *opaque)
+{
+	const struct control *control = opaque;
+
+	return sandbox_enter_thread(SECCOMP_IO, control->sandbox_mode);
 }
 
 /* Handlers: 0: answered later or no answer due; 1: answer with success; -errno: with failure. */
@@ -378,6 +386,8 @@ static int connect_control(struct control *control)
 		return r;
 	control->connected = true;
 	send_state(control, PROTO_HELLO);
+	if (control->vm && control->vm->state == PROTO_VM_STOPPED && control->connected)
+		loop_exit(control->loop, EXIT_SUCCESS);
 	return 0;
 }
 
@@ -422,6 +432,7 @@ int control_new(struct loop *loop, struct control **ret_control)
 		.notice = on_notice,
 		.settled = on_settled,
 		.enter_vcpu_sandbox = on_vcpu_thread,
+		.enter_io_sandbox = on_io_thread,
 		.opaque = control,
 	};
 	r = fd_set_nonblock(PROTO_CONTROL_FD, true);

@@ -102,6 +102,8 @@ static const struct {
 		{vcpu_filter_errno, ARRAY_SIZE(vcpu_filter_errno)}},
 	[SECCOMP_LOOP] = {{loop_filter, ARRAY_SIZE(loop_filter)},
 		{loop_filter_errno, ARRAY_SIZE(loop_filter_errno)}},
+	[SECCOMP_IO] = {{io_filter, ARRAY_SIZE(io_filter)},
+		{io_filter_errno, ARRAY_SIZE(io_filter_errno)}},
 };
 
 int sandbox_enter_thread(enum seccomp_role role, enum sandbox_mode mode)

@@ -94,12 +94,36 @@ static const struct seccomp_rule loop_rules[] = {
 	{.name = NULL},
 };
 
+/* A thread that reads and writes disks where io_uring is not to be had. */
+static const struct seccomp_rule io_rules[] = {
+	ANY(preadv2, "a disk"),
+	ANY(pwritev2, "a disk"),
+	ANY(fdatasync, "a disk"),
+	ONE_OF(fallocate, 1, "discard and zeroes, never the file's size",
+		FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE),
+	ONE_OF(futex, 1, "its queue", FUTEX_OPS),
+	ANY(write, "tell the loop that something is done"),
+	ANY(rt_sigreturn, "a signal that was on its way"),
+	ANY(rt_sigprocmask, "inside pthread functions and abort()"),
+	ANY(restart_syscall, "the kernel's own restart of an interrupted wait"),
+	ONE_OF(tgkill, 2, "abort()", SIGABRT),
+	ANY(getpid, "abort()"),
+	ANY(gettid, "abort()"),
+	NO_BITS(madvise, 2, "its stack when it ends; no poisoning of pages", 64),
+	ANY(munmap, "its stack when it ends"),
+	ANY(exit, "the thread ends"),
+	ANY(exit_group, "the process ends"),
+	{.name = NULL},
+};
+
 static const struct {
 	const char *name;
 	const struct seccomp_rule *rules;
 } roles[SECCOMP_ROLE_X_MAX] = {
 	[SECCOMP_VCPU] = {"vcpu", vcpu_rules},
 	[SECCOMP_LOOP] = {"loop", loop_rules},
+	[SECCOMP_IO] = {"io", io_rules},
 };
 
 const struct seccomp_rule *seccomp_rules(enum seccomp_role role)

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum seccomp_role { SECCOMP_VCPU, SECCOMP_LOOP, SECCOMP_ROLE_X_MAX };
+enum seccomp_role { SECCOMP_VCPU, SECCOMP_LOOP, SECCOMP_IO, SECCOMP_ROLE_X_MAX };
 
 enum seccomp_check {
 	SECCOMP_ANY,     /* any arguments */

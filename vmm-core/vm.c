@@ -286,9 +286,19 @@ static int enter_vcpu_sandbox(void *opaque)
 	return vm->owner->enter_vcpu_sandbox(vm->owner->opaque);
 }
 
+static int enter_io_sandbox(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	return vm->owner->enter_io_sandbox(vm->owner->opaque);
+}
+
 int vm_init_events(struct vm *vm)
 {
-	static const struct machine_ops machine_ops = {.request = note_request};
+	static const struct machine_ops machine_ops = {
+		.request = note_request,
+		.enter_io_thread = enter_io_sandbox,
+	};
 
 	vm->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm->request_fd < 0)

@@ -35,8 +35,9 @@ struct vm_owner {
 	void (*notice)(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text);
 	/* What vm_aim() asked for was reached (0), or overtaken (-ECANCELED). */
 	void (*settled)(void *opaque, enum vm_aim aim, int error);
-	/* In each vCPU thread, before it runs. */
+	/* In each vCPU thread and each disk thread, before it works. */
 	int (*enter_vcpu_sandbox)(void *opaque);
+	int (*enter_io_sandbox)(void *opaque);
 	void *opaque;
 };
 

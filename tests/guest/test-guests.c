@@ -24,7 +24,7 @@
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/fdio.h"
 
-#define WAIT_MS 8000
+#define WAIT_MS 30000
 
 static const char *worker_path, *guest_dir;
 
@@ -336,20 +336,48 @@ static void test_bad_messages(void **state)
 	harness_done(&h);
 }
 
+/* A worker with a named control socket, as the daemon makes it. */
+static void listen_at(struct harness *h, struct sockaddr_un *addr)
+{
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	(void)snprintf(addr->sun_path, sizeof(addr->sun_path), "/tmp/vmmd-test-%d.sock", getpid());
+	(void)unlink(addr->sun_path);
+	h->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(h->listen_fd, (struct sockaddr *)addr, sizeof(*addr)), 0);
+	assert_int_equal(listen(h->listen_fd, 4), 0);
+}
+
+/* A guest that ends while no daemon is there: the next one learns how. */
+static void test_end_unheard(void **state)
+{
+	struct sockaddr_un addr;
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "hello", "");
+	listen_at(&h, &addr);
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "hello", WAIT_MS, NULL));
+	h.control_fd = safe_close(h.control_fd);
+	assert_int_equal(write(h.serial_fd, "\n", 1), 1);
+	(void)usleep(300000);
+	h.control_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(h.control_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	h.state.state = PROTO_VM_STATE_X_MAX;
+	expect_exit(&h, 0);
+	(void)unlink(addr.sun_path);
+}
+
 /* The daemon dies and comes back: the guest goes on, and HELLO tells how it fares. */
 static void test_reconnect(void **state)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr;
 	struct harness h;
 	int status;
 
 	(void)state;
-	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/tmp/vmmd-test-%d.sock", getpid());
-	(void)unlink(addr.sun_path);
 	prepare(&h, "hello", "again");
-	h.listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(h.listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	assert_int_equal(listen(h.listen_fd, 4), 0);
+	listen_at(&h, &addr);
 	expect_ok(&h, harness_start(&h));
 	for (unsigned i = 0; i < 3; i++) {
 		h.control_fd = safe_close(h.control_fd);
@@ -432,6 +460,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_bad_messages),
 		cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_end_unheard),
 	};
 
 	if (argc < 3) {
