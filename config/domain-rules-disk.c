@@ -167,7 +167,12 @@ static const struct xml_rule blockio_rows[] = {
 	{0},
 };
 static const struct xml_rule boot_rows[] = {
-	{.name = "@order", .kind = XML_UINT, .flags = XML_REQUIRED, DISK(boot_order)},
+	{.name = "@order",
+		.kind = XML_UINT,
+		.flags = XML_REQUIRED,
+		DISK(boot_order),
+		.verdict = CONTRACT_IGNORED,
+		.why = "the kernel is booted, not a device"},
 	KEEP("@loadparm", "not a feature of x86 machines"),
 	{0},
 };

@@ -66,7 +66,11 @@ static const struct xml_rule memory_backing_rows[] = {
 		.after = domain_after_hugepages,
 		.print_if = has_hugepages},
 	{.name = "nosharepages", .kind = XML_FLAG, VM(memory_nosharepages)},
-	{.name = "locked", .kind = XML_FLAG, VM(memory_locked)},
+	{.name = "locked",
+		.kind = XML_FLAG,
+		VM(memory_locked),
+		.verdict = CONTRACT_IGNORED,
+		.why = "guest memory is not locked yet: the host may swap it out"},
 	{.name = "source", .kind = XML_KEEP, .when = "type=memfd"},
 	KEEP("source", "guest memory is always a memory file (memfd)"),
 	{.name = "access", .kind = XML_KEEP, .when = "mode=shared"},
@@ -273,9 +277,10 @@ static const struct xml_rule feature_rows[] = {
 };
 
 static const struct xml_word match_words[] = {
-	{.word = "minimum", .value = 1},
+	{"minimum", 1, CONTRACT_ADAPTED,
+		"taken as exact: the guest sees the model and the features given"},
 	{.word = "exact", .value = 2},
-	{.word = "strict", .value = 3},
+	{"strict", 3, CONTRACT_ADAPTED, "taken as exact: a host that can do more will do"},
 	{0},
 };
 static const struct xml_word check_words[] = {
@@ -406,6 +411,10 @@ static bool is_absolute(const struct xml_place *place, const struct xml_formatte
 			}                                                                          \
 		}                                                                                  \
 	}
+static const struct xml_word always_words[] = {
+	{"no", VM_TRISTATE_NO, CONTRACT_IGNORED, "every guest has this clock"},
+	{0},
+};
 static const struct xml_word hpet_words[] = {
 	{"yes", VM_TRISTATE_YES, CONTRACT_ADAPTED,
 		"there is no HPET: guests use kvm-clock and the local APIC's timer"},
@@ -435,11 +444,11 @@ static const struct xml_rule clock_rows[] = {
 		.flags = XML_ALWAYS,
 		VM(clock_start_s),
 		.print_if = is_absolute},
-	TIMER("rtc", VM_TIMER_RTC, NULL),
-	TIMER("pit", VM_TIMER_PIT, NULL),
+	TIMER("rtc", VM_TIMER_RTC, always_words),
+	TIMER("pit", VM_TIMER_PIT, always_words),
 	TIMER("hpet", VM_TIMER_HPET, hpet_words),
 	TIMER("kvmclock", VM_TIMER_KVMCLOCK, NULL),
-	TIMER("tsc", VM_TIMER_TSC, NULL),
+	TIMER("tsc", VM_TIMER_TSC, always_words),
 	KEEP_WHEN("timer", "name=hypervclock", "Hyper-V enlightenments are not offered yet"),
 	KEEP_WHEN("timer", "name=platform", "Xen only"),
 	KEEP_WHEN("timer", "name=armvtimer", NOT_ON_X86),
@@ -449,7 +458,8 @@ static const struct xml_rule clock_rows[] = {
 static const struct xml_word action_words[] = {
 	{.word = "destroy", .value = DOMAIN_ACTION_DESTROY},
 	{.word = "restart", .value = DOMAIN_ACTION_RESTART},
-	{.word = "preserve", .value = DOMAIN_ACTION_PRESERVE},
+	{"preserve", DOMAIN_ACTION_PRESERVE, CONTRACT_ADAPTED,
+		"only a crashed guest's memory is kept: destroy"},
 	{"rename-restart", DOMAIN_ACTION_RENAME_RESTART, CONTRACT_ADAPTED,
 		"the domain restarts under its own name"},
 	{0},

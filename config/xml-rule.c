@@ -402,7 +402,8 @@ static int check_required(struct xml_parser *p, const xmlNode *node, const struc
 	for (unsigned i = 0; rows && rows[i].name; i++)
 		if ((rows[i].flags & XML_REQUIRED) && !n_seen[i])
 			return xml_fail(p, line_of(node), place->path, rows[i].name,
-				"missing; add %s", rows[i].why ? rows[i].why : "it");
+				"missing; add %s",
+				rows[i].why && !rows[i].verdict ? rows[i].why : "it");
 	return 0;
 }
 
