@@ -57,6 +57,19 @@ static void set_registers(int vcpu, uint32_t entry)
 		DIE("KVM_SET_REGS");
 }
 
+/* All that KVM supports, as any monitor would give. */
+static void set_cpuid(int kvm, int vcpu)
+{
+	static struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[256];
+	} cpuid = {.head.nent = 256};
+
+	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid) < 0 ||
+		ioctl(vcpu, KVM_SET_CPUID2, &cpuid) < 0)
+		DIE("KVM_SET_CPUID2");
+}
+
 static void run(int vcpu, struct kvm_run *state)
 {
 	for (;;) {
@@ -101,6 +114,7 @@ int main(int argc, char **argv)
 		memcpy(ram + 0x20000, argv[3], strlen(argv[3]) + 1);
 	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
 	run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	set_cpuid(kvm, vcpu);
 	set_registers(vcpu, entry);
 	run(vcpu, mmap(NULL, (size_t)run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0));
 	return 0;
