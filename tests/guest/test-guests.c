@@ -128,7 +128,7 @@ static void test_virtio(void **state)
 
 static void test_smp(void **state)
 {
-	static const unsigned counts[] = {1, 2, 4, 16};
+	static const unsigned counts[] = {1, 2, 4, 16, 255};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(counts); i++) {

@@ -47,8 +47,8 @@ def activation():
 
 @suite.case("polkit guards changes", needs="service starts")
 def polkit():
-    vmctl("list", "--all", user=NOBODY)
-    error = vmctl_fails("define", f"{JOB}/guest/domain.xml.in", user=NOBODY)
+    vmctl("--system", "list", "--all", user=NOBODY)
+    error = vmctl_fails("--system", "define", f"{JOB}/guest/domain.xml.in", user=NOBODY)
     check("@NAME@" not in error and "XML" not in error, f"the XML was read before the caller was judged: {error}")
     equal(vmctl("list", "--all", "--name"), "", "names after a refused define")
 
