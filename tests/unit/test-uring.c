@@ -166,7 +166,7 @@ static void test_bound_and_poll(void **state)
 static void test_many(void **state)
 {
 	struct fixture *f = need_ring(state);
-	uint32_t in, out;
+	uint32_t in = 0, out;
 
 	for (uint32_t i = 0; i < 1000; i++) {
 		out = i * 2654435761U;
