@@ -64,6 +64,10 @@ static const struct place arch_capabilities = {7, 0, CPU_EDX, 29};
 static const struct place core_capability = {7, 0, CPU_EDX, 30};
 static const struct place tsc_deadline = {1, 0, CPU_ECX, 24};
 
+/* KVM gives these on every host and need not say so in KVM_GET_SUPPORTED_CPUID: that it is a hypervisor (the bit is
+ * missing where the host is no guest itself), and a local APIC timer that never stops. */
+static const struct place always_there[] = {{1, 0, CPU_ECX, 31}, {6, 0, CPU_EAX, 2}};
+
 int cpuid_fail(struct cpuid_builder *b, int error, const char *format, ...)
 {
 	va_list ap;
@@ -110,6 +114,8 @@ static struct cpu_feature_set host_features(const struct cpuid_builder *b)
 	if (!b->host->arch_capabilities || b->vendor == CPU_VENDOR_AMD)
 		cpu_feature_remove(&set, index_of(&arch_capabilities));
 	cpu_feature_remove(&set, index_of(&core_capability));
+	for (unsigned i = 0; i < ARRAY_SIZE(always_there); i++)
+		cpu_feature_add(&set, index_of(&always_there[i]));
 	/* Old kernels say it by a capability only. */
 	if (b->host->tsc_deadline)
 		cpu_feature_add(&set, index_of(&tsc_deadline));

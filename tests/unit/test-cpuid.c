@@ -299,6 +299,29 @@ static void test_hypervisor(void **state)
 	assert_false(has("tsc-deadline"));
 }
 
+/* A host that is no guest itself does not list the hypervisor bit, nor an always running APIC timer. */
+static void test_bare_metal_host(void **state)
+{
+	struct kvm_cpuid_entry2 entries[ARRAY_SIZE(amd)];
+	struct cpuid_host host = amd_host;
+	struct vm_config config;
+
+	(void)state;
+	memcpy(entries, amd, sizeof(amd));
+	for (unsigned i = 0; i < ARRAY_SIZE(entries); i++) {
+		if (entries[i].function == 1)
+			entries[i].ecx &= ~(UINT32_C(1) << 31);
+		if (entries[i].function == 6)
+			entries[i].eax &= ~UINT32_C(4);
+	}
+	host.supported = entries;
+	config_init(&config, VM_CPU_MODE_HOST_PASSTHROUGH, "");
+	build(&host, &config);
+	assert_true(has("hypervisor"));
+	assert_true(has("arat"));
+	assert_int_equal(reg(0x40000000, 0, 'b'), 0x4b4d564b);
+}
+
 static void set_topology(
 	struct vm_config *config, unsigned sockets, unsigned dies, unsigned cores, unsigned threads)
 {
@@ -437,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_models),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_hypervisor),
+		cmocka_unit_test(test_bare_metal_host),
 		cmocka_unit_test(test_apic_ids),
 		cmocka_unit_test(test_topology),
 		cmocka_unit_test(test_vcpu),
