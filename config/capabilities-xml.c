@@ -48,25 +48,45 @@ static void add_cpu(struct xml_buf *out, const struct capabilities *caps)
 	xml_buf_add(out, "    </cpu>\n");
 }
 
-static void add_topology(struct xml_buf *out, const struct capabilities *caps)
+static void add_cell(
+	struct xml_buf *out, const struct capabilities *caps, const struct capabilities_cell *cell)
 {
-	if (!caps->n_cpus)
-		return;
-	xml_buf_add(out, "    <topology>\n      <cells num='1'>\n        <cell id='0'>\n");
-	if (caps->memory_kib)
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < caps->n_cpus; i++)
+		n += !caps->n_cells || caps->cpus[i].cell == cell->id;
+	xml_buf_addf(out, "        <cell id='%u'>\n", cell->id);
+	if (cell->memory_kib)
 		xml_buf_addf(out, "          <memory unit='KiB'>%llu</memory>\n",
-			(unsigned long long)caps->memory_kib);
-	xml_buf_addf(out, "          <cpus num='%u'>\n", caps->n_cpus);
+			(unsigned long long)cell->memory_kib);
+	xml_buf_addf(out, "          <cpus num='%u'>\n", n);
 	for (unsigned i = 0; i < caps->n_cpus; i++) {
 		const struct capabilities_cpu *cpu = &caps->cpus[i];
 
+		if (caps->n_cells && cpu->cell != cell->id)
+			continue;
 		xml_buf_addf(out,
 			"            <cpu id='%u' socket_id='%u' die_id='%u' core_id='%u'", cpu->id,
 			cpu->socket, cpu->die, cpu->core);
 		xml_buf_attr(out, "siblings", cpu->siblings);
 		xml_buf_add(out, "/>\n");
 	}
-	xml_buf_add(out, "          </cpus>\n        </cell>\n      </cells>\n    </topology>\n");
+	xml_buf_add(out, "          </cpus>\n        </cell>\n");
+}
+
+static void add_topology(struct xml_buf *out, const struct capabilities *caps)
+{
+	const struct capabilities_cell all = {.memory_kib = caps->memory_kib};
+
+	if (!caps->n_cpus)
+		return;
+	xml_buf_addf(
+		out, "    <topology>\n      <cells num='%u'>\n", caps->n_cells ? caps->n_cells : 1);
+	if (!caps->n_cells)
+		add_cell(out, caps, &all);
+	for (unsigned i = 0; i < caps->n_cells; i++)
+		add_cell(out, caps, &caps->cells[i]);
+	xml_buf_add(out, "      </cells>\n    </topology>\n");
 }
 
 static void add_host(struct xml_buf *out, const struct capabilities *caps)

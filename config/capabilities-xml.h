@@ -12,8 +12,14 @@
 
 /* One logical CPU of the host. */
 struct capabilities_cpu {
-	unsigned id, socket, die, core;
+	unsigned id, cell, socket, die, core;
 	char siblings[CAPABILITIES_TEXT_MAX]; /* the threads of its core: "0,2" or "0-1" */
+};
+
+/* One NUMA node of the host. */
+struct capabilities_cell {
+	unsigned id;
+	uint64_t memory_kib; /* 0: not said */
 };
 
 struct capabilities {
@@ -30,8 +36,10 @@ struct capabilities {
 	const uint32_t *page_kib; /* sizes of pages: 4, 2048, … */
 	unsigned n_page_sizes;
 	uint64_t memory_kib;
-	const struct capabilities_cpu *cpus; /* for the NUMA topology (one cell) */
+	const struct capabilities_cpu *cpus; /* for the NUMA topology */
 	unsigned n_cpus;
+	const struct capabilities_cell *cells;
+	unsigned n_cells; /* 0: one cell, with all of the above */
 
 	bool has_kvm;         /* without /dev/kvm no guest can run: none is listed */
 	unsigned max_vcpus;   /* of one guest */

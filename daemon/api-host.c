@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "build-config.h"
-#include "config/capabilities-xml.h"
 #include "daemon/api.h"
+#include "daemon/host-caps.h"
 #include "daemon/host.h"
 #include "vmm-core/base/strutil.h"
 
@@ -66,30 +66,11 @@ int api_ping(struct api_call *call, struct error *error)
 
 int api_get_capabilities(struct api_call *call, struct error *error)
 {
-	static const uint32_t page_kib[] = {4, 2048};
+	_cleanup_(host_caps_freep) struct host_caps *caps = NULL;
 	_cleanup_(freep) char *xml = NULL;
-	struct capabilities caps = {
-		.page_kib = page_kib,
-		.n_page_sizes = ARRAY_SIZE(page_kib),
-		.has_kvm = access("/dev/kvm", F_OK) == 0,
-		.max_vcpus = VM_MAX_VCPUS,
-		.emulator = call->manager->worker_path,
-	};
-	struct host_info h;
 
-	host_info_read(&h);
-	memcpy(caps.host_uuid, h.uuid, sizeof(caps.host_uuid));
-	(void)str_copy(caps.cpu_vendor, sizeof(caps.cpu_vendor), h.cpu_vendor);
-	caps.family = h.cpu_family;
-	caps.model = h.cpu_model;
-	caps.stepping = h.cpu_stepping;
-	caps.maxphysaddr_bits = h.physaddr_bits;
-	caps.sockets = h.sockets;
-	caps.dies = 1;
-	caps.cores = h.cores;
-	caps.threads = h.threads;
-	caps.memory_kib = h.memory_kib;
-	if (capabilities_xml_format(&caps, &xml) < 0)
+	if (host_caps_read(call->manager->worker_path, &caps) < 0 ||
+		capabilities_xml_format(&caps->caps, &xml) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
 	return reply_named(call, "xml", json_object_new_string(xml));
 }

@@ -77,6 +77,8 @@ static void read_cpu(struct host_info *ret)
 	ret->cpu_model = find_number(text, "model");
 	ret->cpu_stepping = find_number(text, "stepping");
 	ret->physaddr_bits = find_number(text, "address sizes");
+	s = find_value(text, "microcode");
+	ret->microcode = s ? strtoull(s, NULL, 16) : 0;
 	s = find_value(text, "vendor_id");
 	if (s && strncmp(s, "GenuineIntel", 12) == 0)
 		strcpy(ret->cpu_vendor, "Intel");

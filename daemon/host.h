@@ -12,6 +12,7 @@ struct host_info {
 		[16]; /* made from the machine id: the host's own, but not the machine id itself */
 	char cpu_vendor[16]; /* "Intel", "AMD" */
 	unsigned cpu_family, cpu_model, cpu_stepping, physaddr_bits;
+	uint64_t microcode;
 };
 
 void host_info_read(struct host_info *ret);

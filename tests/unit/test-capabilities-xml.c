@@ -100,6 +100,34 @@ static void test_full(void **state)
 	free(xml);
 }
 
+static void test_cells(void **state)
+{
+	const struct capabilities_cpu two[] = {
+		{.id = 0, .cell = 0, .siblings = "0"}, {.id = 1, .cell = 3, .siblings = "1"}};
+	const struct capabilities_cell cells[] = {{0, 16}, {3, 0}};
+	const struct capabilities caps = {
+		.cpus = two, .n_cpus = 2, .cells = cells, .n_cells = 2, .memory_kib = 99};
+	char *xml;
+
+	(void)state;
+	assert_int_equal(capabilities_xml_format(&caps, &xml), 0);
+	assert_non_null(strstr(xml,
+		"      <cells num='2'>\n"
+		"        <cell id='0'>\n"
+		"          <memory unit='KiB'>16</memory>\n"
+		"          <cpus num='1'>\n"
+		"            <cpu id='0' socket_id='0' die_id='0' core_id='0' siblings='0'/>\n"
+		"          </cpus>\n"
+		"        </cell>\n"
+		"        <cell id='3'>\n"
+		"          <cpus num='1'>\n"
+		"            <cpu id='1' socket_id='0' die_id='0' core_id='0' siblings='1'/>\n"
+		"          </cpus>\n"
+		"        </cell>\n"
+		"      </cells>\n"));
+	free(xml);
+}
+
 static void test_least(void **state)
 {
 	const struct capabilities least = {0};
@@ -144,6 +172,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_least),
 		cmocka_unit_test(test_schema),
 	};

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The host for GetCapabilities: see host-caps.h. */
+#include "daemon/host-caps.h"
+
+#include <cpuid.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/vm-config.h"
+#include "daemon/host.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/strutil.h"
+
+#define PATH_SIZE 512
+
+static void cpuid_of_host(
+	void *opaque, uint32_t leaf, uint32_t subleaf, uint32_t ret[CPU_REGISTER_X_MAX])
+{
+	(void)opaque;
+	__cpuid_count(leaf, subleaf, ret[CPU_EAX], ret[CPU_EBX], ret[CPU_ECX], ret[CPU_EDX]);
+}
+
+/* Leaves beyond the last repeat another one (Intel SDM, CPUID): only what is there may be asked. */
+static bool has_leaf(host_cpuid_fn cpuid, void *opaque, uint32_t leaf, uint32_t subleaf)
+{
+	uint32_t regs[CPU_REGISTER_X_MAX] = {0};
+
+	cpuid(opaque, leaf & UINT32_C(0x80000000), 0, regs);
+	if (leaf > regs[CPU_EAX])
+		return false;
+	if (leaf != 7 || !subleaf)
+		return true;
+	cpuid(opaque, 7, 0, regs);
+	return subleaf <= regs[CPU_EAX];
+}
+
+void host_features_read(host_cpuid_fn cpuid, void *opaque, struct cpu_feature_set *ret_features)
+{
+	uint32_t regs[CPU_REGISTER_X_MAX] = {0};
+	const struct cpu_feature *last = NULL;
+
+	*ret_features = (struct cpu_feature_set){0};
+	for (unsigned i = 0; i < cpu_n_features; i++) {
+		const struct cpu_feature *f = &cpu_features[i];
+
+		if (!last || f->leaf != last->leaf || f->subleaf != last->subleaf) {
+			memset(regs, 0, sizeof(regs));
+			if (has_leaf(cpuid, opaque, f->leaf, f->subleaf))
+				cpuid(opaque, f->leaf, f->subleaf, regs);
+			last = f;
+		}
+		if (regs[f->reg] >> f->bit & 1 && !streq(f->name, "osxsave") &&
+			!streq(f->name, "ospke"))
+			cpu_feature_add(ret_features, i);
+	}
+}
+
+static bool fulfils(const struct cpu_feature_set *have, const struct cpu_feature_set *need)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(have->words); i++)
+		if (need->words[i] & ~have->words[i])
+			return false;
+	return true;
+}
+
+unsigned host_level(const struct cpu_feature_set *features, struct cpu_feature_set *ret_beyond)
+{
+	struct cpu_feature_set required, usual;
+	unsigned level = CPU_MODEL_LEVELS;
+
+	for (; level > 0; level--) {
+		cpu_model_features(level, &required, &usual);
+		if (fulfils(features, &required))
+			break;
+	}
+	*ret_beyond = *features;
+	for (size_t i = 0; level && i < ARRAY_SIZE(required.words); i++)
+		ret_beyond->words[i] &= ~required.words[i];
+	return level;
+}
+
+/* The first line of a file below 'sysfs', without its end. Returns 0 or -errno. */
+static int read_line(const char *sysfs, const char *path, char *ret, size_t size)
+{
+	_cleanup_(freep) char *text = NULL;
+	char full[PATH_SIZE];
+	int r;
+
+	if ((size_t)snprintf(full, sizeof(full), "%s/%s", sysfs, path) >= sizeof(full))
+		return -ENAMETOOLONG;
+	r = read_file(AT_FDCWD, full, 65536, &text, NULL);
+	if (r < 0)
+		return r;
+	text[strcspn(text, "\n")] = 0;
+	return str_copy(ret, size, text);
+}
+
+static unsigned read_number(const char *sysfs, const char *format, unsigned cpu)
+{
+	char path[128], text[32];
+	uint64_t n;
+
+	(void)snprintf(path, sizeof(path), format, cpu);
+	if (read_line(sysfs, path, text, sizeof(text)) < 0 || parse_u64(text, UINT32_MAX, &n) < 0)
+		return 0;
+	return (unsigned)n;
+}
+
+/* Call 'each' for every number of a list such as "0-3,8"; stops at 'max' of them. */
+static void each_of_list(
+	const char *list, unsigned max, void (*each)(void *opaque, unsigned n), void *opaque)
+{
+	const char *p = list;
+
+	while (*p && max > 0) {
+		unsigned first, last;
+		int used = 0;
+
+		if (sscanf(p, "%u%n", &first, &used) != 1)
+			return;
+		p += used;
+		last = first;
+		if (*p == '-' && sscanf(p, "-%u%n", &last, &used) == 1)
+			p += used;
+		for (; first <= last && max > 0; first++, max--)
+			each(opaque, first);
+		if (*p != ',')
+			return;
+		p++;
+	}
+}
+
+struct topology {
+	const char *sysfs;
+	struct host_caps *caps;
+	unsigned cell; /* that is being read */
+};
+
+static void add_cpu(void *opaque, unsigned id)
+{
+	struct topology *t = opaque;
+	struct capabilities_cpu *cpu = &t->caps->cpus[t->caps->caps.n_cpus];
+	char path[128];
+
+	if (t->caps->caps.n_cpus >= HOST_MAX_CPUS)
+		return;
+	*cpu = (struct capabilities_cpu){.id = id, .cell = t->cell};
+#define OF_CPU "devices/system/cpu/cpu%u/topology/"
+	cpu->socket = read_number(t->sysfs, OF_CPU "physical_package_id", id);
+	cpu->die = read_number(t->sysfs, OF_CPU "die_id", id);
+	cpu->core = read_number(t->sysfs, OF_CPU "core_id", id);
+	(void)snprintf(path, sizeof(path), OF_CPU "thread_siblings_list", id);
+#undef OF_CPU
+	if (read_line(t->sysfs, path, cpu->siblings, sizeof(cpu->siblings)) < 0)
+		(void)snprintf(cpu->siblings, sizeof(cpu->siblings), "%u", id);
+	t->caps->caps.n_cpus++;
+}
+
+/* "Node 0 MemTotal:  16 kB", among other lines. */
+static uint64_t read_cell_memory(const char *sysfs, unsigned cell)
+{
+	_cleanup_(freep) char *text = NULL;
+	unsigned long long kib = 0;
+	char path[PATH_SIZE];
+	const char *s;
+
+	(void)snprintf(path, sizeof(path), "%s/devices/system/node/node%u/meminfo", sysfs, cell);
+	if (read_file(AT_FDCWD, path, 65536, &text, NULL) < 0)
+		return 0;
+	s = strstr(text, "MemTotal:");
+	return s && sscanf(s, "MemTotal: %llu", &kib) == 1 ? kib : 0;
+}
+
+static void add_cell(void *opaque, unsigned id)
+{
+	struct topology *t = opaque;
+	struct capabilities *caps = &t->caps->caps;
+	char path[128], list[16384];
+
+	if (caps->n_cells >= HOST_MAX_CELLS)
+		return;
+	t->caps->cells[caps->n_cells++] =
+		(struct capabilities_cell){.id = id, .memory_kib = read_cell_memory(t->sysfs, id)};
+	t->cell = id;
+	(void)snprintf(path, sizeof(path), "devices/system/node/node%u/cpulist", id);
+	if (read_line(t->sysfs, path, list, sizeof(list)) == 0)
+		each_of_list(list, HOST_MAX_CPUS, add_cpu, t);
+}
+
+static int compare_sizes(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* The ordinary page, and each size of huge pages that the kernel offers. */
+static void read_page_sizes(const char *sysfs, struct host_caps *caps)
+{
+	unsigned n = 0, kib;
+	char path[PATH_SIZE];
+	struct dirent *e;
+	DIR *dir;
+
+	caps->page_kib[n++] = (uint32_t)sysconf(_SC_PAGESIZE) / 1024;
+	(void)snprintf(path, sizeof(path), "%s/kernel/mm/hugepages", sysfs);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)) && n < ARRAY_SIZE(caps->page_kib))
+		if (sscanf(e->d_name, "hugepages-%ukB", &kib) == 1)
+			caps->page_kib[n++] = kib;
+	if (dir)
+		(void)closedir(dir);
+	qsort(caps->page_kib, n, sizeof(caps->page_kib[0]), compare_sizes);
+	caps->caps.page_kib = caps->page_kib;
+	caps->caps.n_page_sizes = n;
+}
+
+int host_topology_read(const char *sysfs, struct host_caps *caps)
+{
+	struct topology t = {.sysfs = sysfs, .caps = caps};
+	char list[16384];
+
+	caps->cpus = calloc(HOST_MAX_CPUS, sizeof(*caps->cpus));
+	if (!caps->cpus)
+		return -ENOMEM;
+	if (read_line(sysfs, "devices/system/node/online", list, sizeof(list)) == 0)
+		each_of_list(list, HOST_MAX_CELLS, add_cell, &t);
+	else if (read_line(sysfs, "devices/system/cpu/online", list, sizeof(list)) == 0)
+		each_of_list(list, HOST_MAX_CPUS, add_cpu, &t); /* a kernel without NUMA */
+	caps->caps.cpus = caps->cpus;
+	caps->caps.cells = caps->cells;
+	read_page_sizes(sysfs, caps);
+	return 0;
+}
+
+static void set_cpu(struct host_caps *caps, const struct host_info *h)
+{
+	struct cpu_feature_set features, beyond;
+	struct capabilities *c = &caps->caps;
+	unsigned level;
+
+	host_features_read(cpuid_of_host, NULL, &features);
+	level = host_level(&features, &beyond);
+	if (level)
+		(void)snprintf(c->cpu_model, sizeof(c->cpu_model), "x86-64-v%u", level);
+	for (unsigned i = 0; i < cpu_n_features; i++)
+		if (cpu_feature_in(&beyond, i))
+			caps->features[c->n_features++] = cpu_features[i].name;
+	c->features = caps->features;
+	(void)str_copy(c->cpu_vendor, sizeof(c->cpu_vendor), h->cpu_vendor);
+	c->family = h->cpu_family;
+	c->model = h->cpu_model;
+	c->stepping = h->cpu_stepping;
+	c->microcode = h->microcode;
+	c->maxphysaddr_bits = h->physaddr_bits;
+	c->sockets = h->sockets;
+	c->dies = 1;
+	c->cores = h->cores;
+	c->threads = h->threads;
+}
+
+int host_caps_read(const char *emulator, struct host_caps **ret_caps)
+{
+	_cleanup_(host_caps_freep) struct host_caps *caps = calloc(1, sizeof(*caps));
+	struct host_info h;
+
+	if (!caps || host_topology_read("/sys", caps) < 0)
+		return -ENOMEM;
+	host_info_read(&h);
+	memcpy(caps->caps.host_uuid, h.uuid, sizeof(h.uuid));
+	caps->caps.memory_kib = h.memory_kib;
+	caps->caps.has_kvm = access("/dev/kvm", F_OK) == 0;
+	caps->caps.max_vcpus = VM_MAX_VCPUS;
+	caps->caps.emulator = emulator;
+	set_cpu(caps, &h);
+	*ret_caps = TAKE_PTR(caps);
+	return 0;
+}
+
+struct host_caps *host_caps_free(struct host_caps *caps)
+{
+	if (caps)
+		free(caps->cpus);
+	free(caps);
+	return NULL;
+}
