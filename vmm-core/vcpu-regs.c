@@ -107,7 +107,8 @@ static int reset_lapic(struct vcpu *vcpu, bool fresh)
 		return r;
 	lapic = fresh ? old : (struct kvm_lapic_state){0};
 	if (!fresh) {
-		memcpy(lapic.regs + LAPIC_ID, old.regs + LAPIC_ID, sizeof(uint32_t));
+		/* From x2APIC to xAPIC mode: the register has another form, which not every KVM gives it. */
+		lapic_put(&lapic, LAPIC_ID, vcpu->apic_id << 24);
 		memcpy(lapic.regs + LAPIC_VERSION, old.regs + LAPIC_VERSION, sizeof(uint32_t));
 		lapic_put(&lapic, LAPIC_DFR, LAPIC_DFR_FLAT);
 		lapic_put(&lapic, LAPIC_SVR, LAPIC_SVR_RESET);

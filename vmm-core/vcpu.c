@@ -101,16 +101,30 @@ bool vcpus_all_parked(struct vcpu_gate *gate)
 	return all;
 }
 
+static void set_reset(struct vcpu *vcpus, unsigned n, const struct boot_entry *reset_to)
+{
+	for (unsigned i = 0; i < n; i++) {
+		vcpus[i].reset_pending = true;
+		vcpus[i].entry = *reset_to;
+	}
+}
+
 void vcpus_unpark(
 	struct vcpu *vcpus, unsigned n, struct vcpu_gate *gate, const struct boot_entry *reset_to)
 {
 	(void)pthread_mutex_lock(&gate->lock);
-	for (unsigned i = 0; reset_to && i < n; i++) {
-		vcpus[i].reset_pending = true;
-		vcpus[i].entry = *reset_to;
-	}
+	if (reset_to)
+		set_reset(vcpus, n, reset_to);
 	gate->open = true;
 	(void)pthread_cond_broadcast(&gate->changed);
+	(void)pthread_mutex_unlock(&gate->lock);
+}
+
+void vcpus_reset_later(
+	struct vcpu *vcpus, unsigned n, struct vcpu_gate *gate, const struct boot_entry *reset_to)
+{
+	(void)pthread_mutex_lock(&gate->lock);
+	set_reset(vcpus, n, reset_to);
 	(void)pthread_mutex_unlock(&gate->lock);
 }
 
@@ -330,8 +344,12 @@ static void handle_nothing(struct vcpu *vcpu)
 	(void)vcpu;
 }
 
+/* The processor is in shutdown until a reset (Intel SDM volume 3, 6.15): to run it again would be to fault again, which
+ * KVM can then report after the reset. */
 static void handle_triple_fault(struct vcpu *vcpu)
 {
+	vcpu->broken = true;
+	atomic_store(&vcpu->attention, true);
 	request(vcpu, MACHINE_RESET);
 }
 
@@ -373,14 +391,24 @@ static void dispatch(struct vcpu *vcpu)
 	row->handle(vcpu);
 }
 
+/* Attend to what was asked for, or first make KVM finish the last exit's instruction. False: the thread is to end. */
+static bool look_around(struct vcpu *vcpu)
+{
+	if (!vcpu->incomplete || vcpu->broken)
+		return attend(vcpu);
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	return true;
+}
+
 static void run_guest(struct vcpu *vcpu)
 {
-	while (!atomic_load_explicit(&vcpu->attention, memory_order_acquire) || attend(vcpu)) {
+	while (!atomic_load_explicit(&vcpu->attention, memory_order_acquire) || look_around(vcpu)) {
 		int r;
 
 		if (vcpu->index == 0)
 			inject_extint(vcpu);
 		r = kvm_vcpu_run(vcpu->fd);
+		vcpu->incomplete = r >= 0;
 		if (r >= 0) {
 			dispatch(vcpu);
 		} else if (r == -EINTR || r == -EAGAIN) {

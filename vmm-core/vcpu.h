@@ -6,10 +6,14 @@
  * wants its attention. All vCPUs of a vm share a gate: while it is closed they park, and the last one to park
  * tells the loop thread through an eventfd. Whoever opens or closes the gate never waits for a vCPU.
  *
- *	loop thread: vcpu_gate_close() ... event: all parked ... (work on the machine) ... vcpu_gate_open()
+ *	loop thread: vcpus_park() ... event: all parked ... (work on the machine) ... vcpus_unpark()
  *
  * A kick cannot be lost: the kicker sets 'attention', then kvm_run->immediate_exit, then sends SIGUSR1; the vCPU
  * clears immediate_exit after an interrupted run and looks at 'attention' afterwards.
+ *
+ * A parked vCPU is between two instructions: one that came out for a port or memory access first goes into KVM once
+ * more, with immediate_exit set, to finish that (KVM's API, 5: KVM_EXIT_MMIO). Else KVM would do so after a reset and
+ * write the old life's registers over the new ones.
  *
  * Threads: functions are for the loop thread, except vcpu_kick() (any thread).
  */
@@ -65,6 +69,7 @@ struct vcpu {
 	_Atomic bool attention, nmi;
 	bool reset_pending; /* gate lock */
 	bool broken;        /* own thread: parked until a reset */
+	bool incomplete;    /* own thread: KVM has yet to finish the instruction of the last exit */
 	struct boot_entry entry;
 	const struct cpuid_table *cpuid; /* the vm's, for its MSRs */
 	uint32_t tsc_khz;                /* 0: unknown */
@@ -95,6 +100,9 @@ void vcpus_park(struct vcpu *vcpus, unsigned n, struct vcpu_gate *gate);
 bool vcpus_all_parked(struct vcpu_gate *gate);
 /* 'reset': each vCPU resets itself to 'entry' before it runs. */
 void vcpus_unpark(
+	struct vcpu *vcpus, unsigned n, struct vcpu_gate *gate, const struct boot_entry *reset_to);
+/* The same for the next time the gate opens; it stays closed. */
+void vcpus_reset_later(
 	struct vcpu *vcpus, unsigned n, struct vcpu_gate *gate, const struct boot_entry *reset_to);
 /* End and join all threads. */
 void vcpus_quit(struct vcpu *vcpus, unsigned n, struct vcpu_gate *gate);
