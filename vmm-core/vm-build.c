@@ -206,6 +206,7 @@ static int map_stats(struct vm *vm, char *reason)
 	vm->stats = p;
 	vm->stats->magic = STATS_MAGIC;
 	vm->stats->version = STATS_VERSION;
+	loop_set_heartbeat(vm->loop, &vm->stats->heartbeat);
 	return 0;
 }
 
@@ -328,6 +329,9 @@ static int build_vcpus(struct vm *vm, char *reason)
 	if (!vm->vcpus)
 		return failed(reason, -ENOMEM, "the vCPUs");
 	vm->n_vcpus = n;
+	/* What was not made is not closed when this fails. */
+	for (unsigned i = 0; i < n; i++)
+		vm->vcpus[i].fd = -EBADF;
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t apic_id = cpu_apic_id(&topology, i);
 
@@ -553,6 +557,7 @@ struct vm *vm_free(struct vm *vm)
 	vm->request_fd = safe_close(vm->request_fd);
 	(void)irq_free(vm->machine.irq);
 	(void)bus_free(vm->machine.bus);
+	loop_set_heartbeat(vm->loop, NULL);
 	if (vm->stats)
 		(void)munmap(vm->stats, sizeof(*vm->stats));
 	kvm_done(&vm->kvm);

@@ -2,6 +2,7 @@
 /* The worker's event loop: epoll for fds, a binary heap and one timerfd for timers. See loop.h. */
 #include "vmm-core/base/loop.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -18,6 +19,7 @@ struct loop {
 	unsigned n_timers, heap_size;
 	uint64_t armed_ns; /* what the timerfd is set to */
 	struct list dead;  /* removed sources, freed when no event can name them any more */
+	_Atomic uint64_t *heartbeat; /* may be NULL */
 	bool fake, exiting;
 	uint64_t fake_now_ns;
 	int exit_code;
@@ -96,6 +98,20 @@ struct loop *loop_free(struct loop *loop)
 void loop_set_lock(struct loop *loop, pthread_mutex_t *lock)
 {
 	loop->lock = lock;
+}
+
+void loop_set_heartbeat(struct loop *loop, _Atomic uint64_t *counter)
+{
+	loop->heartbeat = counter;
+}
+
+static void beat(struct loop *loop)
+{
+	/* One writer: a load and a store, no locked instruction. */
+	if (loop->heartbeat)
+		atomic_store_explicit(loop->heartbeat,
+			atomic_load_explicit(loop->heartbeat, memory_order_relaxed) + 1,
+			memory_order_relaxed);
 }
 
 int loop_epoll_fd(const struct loop *loop)
@@ -312,6 +328,7 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 	n = epoll_wait(loop->epoll_fd, events, MAX_EVENTS, timeout_ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
+	beat(loop);
 	/* A callback may give the loop its lock: it counts from the next turn on. */
 	held = loop->lock;
 	if (held)

@@ -43,6 +43,10 @@ DEFINE_CLEANUP(struct loop *, loop_free);
 /* 'lock' is taken around each callback. NULL (the default): none. */
 void loop_set_lock(struct loop *loop, pthread_mutex_t *lock);
 
+/* A counter (in shared memory, perhaps) that goes up once a turn; its owner takes it back with NULL before it
+ * goes. Loop's thread. */
+void loop_set_heartbeat(struct loop *loop, _Atomic uint64_t *counter);
+
 uint64_t loop_now_ns(const struct loop *loop);
 
 /* Watch 'fd' (stays the caller's; must outlive the source) for 'events' (EPOLLIN, EPOLLOUT). A callback
