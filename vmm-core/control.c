@@ -130,13 +130,15 @@ static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index,
 static void on_settled(void *opaque, enum vm_aim aim, int error)
 {
 	struct control *control = opaque;
+	const char *text = control->vm ? control->vm->aim_text : "";
 
+	if (!*text)
+		text = error == -ECANCELED ? "the vm changed its state meanwhile" : NULL;
 	for (unsigned i = 0; i < MAX_PENDING; i++) {
 		if (control->pending[i].aim != aim)
 			continue;
 		control->pending[i].aim = VM_AIM_NONE;
-		reply(control, control->pending[i].seq, error,
-			error == -ECANCELED ? "the vm changed its state meanwhile" : NULL);
+		reply(control, control->pending[i].seq, error, text);
 	}
 }
 
@@ -363,15 +365,15 @@ static void on_control(void *opaque, uint32_t events)
 	ssize_t n;
 
 	(void)events;
+	m.n_fds = 0;
 	n = recv_packet(PROTO_CONTROL_FD, &m.header, sizeof(m.header) + sizeof(m.payload), m.fds,
 		PROTO_MAX_FDS, &m.n_fds);
 	if (n == -EAGAIN || n == -EMSGSIZE)
 		return;
-	if (n <= 0) {
+	if (n > 0)
+		handle(control, &m, (size_t)n);
+	else
 		disconnect(control);
-		return;
-	}
-	handle(control, &m, (size_t)n);
 	for (unsigned i = 0; i < m.n_fds; i++)
 		(void)safe_close(m.fds[i]);
 }

@@ -32,9 +32,10 @@ struct machine;
 
 /* What a device asks of the machine as a whole. */
 enum machine_request {
+	/* In the order in which they count when they come together. */
+	MACHINE_PANICKED,    /* pvpanic: the guest crashed */
 	MACHINE_RESET,       /* reset register, i8042, triple fault */
 	MACHINE_POWEROFF,    /* ACPI S5 */
-	MACHINE_PANICKED,    /* pvpanic: the guest crashed */
 	MACHINE_CRASHLOADED, /* pvpanic: the guest crashed and runs its crash kernel: reported only */
 	MACHINE_DEBUG_EXIT, /* test guests: 'arg' is the code */
 	MACHINE_IO_ERROR,   /* a disk's policy is stop: 'arg' is the disk's index */

@@ -24,6 +24,15 @@ static void set_state(struct vm *vm, enum proto_vm_state state, enum proto_vm_re
 	vm->owner->state(vm->owner->opaque, state, reason, code, vm->text);
 }
 
+static void set_aim(
+	struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text)
+{
+	vm->aim = aim;
+	vm->aim_reason = reason;
+	vm->aim_code = code;
+	(void)snprintf(vm->aim_text, sizeof(vm->aim_text), "%s", text);
+}
+
 static void unpark(struct vm *vm, bool reset)
 {
 	for (unsigned i = 0; i < vm->n_devices; i++)
@@ -36,19 +45,24 @@ void vm_start(struct vm *vm, bool paused)
 {
 	assert(vm->state == PROTO_VM_NEW);
 	vm->aim = VM_AIM_START;
+	vm->aim_reason = PROTO_REASON_USER;
 	vm->run_after = !paused;
 	vcpus_park(vm->vcpus, vm->n_vcpus, &vm->gate);
 }
 
-/* All vCPUs have closed their sandboxes and wait at the gate. */
-static void do_start(struct vm *vm)
+/* Out of START or RESET: on to running, or to the pause that was asked for. */
+static void go_on(struct vm *vm, bool reset)
 {
-	if (!vm->run_after) {
-		set_state(vm, PROTO_VM_PAUSED, PROTO_REASON_USER, 0, "");
+	if (vm->run_after) {
+		if (vm->state != PROTO_VM_RUNNING)
+			set_state(vm, PROTO_VM_RUNNING, PROTO_REASON_NONE, 0, "");
+		unpark(vm, reset);
 		return;
 	}
-	set_state(vm, PROTO_VM_RUNNING, PROTO_REASON_NONE, 0, "");
-	unpark(vm, /* reset= */ false);
+	if (reset)
+		vcpus_reset_later(vm->vcpus, vm->n_vcpus, &vm->gate, &vm->entry);
+	if (vm->state != PROTO_VM_PAUSED)
+		set_state(vm, PROTO_VM_PAUSED, vm->aim_reason, vm->aim_code, vm->aim_text);
 }
 
 static bool devices_quiet(struct vm *vm)
@@ -64,7 +78,7 @@ static bool devices_quiet(struct vm *vm)
 	return quiet;
 }
 
-static void do_reset(struct vm *vm)
+static int do_reset(struct vm *vm)
 {
 	char reason[PROTO_REASON_MAX];
 	int r;
@@ -76,29 +90,31 @@ static void do_reset(struct vm *vm)
 		device_reset(vm->devices[i]);
 	r = vm_load_boot(vm, reason);
 	if (r < 0) {
+		set_aim(vm, VM_AIM_NONE, PROTO_REASON_CRASHED, 0, reason);
 		set_state(vm, PROTO_VM_STOPPED, PROTO_REASON_CRASHED, 0, reason);
-		return;
+		return r;
 	}
 	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_GUEST_RESET, 0, "");
-	if (vm->run_after) {
-		unpark(vm, /* reset= */ true);
-		if (vm->state != PROTO_VM_RUNNING)
-			set_state(vm, PROTO_VM_RUNNING, PROTO_REASON_NONE, 0, "");
-	} else {
-		/* Stays paused; the vCPUs reset themselves when they are let go. */
-		(void)pthread_mutex_lock(&vm->gate.lock);
-		for (unsigned i = 0; i < vm->n_vcpus; i++) {
-			vm->vcpus[i].reset_pending = true;
-			vm->vcpus[i].entry = vm->entry;
-		}
-		(void)pthread_mutex_unlock(&vm->gate.lock);
-	}
+	go_on(vm, /* reset= */ true);
+	return 0;
+}
+
+/* 'aim' is reached (0), or never will be; and with it the pause that was to follow. */
+static void settle(struct vm *vm, enum vm_aim aim, int error)
+{
+	bool pausing = vm->pausing;
+
+	vm->pausing = false;
+	vm->owner->settled(vm->owner->opaque, aim, error);
+	if (pausing)
+		vm->owner->settled(vm->owner->opaque, VM_AIM_PAUSE, error);
 }
 
 /* If the vCPUs are parked and the devices quiet, the aim is reached. */
 static void try_settle(struct vm *vm)
 {
 	enum vm_aim aim = vm->aim;
+	int r = 0;
 
 	if (aim == VM_AIM_NONE || !vcpus_all_parked(&vm->gate))
 		return;
@@ -111,19 +127,19 @@ static void try_settle(struct vm *vm)
 	case VM_AIM_NONE:
 		break;
 	case VM_AIM_START:
-		do_start(vm);
+		go_on(vm, /* reset= */ false);
 		break;
 	case VM_AIM_PAUSE:
 		set_state(vm, PROTO_VM_PAUSED, vm->aim_reason, vm->aim_code, vm->aim_text);
 		break;
 	case VM_AIM_RESET:
-		do_reset(vm);
+		r = do_reset(vm);
 		break;
 	case VM_AIM_STOP:
 		set_state(vm, PROTO_VM_STOPPED, vm->aim_reason, vm->aim_code, vm->aim_text);
 		break;
 	}
-	vm->owner->settled(vm->owner->opaque, aim, 0);
+	settle(vm, aim, r);
 }
 
 static void on_drain(struct loop_timer *timer, uint64_t now_ns)
@@ -142,25 +158,57 @@ static void on_gate(void *opaque, uint32_t events)
 	try_settle(vm);
 }
 
+/* One aim is under way already. */
+static int change_aim(
+	struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text)
+{
+	enum vm_aim old = vm->aim;
+
+	if (aim == old)
+		return 0;
+	if (old == VM_AIM_STOP)
+		return -EINVAL;
+	switch (aim) {
+	case VM_AIM_PAUSE: /* of START or RESET: that goes on and ends paused */
+		if (vm->state == PROTO_VM_PAUSED)
+			return -EALREADY;
+		if (vm->run_after)
+			set_aim(vm, old, reason, code, text);
+		vm->run_after = false;
+		vm->pausing = true;
+		return 0;
+	case VM_AIM_RESET:
+		if (old == VM_AIM_START)
+			return -EALREADY; /* nothing has run yet */
+		/* Of PAUSE: the reset ends paused, for the reason that the pause has. */
+		vm->aim = VM_AIM_RESET;
+		vm->run_after = false;
+		vm->pausing = true;
+		return 0;
+	default:
+		set_aim(vm, aim, reason, code, text);
+		settle(vm, old, -ECANCELED);
+		return 0;
+	}
+}
+
 int vm_aim(struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text)
 {
-	assert(aim != VM_AIM_NONE);
-	if (vm->state == PROTO_VM_STOPPED || vm->aim == VM_AIM_STOP)
-		return -EINVAL;
-	if (aim == VM_AIM_PAUSE && vm->state == PROTO_VM_PAUSED)
-		return -EALREADY;
-	if (aim == VM_AIM_PAUSE && (vm->aim == VM_AIM_RESET || vm->aim == VM_AIM_START)) {
-		/* That goes on and ends paused. */
-		vm->run_after = false;
-		return -EALREADY;
+	int r;
+
+	assert(aim == VM_AIM_PAUSE || aim == VM_AIM_RESET || aim == VM_AIM_STOP);
+	if (vm->state == PROTO_VM_STOPPED)
+		return aim == VM_AIM_STOP ? -EALREADY : -EINVAL;
+	if (vm->aim != VM_AIM_NONE) {
+		r = change_aim(vm, aim, reason, code, text);
+		if (r < 0)
+			return r;
+	} else {
+		if (aim == VM_AIM_PAUSE && vm->state == PROTO_VM_PAUSED)
+			return -EALREADY;
+		vm->run_after = vm->state == PROTO_VM_RUNNING;
+		set_aim(vm, aim, reason, code, text);
 	}
-	if (vm->aim != VM_AIM_NONE && vm->aim != aim)
-		vm->owner->settled(vm->owner->opaque, vm->aim, -ECANCELED);
-	vm->run_after = vm->state == PROTO_VM_RUNNING && vm->aim != VM_AIM_PAUSE;
-	vm->aim = aim;
-	vm->aim_reason = reason;
-	vm->aim_code = code;
-	(void)snprintf(vm->aim_text, sizeof(vm->aim_text), "%s", text);
 	vcpus_park(vm->vcpus, vm->n_vcpus, &vm->gate);
 	return 0;
 }
@@ -214,9 +262,19 @@ static void note_failure(void *opaque, const struct vcpu_failure *failure)
 	(void)!write(vm->request_fd, &one, sizeof(one));
 }
 
+/* The guest has crashed and is kept as it is: what its other code still does on the way is not its will. */
+static bool is_kept(const struct vm *vm)
+{
+	if (vm->aim == VM_AIM_NONE)
+		return vm->state == PROTO_VM_PAUSED && vm->reason == PROTO_REASON_PANICKED;
+	return vm->aim == VM_AIM_PAUSE && vm->aim_reason == PROTO_REASON_PANICKED;
+}
+
 static void request_reset(struct vm *vm, int arg)
 {
 	(void)arg;
+	if (is_kept(vm))
+		return;
 	if (vm->stop_on_reset)
 		(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_GUEST_RESET, 0, "");
 	else
@@ -226,14 +284,19 @@ static void request_reset(struct vm *vm, int arg)
 static void request_poweroff(struct vm *vm, int arg)
 {
 	(void)arg;
+	if (is_kept(vm))
+		return;
 	(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_GUEST_POWEROFF, 0, "");
 }
 
 static void request_panicked(struct vm *vm, int arg)
 {
+	enum vm_aim aim = vm->stop_on_panic ? VM_AIM_STOP : VM_AIM_PAUSE;
+
 	(void)arg;
-	(void)vm_aim(vm, vm->stop_on_panic ? VM_AIM_STOP : VM_AIM_PAUSE, PROTO_REASON_PANICKED, 0,
-		"the guest panicked");
+	/* A reset that is under way ends the life that this comes from. */
+	if (aim == VM_AIM_STOP || vm->aim != VM_AIM_RESET)
+		(void)vm_aim(vm, aim, PROTO_REASON_PANICKED, 0, "the guest panicked");
 }
 
 static void request_crashloaded(struct vm *vm, int arg)
@@ -249,7 +312,8 @@ static void request_debug_exit(struct vm *vm, int arg)
 
 static void request_io_error(struct vm *vm, int arg)
 {
-	(void)vm_aim(vm, VM_AIM_PAUSE, PROTO_REASON_IO_ERROR, arg, "");
+	if (vm->aim != VM_AIM_RESET)
+		(void)vm_aim(vm, VM_AIM_PAUSE, PROTO_REASON_IO_ERROR, arg, "");
 }
 
 static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {

@@ -9,7 +9,7 @@
  *
  * Changing state never waits. vm_aim() closes the vCPUs' gate; when the last vCPU has parked, the loop asks the
  * devices to become quiet; when the last is, the aim is reached: the vm is paused, or was reset and runs again, or
- * stopped. A later aim overrides an earlier one that was not reached, except that nothing overrides STOP.
+ * stopped. Of two aims, STOP wins, and PAUSE with RESET is a reset that ends paused; the first reason stays.
  *
  * The guest's own wishes (reset, power off, panic) come from devices through machine_request() and become aims on
  * the loop thread.
@@ -33,7 +33,8 @@ struct vm_owner {
 	void (*state)(void *opaque, enum proto_vm_state state, enum proto_vm_reason reason,
 		int code, const char *text);
 	void (*notice)(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text);
-	/* What vm_aim() asked for was reached (0), or overtaken (-ECANCELED). */
+	/* What vm_aim() asked for was reached (0), overtaken by STOP (-ECANCELED), or failed; vm->aim_text then says
+	 * why, if there is more to say. */
 	void (*settled)(void *opaque, enum vm_aim aim, int error);
 	/* In each vCPU thread and each disk thread, before it works. */
 	int (*enter_vcpu_sandbox)(void *opaque);
@@ -81,7 +82,8 @@ struct vm {
 	enum proto_vm_reason aim_reason;
 	int aim_code;
 	char aim_text[PROTO_REASON_MAX];
-	bool run_after; /* what a RESET goes back to */
+	bool run_after; /* what START and RESET go on to; if not, they end paused for aim_reason */
+	bool pausing;   /* a PAUSE is to be settled together with them */
 
 	/* Requests from devices, device lock. */
 	int request_fd;
@@ -112,8 +114,8 @@ int vm_start_threads(struct vm *vm);
 /* Go from NEW to RUNNING, or to PAUSED, once every vCPU thread has closed its sandbox; then settled(START). */
 void vm_start(struct vm *vm, bool paused);
 
-/* 0: under way, 'settled' will be called (perhaps before this returns); -EALREADY: is so already; -EINVAL: not
- * possible in this state (stopped, or STOP is under way). */
+/* PAUSE, RESET or STOP. 0: under way, 'settled' will be called, once for all who asked, later; -EALREADY: is so
+ * already; -EINVAL: not possible in this state (stopped, or STOP is under way). */
 int vm_aim(struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text);
 /* PAUSED -> RUNNING. Requests that an error policy held back are repeated. -EINVAL when not paused. */
 int vm_resume(struct vm *vm);

@@ -238,6 +238,58 @@ static void test_pause(void **state)
 	harness_done(&h);
 }
 
+/* A reset while an access to a device is under way: nothing of the old life comes back. */
+static void test_reset_in_access(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "mmio", "");
+	expect_ok(&h, harness_expect(&h, "reading\n", WAIT_MS, NULL));
+	for (unsigned i = 0; i < 50; i++) {
+		expect_ok(&h, harness_request(&h, PROTO_RESET, WAIT_MS));
+		expect_ok(&h, harness_expect(&h, "reading\n", WAIT_MS, NULL));
+	}
+	harness_done(&h);
+}
+
+/* Requests that follow each other without waiting: each has its one answer, and the vm is where the last word put it. */
+static void test_overlaps(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "spin", "");
+	for (unsigned i = 0; i < 40; i++) {
+		enum proto_type first = i & 1 ? PROTO_RESET : PROTO_PAUSE;
+		enum proto_type second = i & 1 ? PROTO_PAUSE : PROTO_RESET;
+		uint32_t seqs[2];
+
+		expect_ok(&h, harness_send(&h, first, NULL, 0, NULL, 0, &seqs[0]));
+		expect_ok(&h, harness_send(&h, second, NULL, 0, NULL, 0, &seqs[1]));
+		/* RESET is answered before the pause that follows it, also when the two became one. */
+		expect_ok(&h, harness_wait_reply(&h, i & 1 ? seqs[0] : seqs[1], WAIT_MS));
+		expect_ok(&h, harness_wait(&h, PROTO_VM_PAUSED, WAIT_MS));
+		expect_ok(&h, harness_request(&h, PROTO_RESUME, WAIT_MS));
+		assert_int_equal(h.state.state, PROTO_VM_RUNNING);
+	}
+	harness_done(&h);
+}
+
+/* The loop's turns and nothing else move the heartbeat. */
+static void test_heartbeat(void **state)
+{
+	struct harness h;
+	uint64_t beats;
+
+	(void)state;
+	boot(&h, "spin", "halt");
+	beats = h.stats->heartbeat;
+	expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS));
+	assert_true(h.stats->heartbeat > beats);
+	harness_done(&h);
+}
+
 static void test_start_paused(void **state)
 {
 	struct harness h;
@@ -455,6 +507,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_power_button),
 		cmocka_unit_test(test_panic),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_reset_in_access),
+		cmocka_unit_test(test_overlaps),
+		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_start_paused),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_refusals),
