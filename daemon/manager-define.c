@@ -2,19 +2,28 @@
 /* Definitions: define, undefine, create, check, autostart. The store is written before anything changes in memory. */
 #include <string.h>
 
+#include "daemon/cpu-check.h"
 #include "daemon/manager.h"
 #include "vmm-core/base/strutil.h"
 
 static int parse(const char *xml, const char *source, unsigned flags,
 	struct domain_config **ret_config, struct contract_report **ret_report, struct error *error)
 {
+	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	_cleanup_(freep) char *text = NULL;
 	int r;
 
 	if (!*source)
 		source = "domain.xml";
 	r = domain_xml_parse(xml, strlen(xml), source,
-		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, ret_config, ret_report, &text);
+		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, &config, &report, &text);
+	if (r == 0)
+		r = cpu_check(&config->vm.cpu, source, report, &text);
+	if (r == 0)
+		*ret_config = TAKE_PTR(config);
+	if (ret_report)
+		*ret_report = TAKE_PTR(report);
 	if (r == -ENOMEM)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
 	if (r < 0)

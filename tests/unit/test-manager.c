@@ -146,6 +146,65 @@ static void test_create(void **state)
 	assert_int_equal(f->manager->n_domains, 1);
 }
 
+static const struct contract_entry *report_entry(
+	const struct contract_report *report, const char *path)
+{
+	long i = contract_find(report, path);
+
+	if (i < 0 || !streq(report->entries[i].path, path))
+		fail_msg("no entry of %s", path);
+	return &report->entries[i];
+}
+
+/* A wrong name in <cpu> is found when the domain is defined, not when it is started. */
+static void test_cpu_names(void **state)
+{
+	static const struct {
+		const char *cpu, *path;
+		int r;
+		enum contract_verdict verdict;
+		const char *why;
+	} cases[] = {
+		{"<cpu mode='custom'><model>x86-64-v2</model></cpu>", "cpu/model", 0,
+			CONTRACT_HONOURED, NULL},
+		{"<cpu mode='custom'><model>Haswell-noTSX-IBRS</model></cpu>", "cpu/model", 0,
+			CONTRACT_ADAPTED, "the guest gets x86-64-v3"},
+		{"<cpu mode='custom'>\n<model>i8086</model></cpu>", "cpu/model", -EOPNOTSUPP,
+			CONTRACT_REFUSED, "t.xml:2: cpu/model: CPU model 'i8086' is unknown"},
+		{"<cpu mode='custom'><model fallback='forbid'>EPYC</model></cpu>", "cpu/model",
+			-EOPNOTSUPP, CONTRACT_REFUSED, "write x86-64-v3"},
+		{"<cpu mode='custom'><model>a&#10;b</model></cpu>", "cpu/model", -EOPNOTSUPP,
+			CONTRACT_REFUSED, "model 'a b'"},
+		{"<cpu mode='host-model'><feature policy='disable' name='avx2'/>\n"
+		 "<feature policy='disable' name='avx3'/></cpu>",
+			"cpu/feature[2]", -EOPNOTSUPP, CONTRACT_REFUSED,
+			"t.xml:2: cpu/feature[2]: unknown CPU feature 'avx3'"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+		const char *xml = fixture_xml(f, "c", "", cases[i].cpu);
+		const struct contract_entry *entry;
+		struct domain *d;
+
+		assert_int_equal(
+			manager_check(xml, "t.xml", 0, NULL, &f->error) < 0, cases[i].r < 0);
+		assert_int_equal(
+			manager_define(f->manager, xml, "t.xml", 0, &d, &report, &f->error) < 0,
+			cases[i].r < 0);
+		entry = report_entry(report, cases[i].path);
+		assert_int_equal(entry->verdict, cases[i].verdict);
+		assert_int_equal(report->counts[CONTRACT_REFUSED], cases[i].r < 0);
+		if (cases[i].why &&
+			!strstr(cases[i].r < 0 ? f->error.message : entry->why, cases[i].why))
+			fail_msg("'%s', '%s'", f->error.message, entry->why);
+		assert_int_equal(f->manager->n_domains, cases[i].r == 0);
+		if (cases[i].r == 0)
+			assert_int_equal(manager_undefine(f->manager, d, &f->error), 0);
+	}
+}
+
 static void test_live_and_inactive_xml(void **state)
 {
 	struct fixture *f = *state;
@@ -265,6 +324,7 @@ int main(void)
 		T(test_definitions_survive),
 		T(test_undefine_running),
 		T(test_create),
+		T(test_cpu_names),
 		T(test_live_and_inactive_xml),
 		T(test_autostart),
 		T(test_slots_rotate),
