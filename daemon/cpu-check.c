@@ -28,15 +28,10 @@ static int refuse(struct contract_report *report, const char *source, const char
 
 	if (set_verdict(report, path, CONTRACT_REFUSED, why) < 0)
 		return -ENOMEM;
-	if (*ret_error)
-		return -EOPNOTSUPP;
-	if (asprintf(ret_error, "%s:%u: %s: %s", source, line, path, why) < 0) {
+	if (!*ret_error && asprintf(ret_error, "%s:%u: %s: %s", source, line, path, why) < 0) {
 		*ret_error = NULL;
 		return -ENOMEM;
 	}
-	for (char *c = *ret_error; *c; c++) /* one line, whatever the name is */
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = ' ';
 	return -EOPNOTSUPP;
 }
 
