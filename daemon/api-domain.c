@@ -74,21 +74,20 @@ int api_list_domains(struct api_call *call, struct error *error)
 int api_get_domain(struct api_call *call, struct error *error)
 {
 	struct domain *d = api_arg_domain(call, error);
-	const struct vm_config *vm;
+	const struct definition *current;
 	struct json_object *o, *out;
 	uint64_t user_ns = 0, system_ns = 0;
 	char log[4096];
 
 	if (!d)
 		return -ENOENT;
-	vm = &domain_current(d)->vm;
+	current = domain_current(d);
 	o = summary(d);
 	add_string(o, "os_type", "hvm");
-	add_uint(o, "vcpus", vm->vcpus);
-	add_uint(o, "vcpus_max", vm->vcpus_max);
-	add_uint(o, "memory_kib", vm->memory_kib);
-	add_uint(o, "current_memory_kib",
-		vm->current_memory_kib ? vm->current_memory_kib : vm->memory_kib);
+	add_uint(o, "vcpus", current->vcpus);
+	add_uint(o, "vcpus_max", current->vcpus_max);
+	add_uint(o, "memory_kib", current->memory_kib);
+	add_uint(o, "current_memory_kib", current->current_memory_kib);
 	if (d->worker)
 		(void)process_cpu_time(worker_pid(d->worker), &user_ns, &system_ns);
 	add_uint(o, "cpu_time_ns", user_ns + system_ns);
@@ -223,24 +222,23 @@ int api_open_console(struct api_call *call, struct error *error)
 int api_list_domain_disks(struct api_call *call, struct error *error)
 {
 	struct domain *d = api_arg_domain(call, error);
-	const struct domain_config *config;
+	const struct definition *def;
 	struct json_object *out, *array;
 
 	if (!d || api_check_flags(call, XML_INACTIVE, error) < 0)
 		return -EINVAL;
-	config = domain_current(d);
-	if ((api_arg_uint(call, "flags") & XML_INACTIVE) && d->config)
-		config = d->config;
+	def = domain_current(d);
+	if ((api_arg_uint(call, "flags") & XML_INACTIVE) && d->definition)
+		def = d->definition;
 	array = json_object_new_array();
-	for (unsigned i = 0; i < config->vm.n_disks; i++) {
-		const struct vm_disk *disk = &config->vm.disks[i];
+	for (unsigned i = 0; i < def->n_disks; i++) {
+		const struct definition_disk *disk = &def->disks[i];
 		struct json_object *o = json_object_new_object();
 
-		add_string(
-			o, "type", config->disks[i].type == DOMAIN_DISK_BLOCK ? "block" : "file");
-		add_string(o, "device", disk->device == VM_DISK_DEVICE_CDROM ? "cdrom" : "disk");
+		add_string(o, "type", disk->is_block ? "block" : "file");
+		add_string(o, "device", disk->is_cdrom ? "cdrom" : "disk");
 		add_string(o, "target", disk->target);
-		add_string(o, "source", config->disks[i].path);
+		add_string(o, "source", disk->path);
 		json_object_array_add(array, o);
 	}
 	out = json_object_new_object();

@@ -52,22 +52,21 @@ static void add_cpu(struct json_object *o, const struct domain *d)
 
 static void add_balloon(struct json_object *o, const struct domain *d)
 {
-	const struct vm_config *vm = &domain_current(d)->vm;
+	const struct definition *current = domain_current(d);
 
 	if (domain_is_active(d))
-		add(o, "balloon.current",
-			vm->current_memory_kib ? vm->current_memory_kib : vm->memory_kib);
-	add(o, "balloon.maximum", vm->memory_kib);
+		add(o, "balloon.current", current->current_memory_kib);
+	add(o, "balloon.maximum", current->memory_kib);
 }
 
 static void add_vcpus(struct json_object *o, const struct domain *d)
 {
-	const struct vm_config *vm = &domain_current(d)->vm;
+	const struct definition *current = domain_current(d);
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
 
-	add(o, "vcpu.current", vm->vcpus);
-	add(o, "vcpu.maximum", vm->vcpus_max);
-	for (unsigned i = 0; page && i < MIN(vm->vcpus, (uint32_t)VM_MAX_VCPUS); i++) {
+	add(o, "vcpu.current", current->vcpus);
+	add(o, "vcpu.maximum", current->vcpus_max);
+	for (unsigned i = 0; page && i < MIN(current->vcpus, (uint32_t)VM_MAX_VCPUS); i++) {
 		const struct vm_stats_vcpu *v = &page->vcpus[i];
 
 		add_indexed(o, "vcpu", i, "state", d->state == DOMAIN_STATE_RUNNING ? 1 : 2);
@@ -95,14 +94,14 @@ static void add_block_strings(
 
 static void add_blocks(struct json_object *o, const struct domain *d)
 {
-	const struct domain_config *config = domain_current(d);
+	const struct definition *current = domain_current(d);
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
 
-	add(o, "block.count", config->vm.n_disks);
-	for (unsigned i = 0; i < MIN(config->vm.n_disks, (uint32_t)VM_MAX_DISKS); i++) {
+	add(o, "block.count", current->n_disks);
+	for (unsigned i = 0; i < MIN(current->n_disks, (uint32_t)VM_MAX_DISKS); i++) {
 		const struct vm_stats_disk *s;
 
-		add_block_strings(o, i, config->vm.disks[i].target, config->disks[i].path);
+		add_block_strings(o, i, current->disks[i].target, current->disks[i].path);
 		if (!page)
 			continue;
 		s = &page->disks[i];

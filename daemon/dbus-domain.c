@@ -68,8 +68,7 @@ static int get_property(sd_bus *bus, const char *path, const char *interface, co
 	sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
 	const struct domain *d = userdata;
-	const struct domain_config *config =
-		domain_current(d); /* none: a transient one that ended */
+	const struct definition *current = domain_current(d);
 	char uuid[UUID_STRING_LEN + 1];
 
 	(void)bus;
@@ -89,7 +88,7 @@ static int get_property(sd_bus *bus, const char *path, const char *interface, co
 	if (streq(property, "Reason"))
 		return sd_bus_message_append(reply, "s", domain_reason_name(d->state, d->reason));
 	if (streq(property, "Title"))
-		return sd_bus_message_append(reply, "s", config ? config->title : "");
+		return sd_bus_message_append(reply, "s", current ? current->title : "");
 	uuid_format(d->uuid, uuid);
 	return sd_bus_message_append(reply, "s", uuid);
 }

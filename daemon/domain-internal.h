@@ -22,5 +22,9 @@ void domain_end_run(struct domain *domain);
 /* Kill the worker when it has not gone by itself in 'usec'. */
 void domain_kill_later(struct domain *domain, uint64_t usec);
 
+/* What is going to run, or runs. Takes 'config' when it returns 0; -ENOMEM, -EFBIG. */
+int domain_set_live(struct domain *domain, struct domain_config *config);
+void domain_clear_live(struct domain *domain);
+
 /* status.json and live.xml; failures are logged, a run goes on without them. */
 void domain_save_status(struct domain *domain);

@@ -218,6 +218,20 @@ void domain_end_run(struct domain *d)
 	(void)store_remove_runtime(d->manager->store, d->uuid);
 }
 
+/* The definition becomes what runs. */
+static int load_definition(struct domain *d, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	int r = definition_parse(d->definition, &config);
+
+	if (r == 0)
+		r = domain_set_live(d, config);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot read the definition of '%s'", d->name);
+	(void)TAKE_PTR(config);
+	return 0;
+}
+
 int domain_start(
 	struct domain *d, unsigned flags, domain_done_fn done, void *userdata, struct error *error)
 {
@@ -225,8 +239,9 @@ int domain_start(
 
 	if (domain_is_active(d))
 		return error_set(error, ERROR_OPERATION_INVALID, "domain is already running");
-	if (!d->live && domain_config_copy(d->config, &d->live) < 0)
-		return error_set(error, ERROR_NO_MEMORY, "domain");
+	r = d->live ? 0 : load_definition(d, error);
+	if (r < 0)
+		return r;
 	d->start_paused = flags & DOMAIN_START_PAUSED;
 	d->restarting = d->reboot_pending = false;
 	d->n_restarts = 0;
@@ -245,7 +260,8 @@ int domain_start(
 			free(list_entry(first, struct domain_wait, link));
 		}
 		domain_end_run(d);
-		d->live = domain_config_free(d->live);
+		domain_clear_live(d);
+		manager_return_id(d->manager, d->id);
 		d->id = -1;
 		return r;
 	}
@@ -525,7 +541,7 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 		return;
 
 	d->restarting = d->reboot_pending = false;
-	d->live = domain_config_free(d->live);
+	domain_clear_live(d);
 	d->id = -1;
 	domain_set_state(d, DOMAIN_STATE_SHUTOFF, stops[stop].shutoff_reason);
 	domain_event(d, "Stopped", stops[stop].event_reason);

@@ -42,7 +42,6 @@ static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_
 
 void domain_save_status(struct domain *d)
 {
-	_cleanup_(freep) char *xml = NULL;
 	struct json_object *o;
 	int r;
 
@@ -65,8 +64,8 @@ void domain_save_status(struct domain *d)
 	r = store_save_runtime(d->manager->store, d->uuid, "status.json",
 		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
-	if (r == 0 && domain_xml_format(d->live, NULL, &xml) == 0)
-		r = store_save_runtime(d->manager->store, d->uuid, "live.xml", xml);
+	if (r == 0)
+		r = store_save_runtime(d->manager->store, d->uuid, "live.xml", d->running->xml);
 	if (r < 0)
 		(void)log_warning_errno(r,
 			"cannot save the status of domain '%s' (a new daemon would not find it): "
@@ -133,26 +132,38 @@ static int parse_status(const char *text, struct status *ret)
 }
 
 /* What runs: live.xml, or else the definition, or else the bare name. */
-static int load_live(struct domain *d)
+static int read_live(struct domain *d, struct domain_config **ret)
 {
 	_cleanup_(freep) char *xml = NULL, *error = NULL;
 	int r;
 
 	r = store_load_runtime(d->manager->store, d->uuid, "live.xml", VMMD_MAX_XML_BYTES, &xml);
 	if (r == 0)
-		r = domain_xml_parse(xml, strlen(xml), "live.xml", 0, &d->live, NULL, &error);
+		r = domain_xml_parse(xml, strlen(xml), "live.xml", 0, ret, NULL, &error);
 	if (r == 0)
 		return 0;
 	log_warning("domain '%s': what it runs cannot be read (%s)", d->name,
 		error ? error : strerror(-r));
-	if (d->config)
-		return domain_config_copy(d->config, &d->live);
-	d->live = domain_config_new();
-	if (!d->live)
+	if (d->definition && definition_parse(d->definition, ret) == 0)
+		return 0;
+	*ret = domain_config_new();
+	if (!*ret)
 		return -ENOMEM;
-	(void)str_copy(d->live->vm.name, sizeof(d->live->vm.name), d->name);
-	memcpy(d->live->vm.uuid, d->uuid, 16);
+	(void)str_copy((*ret)->vm.name, sizeof((*ret)->vm.name), d->name);
+	memcpy((*ret)->vm.uuid, d->uuid, 16);
 	return 0;
+}
+
+static int load_live(struct domain *d)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	int r = read_live(d, &config);
+
+	if (r == 0)
+		r = domain_set_live(d, config);
+	if (r == 0)
+		(void)TAKE_PTR(config);
+	return r;
 }
 
 static struct domain *adopted_domain(

@@ -41,6 +41,25 @@ static void free_waits(struct list *waits)
 	list_init(waits);
 }
 
+int domain_set_live(struct domain *d, struct domain_config *config)
+{
+	struct definition *running;
+	int r = definition_new(config, &running);
+
+	if (r < 0)
+		return r;
+	domain_clear_live(d);
+	d->live = config;
+	d->running = running;
+	return 0;
+}
+
+void domain_clear_live(struct domain *d)
+{
+	d->live = domain_config_free(d->live);
+	d->running = definition_free(d->running);
+}
+
 struct domain *domain_free(struct domain *d)
 {
 	if (!d)
@@ -53,8 +72,8 @@ struct domain *domain_free(struct domain *d)
 	(void)stats_view_free(d->stats);
 	(void)cgroup_free(d->cgroup, false);
 	resources_close(&d->resources);
-	(void)domain_config_free(d->config);
-	(void)domain_config_free(d->live);
+	(void)definition_free(d->definition);
+	domain_clear_live(d);
 	list_del(&d->link);
 	free(d);
 	return NULL;
@@ -110,17 +129,21 @@ void domain_finish_waits(struct list *waits, const struct error *error)
 
 int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, struct error *error)
 {
+	const struct definition *at_rest =
+		inactive && d->definition ? d->definition : domain_current(d);
 	struct domain_live live = {.id = d->id};
-	const struct domain_config *config = inactive && d->config ? d->config : domain_current(d);
-	bool is_live = d->live && config == d->live && !inactive;
 
+	if (inactive || !d->live) {
+		*ret_xml = at_rest ? strdup(at_rest->xml) : NULL;
+		return *ret_xml ? 0 : error_set(error, ERROR_NO_MEMORY, "xml");
+	}
 	for (size_t i = 0; i < VM_MAX_SERIALS; i++)
 		if (d->resources.serial_paths[i][0])
 			live.serial_paths[i] = d->resources.serial_paths[i];
 	for (size_t i = 0; i < VM_MAX_CONSOLES; i++)
 		if (d->resources.console_paths[i][0])
 			live.console_paths[i] = d->resources.console_paths[i];
-	if (domain_xml_format(config, is_live ? &live : NULL, ret_xml) < 0)
+	if (domain_xml_format(d->live, &live, ret_xml) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
 	return 0;
 }

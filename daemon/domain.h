@@ -17,7 +17,7 @@
  */
 #pragma once
 
-#include "config/domain-xml.h"
+#include "daemon/definition.h"
 #include "daemon/error.h"
 #include "daemon/resources.h"
 #include "daemon/worker.h"
@@ -99,8 +99,9 @@ struct domain {
 	struct list link;
 	uint8_t uuid[16];
 	char name[VM_NAME_MAX];
-	struct domain_config *config; /* the definition; NULL: transient */
-	struct domain_config *live;   /* what runs; NULL: inactive */
+	struct definition *definition; /* NULL: transient */
+	struct domain_config *live;    /* what runs; NULL: inactive */
+	struct definition *running;    /* the same in short, with its XML */
 	bool autostart;
 	int id; /* -1: inactive */
 	enum domain_state state;
@@ -136,13 +137,13 @@ static inline bool domain_is_active(const struct domain *domain)
 
 static inline bool domain_is_persistent(const struct domain *domain)
 {
-	return domain->config;
+	return domain->definition;
 }
 
-/* The configuration that counts now: the live one of an active domain, else the definition. */
-static inline const struct domain_config *domain_current(const struct domain *domain)
+/* What counts now: what runs, else the definition. NULL for a transient domain that ended. */
+static inline const struct definition *domain_current(const struct domain *domain)
 {
-	return domain->live ? domain->live : domain->config;
+	return domain->running ? domain->running : domain->definition;
 }
 
 /* Operations. Each returns 0 and calls 'done' later, or a negative errno with 'error' set and never calls it. */

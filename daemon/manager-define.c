@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "daemon/cpu-check.h"
+#include "daemon/domain-internal.h"
 #include "daemon/manager.h"
+#include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
 static int parse(const char *xml, const char *source, unsigned flags,
@@ -55,11 +57,20 @@ static int check_identity(struct manager *m, const struct domain_config *config,
 	return 0;
 }
 
+static int fail_definition(int r, struct error *error)
+{
+	if (r == -EFBIG)
+		return error_set(error, ERROR_XML_ERROR,
+			"the domain's XML is longer than %u bytes in its canonical form",
+			VMMD_MAX_XML_BYTES);
+	return error_set(error, ERROR_NO_MEMORY, "xml");
+}
+
 int manager_define(struct manager *m, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	_cleanup_(freep) char *canonical = NULL;
+	_cleanup_(definition_freep) struct definition *definition = NULL;
 	struct domain *d, *old;
 	int r;
 
@@ -69,20 +80,21 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 	r = check_identity(m, config, &old, error);
 	if (r < 0)
 		return r;
-	if (domain_xml_format(config, NULL, &canonical) < 0)
-		return error_set(error, ERROR_NO_MEMORY, "xml");
+	r = definition_new(config, &definition);
+	if (r < 0)
+		return fail_definition(r, error);
 	d = old ? old : manager_add(m, config->vm.uuid, config->vm.name, error);
 	if (!d)
 		return -ENOMEM;
-	r = store_save_domain(m->store, config->vm.uuid, canonical);
+	r = store_save_domain(m->store, config->vm.uuid, definition->xml);
 	if (r < 0) {
 		if (!old)
 			manager_remove(m, d);
 		return error_set_errno(
 			error, r, "cannot save the definition of '%s'", config->vm.name);
 	}
-	(void)domain_config_free(d->config);
-	d->config = TAKE_PTR(config);
+	(void)definition_free(d->definition);
+	d->definition = TAKE_PTR(definition);
 	manager_changed(m, d);
 	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", old ? "Updated" : "Added");
 	*ret_domain = d;
@@ -100,7 +112,7 @@ int manager_undefine(struct manager *m, struct domain *d, struct error *error)
 	if (r < 0)
 		return error_set_errno(error, r, "cannot delete the definition of '%s'", d->name);
 	d->autostart = false;
-	d->config = domain_config_free(d->config);
+	d->definition = definition_free(d->definition);
 	manager_emit(m, EVENT_LIFECYCLE, d, "Undefined", "Removed");
 	if (domain_is_active(d))
 		manager_changed(m, d); /* runs on, transient from now */
@@ -129,8 +141,13 @@ int manager_create(struct manager *m, const char *xml, const char *source, unsig
 	d = old ? old : manager_add(m, config->vm.uuid, config->vm.name, error);
 	if (!d)
 		return -ENOMEM;
-	d->live = TAKE_PTR(config);
-	r = domain_start(d, start_flags, done, userdata, error);
+	r = domain_set_live(d, config);
+	if (r < 0) {
+		r = fail_definition(r, error);
+	} else {
+		(void)TAKE_PTR(config);
+		r = domain_start(d, start_flags, done, userdata, error);
+	}
 	if (r < 0) {
 		if (!old)
 			manager_remove(m, d);

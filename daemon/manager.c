@@ -118,6 +118,7 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	_cleanup_(freep) char *text = NULL;
 	char uuid_text[UUID_STRING_LEN + 1], source[UUID_STRING_LEN + 8];
+	_cleanup_(definition_freep) struct definition *definition = NULL;
 	struct manager *m = opaque;
 	struct domain *d = NULL;
 	struct error e = {0};
@@ -132,6 +133,8 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 	else if (r == 0 && manager_find_name(m, config->vm.name))
 		text = strdup("its name is taken by another definition");
 	else if (r == 0)
+		r = definition_new(config, &definition);
+	if (r == 0 && definition)
 		d = manager_add(m, uuid, config->vm.name, &e);
 	if (!d) {
 		log_error("%s/domains/%s is left out, and kept as it is: %s", m->store->state_dir,
@@ -141,7 +144,7 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 					     : strerror(-r));
 		return;
 	}
-	d->config = TAKE_PTR(config);
+	d->definition = TAKE_PTR(definition);
 	d->autostart = store_get_autostart(m->store, uuid);
 }
 
@@ -276,9 +279,18 @@ void manager_changed(struct manager *m, const struct domain *d)
 
 int manager_take_id(struct manager *m)
 {
-	if (m->last_id == INT32_MAX)
-		m->last_id = 0;
-	return ++m->last_id;
+	do {
+		if (m->last_id == INT32_MAX)
+			m->last_id = 0;
+		m->last_id++;
+	} while (find_id(m, (uint64_t)m->last_id)); /* they went round */
+	return m->last_id;
+}
+
+void manager_return_id(struct manager *m, int id)
+{
+	if (m->last_id == id)
+		m->last_id--;
 }
 
 void manager_note_id(struct manager *m, int id)

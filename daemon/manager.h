@@ -79,7 +79,8 @@ void manager_emit(struct manager *manager, enum event_kind kind, const struct do
 	const char *detail, const char *reason);
 void manager_changed(struct manager *manager, const struct domain *domain);
 int manager_take_id(struct manager *manager);
-void manager_note_id(struct manager *manager, int id); /* in use: later ones are higher */
+void manager_return_id(struct manager *manager, int id); /* nothing came of it: the next has it */
+void manager_note_id(struct manager *manager, int id);   /* in use: later ones are higher */
 /* A slot of the uid range that no active domain and no other process has. Round robin, so that a uid rests before it is used again. */
 int manager_take_slot(struct manager *manager, uint32_t *ret_slot);
 

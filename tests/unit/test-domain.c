@@ -125,6 +125,12 @@ static void test_refused_before_anything_is_made(void **state)
 	assert_true(domain_start(d, 0, fixture_done, f, &f->error) < 0);
 	assert_non_null(strstr(f->error.message, "is not a regular file"));
 	assert_int_equal(f->n_done, 0);
+	/* Neither has used up an id. */
+	assert_int_equal(d->id, -1);
+	assert_int_equal(unlink(f->kernel), 0);
+	fixture_write_kernel(f->kernel);
+	fixture_start(f, d);
+	assert_int_equal(d->id, 1);
 }
 
 static void test_crash_while_running(void **state)

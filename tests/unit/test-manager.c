@@ -52,7 +52,7 @@ static void test_define_twice_and_clashes(void **state)
 		-EEXIST);
 	/* The same of both: a new definition of the old domain. */
 	assert_ptr_equal(fixture_define(f, "a", "two", extra), a);
-	assert_string_equal(a->config->vm.cmdline, "two");
+	assert_non_null(strstr(a->definition->xml, "<cmdline>two</cmdline>"));
 	assert_int_equal(f->manager->n_domains, 1);
 }
 
@@ -94,7 +94,7 @@ static void test_definitions_survive(void **state)
 	assert_int_equal(f->manager->n_domains, 2);
 	assert_int_equal(access(path, F_OK), 0);
 	a = manager_find_uuid(f->manager, uuid);
-	assert_string_equal(a->config->vm.cmdline, "keep me");
+	assert_non_null(strstr(a->definition->xml, "<cmdline>keep me</cmdline>"));
 	assert_true(a->autostart);
 	assert_int_equal(manager_undefine(f->manager, a, &f->error), 0);
 	f->manager = manager_free(f->manager);
@@ -237,6 +237,21 @@ static void test_autostart(void **state)
 	assert_false(domain_is_active(a));
 }
 
+static void test_ids(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "", "");
+
+	assert_int_equal(manager_take_id(f->manager), 1);
+	manager_return_id(f->manager, 1);
+	fixture_start(f, a);
+	assert_int_equal(a->id, 1);
+	assert_int_equal(manager_take_id(f->manager), 2);
+	/* Round the end, past those that run. */
+	f->manager->last_id = INT32_MAX;
+	assert_int_equal(manager_take_id(f->manager), 2);
+}
+
 static void test_slots_rotate(void **state)
 {
 	struct fixture *f = *state;
@@ -281,10 +296,11 @@ static void test_image_in_use(void **state)
 {
 	struct fixture *f = *state;
 	struct domain *a, *b = NULL;
-	char xml[4096], path[128];
+	char xml[4096], path[128], other[128];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/disk.img", f->dir);
+	snprintf(other, sizeof(other), "%s/other.img", f->dir);
 	file = fopen(path, "w");
 	assert_int_equal(ftruncate(fileno(file), 1 << 20), 0);
 	fclose(file);
@@ -295,18 +311,18 @@ static void test_image_in_use(void **state)
 			"<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/>"
 			"<source file='%s'/><target dev='vda' "
 			"bus='virtio'/></disk></devices></domain>",
-			i, f->kernel, i ? "/nonexistent.img" : path);
+			i, f->kernel, i ? other : path);
 		assert_int_equal(
 			manager_define(f->manager, xml, "d.xml", 0, &b, NULL, &f->error), 0);
 	}
 	a = manager_find_name(f->manager, "d0");
 	fixture_start(f, a);
 	assert_true(domain_start(b, 0, fixture_done, f, &f->error) < 0);
-	assert_non_null(strstr(f->error.message, "/nonexistent.img"));
-	strcpy(b->config->disks[0].path, path);
+	assert_non_null(strstr(f->error.message, other));
+	assert_int_equal(link(path, other), 0); /* the same image */
 	/* The lock lives in the worker's fd, and the error says who that is. */
 	assert_int_equal(domain_start(b, 0, fixture_done, f, &f->error), -EBUSY);
-	assert_non_null(strstr(f->error.message, path));
+	assert_non_null(strstr(f->error.message, other));
 	assert_non_null(strstr(f->error.message, "d0"));
 	fixture_wait(f, domain_destroy(a, 0, fixture_done, f, &f->error));
 	fixture_start(f, b);
@@ -325,6 +341,7 @@ int main(void)
 		T(test_cpu_names),
 		T(test_live_and_inactive_xml),
 		T(test_autostart),
+		T(test_ids),
 		T(test_slots_rotate),
 		T(test_slots_avoid_uids_in_use),
 		T(test_image_in_use),
