@@ -34,50 +34,53 @@
  * reset on the loop thread. */
 #define KVM_VM_REQUESTS KVM_SET_GSI_ROUTING, KVM_IRQFD, KVM_IOEVENTFD, KVM_SIGNAL_MSI
 
+/* What glibc's mutexes and condition variables wait and wake with. */
 #define FUTEX_OPS                                                                                  \
-	FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, FUTEX_WAIT_BITSET_PRIVATE,                         \
-		FUTEX_WAKE_BITSET_PRIVATE, FUTEX_REQUEUE_PRIVATE, FUTEX_CMP_REQUEUE_PRIVATE,       \
-		FUTEX_LOCK_PI_PRIVATE, FUTEX_UNLOCK_PI_PRIVATE,                                    \
-		FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME,                                  \
-		FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME /* pthread_join() */
+	FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME
+#define FUTEX_JOIN (FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME)
 
-/* Calls that both roles need. */
+/* Calls that every thread needs. The last ones are abort()'s, which says what is wrong before it ends the process. */
 #define COMMON_RULES                                                                               \
-	ONE_OF(futex, 1, "the device lock and the vCPU gate", FUTEX_OPS),                          \
-		ANY(rt_sigreturn, "return from the kick's signal handler"),                        \
+	ANY(rt_sigreturn, "return from the kick's signal handler"),                                \
 		ANY(rt_sigprocmask, "inside pthread functions and abort()"),                       \
 		ANY(restart_syscall, "the kernel's own restart of an interrupted wait"),           \
-		ANY(clock_gettime, "time where the vDSO cannot answer"),                           \
 		ANY(write, "eventfds, consoles, log lines"),                                       \
-		ANY(read, "eventfds, timers, consoles"), ANY(writev, "consoles"),                  \
-		ANY(readv, "consoles"), ANY(timerfd_settime, "a device programs a timer"),         \
-		ANY(epoll_ctl, "a console or queue is watched or no longer"),                      \
-		ANY(io_uring_enter, "disk requests; the ring is restricted by itself"),            \
-		ANY(brk, "malloc"), NO_BITS(mmap, 2, "malloc; never executable", PROT_EXEC),       \
-		ANY(munmap, "free"), ANY(mremap, "realloc"),                                       \
-		NO_BITS(madvise, 2, "free; no poisoning of pages", 64),                            \
-		ANY(close, "an eventfd or a console that is done with"),                           \
-		ONE_OF(tgkill, 2, "kick a vCPU; abort()", SIGUSR1, SIGABRT),                       \
-		ANY(getpid, "pthread_kill() and abort()"), ANY(gettid, "abort()"),                 \
-		ANY(sched_yield, "glibc's locks"), ANY(exit, "a thread ends"),                     \
-		ANY(exit_group, "the process ends")
+		ANY(writev, "glibc's last words before abort()"),                                  \
+		ANY(getpid, "pthread_kill() and abort()"), ANY(gettid, "abort()")
+
+/* Calls of device code, which runs on vCPU threads and on the loop's. */
+#define DEVICE_RULES                                                                               \
+	ANY(clock_gettime, "time where the vDSO cannot answer"),                                   \
+		ANY(timerfd_settime, "a device programs a timer"), ANY(brk, "malloc"),             \
+		NO_BITS(mmap, 2, "malloc; never executable", PROT_EXEC),                           \
+		ONE_OF(tgkill, 2, "kick a vCPU; abort()", SIGUSR1, SIGABRT)
 
 static const struct seccomp_rule vcpu_rules[] = {
 	ONE_OF(ioctl, 1, "run the guest, its registers at a reset, and vm-wide requests", KVM_RUN,
 		KVM_VM_REQUESTS, KVM_INTERRUPT, KVM_NMI, KVM_KVMCLOCK_CTRL, KVM_GET_REGS,
-		KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_FPU, KVM_SET_FPU, KVM_GET_MSRS,
-		KVM_SET_MSRS, KVM_GET_LAPIC, KVM_SET_LAPIC, KVM_GET_MP_STATE, KVM_SET_MP_STATE,
-		KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_GET_XCRS, KVM_SET_XCRS, KVM_GET_XSAVE,
-		KVM_SET_XSAVE, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS),
+		KVM_SET_REGS, KVM_SET_SREGS, KVM_SET_FPU, KVM_SET_MSRS, KVM_GET_LAPIC,
+		KVM_SET_LAPIC, KVM_SET_MP_STATE, KVM_SET_VCPU_EVENTS, KVM_SET_XCRS,
+		KVM_SET_DEBUGREGS),
+	ONE_OF(futex, 1, "the device lock and the vCPU gate", FUTEX_OPS),
 	COMMON_RULES,
+	DEVICE_RULES,
+	ONE_OF(madvise, 2, "its stack when it ends", MADV_DONTNEED),
+	ANY(exit, "the thread ends"),
 	{.name = NULL},
 };
 
 static const struct seccomp_rule loop_rules[] = {
 	ANY(epoll_wait, "the loop"),
-	ANY(epoll_pwait, "the loop"),
+	ANY(read, "eventfds, timers, consoles, an entropy source"),
+	ANY(io_uring_enter, "disk requests; the ring is restricted by itself"),
 	ONE_OF(ioctl, 1, "interrupt routes and doorbells when the vm is reset", KVM_VM_REQUESTS),
+	ONE_OF(futex, 1, "the device lock, the vCPU gate, and the end of threads", FUTEX_OPS,
+		FUTEX_JOIN),
 	COMMON_RULES,
+	DEVICE_RULES,
+	ANY(munmap, "free; stacks of threads that ended"),
+	ANY(epoll_ctl, "a console is watched or no longer"),
+	ANY(close, "what is done with"),
 	ONE_OF(recvmsg, 0, "requests of the daemon", PROTO_CONTROL_FD),
 	ONE_OF(sendmsg, 0, "answers to the daemon", PROTO_CONTROL_FD),
 	ONE_OF(dup3, 1, "a new connection of the daemon takes the old one's place",
@@ -86,11 +89,11 @@ static const struct seccomp_rule loop_rules[] = {
 	ONE_OF(newfstatat, 3, "fstat(): the kernel's size at a reset", AT_EMPTY_PATH),
 	ANY(accept4,
 		"a restarted daemon, a client of a unix console; sockets were bound by the daemon"),
-	ANY(recvfrom, "stream consoles"),
 	ANY(sendto, "stream consoles"),
 	ANY(pread64, "the kernel and initrd are read again at a reset"),
 	ANY(getrandom, "the entropy device"),
-	ONE_OF(fcntl, 1, "the flags of a console's fd", F_GETFL, F_SETFL, F_GET_SEALS),
+	ONE_OF(fcntl, 1, "the flags of a console's fd", F_GETFL, F_SETFL),
+	ANY(exit_group, "the process ends"),
 	{.name = NULL},
 };
 
@@ -103,17 +106,10 @@ static const struct seccomp_rule io_rules[] = {
 		FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE),
 	ONE_OF(futex, 1, "its queue", FUTEX_OPS),
-	ANY(write, "tell the loop that something is done"),
-	ANY(rt_sigreturn, "a signal that was on its way"),
-	ANY(rt_sigprocmask, "inside pthread functions and abort()"),
-	ANY(restart_syscall, "the kernel's own restart of an interrupted wait"),
+	COMMON_RULES,
 	ONE_OF(tgkill, 2, "abort()", SIGABRT),
-	ANY(getpid, "abort()"),
-	ANY(gettid, "abort()"),
-	NO_BITS(madvise, 2, "its stack when it ends; no poisoning of pages", 64),
-	ANY(munmap, "its stack when it ends"),
+	ONE_OF(madvise, 2, "its stack when it ends", MADV_DONTNEED),
 	ANY(exit, "the thread ends"),
-	ANY(exit_group, "the process ends"),
 	{.name = NULL},
 };
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -276,6 +277,40 @@ static void test_overlaps(void **state)
 	harness_done(&h);
 }
 
+/* What no other test has: disks on both backends beside an entropy device and 16 processors. In the sandbox that
+ * ships everything is built, reset, and ends in order: threads joined, rings given back. */
+static void test_all_kinds(void **state)
+{
+	struct harness h;
+	int status;
+
+	(void)state;
+	prepare(&h, "smp", "16");
+	h.config.vcpus = h.config.vcpus_max = 16;
+	h.config.n_disks = 4;
+	for (unsigned i = 0; i < h.config.n_disks; i++) {
+		struct vm_disk *disk = &h.config.disks[i];
+
+		h.disks[i] = memfd_create("disk", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(h.disks[i], 1 << 20), 0);
+		(void)snprintf(disk->target, sizeof(disk->target), "vd%c", 'a' + (int)i);
+		disk->io = i % 2 ? VM_DISK_IO_THREADS : disk->io;
+	}
+	h.config.rng.source = VM_RNG_BUILTIN;
+	h.flags = PROTO_START_PAUSED;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_wait(&h, PROTO_VM_PAUSED, WAIT_MS));
+	for (unsigned i = 0; i < 10; i++)
+		expect_ok(&h, harness_request(&h, PROTO_RESET, WAIT_MS));
+	(void)harness_request(&h, PROTO_QUIT, WAIT_MS);
+	expect_ok(&h, harness_reap(&h, WAIT_MS, &status));
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		fail_msg("status 0x%x", (unsigned)status);
+	for (unsigned i = 0; i < h.config.n_disks; i++)
+		(void)close(h.disks[i]);
+	harness_done(&h);
+}
+
 /* The loop's turns and nothing else move the heartbeat. */
 static void test_heartbeat(void **state)
 {
@@ -509,6 +544,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_reset_in_access),
 		cmocka_unit_test(test_overlaps),
+		cmocka_unit_test(test_all_kinds),
 		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_start_paused),
 		cmocka_unit_test(test_idle),
