@@ -31,3 +31,8 @@ const struct device_class *device_class_find(const char *name)
 			return device_classes[i];
 	return NULL;
 }
+
+const struct device_class *device_class_at(unsigned i)
+{
+	return i < ARRAY_SIZE(device_classes) ? device_classes[i] : NULL;
+}

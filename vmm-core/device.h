@@ -130,6 +130,8 @@ struct device {
 
 /* The registry: implemented by devices/registry.c, or by a test's own table. NULL if there is none. */
 const struct device_class *device_class_find(const char *name);
+/* The registry's class number 'i', NULL behind the last: for what has to walk it. */
+const struct device_class *device_class_at(unsigned i);
 
 /* Allocate, realize and reset. Returns 0 or realize()'s error. */
 int device_new(const struct device_class *class, struct machine *machine, unsigned instance,
