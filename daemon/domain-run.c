@@ -207,6 +207,8 @@ int domain_begin_run(struct domain *d, struct error *error)
 void domain_end_run(struct domain *d)
 {
 	d->kill_timer = sd_event_source_disable_unref(d->kill_timer);
+	if (d->worker)
+		manager_rest_slot(d->manager, d->slot);
 	d->worker = worker_free(d->worker);
 	d->log = worker_log_free(d->log);
 	d->stats = stats_view_free(d->stats);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "daemon/cgroup.h"
 #include "daemon/jail.h"
@@ -23,12 +24,8 @@ static void prepare_jail(struct manager *m)
 
 	if (m->options.no_jail)
 		return;
-	if (fstat(m->store->runtime_fd, &st) == 0) {
+	if (fstat(m->store->runtime_fd, &st) == 0)
 		m->cgroup_root = cgroup_root_new("/sys/fs/cgroup", st.st_ino);
-		/* Instances of one host begin at different places, so that they do not meet. */
-		m->next_slot =
-			(uint32_t)(st.st_ino * UINT64_C(0x9e3779b97f4a7c15) >> 40) % JAIL_UID_SLOTS;
-	}
 	if (geteuid() != 0) {
 		m->user_ns_allowed = jail_probe_user_ns(m->store->runtime_dir);
 		if (!m->user_ns_allowed)
@@ -42,6 +39,21 @@ static void prepare_jail(struct manager *m)
 		jail_range_overlaps(subuid, base, JAIL_UID_SLOTS))
 		log_warning("the workers' uids %u to %u overlap a range of /etc/subuid", base,
 			base + JAIL_UID_SLOTS - 1);
+}
+
+/* Go on where an earlier daemon was. Instances of one host begin at different places, so that they do not meet. */
+static int prepare_slots(struct manager *m)
+{
+	struct stat st;
+
+	m->slots_rest_until = calloc(JAIL_UID_SLOTS, sizeof(*m->slots_rest_until));
+	if (!m->slots_rest_until)
+		return -ENOMEM;
+	if (store_get_next_slot(m->store, &m->next_slot) < 0 &&
+		fstat(m->store->runtime_fd, &st) == 0)
+		m->next_slot = (uint32_t)(st.st_ino * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+	m->next_slot %= JAIL_UID_SLOTS;
+	return 0;
 }
 
 int manager_new(sd_event *event, const struct manager_options *options,
@@ -66,6 +78,8 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	m->options.state_dir = m->store->state_dir;
 	m->options.runtime_dir = m->store->runtime_dir;
 	m->options.worker_path = m->worker_path;
+	if (prepare_slots(m) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "manager");
 	prepare_jail(m);
 	*ret_manager = TAKE_PTR(m);
 	return 0;
@@ -81,6 +95,7 @@ struct manager *manager_free(struct manager *m)
 		(void)domain_free(list_entry(pos, struct domain, link));
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
+	free(m->slots_rest_until);
 	free(m->worker_path);
 	sd_event_unref(m->event);
 	free(m);
@@ -322,16 +337,36 @@ static bool uid_is_used(struct manager *m, uint32_t slot)
 	return getpriority(PRIO_USER, base + slot) != -1 || errno != ESRCH;
 }
 
+static uint32_t now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint32_t)now.tv_sec;
+}
+
 int manager_take_slot(struct manager *m, uint32_t *ret_slot)
 {
+	uint32_t now = now_s();
+
 	for (uint32_t i = 0; i < JAIL_UID_SLOTS; i++) {
 		uint32_t slot = (m->next_slot + i) % JAIL_UID_SLOTS;
 
-		if (slot_is_used(m, slot) || uid_is_used(m, slot))
+		if (m->slots_rest_until[slot] > now || slot_is_used(m, slot) ||
+			uid_is_used(m, slot))
 			continue;
 		m->next_slot = (slot + 1) % JAIL_UID_SLOTS;
+		if (store_set_next_slot(m->store, m->next_slot) < 0)
+			log_notice("cannot note the next uid of workers: a new vmmd may begin "
+				   "with one that was used just before");
 		*ret_slot = slot;
 		return 0;
 	}
 	return -ENOSPC;
+}
+
+void manager_rest_slot(struct manager *m, uint32_t slot)
+{
+	if (slot < JAIL_UID_SLOTS)
+		m->slots_rest_until[slot] = now_s() + MANAGER_SLOT_REST_S;
 }

@@ -16,6 +16,8 @@
 
 #define MANAGER_DEFINE_STRICT (1U << 0) /* unknown elements are errors */
 
+#define MANAGER_SLOT_REST_S 60
+
 struct manager_options {
 	const char *state_dir, *runtime_dir;
 	const char *worker_path;
@@ -37,6 +39,7 @@ struct manager {
 	uint64_t sequence;
 	int last_id;
 	uint32_t next_slot;
+	uint32_t *slots_rest_until; /* seconds of CLOCK_MONOTONIC, of each slot; 0: never used */
 	bool user_ns_allowed, warned_static;
 	struct cgroup_root *cgroup_root; /* NULL: no cgroups to be had */
 };
@@ -81,8 +84,12 @@ void manager_changed(struct manager *manager, const struct domain *domain);
 int manager_take_id(struct manager *manager);
 void manager_return_id(struct manager *manager, int id); /* nothing came of it: the next has it */
 void manager_note_id(struct manager *manager, int id);   /* in use: later ones are higher */
-/* A slot of the uid range that no active domain and no other process has. Round robin, so that a uid rests before it is used again. */
+/* A slot of the uid range that no active domain and no other process has, and that nobody had in the last
+ * MANAGER_SLOT_REST_S seconds: what a worker left behind (a process that dies slowly, a file somewhere) must not belong
+ * to the next one. Round robin, also over a restart of the daemon. 0 or -ENOSPC. */
 int manager_take_slot(struct manager *manager, uint32_t *ret_slot);
+/* Its worker is gone. */
+void manager_rest_slot(struct manager *manager, uint32_t slot);
 
 /* domain-status.c: look at a runtime folder that an earlier daemon left. */
 void domain_adopt(struct manager *manager, const uint8_t uuid[16]);

@@ -423,6 +423,30 @@ int store_load_runtime(
 	return read_file(fd, name, max, ret_text, NULL);
 }
 
+int store_set_next_slot(struct store *store, uint32_t slot)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%u\n", slot);
+	return save_file(store, store->runtime_fd, "next-slot", text, false);
+}
+
+int store_get_next_slot(struct store *store, uint32_t *ret_slot)
+{
+	_cleanup_(freep) char *text = NULL;
+	uint64_t slot;
+	int r = read_file(store->runtime_fd, "next-slot", 15, &text, NULL);
+
+	if (r < 0)
+		return r;
+	text[strcspn(text, "\n")] = 0;
+	r = parse_u64(text, UINT32_MAX, &slot);
+	if (r < 0)
+		return r;
+	*ret_slot = (uint32_t)slot;
+	return 0;
+}
+
 bool store_first_start(struct store *store)
 {
 	_cleanup_(closep) int fd = openat(store->runtime_fd, "booted",

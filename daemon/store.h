@@ -8,6 +8,7 @@
  *	RUNTIME/vmmd.lock		flock'ed by the one daemon, holds its pid
  *	RUNTIME/domains/UUID/		one folder per running domain: status.json live.xml control log …
  *	RUNTIME/booted			the marker of the first start after a boot
+ *	RUNTIME/next-slot		where the search for a free uid goes on
  *
  * Writing is old-or-new: a temporary file of the same folder, fsync, rename, fsync of the folder; when a function
  * returns 0, the change survives a power cut. Temporary files that a crash left are swept by store_open().
@@ -75,6 +76,11 @@ int store_save_runtime(
 /* The file's text; the caller frees it. */
 int store_load_runtime(
 	struct store *store, const uint8_t uuid[16], const char *name, size_t max, char **ret_text);
+
+/* The uid slot to try next: kept, so that a new daemon does not give out again what an earlier one just gave back.
+ * get: -ENOENT if none was kept, -EINVAL and others when it cannot be read. */
+int store_set_next_slot(struct store *store, uint32_t slot);
+int store_get_next_slot(struct store *store, uint32_t *ret_slot);
 
 /* True once per boot (RUNTIME is a tmpfs): the first caller makes the marker. */
 bool store_first_start(struct store *store);

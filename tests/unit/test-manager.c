@@ -259,7 +259,31 @@ static void test_slots_rotate(void **state)
 
 	assert_int_equal(manager_take_slot(f->manager, &first), 0);
 	assert_int_equal(manager_take_slot(f->manager, &second), 0);
-	assert_int_equal(second, first + 1);
+	assert_int_equal(second, (first + 1) % 65536);
+}
+
+/* A uid rests a minute before somebody else gets it, and a new daemon goes on with the next. */
+static void test_slots_rest(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "", "");
+	uint32_t slot, used;
+
+	fixture_start(f, a);
+	used = a->slot;
+	fixture_wait(f, domain_destroy(a, 0, fixture_done, f, &f->error));
+	f->manager->next_slot = used;
+	assert_int_equal(manager_take_slot(f->manager, &slot), 0);
+	assert_int_equal(slot, (used + 1) % 65536);
+	f->manager->slots_rest_until[used] -= MANAGER_SLOT_REST_S;
+	f->manager->next_slot = used;
+	assert_int_equal(manager_take_slot(f->manager, &slot), 0);
+	assert_int_equal(slot, used);
+
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	assert_int_equal(manager_take_slot(f->manager, &slot), 0);
+	assert_int_equal(slot, (used + 1) % 65536);
 }
 
 /* As root: a uid that some process runs as is passed over. */
@@ -281,6 +305,7 @@ static void test_slots_avoid_uids_in_use(void **state)
 	}
 	f->manager->options.no_jail = false;
 	f->manager->options.uid_base = base;
+	f->manager->next_slot = 0;
 	for (unsigned i = 0; i < 5000 && getpriority(PRIO_USER, base) < 0; i++)
 		usleep(1000);
 	assert_int_equal(manager_take_slot(f->manager, &slot), 0);
@@ -343,6 +368,7 @@ int main(void)
 		T(test_autostart),
 		T(test_ids),
 		T(test_slots_rotate),
+		T(test_slots_rest),
 		T(test_slots_avoid_uids_in_use),
 		T(test_image_in_use),
 	};
