@@ -63,14 +63,20 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 {
 	const struct definition *current = domain_current(d);
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
+	unsigned n = MIN(current->vcpus, (uint32_t)VM_MAX_VCPUS);
+	uint64_t times[VM_MAX_VCPUS];
 
 	add(o, "vcpu.current", current->vcpus);
 	add(o, "vcpu.maximum", current->vcpus_max);
-	for (unsigned i = 0; page && i < MIN(current->vcpus, (uint32_t)VM_MAX_VCPUS); i++) {
-		const struct vm_stats_vcpu *v = &page->vcpus[i];
+	if (!d->worker || process_vcpu_times(worker_pid(d->worker), times, n) < 0)
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		const struct vm_stats_vcpu *v = page ? &page->vcpus[i] : NULL;
 
 		add_indexed(o, "vcpu", i, "state", d->state == DOMAIN_STATE_RUNNING ? 1 : 2);
-		add_indexed(o, "vcpu", i, "time", stat_read(&v->run_ns));
+		add_indexed(o, "vcpu", i, "time", times[i]);
+		if (!v)
+			continue;
 		add_indexed(o, "vcpu", i, "irq_window_exits.sum", stat_read(&v->irq_window_exits));
 		add_indexed(o, "vcpu", i, "exits.sum", stat_read(&v->exits));
 		add_indexed(o, "vcpu", i, "signal_exits.sum", stat_read(&v->signal_exits));

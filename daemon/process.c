@@ -2,6 +2,7 @@
 /* What /proc says about a process: see process.h. */
 #include "daemon/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +15,8 @@
 
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/fdio.h"
+
+#define MAX_THREADS 1024 /* that are looked at, however many a worker makes */
 
 struct stat_fields {
 	uint64_t utime, stime, start;
@@ -62,6 +65,56 @@ int process_cpu_time(pid_t pid, uint64_t *ret_user_ns, uint64_t *ret_system_ns)
 		return r;
 	*ret_user_ns = s.utime * tick_ns;
 	*ret_system_ns = s.stime * tick_ns;
+	return 0;
+}
+
+/* The number in "CPU 7/KVM"; -EINVAL on another name. */
+static int vcpu_of_name(const char *name, unsigned n)
+{
+	unsigned index;
+	int used = 0;
+
+	if (sscanf(name, "CPU %3u/KVM%n", &index, &used) != 1 || !used || name[used] != '\n' ||
+		index >= n)
+		return -EINVAL;
+	return (int)index;
+}
+
+/* A thread may end while we look: it counts as nothing. */
+static void add_thread(int task_fd, const char *tid, uint64_t *ret_ns, unsigned n)
+{
+	_cleanup_(freep) char *name = NULL, *times = NULL;
+	uint64_t ns;
+	char path[64];
+	int index;
+
+	(void)snprintf(path, sizeof(path), "%.20s/comm", tid);
+	if (read_file(task_fd, path, 256, &name, NULL) < 0)
+		return;
+	index = vcpu_of_name(name, n);
+	(void)snprintf(path, sizeof(path), "%.20s/schedstat", tid);
+	if (index < 0 || read_file(task_fd, path, 256, &times, NULL) < 0)
+		return;
+	if (sscanf(times, "%" SCNu64, &ns) == 1)
+		ret_ns[index] = ns;
+}
+
+int process_vcpu_times(pid_t pid, uint64_t *ret_ns, unsigned n)
+{
+	unsigned left = MAX_THREADS;
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+
+	memset(ret_ns, 0, n * sizeof(*ret_ns));
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (left-- && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			add_thread(dirfd(dir), e->d_name, ret_ns, n);
+	(void)closedir(dir);
 	return 0;
 }
 

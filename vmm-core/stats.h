@@ -20,11 +20,10 @@
 typedef _Atomic uint64_t stat_counter;
 
 struct vm_stats_vcpu {
-	stat_counter run_ns; /* CPU time of the thread */
-	stat_counter exits;
+	stat_counter exits; /* CPU time is not here: the kernel counts it by thread */
 	stat_counter pio_exits, mmio_exits, irq_window_exits, eoi_exits, signal_exits, other_exits;
 	stat_counter halted; /* parked (not yet started, or stopped) */
-	stat_counter pad[7];
+	stat_counter pad[8];
 };
 
 struct vm_stats_disk {
