@@ -53,6 +53,7 @@
 	ANY(clock_gettime, "time where the vDSO cannot answer"),                                   \
 		ANY(timerfd_settime, "a device programs a timer"), ANY(brk, "malloc"),             \
 		NO_BITS(mmap, 2, "malloc; never executable", PROT_EXEC),                           \
+		ANY(munmap, "free of what malloc mapped"), ANY(mremap, "realloc of the same"),     \
 		ONE_OF(tgkill, 2, "kick a vCPU; abort()", SIGUSR1, SIGABRT)
 
 static const struct seccomp_rule vcpu_rules[] = {
@@ -78,7 +79,6 @@ static const struct seccomp_rule loop_rules[] = {
 		FUTEX_JOIN),
 	COMMON_RULES,
 	DEVICE_RULES,
-	ANY(munmap, "free; stacks of threads that ended"),
 	ANY(epoll_ctl, "a console is watched or no longer"),
 	ANY(close, "what is done with"),
 	ONE_OF(recvmsg, 0, "requests of the daemon", PROTO_CONTROL_FD),
