@@ -20,6 +20,8 @@
 
 /* Requests that wait for a change of state; the daemon has a few at most. */
 #define MAX_PENDING 16
+/* Notices a second: a guest can cause as many as it likes, and what fills the socket would end the connection. */
+#define MAX_NOTICES 16
 
 struct control {
 	struct loop *loop;
@@ -28,6 +30,8 @@ struct control {
 	struct vm *vm;
 	struct vm_owner owner;
 	enum sandbox_mode sandbox_mode;
+	uint64_t notices_since_ns; /* begin of the second in which n_notices were sent */
+	unsigned n_notices;
 	struct {
 		uint32_t seq;
 		enum vm_aim aim; /* VM_AIM_NONE: free */
@@ -119,10 +123,23 @@ static void on_state(void *opaque, enum proto_vm_state state, enum proto_vm_reas
 		loop_exit(control->loop, EXIT_SUCCESS);
 }
 
+static bool may_notice(struct control *control)
+{
+	uint64_t now_ns = loop_now_ns(control->loop);
+
+	if (now_ns - control->notices_since_ns >= NSEC_PER_SEC) {
+		control->notices_since_ns = now_ns;
+		control->n_notices = 0;
+	}
+	return control->n_notices++ < MAX_NOTICES;
+}
+
 static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text)
 {
 	struct proto_notice notice = {.kind = kind, .index = index};
 
+	if (!may_notice(opaque))
+		return;
 	(void)snprintf(notice.text, sizeof(notice.text), "%s", text);
 	send_message(opaque, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
 }

@@ -5,7 +5,8 @@
  *
  * A message that is malformed (length, version, too many fds) is answered with an error where it has a number, and
  * otherwise ignored: the daemon is the worker's master, and a lost master is replaced, not obeyed blindly. When the
- * socket's buffer is full the connection is given up; the next HELLO tells all there is to know.
+ * socket's buffer is full the connection is given up; the next HELLO tells all there is to know. Notices, which a
+ * guest can cause at will, are so few a second that they do not fill it.
  *
  * Threads: loop thread.
  */

@@ -311,6 +311,20 @@ static void test_all_kinds(void **state)
 	harness_done(&h);
 }
 
+/* A guest that does nothing but reset, while the daemon is busy elsewhere: it stays in hand. */
+static void test_reset_storm(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	boot(&h, "reset", "forever");
+	(void)usleep(1500000);
+	expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS));
+	assert_int_equal(h.state.state, PROTO_VM_PAUSED);
+	assert_true(h.n_notices > 0);
+	harness_done(&h);
+}
+
 /* The loop's turns and nothing else move the heartbeat. */
 static void test_heartbeat(void **state)
 {
@@ -545,6 +559,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_reset_in_access),
 		cmocka_unit_test(test_overlaps),
 		cmocka_unit_test(test_all_kinds),
+		cmocka_unit_test(test_reset_storm),
 		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_start_paused),
 		cmocka_unit_test(test_idle),
