@@ -87,6 +87,7 @@ static const struct seccomp_rule loop_rules[] = {
 		PROTO_CONTROL_FD),
 	ONE_OF(shutdown, 0, "a connection that is given up", PROTO_CONTROL_FD),
 	ONE_OF(newfstatat, 3, "fstat(): the kernel's size at a reset", AT_EMPTY_PATH),
+	ANY(fstat, "the same, as newer C libraries call it"),
 	ANY(accept4,
 		"a restarted daemon, a client of a unix console; sockets were bound by the daemon"),
 	ANY(sendto, "stream consoles"),
