@@ -295,15 +295,12 @@ int kvm_vcpu_get_msr(int fd, uint32_t index, uint64_t *ret_value)
 
 VCPU_GET(kvm_vcpu_get_regs, struct kvm_regs, KVM_GET_REGS)
 VCPU_SET(kvm_vcpu_set_regs, struct kvm_regs, KVM_SET_REGS)
-VCPU_GET(kvm_vcpu_get_sregs, struct kvm_sregs, KVM_GET_SREGS)
 VCPU_SET(kvm_vcpu_set_sregs, struct kvm_sregs, KVM_SET_SREGS)
-VCPU_GET(kvm_vcpu_get_fpu, struct kvm_fpu, KVM_GET_FPU)
 VCPU_SET(kvm_vcpu_set_fpu, struct kvm_fpu, KVM_SET_FPU)
 VCPU_GET(kvm_vcpu_get_lapic, struct kvm_lapic_state, KVM_GET_LAPIC)
 VCPU_SET(kvm_vcpu_set_lapic, struct kvm_lapic_state, KVM_SET_LAPIC)
 VCPU_SET(kvm_vcpu_set_xcrs, struct kvm_xcrs, KVM_SET_XCRS)
 VCPU_SET(kvm_vcpu_set_debugregs, struct kvm_debugregs, KVM_SET_DEBUGREGS)
-VCPU_GET(kvm_vcpu_get_events, struct kvm_vcpu_events, KVM_GET_VCPU_EVENTS)
 VCPU_SET(kvm_vcpu_set_events, struct kvm_vcpu_events, KVM_SET_VCPU_EVENTS)
 
 int kvm_vcpu_set_mp_state(int fd, uint32_t state)
@@ -311,17 +308,6 @@ int kvm_vcpu_set_mp_state(int fd, uint32_t state)
 	struct kvm_mp_state mp = {.mp_state = state};
 
 	return kvm_ioctl(fd, KVM_SET_MP_STATE, &mp);
-}
-
-int kvm_vcpu_get_mp_state(int fd, uint32_t *ret_state)
-{
-	struct kvm_mp_state mp;
-	int r = kvm_ioctl(fd, KVM_GET_MP_STATE, &mp);
-
-	if (r < 0)
-		return r;
-	*ret_state = mp.mp_state;
-	return 0;
 }
 
 int kvm_vcpu_interrupt(int fd, uint8_t vector)

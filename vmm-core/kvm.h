@@ -59,18 +59,14 @@ int kvm_vcpu_set_msr(int fd, uint32_t index, uint64_t value);
 int kvm_vcpu_get_msr(int fd, uint32_t index, uint64_t *ret_value);
 int kvm_vcpu_get_regs(int fd, struct kvm_regs *ret);
 int kvm_vcpu_set_regs(int fd, const struct kvm_regs *regs);
-int kvm_vcpu_get_sregs(int fd, struct kvm_sregs *ret);
 int kvm_vcpu_set_sregs(int fd, const struct kvm_sregs *sregs);
-int kvm_vcpu_get_fpu(int fd, struct kvm_fpu *ret);
 int kvm_vcpu_set_fpu(int fd, const struct kvm_fpu *fpu);
 int kvm_vcpu_get_lapic(int fd, struct kvm_lapic_state *ret);
 int kvm_vcpu_set_lapic(int fd, const struct kvm_lapic_state *lapic);
 int kvm_vcpu_set_xcrs(int fd, const struct kvm_xcrs *xcrs);
 int kvm_vcpu_set_debugregs(int fd, const struct kvm_debugregs *regs);
-int kvm_vcpu_get_events(int fd, struct kvm_vcpu_events *ret);
 int kvm_vcpu_set_events(int fd, const struct kvm_vcpu_events *events);
 int kvm_vcpu_set_mp_state(int fd, uint32_t state);
-int kvm_vcpu_get_mp_state(int fd, uint32_t *ret_state);
 int kvm_vcpu_interrupt(int fd, uint8_t vector);
 int kvm_vcpu_nmi(int fd);
 /* Tell a paused guest's kvmclock watchdog that it was paused. */

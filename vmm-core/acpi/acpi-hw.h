@@ -57,7 +57,7 @@
 /* General-purpose events: \_GPE._Exx (edge) with these numbers. */
 #define ACPI_GPE_VMGENID 0
 
-/* The reset register: a byte port; writing the value resets the machine (devices/legacy/reset-port.c). */
+/* The reset register: a byte port; writing the value resets the machine (devices/pci/pci-root.c). */
 #define ACPI_RESET_PORT  LAYOUT_RESET_PORT
 #define ACPI_RESET_VALUE 6
 
