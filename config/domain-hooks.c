@@ -68,6 +68,18 @@ int domain_after_topology(struct xml_parser *p, xmlNode *node, const struct xml_
 	return 0;
 }
 
+int domain_after_vcpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place)
+{
+	_cleanup_(freep) char *placement = xml_attribute(node, "placement");
+	struct vm_config *vm = place->base[0];
+
+	if (!placement || !streq(placement, "auto") || cpuset_is_empty(vm->cpuset))
+		return 0;
+	memset(vm->cpuset, 0, sizeof(vm->cpuset));
+	return xml_verdict_path(p, "vcpu/@cpuset", CONTRACT_IGNORED,
+		"placement='auto' leaves the choice to the host");
+}
+
 int domain_after_cpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place)
 {
 	struct vm_config *vm = place->base[0];

@@ -95,7 +95,7 @@ static const struct xml_word placement_words[] = {
 };
 static const struct xml_rule vcpu_rows[] = {
 	{.name = "@placement", .kind = XML_CONST, .fixed = "static", .words = placement_words},
-	KEEP("@cpuset", "vCPUs are not pinned yet: the host's scheduler places them"),
+	{.name = "@cpuset", .kind = XML_CPUSET, VM(cpuset)},
 	{.name = "@current", .kind = XML_UINT, VM(vcpus), .print_if = has_current_vcpus},
 	{0},
 };
@@ -527,7 +527,11 @@ static const struct xml_rule domain_rows[] = {
 	KEEP("blkiotune", NO_TUNING),
 	KEEP("memtune", NO_TUNING),
 	{.name = "memoryBacking", .kind = XML_ELEMENT, .rows = memory_backing_rows},
-	{.name = "vcpu", .kind = XML_UINT, VM(vcpus_max), .rows = vcpu_rows},
+	{.name = "vcpu",
+		.kind = XML_UINT,
+		VM(vcpus_max),
+		.rows = vcpu_rows,
+		.after = domain_after_vcpu},
 	KEEP("vcpus", "all vCPUs are there from the start"),
 	KEEP("iothreads", "each disk has its own ring in the worker's loop"),
 	KEEP("iothreadids", "each disk has its own ring in the worker's loop"),

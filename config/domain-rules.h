@@ -70,6 +70,7 @@ const char *domain_check_path(const char *path); /* absolute, without ".." */
 /* Hooks of rows. */
 bool domain_is_empty_drive(const xmlNode *node);
 int domain_after_hugepages(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_vcpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_cpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_topology(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_genid(struct xml_parser *p, xmlNode *node, const struct xml_place *place);

@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm-core/base/cpuset.h"
+
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
 #define VM_CONFIG_VERSION 1
 
@@ -254,7 +256,8 @@ struct vm_config {
 	uint32_t hugepage_kib;       /* 0: ordinary pages; else 2048 or 1048576 */
 	uint8_t memory_locked, memory_nosharepages;
 
-	uint32_t vcpus_max, vcpus; /* 1 <= vcpus <= vcpus_max <= VM_MAX_VCPUS */
+	uint32_t vcpus_max, vcpus;     /* 1 <= vcpus <= vcpus_max <= VM_MAX_VCPUS */
+	uint64_t cpuset[CPUSET_WORDS]; /* host CPUs that the worker runs on; empty: all */
 	struct vm_cpu cpu;
 	uint8_t acpi, apic,
 		pae; /* features present in the XML; acpi off: no tables, no power button */

@@ -43,6 +43,7 @@ enum xml_kind {
 	XML_WORD,   /* uint8_t: 'words' only */
 	XML_SIZE,   /* uint64_t or uint32_t KiB, with a unit from @unit beside or on it */
 	XML_UNIT,   /* the @unit of an XML_SIZE: printed as KiB */
+	XML_CPUSET, /* uint64_t[CPUSET_WORDS]: vmm-core/base/cpuset.h */
 	XML_UUID,   /* uint8_t[16] */
 	XML_CONST,  /* no field: one of 'words', printed as 'fixed' when the element prints */
 	XML_KEEP,   /* no field: kept for the round trip */

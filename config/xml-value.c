@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "vmm-core/base/cpuset.h"
 #include "vmm-core/base/strutil.h"
 
 static int wrong(struct xml_parser *p, const struct xml_value *v, const char *instead)
@@ -169,6 +170,17 @@ static int parse_string(struct xml_parser *p, const struct xml_value *v)
 	return 0;
 }
 
+static int parse_cpuset(struct xml_parser *p, const struct xml_value *v)
+{
+	int r = cpuset_parse(v->text, xml_field(v->place, v->rule));
+
+	if (r == -ERANGE)
+		return wrong(p, v, "numbers of host CPUs up to 1023");
+	if (r == -ENODATA)
+		return wrong(p, v, "at least one host CPU");
+	return r < 0 ? wrong(p, v, "host CPUs, for example 0-3,^2,7") : 0;
+}
+
 static int parse_uuid(struct xml_parser *p, const struct xml_value *v)
 {
 	if (!*v->text)
@@ -235,6 +247,8 @@ static int parse_kind(struct xml_parser *p, struct xml_value *v)
 		return parse_number(p, v);
 	case XML_SIZE:
 		return parse_size(p, v);
+	case XML_CPUSET:
+		return parse_cpuset(p, v);
 	case XML_UUID:
 		return parse_uuid(p, v);
 	case XML_ENUM:
@@ -301,7 +315,7 @@ static const char *word_of(const struct xml_rule *rule, unsigned value)
 bool xml_value_format(
 	const struct xml_rule *rule, const struct xml_place *place, struct xml_buf *out)
 {
-	char uuid[UUID_STRING_LEN + 1];
+	char uuid[UUID_STRING_LEN + 1], cpus[CPUSET_TEXT_MAX];
 	const char *text = NULL;
 	uint64_t n;
 
@@ -312,6 +326,10 @@ bool xml_value_format(
 	case XML_ENUM:
 	case XML_WORD:
 		text = word_of(rule, (unsigned)load(rule, place));
+		break;
+	case XML_CPUSET:
+		cpuset_format(xml_field(place, rule), cpus);
+		text = cpus;
 		break;
 	case XML_UUID:
 		if (uuid_is_null(xml_field(place, rule)))

@@ -86,11 +86,13 @@ static const char *domain_of_pid(void *opaque, pid_t pid)
 static int open_resources(struct domain *d, int dir_fd, struct error *error)
 {
 	char uuid[UUID_STRING_LEN + 1], path[4352];
+	uint64_t cpus[CPUSET_WORDS];
 	struct resources_env env = {
 		.kvm_path = d->manager->options.no_kvm ? NULL : KVM_PATH,
 		.runtime_fd = dir_fd,
 		.runtime_path = path,
 		.available_kib = resources_available_kib(),
+		.host_cpus = resources_host_cpus(cpus) == 0 ? cpus : NULL,
 		.domain_of_pid = domain_of_pid,
 		.opaque = d->manager,
 	};

@@ -189,6 +189,33 @@ static int check_memory(
 	return 0;
 }
 
+int resources_host_cpus(uint64_t ret_set[CPUSET_WORDS])
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = read_file(AT_FDCWD, "/sys/devices/system/cpu/online", CPUSET_TEXT_MAX, &text, NULL);
+
+	return r < 0 ? r : cpuset_parse(text, ret_set);
+}
+
+static int check_cpus(
+	const struct domain_config *config, const struct resources_env *env, struct error *error)
+{
+	char text[CPUSET_TEXT_MAX];
+	int cpu;
+
+	if (!env->host_cpus)
+		return 0;
+	cpu = cpuset_first_outside(config->vm.cpuset, env->host_cpus);
+	if (cpu < 0)
+		return 0;
+	cpuset_format(env->host_cpus, text);
+	return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+		"domain '%s': vcpu/@cpuset: the host has no CPU %d, or it is offline; write some "
+		"of "
+		"%.64s",
+		config->vm.name, cpu, text);
+}
+
 /* Pass 2: what is made. */
 
 static int make_ram(struct resources *res, const struct domain_config *config, struct error *error)
@@ -260,6 +287,8 @@ static int open_existing(struct resources *res, const struct domain_config *conf
 		r = open_rng(res, config, error);
 	if (r == 0)
 		r = check_memory(config, env, error);
+	if (r == 0)
+		r = check_cpus(config, env, error);
 	if (r == 0)
 		r = open_kvm(res, env, error);
 	return r;

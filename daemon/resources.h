@@ -16,10 +16,11 @@
 #define RESOURCES_PATH_MAX 128
 
 struct resources_env {
-	const char *kvm_path;     /* "/dev/kvm"; NULL: the vm gets none (tests) */
-	int runtime_fd;           /* folder for sockets without a path of their own */
-	const char *runtime_path; /* its name, for the XML */
-	uint64_t available_kib;   /* memory that may be used; 0: do not check */
+	const char *kvm_path;      /* "/dev/kvm"; NULL: the vm gets none (tests) */
+	int runtime_fd;            /* folder for sockets without a path of their own */
+	const char *runtime_path;  /* its name, for the XML */
+	uint64_t available_kib;    /* memory that may be used; 0: do not check */
+	const uint64_t *host_cpus; /* those that are online (base/cpuset.h); NULL: do not check */
 	/* Names the domain that runs as 'pid', for "is in use by"; may be NULL. */
 	const char *(*domain_of_pid)(void *opaque, pid_t pid);
 	void *opaque;
@@ -46,3 +47,6 @@ void resources_close(struct resources *resources);
 
 /* MemAvailable of /proc/meminfo in KiB, 0 if unknown. */
 uint64_t resources_available_kib(void);
+
+/* The host's CPUs that are online. Returns 0, or -errno when the kernel does not say, or there are more than fit. */
+int resources_host_cpus(uint64_t ret_set[CPUSET_WORDS]);

@@ -153,6 +153,24 @@ static int failed(char *reason, int error, const char *what)
 
 /* Step by step, in vm_build()'s order. */
 
+/* Before anything is made: what comes is the threads' and the memory's, which stay where they were first touched. */
+static int build_placement(struct vm *vm, char *reason)
+{
+	char text[CPUSET_TEXT_MAX];
+	int r;
+
+	if (cpuset_is_empty(vm->config.cpuset))
+		return 0;
+	r = cpuset_apply(vm->config.cpuset);
+	if (r < 0) {
+		cpuset_format(vm->config.cpuset, text);
+		(void)snprintf(reason, PROTO_REASON_MAX,
+			"domain '%s': vcpu/@cpuset: none of the host CPUs %.64s can be used: %s",
+			vm->config.name, text, strerror(-r));
+	}
+	return r;
+}
+
 static int build_kvm(struct vm *vm, char *reason)
 {
 	const char *stage;
@@ -496,6 +514,7 @@ int vm_build(const struct vm_config *config, struct vm_fds *fds, struct loop *lo
 	int64_t wall_offset_s, const struct vm_owner *owner, struct vm **ret_vm, char *ret_reason)
 {
 	static int (*const steps[])(struct vm * vm, char *reason) = {
+		build_placement,
 		build_kvm,    /* the vm, */
 		build_memory, /* its slots, then the interrupt chip, */
 		map_stats,

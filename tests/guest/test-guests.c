@@ -3,8 +3,10 @@
  * The shipped worker under /dev/kvm with our own guests: the machine's interrupts, processors, resets and ends, and what
  * the daemon asks of a worker. Arguments: the worker and the folder of the guests. Without /dev/kvm: 77, with a word.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,6 +25,7 @@
 
 #include "tests/guest/harness.h"
 #include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/cpuset.h"
 #include "vmm-core/base/fdio.h"
 
 #define WAIT_MS 30000
@@ -311,6 +314,65 @@ static void test_all_kinds(void **state)
 	harness_done(&h);
 }
 
+/* What /proc says of a thread: the text behind 'name' in its status. */
+static void read_status(pid_t pid, const char *tid, const char *name, char ret[256])
+{
+	char path[64];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", pid, tid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	for (*ret = 0; fgets(ret, 256, f); *ret = 0)
+		if (strncmp(ret, name, strlen(name)) == 0)
+			break;
+	(void)fclose(f);
+	ret[strcspn(ret, "\n")] = 0;
+	memmove(ret, ret + strcspn(ret, ":\t"), strlen(ret + strcspn(ret, ":\t")) + 1);
+	memmove(ret, ret + strspn(ret, ":\t "), strlen(ret + strspn(ret, ":\t ")) + 1);
+}
+
+/* Every vCPU's thread is on the host CPUs of <vcpu cpuset=>, here one, and so is the loop's. */
+static void test_cpuset(void **state)
+{
+	char expected[CPUSET_TEXT_MAX], path[64], text[256];
+	unsigned cpu = CPU_SETSIZE, n = 0;
+	struct dirent *e;
+	struct harness h;
+	cpu_set_t mine;
+	DIR *d;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(mine), &mine), 0);
+	while (cpu && !CPU_ISSET(cpu - 1, &mine))
+		cpu--;
+	assert_true(cpu > 0);
+	cpu--;
+	prepare(&h, "spin", "halt");
+	h.config.vcpus = h.config.vcpus_max = 2;
+	h.config.cpuset[cpu / 64] = UINT64_C(1) << cpu % 64;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
+	cpuset_format(h.config.cpuset, expected);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", h.pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (*e->d_name == '.')
+			continue;
+		read_status(h.pid, e->d_name, "Name", text);
+		/* The kernel's own threads in the process are its affair. */
+		if (strncmp(text, "CPU ", 4) != 0 && atoi(e->d_name) != h.pid)
+			continue;
+		n++;
+		read_status(h.pid, e->d_name, "Cpus_allowed_list", text);
+		assert_string_equal(text, expected);
+	}
+	(void)closedir(d);
+	assert_int_equal(n, 3);
+	harness_done(&h);
+}
+
 /* A guest that does nothing but reset, while the daemon is busy elsewhere: it stays in hand. */
 static void test_reset_storm(void **state)
 {
@@ -401,6 +463,9 @@ static void test_refusals(void **state)
 	h.config.cpu.mode = VM_CPU_MODE_CUSTOM;
 	(void)strcpy(h.config.cpu.model, "no-such-model");
 	expect_refused(&h, -EINVAL, "no-such-model");
+	prepare(&h, "exit", "");
+	h.config.cpuset[CPUSET_WORDS - 1] = UINT64_C(1) << 63;
+	expect_refused(&h, -EINVAL, "vcpu/@cpuset: none of the host CPUs 1023 can be used");
 }
 
 /* Nonsense from a confused daemon does not end a running vm. */
@@ -559,6 +624,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_reset_in_access),
 		cmocka_unit_test(test_overlaps),
 		cmocka_unit_test(test_all_kinds),
+		cmocka_unit_test(test_cpuset),
 		cmocka_unit_test(test_reset_storm),
 		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_start_paused),

@@ -47,6 +47,8 @@ static const char *type_of(const struct xml_rule *rule)
 		return "number";
 	case XML_SIZE:
 		return "size";
+	case XML_CPUSET:
+		return "CPU set";
 	case XML_UUID:
 		return "UUID";
 	default:

@@ -99,7 +99,7 @@ static void test_machine(void **state)
 	struct domain_config *config = parse_ok(
 		"<domain type='kvm'><name>n</name><memory unit='MiB'>3</memory>"
 		"<memoryBacking><hugepages/><locked/></memoryBacking>"
-		"<vcpu current='2'>4</vcpu>" OS "<features><acpi/></features>"
+		"<vcpu cpuset=' 8,0-3,^2 ' current='2'>4</vcpu>" OS "<features><acpi/></features>"
 		"<cpu><model>x86-64-v2</model><topology sockets='1' cores='2' threads='2'/>"
 		"<feature policy='forbid' name='avx'/></cpu>"
 		"<clock offset='absolute' start='100'><timer name='pit' present='no'/></clock>"
@@ -113,6 +113,7 @@ static void test_machine(void **state)
 	assert_int_equal(vm->memory_kib, 4096); /* rounded up */
 	assert_int_equal(vm->memory_locked, 1);
 	assert_int_equal(vm->vcpus, 2);
+	assert_int_equal(vm->cpuset[0], 0x10b);
 	assert_int_equal(vm->vcpus_max, 4);
 	assert_int_equal(vm->acpi, 1);
 	assert_int_equal(vm->apic, 0);
@@ -209,6 +210,17 @@ static void test_empty_drive(void **state)
 		"network disks");
 }
 
+/* libvirt does not look at the set either when something else is to choose. */
+static void test_placement_auto(void **state)
+{
+	struct domain_config *config =
+		parse_ok(DOMAIN("<vcpu placement='auto' cpuset='1'>1</vcpu>"));
+
+	(void)state;
+	assert_true(cpuset_is_empty(config->vm.cpuset));
+	domain_config_free(config);
+}
+
 static void test_wrong(void **state)
 {
 	(void)state;
@@ -247,6 +259,11 @@ static void test_wrong(void **state)
 	wrong("<domain type='kvm'><name>n</name><memory>1</memory>" OS "</domain>", "too little");
 	wrong(DOMAIN("<currentMemory>65540</currentMemory>"),
 		"f:1: currentMemory: more than memory");
+	wrong(DOMAIN("\n<vcpu cpuset='0-x'>1</vcpu>"),
+		"f:2: vcpu/@cpuset: '0-x' is wrong; write host CPUs, for example 0-3,^2,7");
+	wrong(DOMAIN("<vcpu cpuset=''>1</vcpu>"), "vcpu/@cpuset: '' is wrong");
+	wrong(DOMAIN("<vcpu cpuset='0,^0'>1</vcpu>"), "write at least one host CPU");
+	wrong(DOMAIN("<vcpu cpuset='0-1024'>1</vcpu>"), "up to 1023");
 	wrong(DOMAIN("<vcpu>0</vcpu>"), "vcpu: 0 vCPUs");
 	wrong(DOMAIN("<vcpu>256</vcpu>"), "vcpu: 256 vCPUs");
 	wrong(DOMAIN("<vcpu>1000000000</vcpu>"), "vcpu: 1000000000 vCPUs");
@@ -629,6 +646,7 @@ int main(void)
 		cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_disks),
 		cmocka_unit_test(test_empty_drive),
+		cmocka_unit_test(test_placement_auto),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_wrong_devices),
 		cmocka_unit_test(test_refused),

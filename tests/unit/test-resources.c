@@ -141,6 +141,25 @@ static void test_memory_and_kvm_refusals(void **state)
 	assert_true(resources_available_kib() > 1024);
 }
 
+static void test_cpus(void **state)
+{
+	uint64_t host[CPUSET_WORDS];
+
+	(void)state;
+	assert_int_equal(cpuset_parse("0-1", host), 0);
+	env.host_cpus = host;
+	open_ok();
+	resources_close(&res);
+	assert_int_equal(cpuset_parse("0-2", config->vm.cpuset), 0);
+	refused("domain 'test': vcpu/@cpuset: the host has no CPU 2, or it is offline; write some "
+		"of 0-1");
+	assert_int_equal(cpuset_parse("1", config->vm.cpuset), 0);
+	open_ok();
+	/* This host has at least the CPU that this runs on. */
+	assert_int_equal(resources_host_cpus(host), 0);
+	assert_false(cpuset_is_empty(host));
+}
+
 static void test_disks(void **state)
 {
 	struct fixture *f = *state;
@@ -254,6 +273,7 @@ int main(void)
 		T(test_the_least),
 		T(test_kernel_refusals),
 		T(test_memory_and_kvm_refusals),
+		T(test_cpus),
 		T(test_disks),
 		T(test_character_devices),
 		T(test_unix_paths),
