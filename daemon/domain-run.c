@@ -92,6 +92,7 @@ static int open_resources(struct domain *d, int dir_fd, struct error *error)
 		.runtime_fd = dir_fd,
 		.runtime_path = path,
 		.available_kib = resources_available_kib(),
+		.memlock_kib = resources_memlock_kib(),
 		.host_cpus = resources_host_cpus(cpus) == 0 ? cpus : NULL,
 		.domain_of_pid = domain_of_pid,
 		.opaque = d->manager,
@@ -339,12 +340,15 @@ static void send_start(struct domain *d)
 		.n_fds = d->resources.n,
 		.wall_offset_s = d->resources.wall_offset_s,
 	};
+	uint64_t usec = DOMAIN_START_USEC;
 	struct error e = {0};
 	int r;
 
+	if (d->live->vm.memory_locked)
+		usec += DIV_ROUND_UP(d->live->vm.memory_kib, MIB(1)) * DOMAIN_LOCK_USEC;
 	memcpy(start.fds, d->resources.what, sizeof(start.fds));
 	r = worker_request(d->worker, PROTO_START, &start, sizeof(start), d->resources.fds,
-		d->resources.n, DOMAIN_START_USEC, on_started, d);
+		d->resources.n, usec, on_started, d);
 	resources_close(&d->resources);
 	if (r < 0) {
 		(void)error_set_errno(&e, r, "cannot send START to the worker");

@@ -4,11 +4,14 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -151,6 +154,21 @@ uint64_t resources_available_kib(void)
 	return p && sscanf(p, "MemAvailable: %llu", &kib) == 1 ? kib : 0;
 }
 
+/* Raising a hard limit takes CAP_SYS_RESOURCE (setrlimit(2)): then the jail gives the worker what it needs. */
+uint64_t resources_memlock_kib(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+	struct rlimit limit;
+
+	if (syscall(SYS_capget, &header, data) == 0 &&
+		data[0].effective & UINT32_C(1) << CAP_SYS_RESOURCE)
+		return UINT64_MAX;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_max == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_max / 1024;
+}
+
 static uint64_t free_hugepages(uint32_t hugepage_kib)
 {
 	_cleanup_(freep) char *text = NULL;
@@ -186,6 +204,12 @@ static int check_memory(
 			"domain '%s' asks for %" PRIu64 " KiB of memory, the host has %" PRIu64
 			" KiB available",
 			config->vm.name, kib, env->available_kib);
+	if (config->vm.memory_locked && kib > env->memlock_kib)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"domain '%s': cannot lock %" PRIu64 " KiB of guest memory: RLIMIT_MEMLOCK "
+			"allows this user %" PRIu64 " KiB; raise it (limits.conf(5)), or remove "
+			"<locked/>",
+			config->vm.name, kib, env->memlock_kib);
 	return 0;
 }
 

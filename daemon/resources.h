@@ -20,6 +20,7 @@ struct resources_env {
 	int runtime_fd;            /* folder for sockets without a path of their own */
 	const char *runtime_path;  /* its name, for the XML */
 	uint64_t available_kib;    /* memory that may be used; 0: do not check */
+	uint64_t memlock_kib;      /* memory that a worker may lock */
 	const uint64_t *host_cpus; /* those that are online (base/cpuset.h); NULL: do not check */
 	/* Names the domain that runs as 'pid', for "is in use by"; may be NULL. */
 	const char *(*domain_of_pid)(void *opaque, pid_t pid);
@@ -47,6 +48,9 @@ void resources_close(struct resources *resources);
 
 /* MemAvailable of /proc/meminfo in KiB, 0 if unknown. */
 uint64_t resources_available_kib(void);
+
+/* How much memory a worker of ours can lock, by our hard RLIMIT_MEMLOCK; UINT64_MAX: any amount. */
+uint64_t resources_memlock_kib(void);
 
 /* The host's CPUs that are online. Returns 0, or -errno when the kernel does not say, or there are more than fit. */
 int resources_host_cpus(uint64_t ret_set[CPUSET_WORDS]);

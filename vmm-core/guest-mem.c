@@ -51,6 +51,15 @@ void guest_mem_done(struct guest_mem *mem)
 	mem->fd = safe_close(mem->fd);
 }
 
+int guest_mem_lock(const struct guest_mem *mem)
+{
+	for (unsigned i = 0; i < mem->n_regions; i++)
+		/* Sanitizers make mlock() do nothing, and let this through. */
+		if (mlock2(mem->regions[i].host, mem->regions[i].size, 0) < 0)
+			return -errno;
+	return 0;
+}
+
 static const struct guest_region *find(const struct guest_mem *mem, struct gpa gpa)
 {
 	for (unsigned i = 0; i < mem->n_regions; i++) {

@@ -184,6 +184,21 @@ static int build_kvm(struct vm *vm, char *reason)
 	return r < 0 ? failed(reason, r, stage) : 0;
 }
 
+/* Huge pages were reserved by the daemon and are never swapped out. */
+static int lock_memory(struct vm *vm, char *reason)
+{
+	int r;
+
+	if (!vm->config.memory_locked || vm->config.hugepage_kib)
+		return 0;
+	r = guest_mem_lock(&vm->mem);
+	if (r < 0)
+		(void)snprintf(reason, PROTO_REASON_MAX,
+			"domain '%s': cannot lock %llu KiB of guest memory: %s", vm->config.name,
+			(unsigned long long)vm->config.memory_kib, strerror(-r));
+	return r;
+}
+
 static int build_memory(struct vm *vm, char *reason)
 {
 	uint64_t size = KIB(vm->config.memory_kib);
@@ -197,6 +212,9 @@ static int build_memory(struct vm *vm, char *reason)
 	if (r < 0)
 		return failed(reason, r, "mapping guest memory");
 	(void)TAKE_FD(vm->fds.ram);
+	r = lock_memory(vm, reason);
+	if (r < 0)
+		return r;
 	for (unsigned i = 0; i < vm->mem.n_regions; i++) {
 		const struct guest_region *region = &vm->mem.regions[i];
 

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -446,6 +447,31 @@ static void expect_refused(struct harness *h, int error, const char *word)
 	harness_done(h);
 }
 
+/* All of the guest's memory is there and locked before it runs. */
+static void test_locked(void **state)
+{
+	char tid[16], text[256];
+	struct rlimit limit;
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "spin", "halt");
+	h.config.memory_locked = 1;
+	h.flags = PROTO_START_PAUSED;
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	/* A user's worker without the jail has the user's own limit. */
+	if (geteuid() != 0 && limit.rlim_cur < KIB(h.config.memory_kib)) {
+		expect_refused(&h, -ENOMEM, "': cannot lock 65536 KiB of guest memory: ");
+		return;
+	}
+	expect_ok(&h, harness_start(&h));
+	(void)snprintf(tid, sizeof(tid), "%d", h.pid);
+	read_status(h.pid, tid, "VmLck", text);
+	if (strtoull(text, NULL, 10) < h.config.memory_kib)
+		fail_msg("%s of %llu KiB", text, (unsigned long long)h.config.memory_kib);
+	harness_done(&h);
+}
+
 static void test_refusals(void **state)
 {
 	struct harness h;
@@ -625,6 +651,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_overlaps),
 		cmocka_unit_test(test_all_kinds),
 		cmocka_unit_test(test_cpuset),
+		cmocka_unit_test(test_locked),
 		cmocka_unit_test(test_reset_storm),
 		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_start_paused),

@@ -6,7 +6,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -68,11 +72,57 @@ static void test_hole(void **state)
 	guest_mem_done(&mem);
 }
 
+static uint64_t locked_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long kib = 0;
+	char line[256];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmLck: %llu", &kib) == 1)
+			break;
+	(void)fclose(f);
+	return kib;
+}
+
+/* In a child: a lowered limit stays, and root has none before it gave up its rights. */
+static void test_lock(void **state)
+{
+	const struct rlimit limit = {MIB(2), MIB(2)};
+	struct guest_mem mem, large;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(guest_mem_init(&mem, memfd_create("ram", MFD_CLOEXEC), MIB(1)), 0);
+	assert_int_equal(ftruncate(mem.fd, (off_t)MIB(1)), 0);
+	assert_int_equal(guest_mem_init(&large, -EBADF, MIB(4)), 0);
+	pid = fork();
+	if (pid == 0) {
+		uint64_t before = locked_kib();
+
+		if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
+			(geteuid() == 0 && setresuid(65534, 65534, 65534) < 0))
+			_exit(2);
+		if (guest_mem_lock(&mem) < 0 || locked_kib() != before + 1024)
+			_exit(3);
+		if (guest_mem_lock(&large) != -ENOMEM)
+			_exit(4);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	guest_mem_done(&mem);
+	guest_mem_done(&large);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_hole),
+		cmocka_unit_test(test_lock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,16 @@ static void test_memory_and_kvm_refusals(void **state)
 	env.available_kib = 4095;
 	refused("asks for 4096 KiB of memory, the host has 4095 KiB available");
 	env.available_kib = 4096;
+	config->vm.memory_locked = 1;
+	env.memlock_kib = 4095;
+	refused("domain 'test': cannot lock 4096 KiB of guest memory: RLIMIT_MEMLOCK allows this "
+		"user 4095 KiB");
+	env.memlock_kib = 4096;
+	open_ok();
+	resources_close(&res);
+	/* Huge pages are not locked: they are reserved. */
+	config->vm.memory_locked = 0;
+	env.memlock_kib = 0;
 	config->vm.hugepage_kib = 1048576;
 	config->vm.memory_kib = UINT64_C(1048576) * 100000;
 	refused("needs 100000 free huge pages of 1048576 KiB, the host has");
@@ -139,6 +149,7 @@ static void test_memory_and_kvm_refusals(void **state)
 	open_ok();
 	assert_true(find(PROTO_FD_KVM, 0) > 0);
 	assert_true(resources_available_kib() > 1024);
+	assert_true(resources_memlock_kib() > 0);
 }
 
 static void test_cpus(void **state)
