@@ -182,6 +182,33 @@ static const struct xml_rule backing_store_rows[] = {
 	REFUSE("source", "a raw image has no backing image; remove <backingStore>"),
 	{0},
 };
+#define IOTUNE(element, member)                                                                    \
+	{                                                                                          \
+		.name = (element), .kind = XML_UINT, DISK(iotune.member)                           \
+	}
+static const struct xml_rule iotune_rows[] = {
+	IOTUNE("total_bytes_sec", rate[VM_IOTUNE_TOTAL_BYTES]),
+	IOTUNE("read_bytes_sec", rate[VM_IOTUNE_READ_BYTES]),
+	IOTUNE("write_bytes_sec", rate[VM_IOTUNE_WRITE_BYTES]),
+	IOTUNE("total_iops_sec", rate[VM_IOTUNE_TOTAL_IOPS]),
+	IOTUNE("read_iops_sec", rate[VM_IOTUNE_READ_IOPS]),
+	IOTUNE("write_iops_sec", rate[VM_IOTUNE_WRITE_IOPS]),
+	IOTUNE("total_bytes_sec_max", max[VM_IOTUNE_TOTAL_BYTES]),
+	IOTUNE("read_bytes_sec_max", max[VM_IOTUNE_READ_BYTES]),
+	IOTUNE("write_bytes_sec_max", max[VM_IOTUNE_WRITE_BYTES]),
+	IOTUNE("total_iops_sec_max", max[VM_IOTUNE_TOTAL_IOPS]),
+	IOTUNE("read_iops_sec_max", max[VM_IOTUNE_READ_IOPS]),
+	IOTUNE("write_iops_sec_max", max[VM_IOTUNE_WRITE_IOPS]),
+	IOTUNE("size_iops_sec", size_iops),
+	{.name = "group_name", .kind = XML_STRING, DISK(iotune.group)},
+	IOTUNE("total_bytes_sec_max_length", max_length_s[VM_IOTUNE_TOTAL_BYTES]),
+	IOTUNE("read_bytes_sec_max_length", max_length_s[VM_IOTUNE_READ_BYTES]),
+	IOTUNE("write_bytes_sec_max_length", max_length_s[VM_IOTUNE_WRITE_BYTES]),
+	IOTUNE("total_iops_sec_max_length", max_length_s[VM_IOTUNE_TOTAL_IOPS]),
+	IOTUNE("read_iops_sec_max_length", max_length_s[VM_IOTUNE_READ_IOPS]),
+	IOTUNE("write_iops_sec_max_length", max_length_s[VM_IOTUNE_WRITE_IOPS]),
+	{0},
+};
 const struct xml_rule domain_disk_rows[] = {
 	{.name = "@type", .kind = XML_WORD, HOST_DISK(type), .words = disk_type_words},
 	{.name = "@device",
@@ -207,8 +234,8 @@ const struct xml_rule domain_disk_rows[] = {
 		.flags = XML_REQUIRED,
 		.rows = disk_target_rows,
 		.why = "<target dev='vda' bus='virtio'/>"},
-	KEEP("iotune", "I/O is not throttled yet"),
-	KEEP("throttlefilters", "I/O is not throttled yet"),
+	{.name = "iotune", .kind = XML_ELEMENT, .rows = iotune_rows},
+	KEEP("throttlefilters", "throttle groups of the domain are not served: <iotune> is"),
 	{.name = "readonly", .kind = XML_FLAG, DISK(readonly)},
 	{.name = "shareable", .kind = XML_FLAG, DISK(shareable)},
 	REFUSE("transient", "changes would be kept; remove it and use a copy of the image"),

@@ -9,6 +9,10 @@
 
 #define ELEMENT_MAX 64
 
+static_assert(sizeof(struct vm_iotune) ==
+		(3 * VM_IOTUNE_X_MAX + 1) * sizeof(uint64_t) + VM_IOTUNE_GROUP_MAX,
+	"compared as bytes");
+
 static const struct vm_field disk_fields[] = {
 	VM_PRINTABLE(struct vm_disk, target, "target/@dev"),
 	VM_PRINTABLE(struct vm_disk, serial, "serial"),
@@ -24,6 +28,7 @@ static const struct vm_field disk_fields[] = {
 	VM_ENUM(struct vm_disk, rerror_policy, "driver/@rerror_policy", VM_DISK_ERROR_X_MAX),
 	VM_FLAG(struct vm_disk, readonly, "readonly"),
 	VM_FLAG(struct vm_disk, shareable, "shareable"),
+	VM_TEXT(struct vm_disk, iotune.group, "iotune/group_name"),
 };
 
 static bool is_target_name(const char *s)
@@ -85,12 +90,95 @@ static int check_disk_values(const struct vm_check *c, const char *element, cons
 	return 0;
 }
 
+static const char *const iotune_names[VM_IOTUNE_X_MAX] = {
+	[VM_IOTUNE_TOTAL_BYTES] = "total_bytes_sec",
+	[VM_IOTUNE_READ_BYTES] = "read_bytes_sec",
+	[VM_IOTUNE_WRITE_BYTES] = "write_bytes_sec",
+	[VM_IOTUNE_TOTAL_IOPS] = "total_iops_sec",
+	[VM_IOTUNE_READ_IOPS] = "read_iops_sec",
+	[VM_IOTUNE_WRITE_IOPS] = "write_iops_sec",
+};
+
+static int check_iotune_limit(
+	const struct vm_check *c, const char *element, const struct vm_iotune *t, unsigned i)
+{
+	const char *name = iotune_names[i];
+	uint64_t seconds = t->max_length_s[i];
+
+	if (t->rate[i] > VM_IOTUNE_MAX || t->max[i] > VM_IOTUNE_MAX)
+		return vm_check_fail(c, "%siotune/%s%s: too much; write at most %llu", element,
+			name, t->rate[i] > VM_IOTUNE_MAX ? "" : "_max",
+			(unsigned long long)VM_IOTUNE_MAX);
+	if (t->max[i] && !t->rate[i])
+		return vm_check_fail(
+			c, "%siotune/%s_max: needs a rate; add <%s>", element, name, name);
+	if (t->max[i] && t->max[i] < t->rate[i])
+		return vm_check_fail(c, "%siotune/%s_max: lower than %s; write at least as much",
+			element, name, name);
+	if (seconds && !t->max[i])
+		return vm_check_fail(c, "%siotune/%s_max_length: needs a rate; add <%s_max>",
+			element, name, name);
+	if (seconds && seconds > VM_IOTUNE_MAX / t->max[i])
+		return vm_check_fail(c, "%siotune/%s_max_length: too long; write at most %llu",
+			element, name, (unsigned long long)(VM_IOTUNE_MAX / t->max[i]));
+	return 0;
+}
+
+/* A total and a part of it, both bytes or both operations, say two things about one. */
+static int check_iotune_totals(
+	const struct vm_check *c, const char *element, const struct vm_iotune *t)
+{
+	for (unsigned total = 0; total < VM_IOTUNE_X_MAX; total += VM_IOTUNE_TOTAL_IOPS)
+		for (unsigned part = total + 1; part <= total + 2; part++)
+			if (t->rate[total] && t->rate[part])
+				return vm_check_fail(c,
+					"%siotune/%s: given together with %s; write only one",
+					element, iotune_names[total], iotune_names[part]);
+	return 0;
+}
+
+static int check_iotune(const struct vm_check *c, const char *element, const struct vm_iotune *t)
+{
+	static const struct vm_iotune none;
+	unsigned n = 0;
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < VM_IOTUNE_X_MAX; i++) {
+		r = check_iotune_limit(c, element, t, i);
+		n += t->rate[i] != 0;
+	}
+	if (r == 0)
+		r = check_iotune_totals(c, element, t);
+	if (r < 0)
+		return r;
+	if (t->size_iops > VM_IOTUNE_MAX)
+		return vm_check_fail(c, "%siotune/size_iops_sec: too much; write at most %llu",
+			element, (unsigned long long)VM_IOTUNE_MAX);
+	if (t->size_iops &&
+		memcmp(&t->rate[VM_IOTUNE_TOTAL_IOPS], &none.rate[VM_IOTUNE_TOTAL_IOPS],
+			3 * sizeof(t->rate[0])) == 0)
+		return vm_check_fail(c,
+			"%siotune/size_iops_sec: needs a limit of operations; add <total_iops_sec>",
+			element);
+	if (*t->group && !n)
+		return vm_check_fail(c,
+			"%siotune/group_name: needs a limit; add for example <total_bytes_sec>",
+			element);
+	return 0;
+}
+
 static int check_disk_pair(const struct vm_check *c, const char *element, const struct vm_disk *d,
 	const struct vm_disk *other)
 {
 	if (streq(d->target, other->target))
 		return vm_check_fail(c, "%starget/@dev: '%s' is used twice; write another name",
 			element, d->target);
+	if (*d->iotune.group && streq(d->iotune.group, other->iotune.group) &&
+		memcmp(&d->iotune, &other->iotune, offsetof(struct vm_iotune, group)) != 0)
+		return vm_check_fail(c,
+			"%siotune/group_name: other limits than disk '%s' of the same group; write "
+			"the same",
+			element, other->target);
 	if (d->boot_order && d->boot_order == other->boot_order)
 		return vm_check_fail(c, "%sboot/@order: %u is used twice; write another number",
 			element, d->boot_order);
@@ -114,6 +202,8 @@ static int check_disks(const struct vm_check *c)
 		if (r < 0)
 			return r;
 		r = check_disk_values(c, element, d);
+		if (r == 0)
+			r = check_iotune(c, element, &d->iotune);
 		for (uint32_t j = 0; r == 0 && j < i; j++)
 			r = check_disk_pair(c, element, d, &config->disks[j]);
 		if (r < 0)

@@ -43,6 +43,8 @@
 #define VM_MIN_MEMORY_KIB   1024
 #define VM_MAX_MEMORY_KIB   (UINT64_C(16) << 30) /* 16 TiB */
 #define VM_MAX_DISK_QUEUES  16
+#define VM_IOTUNE_GROUP_MAX 64
+#define VM_IOTUNE_MAX       UINT64_C(1000000000000000) /* of any of its numbers; libvirt's as well */
 #define VM_PCI_FIRST_SLOT   1
 #define VM_PCI_LAST_SLOT    30
 #define VM_MAX_PCI_DEVICES  (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
@@ -177,6 +179,27 @@ struct vm_cpu {
 	struct vm_cpu_feature features[VM_MAX_CPU_FEATURES];
 };
 
+enum vm_iotune_limit {
+	VM_IOTUNE_TOTAL_BYTES,
+	VM_IOTUNE_READ_BYTES,
+	VM_IOTUNE_WRITE_BYTES,
+	VM_IOTUNE_TOTAL_IOPS,
+	VM_IOTUNE_READ_IOPS,
+	VM_IOTUNE_WRITE_IOPS,
+	VM_IOTUNE_X_MAX
+};
+
+/* <iotune>: how fast a disk may be. 0: no limit. A total excludes read and write of its kind; a max needs its rate and
+ * is not below it; a length needs its max. Disks of one group share what their (equal) numbers say. No padding: compared
+ * as bytes. */
+struct vm_iotune {
+	uint64_t rate[VM_IOTUNE_X_MAX];         /* a second */
+	uint64_t max[VM_IOTUNE_X_MAX];          /* a second, within a burst */
+	uint64_t max_length_s[VM_IOTUNE_X_MAX]; /* of that burst; 0: 1 */
+	uint64_t size_iops;                     /* bytes of one operation; 0: any is one */
+	char group[VM_IOTUNE_GROUP_MAX];
+};
+
 struct vm_disk {
 	char target[VM_DISK_TARGET_MAX]; /* "vda" */
 	char serial[VM_DISK_SERIAL_MAX];
@@ -186,6 +209,7 @@ struct vm_disk {
 	uint16_t queues;                        /* 0: one per vCPU, at most VM_MAX_DISK_QUEUES */
 	uint16_t boot_order;                    /* 0: none */
 	uint32_t logical_block, physical_block; /* bytes; 0: 512 */
+	struct vm_iotune iotune;
 	struct vm_pci_addr pci;
 };
 

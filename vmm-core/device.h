@@ -69,6 +69,8 @@ struct machine {
 		*serials[VM_MAX_SERIALS]; /* vmm-core/chardev.h; made by vm-build, NULL: null */
 	struct chardev *consoles[VM_MAX_CONSOLES];
 	struct chardev *channels[VM_MAX_CHANNELS];
+	/* Of each disk that has <iotune>; the disk's while it is realized, here for others of its group. */
+	struct block_throttle *throttles[VM_MAX_DISKS];
 	struct device *pci_root;                      /* set by the host bridge in its realize() */
 	struct device *acpi_pm;                       /* set likewise; may be NULL */
 	void (*power_button)(struct device *acpi_pm); /* set with it */

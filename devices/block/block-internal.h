@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What block.c (life of a request, policies) and block-step.c (its steps) share. */
+/* What block.c (life of a request, policies), block-step.c (its steps) and block-throttle.c share. */
 #pragma once
 
 #include <pthread.h>
 
 #include "devices/block/block.h"
+#include "devices/block/block-throttle.h"
 
 /* The step a request is at. */
 enum block_stage {
@@ -29,6 +30,15 @@ enum block_effect {
 	EFFECT_ZERO_WRITE
 };
 
+enum { BLOCK_LANE_READ, BLOCK_LANE_WRITE, BLOCK_LANES };
+
+/* Requests that the throttle has not let go yet, in their order. */
+struct block_lane {
+	struct list link; /* the throttle's */
+	struct list requests;
+	struct block *block;
+};
+
 struct block {
 	struct loop *loop;
 	struct block_backend *backend;
@@ -41,8 +51,12 @@ struct block {
 	struct loop_source *wake_source;
 	pthread_t thread; /* the loop's */
 
-	struct list pending;    /* accepted, not started, or put back between two steps */
-	struct list kept;       /* failed, waiting for block_resume() */
+	struct list pending;             /* accepted, not started, or put back between two steps */
+	struct list kept;                /* failed, waiting for block_resume() */
+	struct block_throttle *throttle; /* a reference; NULL: no limits, and no lanes */
+	struct block_lane lanes[BLOCK_LANES];
+	bool let_go;            /* the throttle put something into 'pending' */
+	bool held;              /* nothing leaves the lanes before block_resume() */
 	unsigned n_in_flight;   /* requests with an operation at the backend */
 	unsigned n_done;        /* answered since the last sweep */
 	bool stopped;           /* the owner was told */
@@ -60,6 +74,21 @@ struct block {
 	struct block_request cache_flush; /* of block_set_write_cache() */
 	bool cache_flush_busy;
 };
+
+/* block.c */
+
+/* Have block_commit() called by the loop. Any thread. */
+void block_wake(struct block *block);
+
+/* block-throttle.c; but for attach() only for blocks that have a throttle. */
+
+void block_throttle_attach(struct block_throttle *throttle, struct block *block);
+/* Forgets what is in the lanes; nothing happens without a throttle. */
+void block_throttle_detach(struct block *block);
+/* A new request: into its lane. */
+void block_throttle_queue(struct block *block, struct block_request *req);
+/* Move what may go from the lanes to 'pending', and see to it that the rest goes in time. Loop's thread. */
+void block_throttle_run(struct block *block);
 
 /* block-step.c */
 

@@ -163,7 +163,7 @@ static void on_done(void *opaque, struct block_io *io, int64_t result)
 	pump(block);
 }
 
-static void wake_loop(struct block *block)
+void block_wake(struct block *block)
 {
 	uint64_t one = 1;
 
@@ -185,15 +185,17 @@ static void sweep(void *opaque)
 	}
 	block->in_sweep = false;
 	if (block->n_done)
-		wake_loop(block);
+		block_wake(block);
 }
 
 void block_commit(struct block *block)
 {
 	if (!pthread_equal(pthread_self(), block->thread)) {
-		wake_loop(block);
+		block_wake(block);
 		return;
 	}
+	if (block->throttle)
+		block_throttle_run(block);
 	pump(block);
 	block->backend->ops->commit(block->backend);
 	sweep(block);
@@ -240,13 +242,26 @@ int block_submit(struct block *block, struct block_request *req)
 	req->stage = STAGE_NEW;
 	req->started = false;
 	req->start_ns = loop_now_ns(block->loop);
-	list_add_tail(&block->pending, &req->link);
+	if (block->throttle && req != &block->cache_flush)
+		block_throttle_queue(block, req);
+	else
+		list_add_tail(&block->pending, &req->link);
 	return 0;
+}
+
+static bool lanes_are_empty(const struct block *block)
+{
+	return !block->throttle ||
+		(list_empty(&block->lanes[BLOCK_LANE_READ].requests) &&
+			list_empty(&block->lanes[BLOCK_LANE_WRITE].requests));
 }
 
 bool block_is_quiet(const struct block *block)
 {
-	return !block->n_in_flight && (block->stopped || list_empty(&block->pending));
+	if (block->n_in_flight)
+		return false;
+	return block->stopped ||
+		(list_empty(&block->pending) && (block->held || lanes_are_empty(block)));
 }
 
 bool block_is_stopped(const struct block *block)
@@ -254,11 +269,16 @@ bool block_is_stopped(const struct block *block)
 	return block->stopped;
 }
 
+void block_hold(struct block *block)
+{
+	block->held = true;
+}
+
 void block_resume(struct block *block)
 {
-	if (!block->stopped)
+	if (!block->stopped && !block->held)
 		return;
-	block->stopped = false;
+	block->stopped = block->held = false;
 	while (!list_empty(&block->kept)) {
 		struct list *last = block->kept.prev;
 
@@ -280,9 +300,11 @@ static void cancel_list(struct block *block, struct list *list)
 
 void block_cancel(struct block *block)
 {
-	block->stopped = false;
+	block->stopped = block->held = false;
 	cancel_list(block, &block->kept);
 	cancel_list(block, &block->pending);
+	for (unsigned i = 0; block->throttle && i < BLOCK_LANES; i++)
+		cancel_list(block, &block->lanes[i].requests);
 }
 
 static void cache_flush_done(struct block_request *req, _unused_ int error)
@@ -357,6 +379,8 @@ int block_new(struct loop *loop, struct block_backend *backend, uint64_t capacit
 	backend->done = on_done;
 	backend->sweep = sweep;
 	backend->opaque = block;
+	if (options->throttle)
+		block_throttle_attach(options->throttle, block);
 	*ret_block = TAKE_PTR(block);
 	return 0;
 }
@@ -365,6 +389,7 @@ struct block *block_free(struct block *block)
 {
 	if (!block)
 		return NULL;
+	block_throttle_detach(block);
 	(void)block_backend_free(block->backend);
 	(void)loop_source_remove(block->wake_source);
 	(void)safe_close(block->wake_fd);

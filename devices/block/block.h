@@ -14,6 +14,8 @@
  *    block_resume() does it again; `report` gives the error to the guest; `ignore` calls it a success; `enospace`
  *    stops when space ran out and reports all else.
  *
+ *  - rates: with a throttle (block-throttle.h) requests wait in front of all this until they may go.
+ *
  * Ownership: a request belongs to the block from block_submit() until its done(), its buffers as well.
  *
  * Threads: all functions want the device lock. done() and sweep() are called from block_commit() and from the loop,
@@ -34,6 +36,7 @@
 #define BLOCK_MAX_ALIGN   4096
 
 struct block;
+struct block_throttle;
 
 enum block_op {
 	BLOCK_READ,
@@ -70,16 +73,17 @@ struct block_request {
 
 struct block_options {
 	bool readonly;
-	bool write_cache;            /* a write may be answered before it is durable */
-	bool unsafe;                 /* flushes are answered and not done */
-	bool discard;                /* DISCARD, and WRITE_ZEROES that may unmap, deallocate */
-	bool detect_zeroes;          /* writes of zeroes become WRITE_ZEROES … */
-	bool detect_unmap;           /* … that may unmap */
-	bool threads;                /* no io_uring, please */
-	uint8_t read_policy;         /* enum vm_disk_error_policy, not DEFAULT */
-	uint8_t write_policy;        /* likewise; everything but reads */
-	const char *name;            /* for messages; must stay valid */
-	struct vm_stats_disk *stats; /* may be NULL */
+	bool write_cache;                /* a write may be answered before it is durable */
+	bool unsafe;                     /* flushes are answered and not done */
+	bool discard;                    /* DISCARD, and WRITE_ZEROES that may unmap, deallocate */
+	bool detect_zeroes;              /* writes of zeroes become WRITE_ZEROES … */
+	bool detect_unmap;               /* … that may unmap */
+	bool threads;                    /* no io_uring, please */
+	uint8_t read_policy;             /* enum vm_disk_error_policy, not DEFAULT */
+	uint8_t write_policy;            /* likewise; everything but reads */
+	const char *name;                /* for messages; must stay valid */
+	struct vm_stats_disk *stats;     /* may be NULL */
+	struct block_throttle *throttle; /* the block takes a reference of its own; may be NULL */
 	/* For the backend's own threads; see block_threads_new(). May be NULL. */
 	int (*enter_thread)(void *opaque);
 	void *enter_thread_opaque;
@@ -90,8 +94,8 @@ struct block_options {
 	void *opaque;
 };
 
-/* What <driver cache= discard= detect_zeroes= error_policy= rerror_policy=> mean. Leaves name, stats, the callbacks
- * and enter_thread empty. */
+/* What <driver cache= discard= detect_zeroes= error_policy= rerror_policy=> mean. Leaves name, stats, throttle,
+ * the callbacks and enter_thread empty. */
 void block_options_from_config(const struct vm_disk *disk, struct block_options *ret_options);
 
 /* Stand on the open image 'fd' (a regular file or a block device; taken over on success). Finds capacity and
@@ -117,16 +121,22 @@ int block_submit(struct block *block, struct block_request *req);
 /* Start what was queued: once after a batch of block_submit(). */
 void block_commit(struct block *block);
 
-/* No request is with the kernel or waiting to get there. (Kept requests do not count: they wait for block_resume().) */
+/* No request is with the kernel or waiting to get there. (Kept requests do not count, nor do those that the throttle
+ * holds after block_hold(): they wait for block_resume().) */
 bool block_is_quiet(const struct block *block);
 
 /* A request is kept by the policy `stop`. */
 bool block_is_stopped(const struct block *block);
 
-/* Do the kept requests again, in the order in which they failed, and then those that came after. */
+/* Let no more requests through the throttle: what waits there goes on waiting until block_resume(). So a pause does not
+ * last as long as a slow limit takes. Without a throttle nothing changes. */
+void block_hold(struct block *block);
+
+/* Do the kept requests again, in the order in which they failed, and then those that came after. Ends block_hold(). */
 void block_resume(struct block *block);
 
-/* Answer all requests that are not with the kernel, kept ones included, with -ECANCELED. */
+/* Answer all requests that are not with the kernel, kept and throttled ones included, with -ECANCELED. Ends
+ * block_hold(). */
 void block_cancel(struct block *block);
 
 /* The write cache. Switching it off makes what was answered before durable as well, at the next commit. */

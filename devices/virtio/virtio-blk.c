@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/block/block-throttle.h"
 #include "devices/block/block.h"
 #include "devices/virtio/virtio-blk-defs.h"
 #include "devices/virtio/virtio-pci.h"
@@ -338,6 +339,7 @@ static void blk_reset(struct virtio_device *v)
 
 static bool blk_quiesce(struct virtio_device *v)
 {
+	block_hold(blk_of(v)->block);
 	return block_is_quiet(blk_of(v)->block);
 }
 
@@ -360,8 +362,8 @@ static void blk_resume(struct virtio_device *v)
 	on_sweep(blk);
 }
 
-/* What is live while the device is quiet waits for the host to be mended (error policy stop): which chains, in which
- * order. They are read again after load(). */
+/* What is live while the device is quiet waits for the host to be mended (error policy stop) or for its turn (iotune):
+ * which chains, in which order. They are read again after load(). */
 static void blk_save(const struct virtio_device *v, struct state_writer *w)
 {
 	const struct virtio_blk *blk = (const struct virtio_blk *)(const void *)v;
@@ -480,9 +482,27 @@ static void fill_config(struct virtio_blk *blk, const struct block_options *o)
 	blk->v.config_len = CONFIG_LEN;
 }
 
+/* The throttle of this disk, shared with those of its group that are there already; NULL: it has none. */
+static int find_throttle(const struct virtio_blk *blk, struct block_throttle **ret_throttle)
+{
+	const struct machine *m = blk->v.machine;
+	const char *group = blk->config->iotune.group;
+	int r;
+
+	for (unsigned i = 0; *group && i < m->config->n_disks; i++)
+		if (m->throttles[i] && strcmp(m->config->disks[i].iotune.group, group) == 0) {
+			*ret_throttle = block_throttle_ref(m->throttles[i]);
+			return 0;
+		}
+	*ret_throttle = NULL;
+	r = block_throttle_new(m->loop, &blk->config->iotune, ret_throttle);
+	return r == -ENOENT ? 0 : r;
+}
+
 static int open_block(struct virtio_blk *blk, struct block_options *o)
 {
 	struct machine *m = blk->v.machine;
+	_cleanup_(block_throttle_unrefp) struct block_throttle *throttle = NULL;
 	int *fd = &m->fds->disks[blk->v.instance];
 	int r;
 
@@ -496,10 +516,16 @@ static int open_block(struct virtio_blk *blk, struct block_options *o)
 	if (*fd < 0)
 		return -EBADF;
 
+	r = find_throttle(blk, &throttle);
+	if (r < 0)
+		return r;
+	o->throttle = throttle;
 	r = block_open(m->loop, *fd, o, &blk->block);
 	if (r < 0)
 		return r;
 	*fd = -EBADF;
+	/* The block's reference keeps it. */
+	m->throttles[blk->v.instance] = throttle;
 	return 0;
 }
 
@@ -539,6 +565,8 @@ static void blk_unrealize(struct virtio_device *v)
 {
 	struct virtio_blk *blk = blk_of(v);
 
+	if (blk->block)
+		v->machine->throttles[v->instance] = NULL;
 	blk->block = block_free(blk->block);
 	free(blk->requests);
 	blk->requests = NULL;

@@ -259,6 +259,12 @@ static void test_wrong(void **state)
 	wrong("<domain type='kvm'><name>n</name><memory>1</memory>" OS "</domain>", "too little");
 	wrong(DOMAIN("<currentMemory>65540</currentMemory>"),
 		"f:1: currentMemory: more than memory");
+	wrong(DEVICES(DISK("<target dev='vda'/>\n<iotune><total_bytes_sec>1</total_bytes_sec>\n"
+			   "<write_bytes_sec>1</write_bytes_sec></iotune>")),
+		"f:2: devices/disk[1]/iotune/total_bytes_sec: given together with write_bytes_sec");
+	wrong(DEVICES(DISK("<target dev='vda'/><iotune><total_iops_sec>many</total_iops_sec>"
+			   "</iotune>")),
+		"devices/disk[1]/iotune/total_iops_sec: 'many' is wrong; write a decimal number");
 	wrong(DOMAIN("\n<vcpu cpuset='0-x'>1</vcpu>"),
 		"f:2: vcpu/@cpuset: '0-x' is wrong; write host CPUs, for example 0-3,^2,7");
 	wrong(DOMAIN("<vcpu cpuset=''>1</vcpu>"), "vcpu/@cpuset: '' is wrong");

@@ -151,6 +151,40 @@ static void test_disks(void **state)
 	BREAK(c.disks[0].logical_block = 8192, "logical_block_size");
 	BREAK((c.disks[0].logical_block = 4096, c.disks[0].physical_block = 512), "physical");
 	BREAK(c.disks[0].physical_block = 4096, NULL);
+#define TUNE0 c.disks[0].iotune
+#define TUNE1 c.disks[1].iotune
+	BREAK((TUNE0.rate[VM_IOTUNE_TOTAL_BYTES] = 1, TUNE0.rate[VM_IOTUNE_READ_BYTES] = 1),
+		"devices/disk[1]/iotune/total_bytes_sec: given together with read_bytes_sec");
+	BREAK((TUNE0.rate[VM_IOTUNE_TOTAL_IOPS] = 1, TUNE0.rate[VM_IOTUNE_WRITE_IOPS] = 1),
+		"devices/disk[1]/iotune/total_iops_sec: given together with write_iops_sec");
+	BREAK((TUNE0.rate[VM_IOTUNE_TOTAL_BYTES] = 1, TUNE0.rate[VM_IOTUNE_READ_IOPS] = 1,
+		      TUNE0.rate[VM_IOTUNE_WRITE_IOPS] = 1),
+		NULL);
+	BREAK(TUNE0.rate[VM_IOTUNE_TOTAL_BYTES] = VM_IOTUNE_MAX + 1,
+		"devices/disk[1]/iotune/total_bytes_sec: too much; write at most 1000000000000000");
+	BREAK(TUNE1.max[VM_IOTUNE_READ_IOPS] = 1,
+		"devices/disk[2]/iotune/read_iops_sec_max: needs a rate; add <read_iops_sec>");
+	BREAK((TUNE0.rate[5] = 1, TUNE0.max[5] = UINT64_MAX), "write_iops_sec_max: too much");
+	BREAK((TUNE0.rate[0] = 2, TUNE0.max[0] = 1), "total_bytes_sec_max: lower than");
+	BREAK((TUNE0.rate[0] = 2, TUNE0.max[0] = 2), NULL);
+	BREAK((TUNE0.rate[0] = 2, TUNE0.max_length_s[0] = 1),
+		"total_bytes_sec_max_length: needs a rate; add <total_bytes_sec_max>");
+	BREAK((TUNE0.rate[0] = TUNE0.max[0] = 1000, TUNE0.max_length_s[0] = UINT64_MAX),
+		"total_bytes_sec_max_length: too long; write at most 1000000000000");
+	BREAK((TUNE0.rate[0] = 1, TUNE0.size_iops = 4096), "size_iops_sec: needs a limit of op");
+	BREAK((TUNE0.rate[4] = 1, TUNE0.size_iops = 4096), NULL);
+	BREAK((TUNE0.rate[4] = 1, TUNE0.size_iops = UINT64_MAX), "size_iops_sec: too much");
+	BREAK(strcpy(TUNE0.group, "g"), "iotune/group_name: needs a limit");
+	BREAK((TUNE0.rate[0] = 1, memset(TUNE0.group, 'g', sizeof(TUNE0.group))),
+		"iotune/group_name: too long");
+	BREAK((TUNE0.rate[0] = 1, strcpy(TUNE0.group, "g"), TUNE1 = TUNE0), NULL);
+	BREAK((TUNE0.rate[0] = 1, strcpy(TUNE0.group, "g"), TUNE1 = TUNE0, TUNE1.rate[0] = 2),
+		"devices/disk[2]/iotune/group_name: other limits than disk 'vda' of the same");
+	BREAK((TUNE0.rate[0] = 1, strcpy(TUNE0.group, "g"), TUNE1 = TUNE0, TUNE1.rate[0] = 2,
+		      strcpy(TUNE1.group, "h")),
+		NULL);
+#undef TUNE0
+#undef TUNE1
 	BREAK(c.disks[0].boot_order = c.disks[1].boot_order = 1, "boot/@order: 1 is used twice");
 }
 
