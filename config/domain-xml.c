@@ -60,11 +60,14 @@ int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned f
 
 static void copy_live_path(struct domain_chardev *chardev, uint8_t type, const char *path)
 {
-	if (path && (type == VM_CHARDEV_DEFAULT || type == VM_CHARDEV_PTY))
+	bool is_pty = type == VM_CHARDEV_DEFAULT || type == VM_CHARDEV_PTY;
+
+	/* A socket's own path stays. */
+	if (path && (is_pty || (type == VM_CHARDEV_UNIX && !*chardev->path)))
 		(void)str_copy(chardev->path, sizeof(chardev->path), path);
 }
 
-/* Put the terminals of the running domain where the tables look for paths. */
+/* Put the terminals and sockets of the running domain where the tables look for paths. */
 static void add_live(struct domain_config *config, const struct domain_live *live)
 {
 	const struct vm_config *vm = &config->vm;
@@ -78,6 +81,8 @@ static void add_live(struct domain_config *config, const struct domain_live *liv
 			path = live->serial_paths[0];
 		copy_live_path(&config->consoles[i], vm->consoles[i].type, path);
 	}
+	for (uint32_t i = 0; i < vm->n_channels; i++)
+		copy_live_path(&config->channels[i], vm->channels[i].type, live->channel_paths[i]);
 }
 
 int domain_xml_format(

@@ -29,6 +29,7 @@ struct domain_live {
 	int id;                                   /* -1: not running */
 	const char *serial_paths[VM_MAX_SERIALS]; /* "/dev/pts/3" */
 	const char *console_paths[VM_MAX_CONSOLES];
+	const char *channel_paths[VM_MAX_CHANNELS]; /* of a socket: where none was asked for */
 };
 
 /* The canonical XML: libvirt's order, two-space indent, single quotes, elements kept for the round trip in

@@ -29,6 +29,7 @@ struct status {
 	uint32_t slot;
 	char serials[VM_MAX_SERIALS][RESOURCES_PATH_MAX];
 	char consoles[VM_MAX_CONSOLES][RESOURCES_PATH_MAX];
+	char channels[VM_MAX_CHANNELS][RESOURCES_PATH_MAX];
 };
 
 static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_t n)
@@ -61,6 +62,8 @@ void domain_save_status(struct domain *d)
 		o, "serials", paths_to_json(d->resources.serial_paths, VM_MAX_SERIALS));
 	json_object_object_add(
 		o, "consoles", paths_to_json(d->resources.console_paths, VM_MAX_CONSOLES));
+	json_object_object_add(
+		o, "channels", paths_to_json(d->resources.channel_paths, VM_MAX_CHANNELS));
 	r = store_save_runtime(d->manager->store, d->uuid, "status.json",
 		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
@@ -125,6 +128,7 @@ static int parse_status(const char *text, struct status *ret)
 		ret->reason = (int)reason;
 		get_paths(o, "serials", ret->serials, VM_MAX_SERIALS);
 		get_paths(o, "consoles", ret->consoles, VM_MAX_CONSOLES);
+		get_paths(o, "channels", ret->channels, VM_MAX_CHANNELS);
 		r = 0;
 	}
 	json_object_put(o);
@@ -191,6 +195,7 @@ static void take_over(struct domain *d, const struct status *status)
 	d->reason = status->reason;
 	memcpy(d->resources.serial_paths, status->serials, sizeof(status->serials));
 	memcpy(d->resources.console_paths, status->consoles, sizeof(status->consoles));
+	memcpy(d->resources.channel_paths, status->channels, sizeof(status->channels));
 	manager_note_id(d->manager, d->id);
 	uuid_format(d->uuid, uuid);
 	if (d->manager->cgroup_root)

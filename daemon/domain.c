@@ -143,6 +143,9 @@ int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, str
 	for (size_t i = 0; i < VM_MAX_CONSOLES; i++)
 		if (d->resources.console_paths[i][0])
 			live.console_paths[i] = d->resources.console_paths[i];
+	for (size_t i = 0; i < VM_MAX_CHANNELS; i++)
+		if (d->resources.channel_paths[i][0])
+			live.channel_paths[i] = d->resources.channel_paths[i];
 	if (domain_xml_format(d->live, &live, ret_xml) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
 	return 0;

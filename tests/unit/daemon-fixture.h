@@ -31,6 +31,8 @@ struct fixture {
 	unsigned n_events, n_done;
 	struct error done_error; /* of the last finished operation; code 0: it worked */
 	int done_fd;
+	const char
+		*devices; /* of domains that are defined from now on; NULL: only the serial port */
 };
 
 static inline unsigned fixture_count_fds(void)
@@ -222,8 +224,8 @@ static inline const char *fixture_xml(
 		"<domain type='kvm'><name>%s</name><memory unit='MiB'>16</memory>"
 		"<vcpu>2</vcpu><os><type arch='x86_64' machine='q35'>hvm</type>"
 		"<kernel>%s</kernel><cmdline>%s</cmdline></os>%s"
-		"<devices><serial type='null'/></devices></domain>",
-		name, f->kernel, cmdline, extra);
+		"<devices><serial type='null'/>%s</devices></domain>",
+		name, f->kernel, cmdline, extra, f->devices ?: "");
 	return xml;
 }
 

@@ -500,11 +500,16 @@ static void test_floods(void **state)
 
 static void test_live(void **state)
 {
-	struct domain_live live = {.id = 12, .serial_paths = {"/dev/pts/3"}};
-	struct domain_config *config =
-		parse_ok(DEVICES(VDA "<console type='pty'/>"
-				     "<channel type='unix'><target type='virtio' name='a'/><alias "
-				     "name='ua-ga'/></channel>"));
+	struct domain_live live = {.id = 12,
+		.serial_paths = {"/dev/pts/3"},
+		.channel_paths = {"/run/x.sock", "/run/y.sock", "/dev/pts/4"}};
+	struct domain_config *config = parse_ok(
+		DEVICES(VDA "<console type='pty'/>"
+			    "<channel type='unix'><target type='virtio' name='a'/><alias "
+			    "name='ua-ga'/></channel>"
+			    "<channel type='unix'><source mode='bind' path='/own.sock'/>"
+			    "<target type='virtio' name='b'/></channel>"
+			    "<channel type='pty'><target type='virtio' name='c'/></channel>"));
 	char *xml, *again;
 
 	(void)state;
@@ -518,6 +523,15 @@ static void test_live(void **state)
 	assert_non_null(strstr(xml, "<alias name='virtio-disk0'/>"));
 	assert_non_null(strstr(xml, "<alias name='ua-ga'/>"));
 	assert_null(strstr(xml, "<alias name='channel0'/>"));
+	assert_non_null(strstr(xml,
+		"<channel type='unix'>\n"
+		"      <source mode='bind' path='/run/x.sock'/>\n"
+		"      <target type='virtio' name='a'/>\n"));
+	assert_non_null(strstr(xml, "<source mode='bind' path='/own.sock'/>"));
+	assert_null(strstr(xml, "/run/y.sock"));
+	assert_non_null(strstr(xml,
+		"<channel type='pty'>\n"
+		"      <source path='/dev/pts/4'/>\n"));
 	free(xml);
 	live.id = -1;
 	assert_int_equal(domain_xml_format(config, &live, &xml), 0);
@@ -527,6 +541,7 @@ static void test_live(void **state)
 	assert_int_equal(domain_xml_format(config, NULL, &xml), 0);
 	assert_null(strstr(xml, "tty"));
 	assert_null(strstr(xml, "/dev/pts"));
+	assert_null(strstr(xml, "/run/"));
 	assert_null(strstr(xml, "serial0"));
 	assert_int_equal(config->serials[0].path[0], 0); /* the live form left no trace */
 	assert_int_equal(domain_xml_format(config, NULL, &again), 0);

@@ -311,6 +311,51 @@ static void test_console(void **state)
 	close(first);
 }
 
+#define CHANNEL                                                                                    \
+	"<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+
+/* Where the running domain's channel listens, as its XML says; "" without. */
+static void channel_path(const struct domain *d, char ret[128])
+{
+	_cleanup_(freep) char *xml = NULL;
+	struct error e = {0};
+	const char *at;
+
+	*ret = 0;
+	assert_int_equal(domain_format_xml(d, false, &xml, &e), 0);
+	at = strstr(xml, "<source mode='bind' path='");
+	if (at)
+		(void)sscanf(at, "<source mode='bind' path='%127[^']", ret);
+}
+
+/* The live XML, also a later daemon's, is the only one to say where an unnamed socket is. */
+static void test_channel_path(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], again[128];
+	struct domain *d;
+	uint8_t uuid[16];
+	struct stat st;
+
+	f->devices = CHANNEL;
+	d = fixture_define(f, "agent", "", "");
+	channel_path(d, path);
+	assert_string_equal(path, "");
+	fixture_start(f, d);
+	channel_path(d, path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	memcpy(uuid, d->uuid, 16);
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	d = manager_find_uuid(f->manager, uuid);
+	RUN_UNTIL(f, worker_is_connected(d->worker));
+	channel_path(d, again);
+	assert_string_equal(again, path);
+	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
+	assert_int_equal(stat(path, &st), -1);
+}
+
 /* The daemon object goes, a new one comes: the worker never noticed. */
 static void test_readoption(void **state)
 {
@@ -397,6 +442,7 @@ int main(void)
 		T(test_restart_limit),
 		T(test_io_error_pauses),
 		T(test_console),
+		T(test_channel_path),
 		T(test_readoption),
 		T(test_readoption_of_the_transient_the_dead_and_the_silent),
 	};

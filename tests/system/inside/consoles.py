@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Virtio consoles and channels of an unmodified Debian: a getty on /dev/hvc0 that "vmctl console --devname" reaches
+# beside the serial one, and a named port with a unix socket on the host.
+
+import hashlib
+import os
+import re
+import socket
+import stat
+
+from domain import remove_disk, write_xml
+from harness import Console, check, equal, suite, vmctl, vmctl_fails, wait_until
+from lifecycle import boot, power_off
+
+PORT = "org.qemu.guest_agent.0"
+DEVICES = f"""
+    <console type='pty'>
+      <target type='virtio' port='1'/>
+    </console>
+    <channel type='unix'>
+      <target type='virtio' name='{PORT}'/>
+    </channel>
+  </devices>"""
+
+machine = {}
+
+
+def serial(line):
+    """Run a line in the guest by its serial console."""
+    return machine["serial"].command(line)
+
+
+@suite.case("boot with a virtio console and a channel", needs="service starts")
+def consoles_boot():
+    vmctl("define", write_xml("debcon", 1, disk="debcon.img", **{"\n  </devices>": DEVICES}))
+    machine["serial"] = boot("debcon")
+    equal(serial("cat /sys/class/virtio-ports/vport*/name"), PORT, "names of the virtio ports")
+    check("hvc0" in serial("ls /sys/class/tty"), "the guest has no hvc0")
+
+
+@suite.case("a getty on the virtio console", needs="boot with a virtio console and a channel")
+def console_getty():
+    check("no character device 'console2'" in vmctl_fails("console", "debcon", "--devname", "console2"),
+          "a console that is not there")
+    serial("systemctl start serial-getty@hvc0.service")
+    with Console("debcon", "--devname", "console1") as console:
+        console.send("\r")
+        console.login()
+        equal(console.command("tty"), "/dev/hvc0", "terminal of the session")
+        # More than the guest's buffers hold, to the host.
+        text = console.command("seq 1 2000", 120).split()
+        equal(text, [str(n) for n in range(1, 2001)], "2000 lines on the virtio console")
+        # The serial console has its own session meanwhile.
+        equal(serial("tty"), "/dev/ttyS0", "terminal of the serial session")
+        console.command("true")
+        console.leave()
+
+
+def channel_path():
+    live = vmctl("dumpxml", "debcon")
+    match = re.search(r"<channel type='unix'>\s*<source mode='bind' path='([^']+)'/>", live)
+    check(match, f"the live XML does not name the channel's socket:\n{live}")
+    check(match.group(1) not in vmctl("dumpxml", "debcon", "--inactive"), "the inactive XML names a socket of this run")
+    return match.group(1)
+
+
+def receive(s, n):
+    data = b""
+    while len(data) < n:
+        part = s.recv(n - len(data))
+        check(part, f"the channel ended after {len(data)} of {n} bytes")
+        data += part
+    return data
+
+
+@suite.case("bytes through a channel in both directions", needs="boot with a virtio console and a channel")
+def channel_bytes():
+    path = channel_path()
+    check(stat.S_ISSOCK(os.stat(path).st_mode), f"'{path}' is no socket")
+    device = f"/dev/virtio-ports/{PORT}"
+    serial(f"test -c {device}")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(path)
+        serial(f"{{ (exec 3<>{device}; read -r l <&3; echo \"heard $l\" >&3; "
+               f"head -c 300000 <&3 | sha256sum >&3; seq 1 20000 >&3) >/dev/null 2>&1 & }}")
+        s.sendall(b"hello guest\n")
+        equal(receive(s, 18), b"heard hello guest\n", "answer of the guest")
+        data = os.urandom(300000)
+        s.sendall(data)
+        equal(receive(s, 64).decode(), hashlib.sha256(data).hexdigest(), "what the guest made of 300 000 bytes")
+        receive(s, 4)
+        want = "".join(f"{n}\n" for n in range(1, 20001)).encode()
+        check(receive(s, len(want)) == want, "what the guest sent came changed")
+        serial("wait")
+
+
+@suite.case("the guest sees who is at a channel's other end", needs="bytes through a channel in both directions")
+def channel_hangs_up():
+    def refused():
+        # Without a listener a write waits, and one that may not wait fails.
+        return serial(f"dd if=/dev/zero of=/dev/virtio-ports/{PORT} bs=1 count=1 oflag=nonblock 2>&1 || true")
+
+    wait_until("the guest learns that nobody is there", lambda: "unavailable" in refused(), 20)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(channel_path())
+        wait_until("the guest learns that somebody is there", lambda: "1 byte" in refused(), 20)
+        equal(receive(s, 1), b"\0", "the byte of the guest")
+
+
+@suite.case("consoles end with the guest", needs="boot with a virtio console and a channel")
+def consoles_end():
+    path = channel_path()
+    power_off("debcon", machine.pop("serial"))
+    check(not os.path.exists(path), f"'{path}' is left")
+    vmctl("undefine", "debcon")
+    remove_disk("debcon.img")
