@@ -26,53 +26,15 @@ static struct {
 } ring __attribute__((aligned(16)));
 
 static uint8_t buf[BUF_LEN];
-static uint32_t common, notify, isr, msix_table, msix_cap;
-static unsigned slot;
-
-static uint32_t bar_address(unsigned bar)
-{
-	return pci_read32(slot, 0x10 + 4 * bar) & ~15U;
-}
-
-static void read_caps(void)
-{
-	for (unsigned cap = pci_read32(slot, 0x34) & 0xff; cap;) {
-		uint32_t head = pci_read32(slot, cap);
-		uint32_t where = bar_address(pci_read32(slot, cap + 4) & 7);
-
-		if ((head & 0xff) == 9) {
-			where += pci_read32(slot, cap + 8);
-			if (head >> 24 == 1)
-				common = where;
-			if (head >> 24 == 2)
-				notify = where;
-			if (head >> 24 == 3)
-				isr = where;
-		}
-		if ((head & 0xff) == 0x11) {
-			msix_cap = cap;
-			msix_table = where;
-		}
-		cap = head >> 8 & 0xff;
-	}
-}
+static struct guest_virtio rng;
 
 static void start_device(uint16_t vector)
 {
-	mmio_write8(common + 0x14, 0);
-	mmio_write8(common + 0x14, 3);
-	mmio_write32(common + 0x08, 1);
-	mmio_write32(common + 0x0c, 1); /* VERSION_1 */
-	mmio_write8(common + 0x14, 11);
+	const struct guest_ring where = {(uint32_t)&ring.desc, (uint32_t)&ring.avail_flags,
+		(uint32_t)&ring.used_flags, QUEUE_SIZE};
+
 	ring.avail_idx = ring.used_idx = 0;
-	mmio_write16(common + 0x16, 0);
-	mmio_write16(common + 0x18, QUEUE_SIZE);
-	mmio_write16(common + 0x1a, vector);
-	mmio_write32(common + 0x20, (uint32_t)&ring.desc);
-	mmio_write32(common + 0x28, (uint32_t)&ring.avail_flags);
-	mmio_write32(common + 0x30, (uint32_t)&ring.used_flags);
-	mmio_write16(common + 0x1c, 1);
-	mmio_write8(common + 0x14, 15);
+	virtio_start(&rng, 0, &where, vector);
 }
 
 static void ask(void)
@@ -86,7 +48,7 @@ static void ask(void)
 	__asm__ volatile("" ::: "memory");
 	ring.avail_idx++;
 	__asm__ volatile("" ::: "memory");
-	mmio_write16(notify, 0);
+	virtio_kick(&rng);
 }
 
 static bool answered(uint16_t n)
@@ -103,7 +65,7 @@ static bool answered(uint16_t n)
 static void hook(unsigned n)
 {
 	if (n == LINE_VECTOR - 32)
-		(void)mmio_read8(isr);
+		(void)mmio_read8(rng.isr);
 }
 
 unsigned guest_main(const struct hvm_start_info *info)
@@ -112,21 +74,17 @@ unsigned guest_main(const struct hvm_start_info *info)
 	irq_setup();
 	lapic_enable();
 	pic_setup(0xffff);
-	slot = (unsigned)pci_find(VIRTIO_RNG, 0);
-	CHECK((int)slot > 0);
-	pci_write32(slot, 4, 6);
-	read_caps();
-	CHECK(common && notify && isr && msix_table);
-	CHECK(mmio_read16(common + 0x12) == 1);
+	CHECK(virtio_find(&rng, VIRTIO_RNG));
+	CHECK(mmio_read16(rng.common + 0x12) == 1);
 
 	/* By message. */
-	mmio_write32(msix_table + 16, LAPIC);
-	mmio_write32(msix_table + 20, 0);
-	mmio_write32(msix_table + 24, MSIX_VECTOR);
-	mmio_write32(msix_table + 28, 0);
-	pci_write32(slot, msix_cap, 0x80000000);
+	mmio_write32(rng.msix_table + 16, LAPIC);
+	mmio_write32(rng.msix_table + 20, 0);
+	mmio_write32(rng.msix_table + 24, MSIX_VECTOR);
+	mmio_write32(rng.msix_table + 28, 0);
+	pci_write32(rng.slot, rng.msix_cap, 0x80000000);
 	start_device(1);
-	CHECK(mmio_read8(common + 0x14) == 15);
+	CHECK(virtio_status(&rng) == 15);
 	for (uint16_t i = 1; i <= 3; i++) {
 		ask();
 		while (irq_counts[MSIX_VECTOR - 32] < i)
@@ -135,9 +93,9 @@ unsigned guest_main(const struct hvm_start_info *info)
 	}
 
 	/* By line: level, and low again once the ISR was read. */
-	pci_write32(slot, msix_cap, 0);
+	pci_write32(rng.slot, rng.msix_cap, 0);
 	irq_hook = hook;
-	ioapic_set(16 + slot % 8, 1 << 15 | LINE_VECTOR, 0);
+	ioapic_set(16 + rng.slot % 8, 1 << 15 | LINE_VECTOR, 0);
 	start_device(0xffff);
 	for (uint16_t i = 1; i <= 3; i++) {
 		ask();
@@ -150,10 +108,9 @@ unsigned guest_main(const struct hvm_start_info *info)
 
 	/* A broken ring: the device says so and the machine goes on. */
 	ring.avail_idx += 1000;
-	mmio_write16(notify, 0);
-	while (!(mmio_read8(common + 0x14) & 0x40))
+	virtio_kick(&rng);
+	while (!(virtio_status(&rng) & 0x40))
 		;
-	mmio_write8(common + 0x14, 0);
-	CHECK(mmio_read8(common + 0x14) == 0);
+	virtio_reset(&rng);
 	return 0;
 }

@@ -134,5 +134,27 @@ uint32_t pci_read32(unsigned slot, unsigned offset);
 void pci_write32(unsigned slot, unsigned offset, uint32_t v);
 int pci_find(uint32_t vendor_device, unsigned nth);
 
+/* A virtio device behind PCI. */
+struct guest_virtio {
+	unsigned slot;
+	uint32_t common, notify, isr; /* addresses of the register windows */
+	uint32_t msix_table, msix_cap;
+};
+
+/* A ring's three addresses are one struct's: desc, avail, used. */
+struct guest_ring {
+	uint32_t desc, avail, used;
+	uint16_t size;
+};
+
+/* Find the first device of this kind and let it decode and be a bus master. False: there is none. */
+bool virtio_find(struct guest_virtio *v, uint32_t vendor_device);
+/* Reset, accept 'features' (bits 0 to 31) and VERSION_1, set queue 0 up, DRIVER_OK. */
+void virtio_start(const struct guest_virtio *v, uint32_t features, const struct guest_ring *ring,
+	uint16_t vector);
+void virtio_reset(const struct guest_virtio *v);
+void virtio_kick(const struct guest_virtio *v);
+uint8_t virtio_status(const struct guest_virtio *v);
+
 #define LAPIC  0xfee00000U
 #define IOAPIC 0xfec00000U

@@ -134,3 +134,75 @@ int pci_find(uint32_t vendor_device, unsigned nth)
 			return (int)slot;
 	return -1;
 }
+
+static uint32_t bar_address(unsigned slot, unsigned bar)
+{
+	return pci_read32(slot, 0x10 + 4 * bar) & ~15U;
+}
+
+bool virtio_find(struct guest_virtio *v, uint32_t vendor_device)
+{
+	int slot = pci_find(vendor_device, 0);
+
+	if (slot <= 0)
+		return false;
+	v->slot = (unsigned)slot;
+	pci_write32(v->slot, 4, 6);
+	for (unsigned cap = pci_read32(v->slot, 0x34) & 0xff; cap;) {
+		uint32_t head = pci_read32(v->slot, cap);
+		uint32_t where = bar_address(v->slot, pci_read32(v->slot, cap + 4) & 7);
+
+		if ((head & 0xff) == 9) {
+			where += pci_read32(v->slot, cap + 8);
+			if (head >> 24 == 1)
+				v->common = where;
+			if (head >> 24 == 2)
+				v->notify = where;
+			if (head >> 24 == 3)
+				v->isr = where;
+		}
+		if ((head & 0xff) == 0x11) {
+			v->msix_cap = cap;
+			v->msix_table = where;
+		}
+		cap = head >> 8 & 0xff;
+	}
+	return v->common && v->notify && v->isr && v->msix_table;
+}
+
+uint8_t virtio_status(const struct guest_virtio *v)
+{
+	return mmio_read8(v->common + 0x14);
+}
+
+void virtio_reset(const struct guest_virtio *v)
+{
+	mmio_write8(v->common + 0x14, 0);
+	while (virtio_status(v))
+		;
+}
+
+void virtio_start(const struct guest_virtio *v, uint32_t features, const struct guest_ring *ring,
+	uint16_t vector)
+{
+	virtio_reset(v);
+	mmio_write8(v->common + 0x14, 3);
+	mmio_write32(v->common + 0x08, 0);
+	mmio_write32(v->common + 0x0c, features);
+	mmio_write32(v->common + 0x08, 1);
+	mmio_write32(v->common + 0x0c, 1); /* VERSION_1 */
+	mmio_write8(v->common + 0x14, 11);
+	mmio_write16(v->common + 0x16, 0);
+	mmio_write16(v->common + 0x18, ring->size);
+	mmio_write16(v->common + 0x1a, vector);
+	mmio_write32(v->common + 0x20, ring->desc);
+	mmio_write32(v->common + 0x28, ring->avail);
+	mmio_write32(v->common + 0x30, ring->used);
+	mmio_write16(v->common + 0x1c, 1);
+	mmio_write8(v->common + 0x14, 15);
+}
+
+void virtio_kick(const struct guest_virtio *v)
+{
+	mmio_write16(v->notify, 0);
+}
