@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
  * while the signals are blocked. */
 static struct {
 	volatile sig_atomic_t active;
+	volatile sig_atomic_t resized; /* or may be: to be looked at */
 	int fd;
 	struct termios cooked, raw;
 } terminal;
@@ -92,12 +94,22 @@ static void on_continue(int sig)
 	(void)sig;
 	if (terminal.active && tcgetpgrp(terminal.fd) == getpgrp())
 		set_terminal_now(&terminal.raw);
+	/* Who is stopped hears of no change. */
+	terminal.resized = true;
 	errno = saved;
+}
+
+static void on_resize(int sig)
+{
+	(void)sig;
+	terminal.resized = true;
 }
 
 struct saved_signals {
 	struct sigaction fatal[ARRAY_SIZE(fatal_signals)];
-	struct sigaction stop, cont;
+	struct sigaction stop, cont, winch;
+	sigset_t mask;    /* as it was */
+	sigset_t waiting; /* with SIGWINCH, which only comes while we wait */
 };
 
 static void block_all(sigset_t *old)
@@ -112,10 +124,13 @@ static void catch_signals(struct saved_signals *saved)
 {
 	struct sigaction sa = {.sa_handler = on_fatal_signal};
 	struct sigaction cont = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
+	struct sigaction winch = {.sa_handler = on_resize, .sa_flags = SA_RESTART};
 
 	(void)sigfillset(&sa.sa_mask);
 	(void)sigfillset(&cont.sa_mask);
+	(void)sigfillset(&winch.sa_mask);
 	(void)sigaction(SIGCONT, &cont, &saved->cont);
+	(void)sigaction(SIGWINCH, &winch, &saved->winch);
 	for (size_t i = 0; i < ARRAY_SIZE(fatal_signals); i++) {
 		(void)sigaction(fatal_signals[i], NULL, &saved->fatal[i]);
 		/* What our parent had us ignore (nohup) stays ignored. */
@@ -133,6 +148,7 @@ static void restore_signals(const struct saved_signals *saved)
 		(void)sigaction(fatal_signals[i], &saved->fatal[i], NULL);
 	(void)sigaction(SIGTSTP, &saved->stop, NULL);
 	(void)sigaction(SIGCONT, &saved->cont, NULL);
+	(void)sigaction(SIGWINCH, &saved->winch, NULL);
 }
 
 static void restore_at_exit(void)
@@ -143,13 +159,14 @@ static void restore_at_exit(void)
 
 static int terminal_enter(int fd, struct saved_signals *saved)
 {
-	sigset_t old;
+	sigset_t running;
 	int r = 0;
 
 	assert(!terminal.active);
 	if (atexit(restore_at_exit) != 0)
 		return -ENOMEM;
-	block_all(&old);
+	block_all(&saved->mask);
+	running = saved->waiting = saved->mask;
 	terminal.fd = fd;
 	if (tcgetattr(fd, &terminal.cooked) < 0) {
 		r = -errno;
@@ -159,22 +176,24 @@ static int terminal_enter(int fd, struct saved_signals *saved)
 		terminal.raw.c_cc[VMIN] = 1;
 		terminal.raw.c_cc[VTIME] = 0;
 		catch_signals(saved);
-		terminal.active = true;
+		(void)sigaddset(&running, SIGWINCH);
+		(void)sigdelset(&saved->waiting, SIGWINCH);
+		terminal.active = terminal.resized = true;
 		set_terminal(&terminal.raw);
 	}
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &running, NULL);
 	return r;
 }
 
 static void terminal_leave(const struct saved_signals *saved)
 {
-	sigset_t old;
+	sigset_t running;
 
-	block_all(&old);
+	block_all(&running);
 	set_terminal(&terminal.cooked);
 	terminal.active = false;
 	restore_signals(saved);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &saved->mask, NULL);
 }
 
 struct buffer {
@@ -185,8 +204,10 @@ struct buffer {
 struct session {
 	const struct console_options *options;
 	int peer_fd;
+	const sigset_t *waiting; /* the signals' mask while we wait; NULL: as it is */
 	bool is_terminal, in_ended, peer_ended, left;
 	bool out_closed;
+	unsigned short cols, rows; /* as told last */
 	struct buffer to_peer, to_user;
 };
 
@@ -333,20 +354,35 @@ static bool is_over(const struct session *s, enum console_end *ret_end)
 	return false;
 }
 
+static void tell_size(struct session *s)
+{
+	struct winsize size;
+
+	if (!s->is_terminal || !terminal.resized)
+		return;
+	terminal.resized = false;
+	if (!s->options->resized || ioctl(s->options->in_fd, TIOCGWINSZ, &size) < 0)
+		return;
+	/* A terminal that does not know its size says 0. */
+	if (!size.ws_col || !size.ws_row || (size.ws_col == s->cols && size.ws_row == s->rows))
+		return;
+	s->cols = size.ws_col;
+	s->rows = size.ws_row;
+	s->options->resized(s->options->opaque, s->cols, s->rows);
+}
+
 static int copy(struct session *s, enum console_end *ret_end)
 {
+	const struct timespec quiet = {.tv_sec = s->options->quiet_timeout_sec};
+
 	while (!is_over(s, ret_end)) {
-		bool waiting = s->in_ended && !s->is_terminal && buffer_empty(&s->to_peer);
-		int timeout = -1;
+		bool ending = s->in_ended && !s->is_terminal && buffer_empty(&s->to_peer);
 		struct pollfd fds[FD_N];
 		int r;
 
-		if (waiting && s->options->quiet_timeout_sec > 0)
-			timeout =
-				(int)MIN(s->options->quiet_timeout_sec, (unsigned)INT_MAX / 1000) *
-				1000;
+		tell_size(s);
 		fill_pollfds(s, fds);
-		r = poll(fds, FD_N, timeout);
+		r = ppoll(fds, FD_N, ending && quiet.tv_sec > 0 ? &quiet : NULL, s->waiting);
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		if (r == 0) {
@@ -379,6 +415,7 @@ int console_run(int peer_fd, const struct console_options *options, enum console
 	(void)sigaction(SIGPIPE, &ignore, &old_pipe);
 	r = s.is_terminal ? terminal_enter(options->in_fd, &saved) : 0;
 	if (r >= 0) {
+		s.waiting = s.is_terminal ? &saved.waiting : NULL;
 		r = copy(&s, ret_end);
 		if (s.is_terminal)
 			terminal_leave(&saved);

@@ -20,6 +20,9 @@ struct console_options {
 	unsigned
 		quiet_timeout_sec; /* after the end of in_fd, leave when so long nothing came; 0: stay until
 				       the peer closes */
+	/* The terminal has this size: told at the start and whenever it changes. NULL: nobody wants to know. */
+	void (*resized)(void *opaque, unsigned cols, unsigned rows);
+	void *opaque;
 };
 
 enum console_end {

@@ -362,3 +362,20 @@ int remote_open_console(
 	*ret_fd = fd;
 	return 0;
 }
+
+void remote_resize_console(
+	struct ctl *ctl, const char *domain, const char *device, unsigned cols, unsigned rows)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+	/* What an earlier one left unsent, and what came meanwhile. */
+	while (sd_bus_process(ctl->bus, NULL) > 0)
+		;
+	if (new_call(ctl, "ResizeConsole", &m) < 0 ||
+		sd_bus_message_append(m, "ssuu", domain, device, cols, rows) < 0)
+		return;
+	/* Nobody is asked for a password because a window changed. */
+	(void)sd_bus_message_set_allow_interactive_authorization(m, false);
+	(void)sd_bus_message_set_expect_reply(m, false);
+	(void)sd_bus_send(ctl->bus, m, NULL);
+}

@@ -46,5 +46,10 @@ int remote_call_one(struct ctl *ctl, const char *method, struct json_object **re
 int remote_open_console(
 	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd);
 
+/* Tell the size of the terminal at that console. No answer is waited for, and none is missed: a guest that does not
+ * learn the size works as before. */
+void remote_resize_console(
+	struct ctl *ctl, const char *domain, const char *device, unsigned cols, unsigned rows);
+
 /* The arguments of a message as a JSON array. -EBADMSG: a type that has no JSON form. */
 int message_to_json(sd_bus_message *m, struct json_object **ret_array);

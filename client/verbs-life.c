@@ -105,19 +105,34 @@ static void print_escape(FILE *out, unsigned char escape)
 		(void)fprintf(out, "Escape character is %c\n", escape);
 }
 
-static int session(struct ctl *ctl, const char *name, int fd, unsigned timeout_sec)
+struct session {
+	struct ctl *ctl;
+	const char *name, *device;
+};
+
+static void on_resized(void *opaque, unsigned cols, unsigned rows)
 {
+	const struct session *s = opaque;
+
+	remote_resize_console(s->ctl, s->name, s->device, cols, rows);
+}
+
+static int run_session(struct session *s, int fd, unsigned timeout_sec)
+{
+	struct ctl *ctl = s->ctl;
 	struct console_options options = {.in_fd = STDIN_FILENO,
 		.out_fd = STDOUT_FILENO,
 		.escape = ctl->escape,
-		.quiet_timeout_sec = timeout_sec};
+		.quiet_timeout_sec = timeout_sec,
+		.resized = on_resized,
+		.opaque = s};
 	bool terminal = isatty(STDIN_FILENO), to_terminal = isatty(STDOUT_FILENO);
 	FILE *out = to_terminal ? stdout : stderr;
 	enum console_end end;
 	int r;
 
 	if (!ctl->quiet) {
-		(void)fprintf(out, "Connected to domain '%s'\n", name);
+		(void)fprintf(out, "Connected to domain '%s'\n", s->name);
 		if (terminal)
 			print_escape(out, ctl->escape);
 	}
@@ -132,11 +147,12 @@ static int session(struct ctl *ctl, const char *name, int fd, unsigned timeout_s
 static int open_and_run(
 	struct ctl *ctl, const char *name, const char *device, bool force, unsigned timeout_sec)
 {
+	struct session s = {ctl, name, device};
 	_cleanup_(closep) int fd = -EBADF;
 
 	if (remote_open_console(ctl, name, device, force ? CONSOLE_FORCE : 0, &fd) < 0)
 		return ctl_report_domain(ctl, name);
-	return session(ctl, name, fd, timeout_sec);
+	return run_session(&s, fd, timeout_sec);
 }
 
 int verb_console(struct ctl *ctl, const struct args *args)

@@ -250,8 +250,10 @@ const struct verb verbs[] = {
 		"vmmd would refuse to define it.",
 		check_options, verb_check},
 	{"console", "domain", VERB_CHANGES, "connect to the guest console",
-		"Connect the virtual serial console for the guest. ^] (or what vmctl -e says) "
-		"leaves.\n"
+		"Connect the virtual serial console for the guest, or the device that --devname\n"
+		"names: serial0, console1, ... ^] (or what vmctl -e says) leaves. A virtio "
+		"console\n"
+		"has the size of the terminal, and follows it.\n"
 		"When standard input is no terminal, its bytes go to the guest as they are and "
 		"the\n"
 		"guest's output is copied until the domain stops, or until --timeout after the end "

@@ -219,6 +219,20 @@ int api_open_console(struct api_call *call, struct error *error)
 	return r;
 }
 
+int api_resize_console(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	int r;
+
+	if (!d)
+		return -ENOENT;
+	r = domain_resize_console(d, api_arg_string(call, "device"), api_arg_uint(call, "columns"),
+		api_arg_uint(call, "rows"), on_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
 int api_list_domain_disks(struct api_call *call, struct error *error)
 {
 	struct domain *d = api_arg_domain(call, error);

@@ -102,6 +102,7 @@ int api_destroy_domain(struct api_call *call, struct error *error);
 int api_suspend_domain(struct api_call *call, struct error *error);
 int api_resume_domain(struct api_call *call, struct error *error);
 int api_open_console(struct api_call *call, struct error *error);
+int api_resize_console(struct api_call *call, struct error *error);
 int api_list_domain_disks(struct api_call *call, struct error *error);
 /* api-define.c */
 int api_define_domain(struct api_call *call, struct error *error);

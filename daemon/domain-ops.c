@@ -226,11 +226,15 @@ static int device_index(const char *device, const char *prefix, uint32_t n)
 	return (int)index;
 }
 
-static int find_console(const struct vm_config *vm, const char *device, struct proto_console *ret)
+/* The console that 'device' names, as proto.h numbers it; flags 0. */
+static int find_console(
+	const struct domain *d, const char *device, struct proto_console *ret, struct error *error)
 {
+	const struct vm_config *vm = &d->live->vm;
+	bool any = !*device;
 	int i;
 
-	if (!*device)
+	if (any)
 		device = vm->n_serials ? "serial0" : "console0";
 	i = device_index(device, "serial", vm->n_serials);
 	if (i >= 0) {
@@ -238,17 +242,19 @@ static int find_console(const struct vm_config *vm, const char *device, struct p
 		return 0;
 	}
 	i = device_index(device, "console", vm->n_consoles);
-	if (i < 0)
-		return i;
-	if (vm->consoles[i].target == VM_CONSOLE_TARGET_VIRTIO) {
+	if (i >= 0 && vm->consoles[i].target == VM_CONSOLE_TARGET_VIRTIO) {
 		*ret = (struct proto_console){PROTO_CONSOLE_VIRTIO, (uint32_t)i, 0};
 		return 0;
 	}
 	/* The alias of the serial port. */
-	if (!vm->n_serials)
-		return -ENODEV;
-	*ret = (struct proto_console){PROTO_CONSOLE_SERIAL, 0, 0};
-	return 0;
+	if (i >= 0 && vm->n_serials) {
+		*ret = (struct proto_console){PROTO_CONSOLE_SERIAL, 0, 0};
+		return 0;
+	}
+	if (any)
+		return error_set(error, ERROR_INTERNAL, "cannot find character device");
+	return error_set(error, ERROR_INVALID_ARGUMENT, "domain '%s' has no character device '%s'",
+		d->name, device);
 }
 
 static void console_attached(struct domain *d)
@@ -271,14 +277,10 @@ int domain_open_console(struct domain *d, const char *device, unsigned flags, do
 	int pair[2], r;
 
 	r = check_running(d, error);
+	if (r >= 0)
+		r = find_console(d, device, &console, error);
 	if (r < 0)
 		return r;
-	if (find_console(&d->live->vm, device, &console) < 0) {
-		if (*device)
-			return error_set(error, ERROR_INVALID_ARGUMENT,
-				"domain '%s' has no character device '%s'", d->name, device);
-		return error_set(error, ERROR_INTERNAL, "cannot find character device");
-	}
 	if (flags & DOMAIN_CONSOLE_FORCE)
 		console.flags |= PROTO_CONSOLE_FORCE;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
@@ -290,4 +292,32 @@ int domain_open_console(struct domain *d, const char *device, unsigned flags, do
 	if (r == 0)
 		(void)TAKE_FD(ours);
 	return r;
+}
+
+int domain_resize_console(struct domain *d, const char *device, uint32_t cols, uint32_t rows,
+	domain_done_fn done, void *userdata, struct error *error)
+{
+	struct op op = {
+		.domain = d,
+		.what = "resize its console",
+		.done = done,
+		.userdata = userdata,
+		.fd = -EBADF,
+	};
+	struct proto_console_size size;
+	struct proto_console console;
+	int r;
+
+	if (cols < 1 || cols > UINT16_MAX || rows < 1 || rows > UINT16_MAX)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"a console of %u columns and %u rows; both are 1 to 65535", cols, rows);
+	r = check_running(d, error);
+	if (r >= 0)
+		r = find_console(d, device, &console, error);
+	if (r < 0)
+		return r;
+	size = (struct proto_console_size){
+		console.kind, console.index, (uint16_t)cols, (uint16_t)rows};
+	return send_op(&op, PROTO_CONSOLE_RESIZE, &size, sizeof(size), NULL, 0, DOMAIN_REQUEST_USEC,
+		error);
 }

@@ -164,6 +164,10 @@ int domain_destroy(struct domain *domain, unsigned flags, domain_done_fn done, v
 /* 'device': "" (the first serial port or else the first virtio console), "serial0", "console1"… */
 int domain_open_console(struct domain *domain, const char *device, unsigned flags,
 	domain_fd_fn done, void *userdata, struct error *error);
+/* The terminal at that console has this size now: 1 to 65535 each, or -EINVAL. A serial port has no size: nothing
+ * happens. */
+int domain_resize_console(struct domain *domain, const char *device, uint32_t cols, uint32_t rows,
+	domain_done_fn done, void *userdata, struct error *error);
 
 /* The live (or, with 'inactive' or when inactive, the persistent) XML; the caller frees it. */
 int domain_format_xml(

@@ -528,6 +528,12 @@ int chardev_attach(struct chardev *cd, int fd, bool force)
 	return 0;
 }
 
+void chardev_resize(struct chardev *cd, uint16_t cols, uint16_t rows)
+{
+	if (cd->ops && cd->ops->resized)
+		cd->ops->resized(cd->opaque, cols, rows);
+}
+
 bool chardev_is_connected(const struct chardev *cd)
 {
 	return has_connected(cd);

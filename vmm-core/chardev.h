@@ -39,6 +39,8 @@ struct chardev_ops {
 	/* The backend was connected or disconnected (a listening socket's client, an attached console). May be
 	 * NULL. */
 	void (*connected)(void *opaque, bool on);
+	/* The terminal of who is attached has this size now. NULL: a device without a size. */
+	void (*resized)(void *opaque, uint16_t cols, uint16_t rows);
 };
 
 /* 'fd' is taken over on success (-EBADF: no backend). Returns 0 or -errno. */
@@ -58,5 +60,8 @@ void chardev_kick_input(struct chardev *cd);
 /* Attach a console (takes 'fd' over on success): replay, then live. -EBUSY when one is attached and 'force' is
  * not set; with it the older one is closed. */
 int chardev_attach(struct chardev *cd, int fd, bool force);
+
+/* Tell the device the size of the attached terminal; one that has no size is not told. */
+void chardev_resize(struct chardev *cd, uint16_t cols, uint16_t rows);
 
 bool chardev_is_connected(const struct chardev *cd);

@@ -257,25 +257,47 @@ static int handle_nmi(struct control *control, struct message *m)
 	return r < 0 ? r : 1;
 }
 
+/* NULL: there is none. */
+static struct chardev *find_console(const struct control *control, uint32_t kind, uint32_t index)
+{
+	if (!control->vm)
+		return NULL;
+	if (kind == PROTO_CONSOLE_SERIAL && index < VM_MAX_SERIALS)
+		return control->vm->machine.serials[index];
+	if (kind == PROTO_CONSOLE_VIRTIO && index < VM_MAX_CONSOLES)
+		return control->vm->machine.consoles[index];
+	return NULL;
+}
+
 static int handle_console(struct control *control, struct message *m)
 {
 	struct proto_console console;
-	struct chardev *cd = NULL;
+	struct chardev *cd;
 	int r;
 
 	memcpy(&console, m->payload, sizeof(console));
-	if (!control->vm)
-		return -ENODEV;
-	if (console.kind == PROTO_CONSOLE_SERIAL && console.index < VM_MAX_SERIALS)
-		cd = control->vm->machine.serials[console.index];
-	else if (console.kind == PROTO_CONSOLE_VIRTIO && console.index < VM_MAX_CONSOLES)
-		cd = control->vm->machine.consoles[console.index];
+	cd = find_console(control, console.kind, console.index);
 	if (!cd)
 		return -ENODEV;
 	r = chardev_attach(cd, m->fds[0], console.flags & PROTO_CONSOLE_FORCE);
 	if (r < 0)
 		return r;
 	m->fds[0] = -EBADF;
+	return 1;
+}
+
+static int handle_console_resize(struct control *control, struct message *m)
+{
+	struct proto_console_size size;
+	struct chardev *cd;
+
+	memcpy(&size, m->payload, sizeof(size));
+	cd = find_console(control, size.kind, size.index);
+	if (!cd)
+		return -ENODEV;
+	if (!size.cols || !size.rows)
+		return -EINVAL;
+	chardev_resize(cd, size.cols, size.rows);
 	return 1;
 }
 
@@ -359,6 +381,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_QUIT] = handle_quit,
 	[PROTO_CONSOLE_ATTACH] = handle_console,
 	[PROTO_INJECT_NMI] = handle_nmi,
+	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)

@@ -24,6 +24,7 @@ static const struct {
 	[PROTO_QUIT] = {1, 0, 0, 0},
 	[PROTO_CONSOLE_ATTACH] = {1, 1, 1, sizeof(struct proto_console)},
 	[PROTO_INJECT_NMI] = {1, 0, 0, 0},
+	[PROTO_CONSOLE_RESIZE] = {1, 0, 0, sizeof(struct proto_console_size)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
 

@@ -47,6 +47,7 @@ enum proto_type {
 	PROTO_QUIT,           /* stop the vCPUs, flush the disks, exit; the reply may not come */
 	PROTO_CONSOLE_ATTACH, /* struct proto_console, one fd (a stream socket) */
 	PROTO_INJECT_NMI,
+	PROTO_CONSOLE_RESIZE, /* struct proto_console_size; what has no size ignores it */
 	PROTO_TYPE_X_MAX
 };
 
@@ -162,3 +163,10 @@ struct proto_console {
 	uint32_t flags;
 };
 static_assert(sizeof(struct proto_console) == 12, "wire format");
+
+struct proto_console_size {
+	uint32_t kind;
+	uint32_t index;
+	uint16_t cols, rows; /* from 1 */
+};
+static_assert(sizeof(struct proto_console_size) == 12, "wire format");

@@ -405,28 +405,25 @@ static void console_config_write(
 		(void)chardev_write(port->chardev, &byte, 1);
 }
 
-void virtio_console_resize(struct device *dev, unsigned port, uint16_t cols, uint16_t rows)
+/* A channel has no size. */
+static void port_resized(void *opaque, uint16_t cols, uint16_t rows)
 {
-	struct virtio_device *v = virtio_pci_device(dev);
-	struct virtio_console *con = console_of(v);
-	struct port *p;
+	struct port *port = opaque;
+	struct virtio_console *con = port->console;
 
-	if (port >= con->n_ports || !con->ports[port].present || con->ports[port].name)
+	if (port->name || (port->cols == cols && port->rows == rows))
 		return;
-	p = &con->ports[port];
-	if (p->cols == cols && p->rows == rows)
-		return;
-	p->cols = cols;
-	p->rows = rows;
-	if (port == 0) {
+	port->cols = cols;
+	port->rows = rows;
+	if (port_number(port) == 0) {
 		put_size(con);
 		/* With several ports the size comes by message (5.3.4). */
-		if (!virtio_has_feature(v, F_MULTIPORT))
-			virtio_config_changed(v);
+		if (!virtio_has_feature(&con->v, F_MULTIPORT))
+			virtio_config_changed(&con->v);
 	}
-	if (p->ready && virtio_has_feature(v, F_SIZE)) {
-		p->say |= SAY(EVENT_RESIZE);
-		virtio_kick_later(v, QUEUE_CONTROL_RX);
+	if (port->ready && virtio_has_feature(&con->v, F_SIZE)) {
+		port->say |= SAY(EVENT_RESIZE);
+		virtio_kick_later(&con->v, QUEUE_CONTROL_RX);
 	}
 }
 
@@ -437,6 +434,7 @@ static const struct chardev_ops port_chardev_ops = {
 	.read = port_read,
 	.writable = port_writable,
 	.connected = port_connected,
+	.resized = port_resized,
 };
 
 static void add_port(

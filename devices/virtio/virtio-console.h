@@ -18,7 +18,3 @@
 /* The size that a console has until the host knows better. */
 #define VIRTIO_CONSOLE_COLS 80
 #define VIRTIO_CONSOLE_ROWS 25
-
-/* The terminal on the host side of console port 'port' has another size now. Ignored for what is no
- * console. */
-void virtio_console_resize(struct device *dev, unsigned port, uint16_t cols, uint16_t rows);

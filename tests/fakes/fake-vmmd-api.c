@@ -402,6 +402,20 @@ static int on_console_input(sd_event_source *source, int fd, uint32_t events, vo
 	return 0;
 }
 
+static int on_resize(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake *f = opaque;
+	struct fake_domain *d = read_domain(f, m, error);
+	const char *device;
+	uint32_t cols, rows;
+
+	if (!d)
+		return -ENOENT;
+	(void)sd_bus_message_read(m, "suu", &device, &cols, &rows);
+	(void)dprintf(f->console_fd, "%s of %s is %ux%u\n", device, d->name, cols, rows);
+	return sd_bus_reply_method_return(m, "");
+}
+
 static int on_console(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake *f = opaque;
@@ -422,6 +436,7 @@ static int on_console(sd_bus_message *m, void *opaque, sd_bus_error *error)
 			"operation failed: Active console session exists for this domain");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
+	f->console_fd = fds[0];
 	(void)!write(fds[0], "login: ", 7);
 	(void)sd_event_add_io(f->loop, &source, fds[0], 1 /* EPOLLIN */, on_console_input, NULL);
 	r = sd_bus_reply_method_return(m, "h", fds[1]);
@@ -553,6 +568,7 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("ResumeDomain", "s", "", on_change),
 	METHOD("SetAutostart", "sb", "", on_autostart),
 	METHOD("OpenConsole", "ssu", "h", on_console),
+	METHOD("ResizeConsole", "ssuu", "", on_resize),
 	METHOD("ListDomainDisks", "su", "aa{sv}", on_disks),
 	METHOD("GetDomainStats", "asu", "aa{sv}", on_stats),
 	METHOD("GetCapabilities", "", "s", on_host),

@@ -24,6 +24,7 @@ struct fake {
 	sd_bus *buses[MAX_BUSES];
 	struct fake_domain domains[MAX_DOMAINS];
 	int last_id;
+	int console_fd; /* the guest's end of the last console; its number may be stale */
 	uint64_t sequence;
 };
 

@@ -10,7 +10,7 @@
  *			fake=exit-on-eof, and lines typed on an attached console: poweroff reset panic pause-io crash
  *			notice-reset exit garbage stop
  *
- * The power button powers off. A console echoes.
+ * The power button powers off. A console echoes, and says which console has which size when it is resized.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -198,6 +198,17 @@ static void attach(struct fake *f, const struct packet *p, const int *fds, unsig
 	reply(f, p->header.seq, 0, "");
 }
 
+static void resize(struct fake *f, const struct packet *p)
+{
+	struct proto_console_size size;
+
+	memcpy(&size, p->payload, sizeof(size));
+	if (f->console >= 0)
+		dprintf(f->console, "%u %u is %ux%u\r\n", size.kind, size.index, size.cols,
+			size.rows);
+	reply(f, p->header.seq, 0, "");
+}
+
 static void request(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	uint32_t seq = p->header.seq;
@@ -234,6 +245,9 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 		break;
 	case PROTO_CONSOLE_ATTACH:
 		attach(f, p, fds, n_fds);
+		break;
+	case PROTO_CONSOLE_RESIZE:
+		resize(f, p);
 		break;
 	case PROTO_RESET:
 	case PROTO_INJECT_NMI:

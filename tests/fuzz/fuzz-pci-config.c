@@ -25,6 +25,7 @@
 
 #include "devices/virtio/virtio-console.h"
 #include "tests/fakes/fake-driver.h"
+#include "vmm-core/chardev.h"
 
 #define RAM       MIB(1)
 #define N_DEVICES 4
@@ -70,6 +71,9 @@ static void build(struct world *w)
 	w->f->config.consoles[0].target = VM_CONSOLE_TARGET_VIRTIO;
 	w->f->config.n_channels = 1;
 	(void)strcpy(w->f->config.channels[0].name, "org.qemu.guest_agent.0");
+	if (chardev_new(w->f->m.loop, -EBADF, 0, &w->f->m.consoles[0]) < 0 ||
+		chardev_new(w->f->m.loop, -EBADF, CHARDEV_NO_REPLAY, &w->f->m.channels[0]) < 0)
+		abort();
 	fake_machine_enable_doorbells(w->f);
 	for (unsigned i = 0; i < N_DEVICES; i++)
 		if (device_new(classes[i], &w->f->m, 0, &w->devices[i]) < 0)
@@ -84,6 +88,8 @@ static void done(struct world *w)
 		(void)device_free(w->devices[i]);
 	if (w->f->n_doorbells)
 		abort();
+	(void)chardev_free(w->f->m.consoles[0]);
+	(void)chardev_free(w->f->m.channels[0]);
 	(void)fake_machine_free(w->f);
 }
 
@@ -236,8 +242,8 @@ static void step(struct world *w, struct input *in)
 		pause_and_reload(w, number);
 		break;
 	case 13:
-		virtio_console_resize(
-			w->devices[3], number, (uint16_t)take(in, 1), (uint16_t)take(in, 1));
+		chardev_resize(number ? w->f->m.channels[0] : w->f->m.consoles[0],
+			(uint16_t)take(in, 1), (uint16_t)take(in, 1));
 		break;
 	}
 }

@@ -87,6 +87,9 @@ static void check_accepted(const struct packet *packet, size_t len, unsigned n_f
 		check(packet->header.len == sizeof(struct proto_start));
 		check_start(packet, n_fds);
 		return;
+	case PROTO_CONSOLE_RESIZE:
+		check(packet->header.len == sizeof(struct proto_console_size) && n_fds == 0);
+		break;
 	case PROTO_CONSOLE_ATTACH:
 		check(packet->header.len == sizeof(struct proto_console) && n_fds == 1);
 		return;

@@ -701,12 +701,49 @@ static void test_console_attach(void **state)
 	expect_exit(&h, 0);
 }
 
+static int resize(struct harness *h, struct proto_console_size size)
+{
+	uint32_t seq;
+
+	expect_ok(h, harness_send(h, PROTO_CONSOLE_RESIZE, &size, sizeof(size), NULL, 0, &seq));
+	return harness_wait_reply(h, seq, WAIT_MS);
+}
+
+/* What the worker makes of a terminal's size; that a driver hears it is test-virtio-console's. */
+static void test_console_size(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "spin", "halt");
+	h.config.n_consoles = 2;
+	h.config.consoles[0].target = VM_CONSOLE_TARGET_SERIAL;
+	h.config.consoles[1].target = VM_CONSOLE_TARGET_VIRTIO;
+	h.config.consoles[1].port = 1;
+	h.config.consoles[1].type = VM_CHARDEV_UNIX;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, resize(&h, (struct proto_console_size){PROTO_CONSOLE_VIRTIO, 1, 132, 43}));
+	/* A serial port has no size. */
+	expect_ok(&h, resize(&h, (struct proto_console_size){PROTO_CONSOLE_SERIAL, 0, 132, 43}));
+	assert_int_equal(
+		resize(&h, (struct proto_console_size){PROTO_CONSOLE_VIRTIO, 1, 0, 43}), -EINVAL);
+	assert_int_equal(
+		resize(&h, (struct proto_console_size){PROTO_CONSOLE_VIRTIO, 1, 80, 0}), -EINVAL);
+	assert_int_equal(
+		resize(&h, (struct proto_console_size){PROTO_CONSOLE_VIRTIO, 99, 80, 25}), -ENODEV);
+	assert_int_equal(
+		resize(&h, (struct proto_console_size){PROTO_CONSOLE_SERIAL, 1, 80, 25}), -ENODEV);
+	assert_int_equal(resize(&h, (struct proto_console_size){99, 0, 80, 25}), -ENODEV);
+	harness_done(&h);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit),
 		cmocka_unit_test(test_console),
 		cmocka_unit_test(test_console_attach),
+		cmocka_unit_test(test_console_size),
 		cmocka_unit_test(test_pic),
 		cmocka_unit_test(test_ioapic),
 		cmocka_unit_test(test_pci),

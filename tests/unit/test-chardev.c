@@ -25,6 +25,7 @@ struct fixture {
 	char input[65536];
 	size_t n_input;
 	unsigned n_writable, n_connects, n_disconnects;
+	unsigned cols, rows;
 };
 
 static size_t can_read(void *opaque)
@@ -55,6 +56,14 @@ static void on_connected(void *opaque, bool on)
 		f->n_connects++;
 	else
 		f->n_disconnects++;
+}
+
+static void on_resized(void *opaque, uint16_t cols, uint16_t rows)
+{
+	struct fixture *f = opaque;
+
+	f->cols = cols;
+	f->rows = rows;
 }
 
 static const struct chardev_ops ops = {
@@ -639,6 +648,25 @@ static void test_pty_never_opened(void **state)
 	(void)close(slave);
 }
 
+/* A serial port has no size, and an unbound chardev no device. */
+static void test_size(void **state)
+{
+	struct chardev_ops sized = ops;
+	struct fixture *f = *state;
+
+	open_chardev(f, -EBADF, 0);
+	chardev_resize(f->cd, 132, 43);
+	sized.resized = on_resized;
+	chardev_bind(f->cd, &sized, f);
+	assert_int_equal(f->cols, 0);
+	chardev_resize(f->cd, UINT16_MAX, 43);
+	assert_int_equal(f->cols, UINT16_MAX);
+	assert_int_equal(f->rows, 43);
+	chardev_bind(f->cd, NULL, NULL);
+	chardev_resize(f->cd, 1, 1);
+	assert_int_equal(f->rows, 43);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -660,6 +688,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_pty_that_is_held_and_never_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pty_never_opened, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_size, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,9 +64,19 @@ static bool is_raw(int fd)
 	return !(t.c_lflag & (ICANON | ECHO | ISIG));
 }
 
+/* Sizes go where the test reads: to the peer. */
+static void on_resized(void *opaque, unsigned cols, unsigned rows)
+{
+	CHECK(dprintf(*(const int *)opaque, "[%ux%u]", cols, rows) > 0);
+}
+
 static _noreturn_ void run_job(struct shell *s, int peer)
 {
-	struct console_options options = {.in_fd = s->slave, .out_fd = s->slave, .escape = ESCAPE};
+	struct console_options options = {.in_fd = s->slave,
+		.out_fd = s->slave,
+		.escape = ESCAPE,
+		.resized = on_resized,
+		.opaque = &peer};
 	enum console_end end = CONSOLE_SILENT;
 	int r;
 
@@ -156,6 +166,58 @@ static void test_signals_restore(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		in_shell(body_signal, signals[i]);
+}
+
+static void expect_at_peer(const struct shell *s, const char *want)
+{
+	char text[64] = {};
+
+	for (size_t n = 0; n < strlen(want);) {
+		ssize_t got = read(s->peer, text + n, strlen(want) - n);
+
+		CHECK(got > 0);
+		n += (size_t)got;
+	}
+	CHECK(strcmp(text, want) == 0);
+}
+
+static void set_size(const struct shell *s, unsigned short cols, unsigned short rows)
+{
+	const struct winsize size = {.ws_col = cols, .ws_row = rows};
+
+	CHECK(ioctl(s->master, TIOCSWINSZ, &size) == 0);
+}
+
+/* start()'s terminal has no size, so nothing was said at first. */
+static void body_size(struct shell *s, int arg)
+{
+	int status;
+
+	(void)arg;
+	set_size(s, 132, 43);
+	expect_at_peer(s, "[132x43]");
+	set_size(s, 0, 0);
+	set_size(s, 80, 25);
+	expect_at_peer(s, "[80x25]");
+	/* A change while stopped is told afterwards. */
+	CHECK(kill(s->job, SIGSTOP) == 0);
+	status = wait_job(s);
+	CHECK(WIFSTOPPED(status));
+	set_size(s, 100, 30);
+	CHECK(kill(s->job, SIGCONT) == 0);
+	expect_at_peer(s, "[100x30]");
+	/* Bytes go on as before. */
+	CHECK(write(s->master, "x\x1d", 2) == 2);
+	status = wait_job(s);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 10 + CONSOLE_ESCAPE);
+	expect_at_peer(s, "x");
+	CHECK(same_terminal(s->slave, &s->before));
+}
+
+static void test_size(void **state)
+{
+	(void)state;
+	in_shell(body_size, 0);
 }
 
 static void body_peer_closes(struct shell *s, int arg)
@@ -418,6 +480,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_signals_restore),
 		cmocka_unit_test(test_peer_closes),
+		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_stop_and_continue),
 		cmocka_unit_test(test_hang_up),

@@ -262,6 +262,13 @@ static void test_console_fd(void **state)
 	/* The fd is the message's: the console stays attached as long as that lives. */
 	fails(CALL(f, "OpenConsole", "ssu", "a", "", 0), VMMD_ERROR_PREFIX "OperationFailed",
 		"Active console session exists for this domain");
+	ok(CALL(f, "ResizeConsole", "ssuu", "a", "", 132, 43));
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	memset(text, 0, sizeof(text));
+	assert_true(read(p.fd, text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "0 0 is 132x43\r\n");
+	fails(CALL(f, "ResizeConsole", "ssuu", "a", "", 0, 43), VMMD_ERROR_PREFIX "InvalidArgument",
+		"0 columns");
 	ok(m);
 }
 

@@ -10,6 +10,8 @@
 #include "daemon-fixture.h"
 #include "daemon/process.h"
 
+#define CONSOLES "<console type='pty'/><console type='pty'><target type='virtio'/></console>"
+
 #define assert_state(d, s, r)                                                                      \
 	do {                                                                                       \
 		assert_string_equal(domain_state_name((d)->state), s);                             \
@@ -311,6 +313,50 @@ static void test_console(void **state)
 	close(first);
 }
 
+static void assert_resized(struct fixture *f, struct domain *d, const char *device, int fd,
+	uint32_t cols, uint32_t rows, const char *want)
+{
+	char buf[64] = "";
+
+	fixture_wait(f, domain_resize_console(d, device, cols, rows, fixture_done, f, &f->error));
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	assert_int_equal(read(fd, buf, sizeof(buf) - 1), strlen(want));
+	assert_string_equal(buf, want);
+}
+
+static void test_console_size(void **state)
+{
+	static const uint32_t bad[][2] = {{0, 25}, {80, 0}, {65536, 25}, {80, 65536}};
+	struct fixture *f = *state;
+	struct domain *d;
+	char buf[64];
+	int fd;
+
+	f->devices = CONSOLES;
+	d = fixture_define(f, "size", "", "");
+	assert_int_equal(
+		domain_resize_console(d, "", 80, 25, fixture_done, f, &f->error), -ENOTCONN);
+	fixture_start(f, d);
+	fixture_wait(f, domain_open_console(d, "console1", 0, fixture_done_fd, f, &f->error));
+	fd = f->done_fd;
+	f->done_fd = -EBADF;
+	fd_set_nonblock(fd, false);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 14);
+	/* Kind and index as the worker counts: virtio console 1, and the serial port by both its names. */
+	assert_resized(f, d, "console1", fd, 132, 65535, "1 1 is 132x65535\r\n");
+	assert_resized(f, d, "console0", fd, 1, 1, "0 0 is 1x1\r\n");
+	assert_resized(f, d, "", fd, 65535, 2, "0 0 is 65535x2\r\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(domain_resize_console(
+					 d, "", bad[i][0], bad[i][1], fixture_done, f, &f->error),
+			-EINVAL);
+	assert_int_equal(
+		domain_resize_console(d, "console2", 80, 25, fixture_done, f, &f->error), -EINVAL);
+	assert_string_equal(f->error.message,
+		"invalid argument: domain 'size' has no character device 'console2'");
+	close(fd);
+}
+
 #define CHANNEL                                                                                    \
 	"<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 
@@ -442,6 +488,7 @@ int main(void)
 		T(test_restart_limit),
 		T(test_io_error_pauses),
 		T(test_console),
+		T(test_console_size),
 		T(test_channel_path),
 		T(test_readoption),
 		T(test_readoption_of_the_transient_the_dead_and_the_silent),

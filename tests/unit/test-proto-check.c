@@ -28,7 +28,7 @@ static void test_requests(void **state)
 {
 	(void)state;
 	for (unsigned type = PROTO_PAUSE; type < PROTO_TYPE_X_MAX; type++) {
-		if (type == PROTO_CONSOLE_ATTACH)
+		if (type == PROTO_CONSOLE_ATTACH || type == PROTO_CONSOLE_RESIZE)
 			continue;
 		assert_int_equal(request(type, 0, 0), 0);
 		assert_int_equal(request(type, 1, 0), -EINVAL);
@@ -38,6 +38,11 @@ static void test_requests(void **state)
 	assert_int_equal(request(PROTO_CONSOLE_ATTACH, sizeof(struct proto_console), 0), -EINVAL);
 	assert_int_equal(request(PROTO_CONSOLE_ATTACH, sizeof(struct proto_console), 2), -EINVAL);
 	assert_int_equal(request(PROTO_CONSOLE_ATTACH, 0, 1), -EINVAL);
+	assert_int_equal(request(PROTO_CONSOLE_RESIZE, sizeof(struct proto_console_size), 0), 0);
+	assert_int_equal(
+		request(PROTO_CONSOLE_RESIZE, sizeof(struct proto_console_size), 1), -EINVAL);
+	assert_int_equal(
+		request(PROTO_CONSOLE_RESIZE, sizeof(struct proto_console_size) - 1, 0), -EINVAL);
 	assert_int_equal(request(PROTO_START, sizeof(struct proto_start), 1), 0);
 	assert_int_equal(request(PROTO_START, sizeof(struct proto_start), PROTO_MAX_FDS), 0);
 	assert_int_equal(request(PROTO_START, sizeof(struct proto_start), 0), -EINVAL);

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "client/remote.h"
@@ -37,6 +38,41 @@ static void test_errors(void **state)
 	assert_true(remote_call_one(&ctl, "Ping", &value, "") < 0);
 	assert_string_equal(ctl.error_code, "Internal");
 	assert_int_equal(remote_get_domain(&ctl, "t1", &value), 0);
+	fake_vmmd_stop(&fake);
+}
+
+static void expect_text(int fd, const char *want)
+{
+	char text[64] = "";
+
+	for (size_t n = 0; n < strlen(want);) {
+		ssize_t got = read(fd, text + n, strlen(want) - n);
+
+		assert_true(got > 0);
+		n += (size_t)got;
+	}
+	assert_string_equal(text, want);
+}
+
+/* A console, and its size: nothing is waited for, and what is refused leaves no trace. */
+static void test_console(void **state)
+{
+	_cleanup_(ctl_done) struct ctl ctl = {};
+	int fd;
+
+	(void)state;
+	connect_to_fake(&ctl);
+	assert_int_equal(remote_open_console(&ctl, "t1", "serial0", 0, &fd), 0);
+	expect_text(fd, "login: ");
+	remote_resize_console(&ctl, "t1", "serial0", 132, 43);
+	expect_text(fd, "serial0 of t1 is 132x43\n");
+	remote_resize_console(&ctl, "nosuch", "", 1, 1);
+	assert_null(ctl.error_code);
+	remote_resize_console(&ctl, "t1", "", 80, 25);
+	expect_text(fd, " of t1 is 80x25\n");
+	fake_vmmd_kill(&fake);
+	remote_resize_console(&ctl, "t1", "", 80, 25);
+	assert_int_equal(close(fd), 0);
 	fake_vmmd_stop(&fake);
 }
 
@@ -127,6 +163,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_console),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_where_to),
 		cmocka_unit_test(test_json),

@@ -191,11 +191,14 @@ static void test_introduction(void **state)
 	settle(&fx);
 	expect(&fx, base, 2, OPEN, 0, "");
 	/* Another size of the host's terminal. */
-	virtio_console_resize(fx.dev, 0, 'A', 'B');
-	virtio_console_resize(fx.dev, 1, 1, 1);
-	virtio_console_resize(fx.dev, 99, 1, 1);
+	chardev_resize(fx.f->m.consoles[1], 'A', 'B');
+	chardev_resize(fx.f->m.channels[1], 1, 1); /* a channel has none */
 	settle(&fx);
 	expect(&fx, base, 0, RESIZE, 0, "A");
+	/* The same again is no news. */
+	chardev_resize(fx.f->m.consoles[1], 'A', 'B');
+	settle(&fx);
+	assert_false(fake_driver_used(&fx.d, CTRL_RX, &(uint32_t){0}, &(uint32_t){0}));
 	assert_int_equal(fake_config_read(&fx.d, 0, 2), 'A');
 	destroy(&fx);
 }
@@ -333,7 +336,7 @@ static void test_simple_driver(void **state)
 	assert_true(fake_driver_used(&fx.d, 0, &id, &len));
 	assert_int_equal(len, 5);
 	(void)fake_driver_interrupts(&fx.d, 0);
-	virtio_console_resize(fx.dev, 0, 132, 43);
+	chardev_resize(fx.f->m.consoles[1], 132, 43);
 	assert_int_equal(fake_driver_interrupts(&fx.d, 0), 1);
 	assert_int_equal(fake_config_read(&fx.d, 2, 2), 43);
 	destroy(&fx);

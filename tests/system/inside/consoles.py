@@ -51,6 +51,11 @@ def console_getty():
         # More than the guest's buffers hold, to the host.
         text = console.command("seq 1 2000", 120).split()
         equal(text, [str(n) for n in range(1, 2001)], "2000 lines on the virtio console")
+        # The terminal's size is the console's.
+        for columns, rows in ((132, 43), (91, 30)):
+            console.resize(columns, rows)
+            wait_until(f"the guest's terminal is {columns} by {rows}",
+                       lambda want=f"{rows} {columns}": console.command("stty size") == want, 30)
         # The serial console has its own session meanwhile.
         equal(serial("tty"), "/dev/ttyS0", "terminal of the serial session")
         console.command("true")

@@ -3,11 +3,13 @@
 # What the system tests stand on: a table of cases that is run in order and reported in TAP, vmctl as a
 # function, and a console that can be read and typed to like a person would. Standard library only.
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -170,6 +172,9 @@ class Console:
         self.expect(r"root@vmmd-demo:~# ", 60)
         # Neither a line that wraps nor a message of the kernel in what is read back.
         self.command("stty cols 500; PS1='# '; dmesg -n 1")
+
+    def resize(self, columns, rows):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def tail(self, lines=25):
         text = self.text.decode(errors="replace").replace("\r", "")
