@@ -8,49 +8,28 @@
 #include <cmocka.h>
 
 #include "devices/legacy/legacy.h"
-#include "tests/fakes/fuzz-device.h"
+#include "tests/fakes/one-device.h"
 #include "vmm-core/acpi/acpi-hw.h"
 
 enum { PM, GPE };
 enum { STS = 0, EN = 2, CNT = 4, TMR = 8 };
 
-struct fixture {
-	struct fake_machine *f;
-	struct device *dev;
-};
-
 static int setup(void **state)
 {
-	struct fixture *x = calloc(1, sizeof(*x));
-
-	assert_non_null(x);
-	x->f = fake_machine_new(MIB(1));
-	assert_int_equal(device_new(&acpi_pm_class, &x->f->m, 0, &x->dev), 0);
-	*state = x;
-	return 0;
+	return one_device_setup(state, &acpi_pm_class);
 }
 
-static int teardown(void **state)
-{
-	struct fixture *x = *state;
-
-	(void)device_free(x->dev);
-	(void)fake_machine_free(x->f);
-	free(x);
-	return 0;
-}
-
-static void out(struct fixture *x, unsigned region, unsigned reg, unsigned size, uint32_t value)
+static void out(struct one_device *x, unsigned region, unsigned reg, unsigned size, uint32_t value)
 {
 	device_write(x->dev, region, reg, size, value);
 }
 
-static uint32_t in(struct fixture *x, unsigned region, unsigned reg, unsigned size)
+static uint32_t in(struct one_device *x, unsigned region, unsigned reg, unsigned size)
 {
 	return (uint32_t)(device_read(x->dev, region, reg, size) & (UINT64_MAX >> (64 - 8 * size)));
 }
 
-static bool sci(struct fixture *x)
+static bool sci(struct one_device *x)
 {
 	return irq_line_level(x->f->m.irq, LAYOUT_GSI_SCI);
 }
@@ -66,7 +45,7 @@ static void test_ports_and_numbers(void **state)
 
 static void test_power_button(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	assert_ptr_equal(x->f->m.acpi_pm, x->dev);
 	out(x, PM, EN, 2, ACPI_PM1_PWRBTN | ACPI_PM1_GBL);
@@ -92,7 +71,7 @@ static void test_power_button(void **state)
 
 static void test_soft_off(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	assert_int_equal(in(x, PM, CNT, 2), ACPI_PM1_CNT_SCI_EN);
 	out(x, PM, CNT, 2, 0);
@@ -111,7 +90,7 @@ static void test_soft_off(void **state)
 
 static void test_gpe(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	acpi_pm_gpe_raise(x->dev, ACPI_GPE_VMGENID);
 	assert_false(sci(x));
@@ -130,7 +109,7 @@ static void test_gpe(void **state)
 
 static void test_timer(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	assert_int_equal(in(x, PM, TMR, 4), 0);
 	loop_fake_advance(x->f->m.loop, NSEC_PER_SEC);
@@ -145,7 +124,7 @@ static void test_timer(void **state)
 
 static void test_timer_event(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	loop_fake_advance(x->f->m.loop, 599 * NSEC_PER_SEC);
 	assert_int_equal(in(x, PM, STS, 2), 0);
@@ -165,7 +144,7 @@ static void test_timer_event(void **state)
 
 static void test_reset(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	out(x, PM, EN, 2, ACPI_PM1_PWRBTN);
 	acpi_pm_power_button(x->dev);
@@ -178,12 +157,10 @@ static void test_reset(void **state)
 
 static void test_save_load(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct fixture y = {.f = f};
+	struct one_device *x = *state, y;
 
-	assert_int_equal(device_new(&acpi_pm_class, &f->m, 0, &y.dev), 0);
-	loop_fake_advance(f->m.loop, 77 * NSEC_PER_SEC); /* another host, another clock */
+	one_device_init(&y, &acpi_pm_class);
+	loop_fake_advance(y.f->m.loop, 77 * NSEC_PER_SEC); /* another host, another clock */
 	out(x, PM, EN, 2, ACPI_PM1_PWRBTN);
 	out(x, GPE, 2, 2, 1);
 	acpi_pm_power_button(x->dev);
@@ -195,15 +172,14 @@ static void test_save_load(void **state)
 	assert_false(sci(&y));
 	acpi_pm_gpe_raise(y.dev, 0);
 	assert_true(sci(&y));
-	(void)device_free(y.dev);
-	(void)fake_machine_free(f);
+	one_device_done(&y);
 }
 
 static const struct fuzz_region regions[] = {{PM, ACPI_PM_LEN}, {PM, 6}, {GPE, ACPI_GPE0_LEN}};
 
 static void test_corrupt_state(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	out(x, PM, EN, 2, ACPI_PM1_PWRBTN | ACPI_PM1_TMR);
 	assert_survives_corruption(x->dev, regions, ARRAY_SIZE(regions));
@@ -211,29 +187,24 @@ static void test_corrupt_state(void **state)
 
 static void test_fuzz(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct device *fresh;
+	struct one_device *x = *state;
 
-	assert_int_equal(device_new(&acpi_pm_class, &f->m, 0, &fresh), 0);
-	fuzz_device(x->dev, fresh, regions, ARRAY_SIZE(regions));
-	(void)device_free(fresh);
-	(void)fake_machine_free(f);
+	one_device_fuzz(x, regions, ARRAY_SIZE(regions));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ports_and_numbers),
-		cmocka_unit_test_setup_teardown(test_power_button, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_soft_off, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_gpe, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_timer, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_timer_event, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_save_load, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_power_button, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_soft_off, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_gpe, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_timer, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_timer_event, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_reset, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_save_load, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_fuzz, setup, one_device_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

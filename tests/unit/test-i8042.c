@@ -8,52 +8,31 @@
 #include <cmocka.h>
 
 #include "devices/legacy/legacy.h"
-#include "tests/fakes/fuzz-device.h"
+#include "tests/fakes/one-device.h"
 
 enum { DATA, COMMAND };
 
-struct fixture {
-	struct fake_machine *f;
-	struct device *dev;
-};
-
 static int setup(void **state)
 {
-	struct fixture *x = calloc(1, sizeof(*x));
-
-	assert_non_null(x);
-	x->f = fake_machine_new(MIB(1));
-	assert_int_equal(device_new(&i8042_class, &x->f->m, 0, &x->dev), 0);
-	*state = x;
-	return 0;
+	return one_device_setup(state, &i8042_class);
 }
 
-static int teardown(void **state)
-{
-	struct fixture *x = *state;
-
-	(void)device_free(x->dev);
-	(void)fake_machine_free(x->f);
-	free(x);
-	return 0;
-}
-
-static void command(struct fixture *x, uint8_t value)
+static void command(struct one_device *x, uint8_t value)
 {
 	device_write(x->dev, COMMAND, 0, 1, value);
 }
 
-static void data(struct fixture *x, uint8_t value)
+static void data(struct one_device *x, uint8_t value)
 {
 	device_write(x->dev, DATA, 0, 1, value);
 }
 
-static uint8_t status(struct fixture *x)
+static uint8_t status(struct one_device *x)
 {
 	return (uint8_t)device_read(x->dev, COMMAND, 0, 1);
 }
 
-static uint8_t answer(struct fixture *x)
+static uint8_t answer(struct one_device *x)
 {
 	uint8_t value;
 
@@ -66,7 +45,7 @@ static uint8_t answer(struct fixture *x)
 /* What Linux's i8042 driver does to find out what is there. */
 static void test_linux_probe(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 	uint8_t ctr;
 
 	assert_int_equal(status(x), 0x14); /* nothing to flush */
@@ -91,7 +70,7 @@ static void test_linux_probe(void **state)
 
 static void test_missing_keyboard(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	command(x, 0x60);
 	data(x, 0x01);
@@ -108,7 +87,7 @@ static void test_missing_keyboard(void **state)
 
 static void test_reset_pulse(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	command(x, 0xff);
 	command(x, 0xfd);
@@ -123,7 +102,7 @@ static void test_reset_pulse(void **state)
 
 static void test_a20(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	command(x, 0xd0);
 	assert_int_equal(answer(x), 0x03); /* open */
@@ -141,7 +120,7 @@ static void test_a20(void **state)
 
 static void test_ram_and_command_byte(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	command(x, 0x75);
 	data(x, 0x99);
@@ -168,60 +147,53 @@ static void test_ram_and_command_byte(void **state)
 
 static void test_save_load(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct fixture y = {.f = f};
+	struct one_device *x = *state, y;
 
-	assert_int_equal(device_new(&i8042_class, &f->m, 0, &y.dev), 0);
+	one_device_init(&y, &i8042_class);
 	command(x, 0x60);
 	data(x, 0x01);
 	command(x, 0xd2);
 	data(x, 0x1c);
 	command(x, 0x70);
 	assert_save_load(x->dev, y.dev);
-	assert_true(irq_line_level(f->m.irq, LAYOUT_GSI_I8042));
+	assert_true(irq_line_level(y.f->m.irq, LAYOUT_GSI_I8042));
 	assert_int_equal(answer(&y), 0x1c);
 	data(&y, 0x42); /* the byte that command 70 waits for */
 	command(&y, 0x30);
 	assert_int_equal(answer(&y), 0x42);
-	(void)device_free(y.dev);
-	(void)fake_machine_free(f);
+	one_device_done(&y);
 }
 
 static const struct fuzz_region regions[] = {{DATA, 1}, {COMMAND, 1}};
 
 static void test_corrupt_state(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	assert_survives_corruption(x->dev, regions, ARRAY_SIZE(regions));
 }
 
 static void test_fuzz(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct device *fresh;
+	struct one_device *x = *state;
 
-	assert_int_equal(device_new(&i8042_class, &f->m, 0, &fresh), 0);
-	fuzz_device(x->dev, fresh, regions, ARRAY_SIZE(regions));
+	one_device_fuzz(x, regions, ARRAY_SIZE(regions));
 	for (unsigned i = 0; i < x->f->n_requests; i++)
 		assert_int_equal(x->f->requests[i], MACHINE_RESET);
-	(void)device_free(fresh);
-	(void)fake_machine_free(f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_linux_probe, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_missing_keyboard, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reset_pulse, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a20, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ram_and_command_byte, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_save_load, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_linux_probe, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_missing_keyboard, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_reset_pulse, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_a20, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_ram_and_command_byte, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_save_load, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_fuzz, setup, one_device_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

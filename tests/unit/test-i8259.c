@@ -8,27 +8,22 @@
 #include <cmocka.h>
 
 #include "devices/legacy/legacy.h"
-#include "tests/fakes/fuzz-device.h"
+#include "tests/fakes/one-device.h"
 
 enum { MASTER, SLAVE, ELCR };
 
-struct fixture {
-	struct fake_machine *f;
-	struct device *dev;
-};
-
-static void out(struct fixture *x, unsigned region, unsigned port, uint8_t value)
+static void out(struct one_device *x, unsigned region, unsigned port, uint8_t value)
 {
 	device_write(x->dev, region, port, 1, value);
 }
 
-static uint8_t in(struct fixture *x, unsigned region, unsigned port)
+static uint8_t in(struct one_device *x, unsigned region, unsigned port)
 {
 	return (uint8_t)device_read(x->dev, region, port, 1);
 }
 
 /* As Linux does: vectors 0x30 and 0x38, everything unmasked. */
-static void init_pics(struct fixture *x, uint8_t icw4)
+static void init_pics(struct one_device *x, uint8_t icw4)
 {
 	out(x, MASTER, 0, 0x11);
 	out(x, MASTER, 1, 0x30);
@@ -42,13 +37,7 @@ static void init_pics(struct fixture *x, uint8_t icw4)
 
 static int setup_uninitialised(void **state)
 {
-	struct fixture *x = calloc(1, sizeof(*x));
-
-	assert_non_null(x);
-	x->f = fake_machine_new(MIB(1));
-	assert_int_equal(device_new(&i8259_class, &x->f->m, 0, &x->dev), 0);
-	*state = x;
-	return 0;
+	return one_device_setup(state, &i8259_class);
 }
 
 static int setup(void **state)
@@ -58,40 +47,30 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	struct fixture *x = *state;
-
-	(void)device_free(x->dev);
-	(void)fake_machine_free(x->f);
-	free(x);
-	return 0;
-}
-
-static void set_line(struct fixture *x, unsigned gsi, bool level)
+static void set_line(struct one_device *x, unsigned gsi, bool level)
 {
 	irq_set_line(x->f->m.irq, gsi, 0, level);
 }
 
-static void pulse(struct fixture *x, unsigned gsi)
+static void pulse(struct one_device *x, unsigned gsi)
 {
 	set_line(x, gsi, false);
 	set_line(x, gsi, true);
 }
 
-static int ack(struct fixture *x)
+static int ack(struct one_device *x)
 {
 	return irq_extint_ack(x->f->m.irq);
 }
 
-static void eoi(struct fixture *x, unsigned region)
+static void eoi(struct one_device *x, unsigned region)
 {
 	out(x, region, 0, 0x20);
 }
 
 static void test_probe_before_init(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	/* Linux's probe_8259A() */
 	out(x, SLAVE, 1, 0xff);
@@ -104,7 +83,7 @@ static void test_probe_before_init(void **state)
 
 static void test_one_interrupt(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	pulse(x, 1);
 	assert_true(x->f->extint);
@@ -124,7 +103,7 @@ static void test_one_interrupt(void **state)
 
 static void test_priority_and_nesting(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	pulse(x, 4);
 	assert_int_equal(ack(x), 0x34);
@@ -140,7 +119,7 @@ static void test_priority_and_nesting(void **state)
 
 static void test_mask(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	out(x, MASTER, 1, 0x02);
 	pulse(x, 1);
@@ -151,7 +130,7 @@ static void test_mask(void **state)
 
 static void test_cascade(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	pulse(x, 12);
 	assert_int_equal(in(x, MASTER, 0), 0x04);
@@ -169,7 +148,7 @@ static void test_cascade(void **state)
 
 static void test_special_fully_nested(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	init_pics(x, 0x11);
 	pulse(x, 12);
@@ -182,7 +161,7 @@ static void test_special_fully_nested(void **state)
 
 static void test_auto_eoi_and_rotation(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	init_pics(x, 0x03);
 	out(x, MASTER, 0, 0x80); /* rotate in automatic EOI mode */
@@ -198,7 +177,7 @@ static void test_auto_eoi_and_rotation(void **state)
 
 static void test_rotation(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	pulse(x, 4);
 	assert_int_equal(ack(x), 0x34);
@@ -219,7 +198,7 @@ static void test_rotation(void **state)
 
 static void test_special_mask(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	pulse(x, 1);
 	assert_int_equal(ack(x), 0x31);
@@ -235,7 +214,7 @@ static void test_special_mask(void **state)
 
 static void test_poll(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	out(x, MASTER, 0, 0x0c);
 	assert_int_equal(in(x, MASTER, 0), 0);
@@ -249,7 +228,7 @@ static void test_poll(void **state)
 
 static void test_level(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	out(x, ELCR, 0, 0xff);
 	out(x, ELCR, 1, 0xff);
@@ -267,7 +246,7 @@ static void test_level(void **state)
 
 static void test_slave_request_vanishes(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	out(x, ELCR, 1, 0x02);
 	set_line(x, 9, true);
@@ -278,7 +257,7 @@ static void test_slave_request_vanishes(void **state)
 
 static void test_init_forgets_edges(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	pulse(x, 1);
 	out(x, MASTER, 1, 0xff);
@@ -295,18 +274,16 @@ static void test_init_forgets_edges(void **state)
 
 static void test_save_load(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct fixture y = {.f = f};
+	struct one_device *x = *state, y;
 
-	assert_int_equal(device_new(&i8259_class, &f->m, 0, &y.dev), 0);
+	one_device_init(&y, &i8259_class);
 	out(x, ELCR, 1, 0x02);
 	pulse(x, 12);
 	assert_int_equal(ack(x), 0x3c);
 	pulse(x, 1);
 	set_line(x, 9, true);
 	assert_save_load(x->dev, y.dev);
-	assert_true(f->extint);
+	assert_true(y.f->extint);
 	set_line(&y, 1, true); /* driven again by its device: no new edge */
 	set_line(&y, 9, true);
 	assert_int_equal(ack(&y), 0x31);
@@ -315,15 +292,14 @@ static void test_save_load(void **state)
 	eoi(&y, SLAVE);
 	eoi(&y, MASTER);
 	assert_int_equal(ack(&y), 0x39);
-	(void)device_free(y.dev);
-	(void)fake_machine_free(f);
+	one_device_done(&y);
 }
 
 static const struct fuzz_region regions[] = {{MASTER, 2}, {SLAVE, 2}, {ELCR, 2}};
 
 static void test_corrupt_state(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	pulse(x, 1);
 	assert_survives_corruption(x->dev, regions, ARRAY_SIZE(regions));
@@ -331,13 +307,10 @@ static void test_corrupt_state(void **state)
 
 static void test_fuzz(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct device *fresh;
+	struct one_device *x = *state;
 	uint64_t seed = 12345;
 
-	assert_int_equal(device_new(&i8259_class, &f->m, 0, &fresh), 0);
-	fuzz_device(x->dev, fresh, regions, ARRAY_SIZE(regions));
+	one_device_fuzz(x, regions, ARRAY_SIZE(regions));
 	/* Whatever the chip was told: an asserted output has a vector to give. */
 	for (unsigned i = 0; i < FUZZ_ROUNDS; i++) {
 		uint64_t dice = fuzz_random(&seed);
@@ -347,30 +320,33 @@ static void test_fuzz(void **state)
 		if (irq_extint_pending(x->f->m.irq))
 			assert_in_range(ack(x), 0, 255);
 	}
-	(void)device_free(fresh);
-	(void)fake_machine_free(f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			test_probe_before_init, setup_uninitialised, teardown),
-		cmocka_unit_test_setup_teardown(test_one_interrupt, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_priority_and_nesting, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mask, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cascade, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_special_fully_nested, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_auto_eoi_and_rotation, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_special_mask, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_poll, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_level, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_slave_request_vanishes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_init_forgets_edges, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_save_load, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+			test_probe_before_init, setup_uninitialised, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_one_interrupt, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_priority_and_nesting, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_mask, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_cascade, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_special_fully_nested, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_auto_eoi_and_rotation, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_rotation, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_special_mask, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_poll, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_level, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_slave_request_vanishes, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_init_forgets_edges, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_save_load, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_fuzz, setup, one_device_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

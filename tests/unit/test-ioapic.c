@@ -8,63 +8,42 @@
 #include <cmocka.h>
 
 #include "devices/legacy/legacy.h"
-#include "tests/fakes/fuzz-device.h"
+#include "tests/fakes/one-device.h"
 
 #define LEVEL  0x8000U
 #define MASKED 0x10000U
 
-struct fixture {
-	struct fake_machine *f;
-	struct device *dev;
-};
-
 static int setup(void **state)
 {
-	struct fixture *x = calloc(1, sizeof(*x));
-
-	assert_non_null(x);
-	x->f = fake_machine_new(MIB(1));
-	assert_int_equal(device_new(&ioapic_class, &x->f->m, 0, &x->dev), 0);
-	*state = x;
-	return 0;
+	return one_device_setup(state, &ioapic_class);
 }
 
-static int teardown(void **state)
-{
-	struct fixture *x = *state;
-
-	(void)device_free(x->dev);
-	(void)fake_machine_free(x->f);
-	free(x);
-	return 0;
-}
-
-static void write_reg(struct fixture *x, unsigned index, uint32_t value)
+static void write_reg(struct one_device *x, unsigned index, uint32_t value)
 {
 	device_write(x->dev, 0, 0x00, 4, index);
 	device_write(x->dev, 0, 0x10, 4, value);
 }
 
-static uint32_t read_reg(struct fixture *x, unsigned index)
+static uint32_t read_reg(struct one_device *x, unsigned index)
 {
 	device_write(x->dev, 0, 0x00, 1, index);
 	return (uint32_t)device_read(x->dev, 0, 0x10, 4);
 }
 
-static void write_rte(struct fixture *x, unsigned pin, uint64_t rte)
+static void write_rte(struct one_device *x, unsigned pin, uint64_t rte)
 {
 	write_reg(x, 0x11 + 2 * pin, (uint32_t)(rte >> 32));
 	write_reg(x, 0x10 + 2 * pin, (uint32_t)rte);
 }
 
-static void set_line(struct fixture *x, unsigned gsi, bool level)
+static void set_line(struct one_device *x, unsigned gsi, bool level)
 {
 	irq_set_line(x->f->m.irq, gsi, 0, level);
 }
 
 static void test_registers(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	assert_int_equal(read_reg(x, 1), 0x00170020);
 	write_reg(x, 0, 0xffffffff);
@@ -85,7 +64,7 @@ static void test_registers(void **state)
 
 static void test_edge(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 4, 0x31 | 3ULL << 56);
 	set_line(x, 4, true);
@@ -102,7 +81,7 @@ static void test_edge(void **state)
 
 static void test_masked_edge_is_lost(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 4, 0x31 | MASKED);
 	set_line(x, 4, true);
@@ -112,7 +91,7 @@ static void test_masked_edge_is_lost(void **state)
 
 static void test_level(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 9, 0x41 | LEVEL | 1ULL << 56);
 	assert_int_equal(x->f->n_routes, 1);
@@ -136,7 +115,7 @@ static void test_level(void **state)
 
 static void test_level_masked_then_unmasked(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 17, 0x51 | LEVEL | MASKED);
 	set_line(x, 17, true);
@@ -153,7 +132,7 @@ static void test_level_masked_then_unmasked(void **state)
 
 static void test_level_nobody_takes(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 9, 0x41 | LEVEL);
 	x->f->fail_next = -EINVAL;
@@ -165,7 +144,7 @@ static void test_level_nobody_takes(void **state)
 
 static void test_edge_switch_clears_remote_irr(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 9, 0x41 | LEVEL);
 	set_line(x, 9, true);
@@ -178,7 +157,7 @@ static void test_edge_switch_clears_remote_irr(void **state)
 
 static void test_line_0_is_pin_2(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 2, 0x30);
 	write_rte(x, 0, 0x29);
@@ -191,7 +170,7 @@ static void test_line_0_is_pin_2(void **state)
 
 static void test_message_format(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	/* Logical, lowest priority, APIC id 0x1234: low 8 bits in 56-63, the rest in 49-55. */
 	write_rte(x, 1, 0x61 | 1 << 8 | 1 << 11 | 0x34ULL << 56 | 0x12ULL << 49);
@@ -202,7 +181,7 @@ static void test_message_format(void **state)
 
 static void test_partial_accesses(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_reg(x, 0x10, 0x1234 & 0xff);
 	device_write(x->dev, 0, 0x10, 1, 0x77); /* the window takes words */
@@ -215,7 +194,7 @@ static void test_partial_accesses(void **state)
 
 static void test_reset(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 9, 0x41 | LEVEL);
 	set_line(x, 9, true);
@@ -228,32 +207,29 @@ static void test_reset(void **state)
 
 static void test_save_load(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct device *fresh;
+	struct one_device *x = *state, y;
 
-	assert_int_equal(device_new(&ioapic_class, &f->m, 0, &fresh), 0);
+	one_device_init(&y, &ioapic_class);
 	write_rte(x, 9, 0x41 | LEVEL);
 	write_rte(x, 4, 0x31);
 	set_line(x, 9, true);
 	set_line(x, 4, true);
-	assert_save_load(x->dev, fresh);
-	assert_int_equal(f->n_routes, 1);
+	assert_save_load(x->dev, y.dev);
+	assert_int_equal(y.f->n_routes, 1);
 	/* The devices drive their lines again when they are loaded: nothing new happens. */
-	irq_set_line(f->m.irq, 9, 0, true);
-	irq_set_line(f->m.irq, 4, 0, true);
-	assert_int_equal(f->n_msis, 0);
-	irq_eoi(f->m.irq, 0x41);
-	assert_int_equal(f->n_msis, 1);
-	(void)device_free(fresh);
-	(void)fake_machine_free(f);
+	irq_set_line(y.f->m.irq, 9, 0, true);
+	irq_set_line(y.f->m.irq, 4, 0, true);
+	assert_int_equal(y.f->n_msis, 0);
+	irq_eoi(y.f->m.irq, 0x41);
+	assert_int_equal(y.f->n_msis, 1);
+	one_device_done(&y);
 }
 
 static const struct fuzz_region regions[] = {{0, 0x44}, {0, 0x14}, {0, 0x1000}};
 
 static void test_corrupt_state(void **state)
 {
-	struct fixture *x = *state;
+	struct one_device *x = *state;
 
 	write_rte(x, 9, 0x41 | LEVEL);
 	set_line(x, 9, true);
@@ -262,34 +238,32 @@ static void test_corrupt_state(void **state)
 
 static void test_fuzz(void **state)
 {
-	struct fixture *x = *state;
-	struct fake_machine *f = fake_machine_new(MIB(1));
-	struct device *fresh;
+	struct one_device *x = *state;
 
-	assert_int_equal(device_new(&ioapic_class, &f->m, 0, &fresh), 0);
-	fuzz_device(x->dev, fresh, regions, ARRAY_SIZE(regions));
-	(void)device_free(fresh);
-	(void)fake_machine_free(f);
+	one_device_fuzz(x, regions, ARRAY_SIZE(regions));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_registers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_edge, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_masked_edge_is_lost, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_level, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_level_masked_then_unmasked, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_level_nobody_takes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_registers, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_edge, setup, one_device_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_edge_switch_clears_remote_irr, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_line_0_is_pin_2, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_message_format, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_partial_accesses, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_save_load, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+			test_masked_edge_is_lost, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_level, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_level_masked_then_unmasked, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_level_nobody_takes, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_edge_switch_clears_remote_irr, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_line_0_is_pin_2, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_message_format, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_partial_accesses, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_reset, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_save_load, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_corrupt_state, setup, one_device_teardown),
+		cmocka_unit_test_setup_teardown(test_fuzz, setup, one_device_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
