@@ -11,6 +11,8 @@
  * {"error": {"code": …, "message": …}} besides the lines on standard error.
  *
  * One thread.
+ *
+ * Tested by tests/unit/test-verbs.c.
  */
 #pragma once
 

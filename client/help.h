@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the verb table says about itself: help, the manual page, completion. Prints to standard output. */
+/*
+ * What the verb table says about itself: help, the manual page, completion. Prints to standard output.
+ *
+ * Tested by tests/unit/test-verbs.c.
+ */
 #pragma once
 
 #include "client/verb.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl.1 from the verb table (help.h). What is not in the table is the text at the top and the end. */
+/*
+ * vmctl.1 from the verb table (help.h). What is not in the table is the text at the top and the end.
+ *
+ * Tested by docs/check-man-pages.
+ */
 #include "client/help.h"
 
 #include <stdio.h>

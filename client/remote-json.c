@@ -2,6 +2,8 @@
 /*
  * D-Bus arguments as JSON, for what vmmd answers: a{s…} becomes an object, another array an array, a
  * variant its content. The bus library has checked signatures and nesting (at most 64 levels).
+ *
+ * Tested by tests/unit/test-remote.c.
  */
 #include "client/remote.h"
 

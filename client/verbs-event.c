@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl event: print what happens to domains, line by line, as virsh does. */
+/* vmctl event: print what happens to domains, line by line, as virsh does. Tested by tests/unit/test-verbs.c. */
 #include "client/verbs.h"
 
 #include <errno.h>

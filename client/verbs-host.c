@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Verbs about the host and about vmmd itself. */
+/* Verbs about the host and about vmmd itself. Tested by tests/unit/test-verbs.c. */
 #include "client/verbs.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Verbs that change what a domain does: start, stop, pause, autostart, and its console. */
+/*
+ * Verbs that change what a domain does: start, stop, pause, autostart, and its console.
+ *
+ * Tested by tests/unit/test-verbs.c.
+ */
 #include "client/verbs.h"
 
 #include <errno.h>

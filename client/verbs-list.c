@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl list: which domains (options to filter), in virsh's order, as a table, as bare words or as JSON. */
+/*
+ * vmctl list: which domains (options to filter), in virsh's order, as a table, as bare words or as JSON.
+ *
+ * Tested by tests/unit/test-verbs.c.
+ */
 #include "client/verbs.h"
 
 #include <errno.h>

@@ -4,6 +4,8 @@
  * watch_new() on, so a caller that subscribes, then acts, then runs the watch misses nothing.
  *
  * One thread. While a watch exists SIGINT and SIGTERM are blocked: they end watch_run().
+ *
+ * Tested by tests/unit/test-verbs.c.
  */
 #pragma once
 

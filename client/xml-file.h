@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Domain descriptions on their way to vmmd, and the contract report on its way back. */
+/*
+ * Domain descriptions on their way to vmmd, and the contract report on its way back.
+ *
+ * Tested by tests/unit/test-verbs.c.
+ */
 #pragma once
 
 #include "client/ctl.h"

@@ -4,6 +4,8 @@
  * (xml-rule.c) writes it while it parses; domain-xml.c hands it to the caller.
  *
  * A kept or refused element has one entry for all that is below it.
+ *
+ * Tested by tests/unit/test-domain-xml.c.
  */
 #pragma once
 

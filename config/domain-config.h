@@ -4,6 +4,8 @@
  * sees) and the host's side of it (paths, restart policy, titles), for the daemon only. Plain old data
  * but for 'extra' (what round-trips without being understood). Arrays are siblings of vm_config's: index i
  * here belongs to index i there.
+ *
+ * Tested by tests/unit/test-domain-xml.c.
  */
 #pragma once
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What elements of a domain have to do with each other, once all are read: see domain-rules.h. */
+/*
+ * What elements of a domain have to do with each other, once all are read: see domain-rules.h.
+ *
+ * Tested by tests/unit/test-domain-xml.c.
+ */
 #include <errno.h>
 #include <stdio.h>
 

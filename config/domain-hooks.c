@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The code behind single rows of the domain tables: see domain-rules.h. */
+/* The code behind single rows of the domain tables: see domain-rules.h. Tested by tests/unit/test-domain-xml.c. */
 #include <errno.h>
 #include <stdio.h>
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The verdict table of domain XML: <devices>, in the order in which libvirt prints them. */
+/*
+ * The verdict table of domain XML: <devices>, in the order in which libvirt prints them.
+ *
+ * Tested by tests/unit/test-domain-xml.c.
+ */
 #include <string.h>
 
 #include "config/domain-rules.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The verdict table of domain XML: <disk>, and what disks share with the other virtio devices. */
+/*
+ * The verdict table of domain XML: <disk>, and what disks share with the other virtio devices.
+ *
+ * Tested by tests/unit/test-domain-xml.c.
+ */
 #include "config/domain-rules.h"
 
 #define DISK(member)      XML_FIELD(0, struct vm_disk, member)

@@ -6,6 +6,8 @@
  *
  * Base 0 is the machine's side (struct vm_config and its devices), base 1 the host's (struct domain_config
  * and its). The formatter's user pointer is the struct domain_live, or NULL.
+ *
+ * Tested by tests/unit/test-domain-xml.c.
  */
 #pragma once
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The validator of struct vm_config: disks, character devices, the random number generator, PCI places. */
+/*
+ * The validator of struct vm_config: disks, character devices, the random number generator, PCI places.
+ *
+ * Tested by tests/unit/test-vm-config.c.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>

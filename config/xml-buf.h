@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A growing text for XML output. A buffer that could not grow remembers it: check 'failed' once, at the end.
+ *
+ * Tested by tests/unit/test-xml-rule.c.
  */
 #pragma once
 

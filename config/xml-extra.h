@@ -8,6 +8,8 @@
  * all of them. Things of one row keep their order.
  *
  * Ownership: an xml_extra owns copies of all it keeps. One thread at a time.
+ *
+ * Tested by tests/unit/test-xml-rule.c and tests/unit/test-domain-xml.c.
  */
 #pragma once
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The formatting half of the mapper: see xml-rule.h. */
+/*
+ * The formatting half of the mapper: see xml-rule.h.
+ *
+ * Tested by tests/unit/test-xml-rule.c and tests/unit/test-domain-xml.c.
+ */
 #include <stdio.h>
 
 #include "config/xml-rule.h"

@@ -6,6 +6,8 @@
  * worth: other encodings than UTF-8, control characters, any <!DOCTYPE (so there are no entities to expand),
  * and more bytes, depth, nodes or attributes per element than names.h and XML_MAX_ATTRIBUTES allow. Nothing
  * is fetched, nothing is included, nothing is printed.
+ *
+ * Tested by tests/unit/test-xml-rule.c and tests/unit/test-domain-xml.c.
  */
 #pragma once
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Inside of the mapper: one field's value from text and back. xml-rule.c finds the text, xml-format.c prints. */
+/*
+ * Inside of the mapper: one field's value from text and back. xml-rule.c finds the text, xml-format.c prints.
+ *
+ * Tested by tests/unit/test-xml-rule.c.
+ */
 #pragma once
 
 #include "config/xml-rule.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Handlers around definitions, and the contract report as JSON. */
+/* Handlers around definitions, and the contract report as JSON. Tested by tests/unit/test-dbus.c. */
 #include <string.h>
 
 #include "daemon/api.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Handlers that read and run domains. Each is one call into domain.h or manager.h, and the conversion. */
+/*
+ * Handlers that read and run domains. Each is one call into domain.h or manager.h, and the conversion.
+ *
+ * Tested by tests/unit/test-dbus.c.
+ */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Handlers about the host and the daemon itself. */
+/* Handlers about the host and the daemon itself. Tested by tests/unit/test-dbus.c. */
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>

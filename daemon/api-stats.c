@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* GetDomainStats: flat keys in virsh's order, from cached state, /proc and the shared page. Never waits. */
+/*
+ * GetDomainStats: flat keys in virsh's order, from cached state, /proc and the shared page. Never waits.
+ *
+ * Tested by tests/unit/test-dbus.c.
+ */
 #include <stdio.h>
 #include <string.h>
 

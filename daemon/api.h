@@ -6,6 +6,8 @@
  * A call: the transport makes it (api_call_new), api_dispatch() authorises, then reads the arguments (never before:
  * what an unauthorised caller sends is not looked at), then calls the handler. The handler answers now or later, with
  * api_call_reply() or api_call_fail(), exactly once; a call answered later is kept with api_call_ref().
+ *
+ * Tested by tests/unit/test-dbus.c.
  */
 #pragma once
 

@@ -2,6 +2,8 @@
 /*
  * The names in <cpu>, checked when a domain is defined: config/ knows the element but not the names (cpu-model.h does),
  * and the worker would refuse them only at the start.
+ *
+ * Tested by tests/unit/test-manager.c.
  */
 #pragma once
 

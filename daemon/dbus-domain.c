@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One bus object for each domain: /org/vmmd1/domain/UUID with its properties. Reading them is open to everybody who
- * may talk to the service, as names and states are (org.vmmd1.read is "yes" by default). */
+/*
+ * One bus object for each domain: /org/vmmd1/domain/UUID with its properties. Reading them is open to everybody who
+ * may talk to the service, as names and states are (org.vmmd1.read is "yes" by default).
+ *
+ * Tested by tests/unit/test-dbus.c.
+ */
 #include <string.h>
 
 #include "daemon/api.h"

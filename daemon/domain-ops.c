@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Requests to a running domain: each goes to the worker with a deadline and answers through a callback. */
+/*
+ * Requests to a running domain: each goes to the worker with a deadline and answers through a callback.
+ *
+ * Tested by tests/unit/test-domain.c.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -2,6 +2,8 @@
 /*
  * A domain's run: start, what the worker says, the end, and what on_poweroff, on_reboot and on_crash make of it.
  * All of it driven by the worker's callbacks; the picture is in domain.h.
+ *
+ * Tested by tests/unit/test-domain.c.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libvirt's words for states, reasons and events: one table each. */
+/* libvirt's words for states, reasons and events: one table each. Tested by tests/unit/test-domain.c. */
 #include "daemon/domain.h"
 #include "daemon/event.h"
 

@@ -4,6 +4,8 @@
  * way back: domain_adopt() finds the worker that an earlier daemon left.
  *
  * A worker is never killed because something here cannot be read: a full or damaged RUNTIME costs knowledge, no vm.
+ *
+ * Tested by tests/unit/test-domain.c.
  */
 #include <inttypes.h>
 #include <json-c/json.h>

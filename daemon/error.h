@@ -3,6 +3,8 @@
  * An error as the API tells it: a code (the last part of the D-Bus error name) and one line in libvirt's words.
  * Nouns (manager, domain, resources…) fill it, transports send it. It owns nothing, so it can live on the stack
  * and be copied.
+ *
+ * Tested by tests/unit/test-dbus.c.
  */
 #pragma once
 

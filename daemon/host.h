@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the host is: CPUs, memory, name. Read anew at each call; nothing here can fail, unknown is 0 or "". */
+/*
+ * What the host is: CPUs, memory, name. Read anew at each call; nothing here can fail, unknown is 0 or "".
+ *
+ * Tested by tests/unit/test-dbus.c.
+ */
 #pragma once
 
 #include "vmm-core/base/macro.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmmd: arguments, signals, manager, bus, loop. A table of contents; everything else is in the modules. */
+/*
+ * vmmd: arguments, signals, manager, bus, loop. A table of contents; everything else is in the modules.
+ *
+ * Tested by tests/system/inside/service.py.
+ */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Definitions: define, undefine, create, check, autostart. The store is written before anything changes in memory. */
+/*
+ * Definitions: define, undefine, create, check, autostart. The store is written before anything changes in memory.
+ *
+ * Tested by tests/unit/test-manager.c.
+ */
 #include <string.h>
 
 #include "daemon/cpu-check.h"

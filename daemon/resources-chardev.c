@@ -2,6 +2,8 @@
 /*
  * Character devices' host ends: ptys, files, listening unix sockets. A pty's slave is named, never opened: the master
  * reports no hang-up until somebody opens and closes the slave, and chardev.c copes with that.
+ *
+ * Tested by tests/unit/test-resources.c.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A disk's image: opened and locked once (image-lock.h), with the flags that the guest's view of it asks for. */
+/*
+ * A disk's image: opened and locked once (image-lock.h), with the flags that the guest's view of it asks for.
+ *
+ * Tested by tests/unit/test-resources.c.
+ */
 #include <errno.h>
 #include <stdlib.h>
 

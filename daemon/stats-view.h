@@ -2,6 +2,8 @@
 /*
  * The daemon's view of a worker's statistics page (vmm-core/stats.h): mapped read-only, sealed, so that it can neither
  * shrink (SIGBUS) nor be anything but numbers. Every number may be a lie.
+ *
+ * Tested by tests/unit/test-resources.c and tests/unit/test-dbus.c.
  */
 #pragma once
 

@@ -2,6 +2,8 @@
 /*
  * The conversation with a worker: requests with deadlines, answers, events. Every packet is copied once into a local
  * buffer and checked as a whole before anything acts on it. The process itself is worker.c's.
+ *
+ * Tested by tests/unit/test-worker.c.
  */
 #include "daemon/worker-internal.h"
 

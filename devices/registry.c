@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The device models, by name. To add a device, add its row (and its file to the folder's meson.build). */
+/*
+ * The device models, by name. To add a device, add its row (and its file to the folder's meson.build).
+ *
+ * Tested by tests/guest/test-guests.c.
+ */
 #include <string.h>
 
 #include "devices/legacy/legacy.h"

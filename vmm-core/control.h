@@ -9,6 +9,8 @@
  * guest can cause at will, are so few a second that they do not fill it.
  *
  * Threads: loop thread.
+ *
+ * Tested by tests/guest/test-guests.c.
  */
 #pragma once
 

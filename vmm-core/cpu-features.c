@@ -3,6 +3,8 @@
  * The names of CPUID bits: see cpu-model.h. Names are libvirt's (so that any domain XML finds its features), for newer
  * bits QEMU's; places are those of the Intel SDM volume 2, CPUID, and the AMD APM volume 3, appendix E. Sorted by
  * place.
+ *
+ * Tested by tests/unit/test-cpu-model.c.
  */
 #include "vmm-core/cpu-model.h"
 

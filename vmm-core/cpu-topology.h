@@ -8,6 +8,8 @@
  * may pass 254, where only x2APIC reaches.
  *
  * Pure. Threads: any.
+ *
+ * Tested by tests/unit/test-cpuid.c.
  */
 #pragma once
 

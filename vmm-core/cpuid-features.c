@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which features the guest's processors have: mode, model and policies against what the host offers. See cpuid.h. */
+/*
+ * Which features the guest's processors have: mode, model and policies against what the host offers. See cpuid.h.
+ *
+ * Tested by tests/unit/test-cpuid.c.
+ */
 #include "vmm-core/cpuid.h"
 
 #include <errno.h>

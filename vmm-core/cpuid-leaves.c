@@ -3,6 +3,8 @@
  * CPUID leaves that follow from others: topology and caches, XSAVE areas, the hypervisor's own, and a model's name and
  * signature. References: Intel SDM volume 2 (CPUID), volume 1 chapter 13 (XSAVE), AMD APM volume 3 appendix E,
  * Documentation/virt/kvm/x86/cpuid.rst.
+ *
+ * Tested by tests/unit/test-cpuid.c.
  */
 #include "vmm-core/cpuid.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The MSRs of a vCPU at power-on: see cpuid.h. */
+/* The MSRs of a vCPU at power-on: see cpuid.h. Tested by tests/unit/test-cpuid.c. */
 #include "vmm-core/cpuid.h"
 
 #include <asm/kvm_para.h>

@@ -10,6 +10,8 @@
  * VM and vCPU fds belong to the process that created them: the daemon passes /dev/kvm, never a VM.
  *
  * Threads: vm-wide functions from any thread; kvm_vcpu_* from the vCPU's own thread once it runs.
+ *
+ * Tested by tests/guest/test-guests.c.
  */
 #pragma once
 

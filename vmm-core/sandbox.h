@@ -9,6 +9,8 @@
  *	sandbox_enter_thread()   in each thread, when it needs nothing any more but its own work: seccomp
  *
  * What the kernel is too old for is left out and named in '*ret_missing', so that somebody can say so.
+ *
+ * Tested by tests/guest/test-sandbox.c.
  */
 #pragma once
 

@@ -3,6 +3,8 @@
  * Runs at build time: prints the BPF programs of seccomp-table.c as C arrays, so that a worker loads them without
  * making them (libseccomp would take 1.6 ms a start). For each role: <role>_filter, whose verdict on anything not
  * listed is the process's end, and <role>_filter_errno, which answers EPERM instead, for tests.
+ *
+ * Tested by tests/unit/test-seccomp.c.
  */
 #include <errno.h>
 #include <linux/audit.h>

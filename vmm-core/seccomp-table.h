@@ -4,6 +4,8 @@
  * into BPF at build time; the sandbox tests compare it with what a live worker can really do.
  *
  * Anything not listed kills the process (SIGSYS), as does any architecture but x86-64 and the x32 calls.
+ *
+ * Tested by tests/unit/test-seccomp.c.
  */
 #pragma once
 

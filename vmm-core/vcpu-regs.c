@@ -2,6 +2,8 @@
 /*
  * A vCPU's registers at power-on (Intel SDM volume 3, 9.1; AMD APM volume 2, 14.1), and for vCPU 0 what the boot loader
  * wants instead. See vcpu.h.
+ *
+ * Tested by tests/guest/test-guests.c.
  */
 #include "vmm-core/vcpu.h"
 

@@ -16,6 +16,8 @@
  * write the old life's registers over the new ones.
  *
  * Threads: functions are for the loop thread, except vcpu_kick() (any thread).
+ *
+ * Tested by tests/guest/test-guests.c.
  */
 #pragma once
 

@@ -2,6 +2,8 @@
 /*
  * Building a vm: the one place that fixes the order of construction (kvm.h says why it matters), and the board: which
  * devices there are and where they answer.
+ *
+ * Tested by tests/guest/test-guests.c.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -3,6 +3,8 @@
  * vmmd-worker [NAME]: one process, one virtual machine. Started by the daemon with a control socket at fd 3 and a
  * listening socket at fd 4 (proto.h); of no use by itself. What it does is in control.c and vm.c. No test of its own: the
  * guest tests run it.
+ *
+ * Tested by tests/guest/test-guests.c.
  */
 #include <malloc.h>
 #include <signal.h>

@@ -3,6 +3,8 @@
  * The steps of a disk request: which operation on the image comes next, and what its answer means. block.c moves
  * requests between its lists and decides about errors; here is what O_DIRECT, fallocate(2) and short transfers
  * need.
+ *
+ * Tested by tests/unit/test-block.c.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -6,6 +6,8 @@
  * The loop's thread puts operations into 'todo' and wakes the pool; a thread moves each to 'finished' and
  * signals the eventfd when that list was empty; the loop's thread takes the whole list at once. Everything
  * shared is under 'lock', which nobody holds across a system call that can block.
+ *
+ * Tested by tests/unit/test-block-raw.c.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A disk's backend on io_uring (vmm-core/base/uring.h): the usual one. See backend.h. */
+/*
+ * A disk's backend on io_uring (vmm-core/base/uring.h): the usual one. See backend.h.
+ *
+ * Tested by tests/unit/test-block-raw.c.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -4,6 +4,8 @@
  * guests find the ISA devices' parent and the PIRQ registers; interrupts of PCI go straight to the
  * IOAPIC and ACPI says so. The power management base reads as 0: those ports are described by ACPI
  * alone. Tested together with the host bridge, by test-pci-root.c.
+ *
+ * Tested by tests/unit/test-pci-root.c.
  */
 #include <errno.h>
 

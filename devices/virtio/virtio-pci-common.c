@@ -3,6 +3,8 @@
  * The common configuration of virtio over PCI (virtio 1.2, 4.1.4.3) as a table of registers.
  * Whether a write is allowed at this time is virtio.c's to say; the transport around is
  * virtio-pci.c.
+ *
+ * Tested by tests/unit/test-virtio-pci.c.
  */
 #include "devices/virtio/virtio-pci.h"
 

@@ -15,6 +15,8 @@
  * Nothing fails on the way: a writer that runs out of room sets 'overflow' and writes nothing more.
  *
  * Names are ASL's: "\\_SB.PCI0", "^RTC"; segments shorter than four characters are filled up.
+ *
+ * Tested by tests/unit/test-acpi.c.
  */
 #pragma once
 

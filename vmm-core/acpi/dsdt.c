@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ACPI name space: see acpi.h for what a guest finds there. */
+/* The ACPI name space: see acpi.h for what a guest finds there. Tested by tests/unit/test-acpi.c. */
 #include "vmm-core/acpi/acpi-internal.h"
 
 #include <stdio.h>

@@ -2,6 +2,8 @@
 /*
  * The Linux boot protocol for bzImages (Documentation/arch/x86/boot.rst, zero-page.rst): the protected-mode part
  * where it likes to be, the zero page with the memory map. Real-mode set-up code is not run.
+ *
+ * Tested by tests/unit/test-boot.c.
  */
 #include "vmm-core/boot/boot-internal.h"
 

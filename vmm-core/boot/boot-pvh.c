@@ -2,6 +2,8 @@
 /*
  * The PVH boot protocol for ELF images (Xen's docs/misc/pvh.pandoc; struct hvm_start_info version 1 of
  * xen/include/public/arch-x86/hvm/start_info.h).
+ *
+ * Tested by tests/unit/test-boot.c.
  */
 #include "vmm-core/boot/boot-internal.h"
 

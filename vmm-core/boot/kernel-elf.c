@@ -2,6 +2,8 @@
 /*
  * ELF kernels with a PVH entry: see kernel-probe.h. Both classes are read into one form, struct kernel_segment; the
  * entry comes from a note (type 18, name "Xen") in one of the PT_NOTE segments, as Xen's docs/misc/pvh.pandoc has it.
+ *
+ * Tested by tests/unit/test-boot.c.
  */
 #include "vmm-core/boot/kernel-probe.h"
 

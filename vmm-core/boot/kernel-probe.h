@@ -6,6 +6,8 @@
  *
  * After a successful probe every offset and size in struct kernel_image lies within the file as it was then; the
  * file may change later, so a loader copes with short reads.
+ *
+ * Tested by tests/unit/test-boot.c.
  */
 #pragma once
 
