@@ -35,8 +35,14 @@ static int refuse(struct contract_report *report, const char *source, const char
 	return -EOPNOTSUPP;
 }
 
-static int check_model(const struct vm_cpu *cpu, const char *source, struct contract_report *report,
-	char **ret_error)
+/* Only the XML of a running domain has an id. */
+static bool is_live(const struct contract_report *report)
+{
+	return contract_find(report, "@id") >= 0;
+}
+
+static int check_model(
+	struct vm_cpu *cpu, const char *source, struct contract_report *report, char **ret_error)
 {
 	const struct cpu_model *model = cpu_model_find(cpu->model);
 	char why[192];
@@ -52,6 +58,12 @@ static int check_model(const struct vm_cpu *cpu, const char *source, struct cont
 	}
 	if (model->exact)
 		return 0;
+	if (cpu->fallback_forbid && is_live(report)) {
+		cpu->fallback_forbid = 0;
+		if (set_verdict(report, "cpu/model/@fallback", CONTRACT_ADAPTED,
+			    "'allow': 'forbid' is what libvirt writes while a domain runs") < 0)
+			return -ENOMEM;
+	}
 	if (cpu->fallback_forbid) {
 		(void)snprintf(why, sizeof(why),
 			"CPU model '%s' is served as x86-64-v%u, which fallback='forbid' forbids; "
@@ -78,8 +90,8 @@ static int check_feature(const struct vm_cpu_feature *feature, unsigned i, const
 	return refuse(report, source, path, why, ret_error);
 }
 
-int cpu_check(const struct vm_cpu *cpu, const char *source, struct contract_report *report,
-	char **ret_error)
+int cpu_check(
+	struct vm_cpu *cpu, const char *source, struct contract_report *report, char **ret_error)
 {
 	int result = check_model(cpu, source, report, ret_error);
 

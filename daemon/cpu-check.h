@@ -10,7 +10,9 @@
 #include "config/contract.h"
 #include "config/vm-config.h"
 
-/* An unknown model or feature becomes 'refused' in 'report', a model that is adapted to x86-64-vN 'adapted'. Returns 0,
- * -ENOMEM, or -EOPNOTSUPP with '*ret_error' one line as domain_xml_parse() gives it, which the caller frees. */
-int cpu_check(const struct vm_cpu *cpu, const char *source, struct contract_report *report,
-	char **ret_error);
+/* An unknown model or feature becomes 'refused' in 'report', a model that is adapted to x86-64-vN 'adapted', or 'refused'
+ * with fallback='forbid'. That counts only where somebody wrote it: into the XML of a running domain (which has an id)
+ * libvirt puts it by itself, whatever the definition says, and there it is taken out. Returns 0, -ENOMEM, or
+ * -EOPNOTSUPP with '*ret_error' one line as domain_xml_parse() gives it, which the caller frees. */
+int cpu_check(
+	struct vm_cpu *cpu, const char *source, struct contract_report *report, char **ret_error);

@@ -203,6 +203,30 @@ static void test_cpu_names(void **state)
 	}
 }
 
+/* virsh dumpxml of a running domain with mode='host-model' can be defined; what is written into the definition then is
+ * no more than that. */
+static void test_cpu_of_libvirts_live_xml(void **state)
+{
+	static const char cpu[] = "<cpu mode='custom' match='exact' check='full'>"
+				  "<model fallback='forbid'>EPYC</model></cpu>";
+	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+	struct fixture *f = *state;
+	char *live = strdup(fixture_xml(f, "live", "", cpu)), *xml;
+	struct domain *d;
+
+	assert_int_equal(
+		manager_define(f->manager, live, "t.xml", 0, &d, NULL, &f->error), -EOPNOTSUPP);
+	assert_int_equal(asprintf(&xml, "<domain type='kvm' id='7'>%s", strchr(live, '>') + 1),
+		strlen(live) + strlen(" id='7'"));
+	assert_int_equal(manager_define(f->manager, xml, "t.xml", 0, &d, &report, &f->error), 0);
+	assert_int_equal(report_entry(report, "cpu/model")->verdict, CONTRACT_ADAPTED);
+	assert_int_equal(report_entry(report, "cpu/model/@fallback")->verdict, CONTRACT_ADAPTED);
+	assert_null(strstr(d->definition->xml, "forbid"));
+	assert_non_null(strstr(d->definition->xml, ">EPYC</model>"));
+	free(live);
+	free(xml);
+}
+
 static void test_live_and_inactive_xml(void **state)
 {
 	struct fixture *f = *state;
@@ -364,6 +388,7 @@ int main(void)
 		T(test_undefine_running),
 		T(test_create),
 		T(test_cpu_names),
+		T(test_cpu_of_libvirts_live_xml),
 		T(test_live_and_inactive_xml),
 		T(test_autostart),
 		T(test_ids),
