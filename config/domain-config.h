@@ -46,6 +46,56 @@ struct domain_chardev {
 	uint8_t append;            /* file: keep what is there */
 };
 
+enum domain_nic_type {
+	DOMAIN_NIC_NETWORK,
+	DOMAIN_NIC_BRIDGE,   /* a bridge of the host's */
+	DOMAIN_NIC_ETHERNET, /* a tap that somebody else has made */
+	DOMAIN_NIC_TYPE_X_MAX
+};
+/* <filterref>: what each one checks is in vm_nic.port.flags. */
+enum domain_nic_filter {
+	DOMAIN_FILTER_NONE,
+	DOMAIN_FILTER_CLEAN,
+	DOMAIN_FILTER_CLEAN_GATEWAY,
+	DOMAIN_FILTER_MAC,
+	DOMAIN_FILTER_IP,
+	DOMAIN_FILTER_IPV6,
+	DOMAIN_FILTER_ARP,
+	DOMAIN_FILTER_ARP_IP,
+	DOMAIN_FILTER_ARP_MAC,
+	DOMAIN_FILTER_DHCP,   /* answers no DHCP */
+	DOMAIN_FILTER_ROUTER, /* sends no router advertisements */
+	DOMAIN_FILTER_STRICT, /* all of the above */
+	DOMAIN_FILTER_ALLOW_ARP,
+	DOMAIN_FILTER_ALLOW_DHCP,
+	DOMAIN_FILTER_ALLOW_DHCP_SERVER,
+	DOMAIN_FILTER_ALLOW_DHCPV6,
+	DOMAIN_FILTER_ALLOW_DHCPV6_SERVER,
+	DOMAIN_FILTER_ALLOW_IN_IPV4,
+	DOMAIN_FILTER_ALLOW_IN_IPV6,
+	DOMAIN_FILTER_ALLOW_IPV4,
+	DOMAIN_FILTER_ALLOW_IPV6,
+	DOMAIN_FILTER_X_MAX
+};
+enum domain_ip_learning {     /* parameter CTRL_IP_LEARNING */
+	DOMAIN_LEARN_DEFAULT, /* any, when no address is given */
+	DOMAIN_LEARN_ANY,
+	DOMAIN_LEARN_DHCP,
+	DOMAIN_LEARN_NONE,
+	DOMAIN_LEARN_X_MAX
+};
+
+struct domain_nic {
+	uint8_t type;                 /* enum domain_nic_type */
+	uint8_t filter;               /* enum domain_nic_filter */
+	uint8_t ip_learning;          /* enum domain_ip_learning */
+	char network[NET_NAME_MAX];   /* type network; never empty there */
+	char portgroup[NET_NAME_MAX]; /* type network; "": the network's default, if it has one */
+	char bridge[NET_IFNAME_MAX];  /* type bridge; never empty there */
+	char target[NET_IFNAME_MAX];  /* the host's side; "": chosen at the start; type ethernet:
+					* the tap, never empty */
+};
+
 struct xml_extra; /* config/xml-extra.h: elements kept for the round trip */
 
 struct domain_config {
@@ -59,6 +109,7 @@ struct domain_config {
 	struct domain_chardev serials[VM_MAX_SERIALS];
 	struct domain_chardev consoles[VM_MAX_CONSOLES];
 	struct domain_chardev channels[VM_MAX_CHANNELS];
+	struct domain_nic nics[VM_MAX_NICS];
 	char rng_path
 		[DOMAIN_PATH_MAX]; /* backend random: /dev/urandom (default), /dev/random or /dev/hwrng */
 	struct xml_extra *extra; /* owned; freed by domain_config_free() */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "config/domain-rules.h"
+#include "config/net-addr.h"
 #include "vmm-core/base/strutil.h"
 
 static int finish_identity(struct xml_parser *p, struct domain_config *config)
@@ -106,11 +107,41 @@ static int finish_boot(struct xml_parser *p, struct domain_config *config)
 		if (vm->disks[i].boot_order)
 			return xml_fail_path(p, "os/boot",
 				"given together with a disk's <boot order=>; write only one");
+	for (uint32_t i = 0; n && i < vm->n_nics; i++)
+		if (vm->nics[i].boot_order)
+			return xml_fail_path(p, "os/boot",
+				"given together with an interface's <boot order=>; write only one");
 	if (vm->has_kernel)
 		return 0;
 	return xml_verdict_path(p, "os", CONTRACT_ADAPTED,
 		"this vmmd boots kernels directly: it can be defined, but not started before "
 		"<kernel> is added");
+}
+
+static bool is_mac_taken(const struct vm_config *vm, const uint8_t mac[NET_MAC_LEN])
+{
+	for (uint32_t i = 0; i < vm->n_nics; i++)
+		if (memcmp(vm->nics[i].port.mac, mac, NET_MAC_LEN) == 0)
+			return true;
+	return false;
+}
+
+/* An interface without an address gets one by its number: the same each time that this domain is defined. */
+static int finish_macs(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+
+	(void)p;
+	for (uint32_t i = 0; i < vm->n_nics; i++) {
+		uint8_t mac[NET_MAC_LEN];
+
+		if (!net_mac_is_zero(vm->nics[i].port.mac))
+			continue;
+		for (uint32_t n = i; n == i || is_mac_taken(vm, mac); n += VM_MAX_NICS)
+			net_mac_derive(vm->uuid, n, mac);
+		memcpy(vm->nics[i].port.mac, mac, sizeof(mac));
+	}
+	return 0;
 }
 
 static const char *type_of(uint8_t type)
@@ -177,6 +208,8 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 		vm->serial_controller_pci = (struct vm_pci_addr){0};
 	for (uint32_t i = 0; i < vm->n_disks; i++)
 		take_slot(&vm->disks[i].pci, &taken);
+	for (uint32_t i = 0; i < vm->n_nics; i++)
+		take_slot(&vm->nics[i].pci, &taken);
 	take_slot(&vm->rng.pci, &taken);
 	take_slot(&vm->serial_controller_pci, &taken);
 	for (uint32_t i = 0; i < vm->n_disks; i++)
@@ -185,6 +218,8 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 		give_slot(&vm->serial_controller_pci, &taken);
 	if (vm->rng.source != VM_RNG_NONE)
 		give_slot(&vm->rng.pci, &taken);
+	for (uint32_t i = 0; i < vm->n_nics; i++)
+		give_slot(&vm->nics[i].pci, &taken);
 	return 0;
 }
 
@@ -226,8 +261,8 @@ static int finish_valid(struct xml_parser *p, struct domain_config *config)
 int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
-		finish_memory, finish_vcpus, finish_boot, finish_console, finish_places,
-		finish_valid};
+		finish_memory, finish_vcpus, finish_boot, finish_macs, finish_console,
+		finish_places, finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](p, config);

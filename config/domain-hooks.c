@@ -22,20 +22,6 @@ static int fail(
 	return xml_fail(p, entry_line(p, place), place->path, attr, "%s", text);
 }
 
-const char *domain_check_path(const char *path)
-{
-	if (!*path)
-		return NULL; /* as if it were not there */
-	if (*path != '/')
-		return "not an absolute path; write it from '/'";
-	if (strpbrk(path, "\t\n"))
-		return "a path with a line break or tab; write it in one piece";
-	for (const char *part = path; part; part = strchr(part + 1, '/'))
-		if (strncmp(part, "/..", 3) == 0 && (part[3] == '/' || !part[3]))
-			return "contains '..'; write the path without it";
-	return NULL;
-}
-
 int domain_after_hugepages(struct xml_parser *p, xmlNode *node, const struct xml_place *place)
 {
 	struct vm_config *vm = place->base[0];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Inside of domain-xml.c: the verdict tables of domain XML (domain-rules.c for the machine,
- * domain-rules-devices.c for <devices>, domain-rules-disk.c for <disk>) and the code behind the rows that a table cannot express
- * (domain-hooks.c for one element, domain-finish.c for what elements have to do with each other).
+ * domain-rules-devices.c for <devices>, domain-rules-disk.c for <disk>,
+ * domain-rules-net.c for <interface>) and the code behind the rows that a table cannot express
+ * (domain-hooks.c and domain-hooks-net.c for one element, domain-finish.c for what elements have to do with each other).
  *
  * Base 0 is the machine's side (struct vm_config and its devices), base 1 the host's (struct domain_config
  * and its). The formatter's user pointer is the struct domain_live, or NULL.
@@ -12,31 +13,7 @@
 #pragma once
 
 #include "config/domain-xml.h"
-#include "config/xml-rule.h"
-
-/* Rows without a field. */
-#define KEEP(element, reason)                                                                      \
-	{                                                                                          \
-		.name = (element), .kind = XML_KEEP, .flags = XML_MANY, .why = (reason)            \
-	}
-#define KEEP_WHEN(element, condition, reason)                                                      \
-	{                                                                                          \
-		.name = (element), .kind = XML_KEEP, .flags = XML_MANY, .when = (condition),       \
-		.why = (reason)                                                                    \
-	}
-#define REFUSE(element, reason)                                                                    \
-	{                                                                                          \
-		.name = (element), .kind = XML_REFUSE, .flags = XML_MANY, .why = (reason)          \
-	}
-#define REFUSE_WHEN(element, condition, reason)                                                    \
-	{                                                                                          \
-		.name = (element), .kind = XML_REFUSE, .flags = XML_MANY, .when = (condition),     \
-		.why = (reason)                                                                    \
-	}
-#define DROP(element, reason)                                                                      \
-	{                                                                                          \
-		.name = (element), .kind = XML_DROP, .flags = XML_MANY, .why = (reason)            \
-	}
+#include "config/xml-rows.h"
 
 /* Rows of every device. */
 #define ALIAS(word)                                                                                \
@@ -63,11 +40,10 @@ extern const struct xml_rule domain_root;
 extern const struct xml_rule domain_device_rows[];
 extern const struct xml_rule domain_disk_rows[];
 extern const struct xml_array domain_disks;
+extern const struct xml_rule domain_interface_rows[];
+extern const struct xml_array domain_interfaces;
 extern const struct xml_word domain_iommu_words[];        /* virtio's <driver iommu=> */
 extern const struct xml_word domain_virtio_model_words[]; /* virtio's model= */
-
-/* Checks of strings: NULL, or what is wrong. */
-const char *domain_check_path(const char *path); /* absolute, without ".." */
 
 /* Hooks of rows. */
 bool domain_is_empty_drive(const xmlNode *node);
@@ -88,6 +64,17 @@ int domain_parse_alias(struct xml_parser *p, xmlNode *node, const struct xml_pla
 void domain_format_alias(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
 void domain_format_id(struct xml_formatter *f, const struct xml_rule *rule,
+	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+
+/* Hooks of <interface>. */
+bool domain_is_ip_parameter(const xmlNode *node);
+int domain_after_filterref(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_interface(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+void domain_format_ip_name(struct xml_formatter *f, const struct xml_rule *rule,
+	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+void domain_format_managed(struct xml_formatter *f, const struct xml_rule *rule,
+	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+void domain_format_portid(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
 
 /* After the whole document: defaults, pairs of serial port and console, places on the PCI bus, checks

@@ -67,7 +67,7 @@ static void copy_live_path(struct domain_chardev *chardev, uint8_t type, const c
 		(void)str_copy(chardev->path, sizeof(chardev->path), path);
 }
 
-/* Put the terminals and sockets of the running domain where the tables look for paths. */
+/* Put the terminals, sockets and interfaces of the running domain where the tables look for them. */
 static void add_live(struct domain_config *config, const struct domain_live *live)
 {
 	const struct vm_config *vm = &config->vm;
@@ -80,6 +80,14 @@ static void add_live(struct domain_config *config, const struct domain_live *liv
 		if (!path && vm->consoles[i].target != VM_CONSOLE_TARGET_VIRTIO)
 			path = live->serial_paths[0];
 		copy_live_path(&config->consoles[i], vm->consoles[i].type, path);
+	}
+	for (uint32_t i = 0; i < vm->n_nics; i++) {
+		struct domain_nic *nic = &config->nics[i];
+
+		if (live->nics[i].target && !*nic->target)
+			(void)str_copy(nic->target, sizeof(nic->target), live->nics[i].target);
+		if (live->nics[i].bridge && nic->type == DOMAIN_NIC_NETWORK)
+			(void)str_copy(nic->bridge, sizeof(nic->bridge), live->nics[i].bridge);
 	}
 	for (uint32_t i = 0; i < vm->n_channels; i++)
 		copy_live_path(&config->channels[i], vm->channels[i].type, live->channel_paths[i]);

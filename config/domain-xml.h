@@ -29,6 +29,11 @@ struct domain_live {
 	int id;                                   /* -1: not running */
 	const char *serial_paths[VM_MAX_SERIALS]; /* "/dev/pts/3" */
 	const char *console_paths[VM_MAX_CONSOLES];
+	struct {
+		const char *target; /* the host's side: "vnet3"; where the definition has no name */
+		const char *bridge; /* type network: the bridge behind it */
+		const uint8_t *port_id; /* type network: UUID of the port, [16] */
+	} nics[VM_MAX_NICS];
 	const char *channel_paths[VM_MAX_CHANNELS]; /* of a socket: where none was asked for */
 };
 

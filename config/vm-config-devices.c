@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The validator of struct vm_config: disks, character devices, the random number generator, PCI places.
+ * The validator of struct vm_config: disks, character devices, the random number generator, network interfaces, PCI
+ * places.
  *
  * Tested by tests/unit/test-vm-config.c.
  */
@@ -8,10 +9,12 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "config/net-addr.h"
 #include "config/vm-check.h"
 #include "vmm-core/base/strutil.h"
 
 #define ELEMENT_MAX 64
+#define REASON_MAX  192
 
 static_assert(sizeof(struct vm_iotune) ==
 		(3 * VM_IOTUNE_X_MAX + 1) * sizeof(uint64_t) + VM_IOTUNE_GROUP_MAX,
@@ -340,6 +343,84 @@ static int check_rng(const struct vm_check *c)
 	return 0;
 }
 
+/* 0 or a power of two up to VM_MAX_NIC_QUEUE_SIZE. */
+static bool is_queue_size(uint16_t size)
+{
+	return size <= VM_MAX_NIC_QUEUE_SIZE && (size & (size - 1)) == 0;
+}
+
+static int check_nic_values(const struct vm_check *c, const char *element, const struct vm_nic *nic)
+{
+	if (net_mac_is_zero(nic->port.mac))
+		return vm_check_fail(c,
+			"%smac/@address: all zero; write for example 52:54:00:12:34:56", element);
+	if (nic->offloads_off & ~VM_NIC_OFFLOADS)
+		return vm_check_fail(c, "%sdriver: unknown offloads 0x%x", element,
+			nic->offloads_off & ~VM_NIC_OFFLOADS);
+	if (nic->queues > VM_MAX_NIC_QUEUES)
+		return vm_check_fail(c, "%sdriver/@queues: %u queues; write at most %u", element,
+			nic->queues, VM_MAX_NIC_QUEUES);
+	if (!is_queue_size(nic->rx_queue_size))
+		return vm_check_fail(c,
+			"%sdriver/@rx_queue_size: %u; write a power of two up to %u", element,
+			nic->rx_queue_size, VM_MAX_NIC_QUEUE_SIZE);
+	if (!is_queue_size(nic->tx_queue_size))
+		return vm_check_fail(c,
+			"%sdriver/@tx_queue_size: %u; write a power of two up to %u", element,
+			nic->tx_queue_size, VM_MAX_NIC_QUEUE_SIZE);
+	return 0;
+}
+
+/* What no two interfaces, and no interface and a disk, may share. */
+static int check_nic_unique(const struct vm_check *c, const char *element, uint32_t i)
+{
+	const struct vm_config *config = c->config;
+	const struct vm_nic *nic = &config->nics[i];
+	bool order_taken = false;
+
+	for (uint32_t j = 0; j < i; j++) {
+		const struct vm_nic *other = &config->nics[j];
+		char mac[NET_MAC_STRING_SIZE];
+
+		order_taken |= nic->boot_order == other->boot_order;
+		if (memcmp(nic->port.mac, other->port.mac, NET_MAC_LEN) != 0)
+			continue;
+		net_mac_format(nic->port.mac, mac);
+		return vm_check_fail(
+			c, "%smac/@address: %s is used twice; write another", element, mac);
+	}
+	for (uint32_t j = 0; j < config->n_disks; j++)
+		order_taken |= nic->boot_order == config->disks[j].boot_order;
+	if (nic->boot_order && order_taken)
+		return vm_check_fail(c, "%sboot/@order: %u is used twice; write another number",
+			element, nic->boot_order);
+	return 0;
+}
+
+static int check_nics(const struct vm_check *c)
+{
+	const struct vm_config *config = c->config;
+
+	if (config->n_nics > VM_MAX_NICS)
+		return vm_check_fail(c, "devices/interface: %u interfaces; write at most %u",
+			config->n_nics, VM_MAX_NICS);
+	for (uint32_t i = 0; i < config->n_nics; i++) {
+		char element[ELEMENT_MAX], reason[REASON_MAX];
+		int r;
+
+		(void)snprintf(element, sizeof(element), "devices/interface[%u]/", i + 1);
+		r = net_port_config_validate(&config->nics[i].port, reason, sizeof(reason));
+		if (r < 0)
+			return vm_check_fail(c, "%s%s", element, reason);
+		r = check_nic_values(c, element, &config->nics[i]);
+		if (r == 0)
+			r = check_nic_unique(c, element, i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 bool vm_config_has_serial_controller(const struct vm_config *config)
 {
 	for (uint32_t i = 0; i < config->n_consoles && i < VM_MAX_CONSOLES; i++)
@@ -371,7 +452,7 @@ static int take_place(const struct vm_check *c, const char *element, const struc
 static int check_places(const struct vm_check *c)
 {
 	const struct vm_config *config = c->config;
-	uint32_t n = config->n_disks, taken = 0;
+	uint32_t n = config->n_disks + config->n_nics, taken = 0;
 	int r;
 
 	for (uint32_t i = 0; i < config->n_disks; i++) {
@@ -379,6 +460,14 @@ static int check_places(const struct vm_check *c)
 
 		(void)snprintf(element, sizeof(element), "devices/disk[%u]/", i + 1);
 		r = take_place(c, element, &config->disks[i].pci, &taken);
+		if (r < 0)
+			return r;
+	}
+	for (uint32_t i = 0; i < config->n_nics; i++) {
+		char element[ELEMENT_MAX];
+
+		(void)snprintf(element, sizeof(element), "devices/interface[%u]/", i + 1);
+		r = take_place(c, element, &config->nics[i].pci, &taken);
 		if (r < 0)
 			return r;
 	}
@@ -403,7 +492,7 @@ static int check_places(const struct vm_check *c)
 int vm_check_devices(const struct vm_check *c)
 {
 	static int (*const checks[])(const struct vm_check *) = {check_disks, check_serials,
-		check_consoles, check_channels, check_rng, check_places};
+		check_consoles, check_channels, check_rng, check_nics, check_places};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		int r = checks[i](c);

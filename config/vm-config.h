@@ -21,34 +21,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/net-config.h"
 #include "vmm-core/base/cpuset.h"
 
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
 #define VM_CONFIG_VERSION 1
 
-#define VM_NAME_MAX         128 /* with the NUL, as all of these */
-#define VM_CMDLINE_MAX      4096
-#define VM_MAX_VCPUS        255
-#define VM_MAX_DISKS        32
-#define VM_MAX_SERIALS      4
-#define VM_MAX_CONSOLES     4
-#define VM_MAX_CHANNELS     8
-#define VM_MAX_CPU_FEATURES 128
-#define VM_CPU_NAME_MAX     32
-#define VM_DISK_TARGET_MAX  16
-#define VM_DISK_SERIAL_MAX  21 /* VIRTIO_BLK_ID_BYTES + NUL */
-#define VM_PORT_NAME_MAX    64
-#define VM_SMBIOS_VALUE_MAX 128
-#define VM_MAX_OEM_STRINGS  16
-#define VM_MIN_MEMORY_KIB   1024
-#define VM_MAX_MEMORY_KIB   (UINT64_C(16) << 30) /* 16 TiB */
-#define VM_MAX_DISK_QUEUES  16
-#define VM_IOTUNE_GROUP_MAX 64
-#define VM_IOTUNE_MAX       UINT64_C(1000000000000000) /* of any of its numbers; libvirt's as well */
-#define VM_PCI_FIRST_SLOT   1
-#define VM_PCI_LAST_SLOT    30
-#define VM_MAX_PCI_DEVICES  (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
-#define VM_MAX_CLOCK_S      (INT64_C(1) << 40) /* of clock adjustments and absolute starts */
+#define VM_NAME_MAX           128 /* with the NUL, as all of these */
+#define VM_CMDLINE_MAX        4096
+#define VM_MAX_VCPUS          255
+#define VM_MAX_DISKS          32
+#define VM_MAX_SERIALS        4
+#define VM_MAX_CONSOLES       4
+#define VM_MAX_CHANNELS       8
+#define VM_MAX_NICS           16
+#define VM_MAX_NIC_QUEUES     8 /* pairs */
+#define VM_MAX_NIC_QUEUE_SIZE 256
+#define VM_MAX_CPU_FEATURES   128
+#define VM_CPU_NAME_MAX       32
+#define VM_DISK_TARGET_MAX    16
+#define VM_DISK_SERIAL_MAX    21 /* VIRTIO_BLK_ID_BYTES + NUL */
+#define VM_PORT_NAME_MAX      64
+#define VM_SMBIOS_VALUE_MAX   128
+#define VM_MAX_OEM_STRINGS    16
+#define VM_MIN_MEMORY_KIB     1024
+#define VM_MAX_MEMORY_KIB     (UINT64_C(16) << 30) /* 16 TiB */
+#define VM_MAX_DISK_QUEUES    16
+#define VM_IOTUNE_GROUP_MAX   64
+#define VM_IOTUNE_MAX         UINT64_C(1000000000000000) /* of any of its numbers; libvirt's as well */
+#define VM_PCI_FIRST_SLOT     1
+#define VM_PCI_LAST_SLOT      30
+#define VM_MAX_PCI_DEVICES    (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
+#define VM_MAX_CLOCK_S        (INT64_C(1) << 40) /* of clock adjustments and absolute starts */
 
 enum vm_cpu_mode {
 	VM_CPU_MODE_DEFAULT, /* no <cpu>: host-model */
@@ -236,6 +240,31 @@ struct vm_rng {
 	struct vm_pci_addr pci;
 };
 
+/* Offloads that <driver><host/> and <driver><guest/> switch off. */
+#define VM_NIC_NO_HOST_CSUM  (1U << 0)
+#define VM_NIC_NO_HOST_TSO4  (1U << 1)
+#define VM_NIC_NO_HOST_TSO6  (1U << 2)
+#define VM_NIC_NO_HOST_ECN   (1U << 3)
+#define VM_NIC_NO_HOST_UFO   (1U << 4) /* and USO */
+#define VM_NIC_NO_MRG_RXBUF  (1U << 5)
+#define VM_NIC_NO_GUEST_CSUM (1U << 6)
+#define VM_NIC_NO_GUEST_TSO4 (1U << 7)
+#define VM_NIC_NO_GUEST_TSO6 (1U << 8)
+#define VM_NIC_NO_GUEST_ECN  (1U << 9)
+#define VM_NIC_NO_GUEST_UFO  (1U << 10)
+#define VM_NIC_OFFLOADS      ((1U << 11) - 1)
+
+/* A virtual network interface: virtio-net. 'port' is its place in the network (config/net-config.h); its mac is never zero
+ * and never a group's. */
+struct vm_nic {
+	struct net_port_config port;
+	uint32_t offloads_off;                 /* VM_NIC_NO_* */
+	uint16_t queues;                       /* pairs; 0: 1 */
+	uint16_t rx_queue_size, tx_queue_size; /* 0: 256 */
+	uint16_t boot_order;                   /* 0: none */
+	struct vm_pci_addr pci;
+};
+
 enum vm_smbios_field {
 	VM_SMBIOS_BIOS_VENDOR,
 	VM_SMBIOS_BIOS_VERSION,
@@ -302,6 +331,8 @@ struct vm_config {
 	struct vm_channel channels[VM_MAX_CHANNELS];
 	struct vm_pci_addr serial_controller_pci;
 	struct vm_rng rng;
+	uint32_t n_nics;
+	struct vm_nic nics[VM_MAX_NICS];
 	uint8_t panic_isa; /* pvpanic */
 	uint8_t genid;     /* vmgenid present */
 	uint8_t debug_exit; /* <vmmd:debug-exit/>: port 0x501 ends the vm with a code (test guests) */

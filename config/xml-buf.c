@@ -128,6 +128,24 @@ static void add_name(struct xml_buf *buf, const xmlNs *ns, const xmlChar *name)
 	xml_buf_add(buf, (const char *)name);
 }
 
+/* libxml2 leaves "&amp;" in the names of namespaces undone, as "&#38;": no other '&' is in them. */
+static void add_uri(struct xml_buf *buf, const char *uri)
+{
+	static const char undone[] = "&#38;";
+	const char *found;
+
+	while ((found = strstr(uri, undone))) {
+		_cleanup_(freep) char *before = strndup(uri, (size_t)(found - uri));
+
+		if (!before)
+			buf->failed = true;
+		xml_buf_escape(buf, before ? before : "", true);
+		xml_buf_add(buf, "&amp;");
+		uri = found + strlen(undone);
+	}
+	xml_buf_escape(buf, uri, true);
+}
+
 static void add_start(struct xml_buf *buf, const xmlNode *node)
 {
 	xml_buf_add(buf, "<");
@@ -136,7 +154,7 @@ static void add_start(struct xml_buf *buf, const xmlNode *node)
 		xml_buf_add(buf, ns->prefix ? " xmlns:" : " xmlns");
 		xml_buf_add(buf, ns->prefix ? (const char *)ns->prefix : "");
 		xml_buf_add(buf, "='");
-		xml_buf_escape(buf, ns->href ? (const char *)ns->href : "", true);
+		add_uri(buf, ns->href ? (const char *)ns->href : "");
 		xml_buf_add(buf, "'");
 	}
 	for (xmlAttr *attr = node->properties; attr; attr = attr->next) {

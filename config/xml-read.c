@@ -258,7 +258,7 @@ int xml_read(const char *xml, size_t len, const char *source, xmlDoc **ret_doc, 
 		len -= 3;
 	}
 	if (!len)
-		return scan_fail(&s, "an empty document; write a <domain> element");
+		return scan_fail(&s, "an empty document; write an element");
 	s.p = xml;
 	s.end = xml + len;
 	r = scan_document(&s);

@@ -45,6 +45,9 @@ enum xml_kind {
 	XML_UNIT,   /* the @unit of an XML_SIZE: printed as KiB */
 	XML_CPUSET, /* uint64_t[CPUSET_WORDS]: vmm-core/base/cpuset.h */
 	XML_UUID,   /* uint8_t[16] */
+	XML_BIT,    /* 'bit' of a uint32_t: 'words' with 1 for set, 0 for clear; printed when set */
+	XML_MAC,    /* uint8_t[NET_MAC_LEN]; all zero: none */
+	XML_IP,     /* struct net_ip, of one address; family 0: none */
 	XML_CONST,  /* no field: one of 'words', printed as 'fixed' when the element prints */
 	XML_KEEP,   /* no field: kept for the round trip */
 	XML_DROP,   /* no field: not kept (what the host chooses anew each time) */
@@ -59,6 +62,9 @@ enum xml_kind {
 #define XML_ALWAYS         (1U << 3) /* printed even when empty or zero */
 #define XML_OPAQUE         (1U << 4) /* an element whose unknown children are nobody's business: honoured */
 #define XML_FIXED_IF_EMPTY (1U << 5) /* a zero or empty field prints as 'fixed' */
+#define XML_ZERO_IS_MAX                                                                            \
+	(1U << 6) /* XML_UINT: 0 is stored as the field's greatest value, as zero means "default" */
+#define XML_NOT_ZERO (1U << 7) /* XML_WORD: printed only when its field is not zero */
 
 /* One word of XML_WORD, XML_ENUM, XML_CONST, XML_KEEP or of a number. A '*' at its end stands for any rest. The first
  * HONOURED or ADAPTED word of a value is the one that is printed. */
@@ -119,6 +125,7 @@ struct xml_rule {
 	uint32_t size;
 	size_t offset;
 	uint8_t set;      /* XML_FLAG: the value of "there"; 0 means 1 */
+	uint32_t bit;     /* XML_BIT */
 	const char *when; /* "type=pci": only elements with this attribute; "type=": without it */
 	bool (*match)(const xmlNode *node); /* only elements for which it says so */
 	const char *fixed;
@@ -180,6 +187,9 @@ int xml_keep(struct xml_parser *p, const struct xml_place *parent, const struct 
 /* Something is kept at the row of 'rule' of 'place'. */
 bool xml_is_kept(
 	const struct xml_formatter *f, const struct xml_place *place, const struct xml_rule *rule);
+
+/* A check of a row: NULL, or what is wrong. Absolute, without ".."; empty is as if it were not there. */
+const char *xml_check_path(const char *path);
 
 static inline void *xml_field(const struct xml_place *place, const struct xml_rule *rule)
 {

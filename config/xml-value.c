@@ -6,8 +6,15 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "config/net-addr.h"
 #include "vmm-core/base/cpuset.h"
 #include "vmm-core/base/strutil.h"
+
+#define VALUE_MAX     64 /* the text of a UUID or an address */
+#define FORMATTED_MAX CPUSET_TEXT_MAX
+static_assert(VALUE_MAX > UUID_STRING_LEN && VALUE_MAX >= NET_IP_STRING_SIZE &&
+		FORMATTED_MAX >= VALUE_MAX,
+	"room for all");
 
 static int wrong(struct xml_parser *p, const struct xml_value *v, const char *instead)
 {
@@ -75,6 +82,10 @@ static void store(const struct xml_value *v, uint64_t n)
 {
 	void *field = xml_field(v->place, v->rule);
 
+	if (v->rule->kind == XML_BIT) {
+		*(uint32_t *)field = (*(uint32_t *)field & ~v->rule->bit) | (n ? v->rule->bit : 0);
+		return;
+	}
 	switch (v->rule->size) {
 	case 1:
 		*(uint8_t *)field = (uint8_t)n;
@@ -113,7 +124,7 @@ static uint64_t max_of(unsigned size)
 
 static int parse_number(struct xml_parser *p, const struct xml_value *v)
 {
-	uint64_t n;
+	uint64_t n, max;
 	int64_t i;
 	char instead[64];
 	int r;
@@ -125,12 +136,13 @@ static int parse_number(struct xml_parser *p, const struct xml_value *v)
 		*(int64_t *)xml_field(v->place, v->rule) = i;
 		return 0;
 	}
-	r = parse_decimal(v->text, max_of(v->rule->size), &n);
-	(void)snprintf(instead, sizeof(instead), "a decimal number up to %llu",
-		(unsigned long long)max_of(v->rule->size));
+	max = max_of(v->rule->size) - !!(v->rule->flags & XML_ZERO_IS_MAX);
+	r = parse_decimal(v->text, max, &n);
+	(void)snprintf(
+		instead, sizeof(instead), "a decimal number up to %llu", (unsigned long long)max);
 	if (r < 0)
 		return wrong(p, v, instead);
-	store(v, n);
+	store(v, !n && v->rule->flags & XML_ZERO_IS_MAX ? UINT64_MAX : n);
 	return 0;
 }
 
@@ -232,9 +244,41 @@ static int parse_word(struct xml_parser *p, const struct xml_value *v)
 		xml_shown(v->text), v->text, strchr(words, ',') ? "one of " : "", words);
 }
 
+const char *xml_check_path(const char *path)
+{
+	if (!*path)
+		return NULL; /* as if it were not there */
+	if (*path != '/')
+		return "not an absolute path; write it from '/'";
+	if (strpbrk(path, "\t\n"))
+		return "a path with a line break or tab; write it in one piece";
+	for (const char *part = path; part; part = strchr(part + 1, '/'))
+		if (strncmp(part, "/..", 3) == 0 && (part[3] == '/' || !part[3]))
+			return "contains '..'; write the path without it";
+	return NULL;
+}
+
 static bool has_field(enum xml_kind kind)
 {
-	return kind >= XML_STRING && kind <= XML_UUID && kind != XML_UNIT;
+	return kind >= XML_STRING && kind <= XML_IP && kind != XML_UNIT;
+}
+
+static int parse_mac(struct xml_parser *p, const struct xml_value *v)
+{
+	uint8_t *mac = xml_field(v->place, v->rule);
+
+	if (net_mac_parse(v->text, mac) < 0)
+		return wrong(p, v, "for example 52:54:00:12:34:56");
+	if (net_mac_is_group(mac) || net_mac_is_zero(mac))
+		return wrong(p, v, "the address of one interface, for example 52:54:00:12:34:56");
+	return 0;
+}
+
+static int parse_ip(struct xml_parser *p, const struct xml_value *v)
+{
+	return net_ip_parse(v->text, xml_field(v->place, v->rule)) < 0
+		? wrong(p, v, "an IPv4 or IPv6 address")
+		: 0;
 }
 
 static int parse_kind(struct xml_parser *p, struct xml_value *v)
@@ -251,8 +295,13 @@ static int parse_kind(struct xml_parser *p, struct xml_value *v)
 		return parse_cpuset(p, v);
 	case XML_UUID:
 		return parse_uuid(p, v);
+	case XML_MAC:
+		return parse_mac(p, v);
+	case XML_IP:
+		return parse_ip(p, v);
 	case XML_ENUM:
 	case XML_WORD:
+	case XML_BIT:
 	case XML_CONST:
 		return parse_word(p, v);
 	default:
@@ -312,47 +361,66 @@ static const char *word_of(const struct xml_rule *rule, unsigned value)
 	return rule->kind == XML_ENUM ? vm_enum_to_string(rule->names, value) : NULL;
 }
 
+/* The text of a value that is not a number; "" or NULL: none. 'buf' is room for it. */
+static const char *text_of_value(
+	const struct xml_rule *rule, const struct xml_place *place, char buf[FORMATTED_MAX])
+{
+	const void *field = xml_field(place, rule);
+
+	*buf = 0;
+	switch (rule->kind) {
+	case XML_STRING:
+		return field;
+	case XML_ENUM:
+	case XML_WORD:
+		if (rule->flags & XML_NOT_ZERO && !load(rule, place))
+			return NULL;
+		return word_of(rule, (unsigned)load(rule, place));
+	case XML_BIT:
+		return load(rule, place) & rule->bit ? word_of(rule, 1) : NULL;
+	case XML_UUID:
+		if (!uuid_is_null(field))
+			uuid_format(field, buf);
+		return buf;
+	case XML_CPUSET:
+		cpuset_format(field, buf);
+		return buf;
+	case XML_MAC:
+		if (!net_mac_is_zero(field))
+			net_mac_format(field, buf);
+		return buf;
+	case XML_IP:
+		net_ip_format(field, buf);
+		return buf;
+	default:
+		return NULL;
+	}
+}
+
 bool xml_value_format(
 	const struct xml_rule *rule, const struct xml_place *place, struct xml_buf *out)
 {
-	char uuid[UUID_STRING_LEN + 1], cpus[CPUSET_TEXT_MAX];
-	const char *text = NULL;
+	char buf[FORMATTED_MAX];
+	const char *text;
 	uint64_t n;
 
-	switch (rule->kind) {
-	case XML_STRING:
-		text = xml_field(place, rule);
-		break;
-	case XML_ENUM:
-	case XML_WORD:
-		text = word_of(rule, (unsigned)load(rule, place));
-		break;
-	case XML_CPUSET:
-		cpuset_format(xml_field(place, rule), cpus);
-		text = cpus;
-		break;
-	case XML_UUID:
-		if (uuid_is_null(xml_field(place, rule)))
-			return false;
-		uuid_format(xml_field(place, rule), uuid);
-		text = uuid;
-		break;
-	case XML_INT:
+	if (rule->kind == XML_INT) {
 		xml_buf_addf(out, "%lld", (long long)*(const int64_t *)xml_field(place, rule));
 		return *(const int64_t *)xml_field(place, rule) != 0;
-	case XML_UINT:
-	case XML_SIZE:
+	}
+	if (rule->kind == XML_UINT || rule->kind == XML_SIZE) {
 		n = load(rule, place);
-		xml_buf_addf(out, "%llu", (unsigned long long)n);
+		xml_buf_addf(out, "%llu",
+			rule->flags & XML_ZERO_IS_MAX && n == max_of(rule->size)
+				? 0ULL
+				: (unsigned long long)n);
 		return n != 0;
-	default:
-		break;
 	}
-	if (!text || !*text) {
-		if ((rule->flags & XML_FIXED_IF_EMPTY) && rule->fixed)
-			xml_buf_add(out, rule->fixed);
-		return (rule->flags & XML_FIXED_IF_EMPTY) && rule->fixed;
-	}
+	text = text_of_value(rule, place, buf);
+	if (!text || !*text)
+		text = rule->flags & XML_FIXED_IF_EMPTY ? rule->fixed : NULL;
+	if (!text)
+		return false;
 	xml_buf_add(out, text);
 	return true;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Prints the verdict tables of domain XML (config/domain-rules.h) as Markdown: what docs/xml.md holds between its
- * marks. check-xml-doc compares the two.
+ * Prints the verdict tables of domain XML (config/domain-rules.h) or network XML (config/network-rules.h) as Markdown:
+ * what docs/xml.md and docs/network-xml.md hold after their mark. check-xml-doc compares the two.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "config/domain-rules.h"
+#include "config/network-rules.h"
 
 #define PATH_MAX_LEN 256
 
@@ -51,6 +52,10 @@ static const char *type_of(const struct xml_rule *rule)
 		return "CPU set";
 	case XML_UUID:
 		return "UUID";
+	case XML_MAC:
+		return "MAC address";
+	case XML_IP:
+		return "IP address";
 	default:
 		return "";
 	}
@@ -93,13 +98,20 @@ static void print_values(const struct xml_rule *rule)
 		printf("%s", type_of(rule));
 }
 
+/* What the elements of a row with a condition in C are. */
+static const char *match_of(const struct xml_rule *rule)
+{
+	if (rule->match == domain_is_empty_drive)
+		return " (empty drive)";
+	return rule->match == domain_is_ip_parameter ? " (`IP`, `IPV6`)" : "";
+}
+
 static void print_row(const char *path, const struct xml_rule *rule)
 {
 	bool says_why = rule->why && !(rule->flags & XML_REQUIRED && !rule->verdict);
 
 	printf("| `%s%s%s%s`%s | %s | ", path, *path ? "/" : "", rule->name,
-		strcmp(rule->name, ".") == 0 ? " (text)" : "", rule->match ? " (empty drive)" : "",
-		verdict_of(rule));
+		strcmp(rule->name, ".") == 0 ? " (text)" : "", match_of(rule), verdict_of(rule));
 	if (rule->when) {
 		const char *value = strchr(rule->when, '=');
 
@@ -135,20 +147,41 @@ static void print_heading(const char *heading)
 	printf("\n### %s\n\n| | verdict | values, reason |\n|---|---|---|\n", heading);
 }
 
-int main(void)
+/* The rows without a table of their own. */
+static void print_others(const char *heading, const struct xml_rule *rows)
 {
-	print_heading("The domain");
-	print_table("", domain_root.rows, domain_device_rows);
-	for (const struct xml_rule *rule = domain_device_rows; rule->name; rule++) {
+	print_heading(heading);
+	for (const struct xml_rule *rule = rows; rule->name; rule++)
+		if (!rule->rows)
+			print_row("", rule);
+}
+
+/* A heading for each row with one. */
+static void print_elements(const struct xml_rule *rows)
+{
+	for (const struct xml_rule *rule = rows; rule->name; rule++) {
 		if (!rule->rows)
 			continue;
 		print_heading(rule->name);
 		print_row("", rule);
 		print_table(rule->name, rule->rows, NULL);
 	}
-	print_heading("Other devices");
-	for (const struct xml_rule *rule = domain_device_rows; rule->name; rule++)
-		if (!rule->rows)
-			print_row("", rule);
-	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "domain") == 0) {
+		print_heading("The domain");
+		print_table("", domain_root.rows, domain_device_rows);
+		print_elements(domain_device_rows);
+		print_others("Other devices", domain_device_rows);
+		return 0;
+	}
+	if (argc == 2 && strcmp(argv[1], "network") == 0) {
+		print_others("The network", network_root.rows);
+		print_elements(network_root.rows);
+		return 0;
+	}
+	fprintf(stderr, "usage: %s domain|network\n", argv[0]);
+	return 2;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * domain_xml_parse() and domain_xml_format(): fields, defaults, pairs, places, errors, hostile documents by
- * name, and mutations of good ones. (The goldens of whole files are checked by check-domain-xml.)
+ * name, and mutations of good ones. (The goldens of whole files are checked by check-xml.)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,6 +28,7 @@
 #define DEVICES(x) DOMAIN("<devices>" x "</devices>")
 #define DISK(x)    "<disk type='file'><source file='/a'/>" x "</disk>"
 #define VDA        DISK("<target dev='vda'/>")
+#define NIC(x)     "<interface type='network'><source network='n'/>" x "</interface>"
 
 static struct domain_config *parse_ok(const char *xml)
 {
@@ -221,6 +222,93 @@ static void test_placement_auto(void **state)
 	domain_config_free(config);
 }
 
+static void test_interfaces(void **state)
+{
+	static const char xml[] = DOMAIN(
+		"<uuid>11111111-1111-1111-1111-111111111111</uuid><devices><interface "
+		"type='user'/>" NIC(
+			"<filterref filter='vmmd-strict'><parameter name='IP' "
+			"value='10.0.0.1'/></filterref><vlan><tag id='5'/><tag id='6'/></vlan>")
+			NIC("<filterref filter='clean-traffic'/><link state='down'/><port "
+			    "isolated='yes'/><driver rx_queue_size='1024'><host tso4='off'/>"
+			    "</driver><target dev='vnet7'/>")
+				NIC("<mac address='52:54:00:00:00:0A'/><vlan><tag id='9'/></vlan>"
+				    "<target dev='mine'/>") "</devices>");
+	struct domain_config *config = parse_ok(xml), *again = parse_ok(xml);
+	const struct vm_nic *nics = config->vm.nics;
+
+	(void)state;
+	assert_int_equal(config->vm.n_nics, 4);
+	assert_string_equal(config->nics[0].network, "default");
+	assert_memory_equal(nics[0].port.mac, "\x52\x54\x00", 3);
+	assert_memory_not_equal(nics[0].port.mac, nics[1].port.mac, 6);
+	assert_memory_equal(nics[0].port.mac, again->vm.nics[0].port.mac, 6);
+	assert_memory_equal(nics[3].port.mac, "\x52\x54\x00\x00\x00\x0a", 6);
+	assert_int_equal(nics[0].port.flags, 0);
+	assert_int_equal(nics[1].port.flags,
+		NET_PORT_GUARD_ARP | NET_PORT_GUARD_IP | NET_PORT_GUARD_DHCP | NET_PORT_GUARD_RA);
+	assert_int_equal(nics[1].port.n_ips, 1);
+	assert_int_equal(nics[1].port.ips[0].prefix, 32);
+	assert_int_equal(nics[1].port.vlan.mode, NET_VLAN_TRUNK);
+	assert_int_equal(nics[2].port.flags,
+		NET_PORT_GUARD_ARP | NET_PORT_GUARD_IP | NET_PORT_LEARN_IPS | NET_PORT_LINK_DOWN |
+			NET_PORT_ISOLATED);
+	assert_int_equal(nics[2].rx_queue_size, 256);
+	assert_int_equal(nics[2].offloads_off, VM_NIC_NO_HOST_TSO4);
+	assert_string_equal(config->nics[2].target, "");
+	assert_string_equal(config->nics[3].target, "mine");
+	assert_int_equal(nics[3].port.vlan.mode, NET_VLAN_ACCESS);
+	assert_int_equal(nics[3].port.vlan.tags[0], 9);
+	assert_int_equal(nics[0].pci.slot, 1);
+	domain_config_free(config);
+	domain_config_free(again);
+}
+
+static void test_wrong_interfaces(void **state)
+{
+	(void)state;
+	wrong(DEVICES("<interface/>"), "devices/interface[1]/@type: missing; add type='network'");
+	wrong(DEVICES("<interface type='odd'/>"),
+		"interface[1]/@type: 'odd' is wrong; write one of");
+	wrong(DEVICES("<interface type='network'/>"),
+		"devices/interface[1]/source/@network: missing; add <source network='default'/>");
+	wrong(DEVICES("<interface type='bridge'/>"), "source/@bridge: missing");
+	wrong(DEVICES("<interface type='ethernet'/>"), "target/@dev: missing");
+	wrong(DEVICES("<interface type='bridge'><source bridge='a/b'/></interface>"),
+		"source/@bridge: no name of a network interface");
+	wrong(DEVICES(NIC("<mac address='01:00:00:00:00:01'/>")), "mac/@address: '01:00");
+	wrong(DEVICES(NIC("<mac/>")), "mac/@address: missing");
+	wrong(DEVICES(NIC("<mac address='52:54:00:00:00:01'/>")
+			      NIC("<mac address='52:54:00:00:00:01'/>")),
+		"devices/interface[2]/mac/@address: 52:54:00:00:00:01 is used twice");
+	wrong(DEVICES(NIC("<mtu size='20'/>")), "devices/interface[1]/mtu/@size: 20; write 68");
+	wrong(DEVICES(NIC("<mtu size='70000'/>")), "mtu/@size: '70000'");
+	wrong(DEVICES(NIC("<driver queues='9'/>")), "driver/@queues: 9");
+	wrong(DEVICES(NIC("<driver rx_queue_size='1000'/>")), "driver/@rx_queue_size: 1000");
+	wrong(DEVICES(NIC("<vlan/>")), "vlan/tag: missing; add <tag id='…'/>");
+	wrong(DEVICES(NIC("<vlan><tag id='4095'/></vlan>")), "vlan/tag[1]/@id: 4095; write 1");
+	wrong(DEVICES(NIC("<vlan trunk='no'><tag id='1'/><tag id='2'/></vlan>")),
+		"vlan: 2 tags; write one, or trunk='yes'");
+	wrong(DEVICES(NIC("<vlan><tag id='1' nativeMode='odd'/></vlan>")), "@nativeMode: 'odd'");
+	wrong(DEVICES(NIC("<vlan><tag id='1' nativeMode='tagged'/><tag id='2' "
+			  "nativeMode='tagged'/></vlan>")),
+		"tag[2]/@nativeMode: given twice");
+	wrong(DEVICES(NIC("<bandwidth><inbound peak='1'/></bandwidth>")),
+		"bandwidth/inbound/@average: missing");
+	wrong(DEVICES(NIC("<filterref filter='no-ip-spoofing'><parameter "
+			  "name='CTRL_IP_LEARNING' value='none'/></filterref>")),
+		"filterref/parameter: no address is given");
+	wrong(DEVICES(NIC("<filterref filter='no-ip-spoofing'><parameter name='IP' value='x'/>"
+			  "</filterref>")),
+		"parameter[1]/@value: 'x' is wrong; write an IPv4");
+	wrong(DEVICES("<interface type='network' trustGuestRxFilters='yes'><source network='n'/>"
+		      "<filterref filter='clean-traffic'/></interface>"),
+		"filterref/@filter: does not go together");
+	wrong(HEAD "<os><type>hvm</type><boot dev='hd'/></os><devices>" NIC(
+		      "<boot order='1'/>") "</devices></domain>",
+		"f:1: os/boot: given together with an interface");
+}
+
 static void test_wrong(void **state)
 {
 	(void)state;
@@ -354,7 +442,13 @@ static void test_wrong_devices(void **state)
 static void test_refused(void **state)
 {
 	(void)state;
-	refused(DEVICES("<interface type='user'/>"), "f:1: devices/interface: networks come in a");
+	refused(DEVICES("<interface type='direct'><source dev='eth0'/></interface>"),
+		"f:1: devices/interface[1]/@type: macvtap is not used; define a network with");
+	refused(DEVICES(NIC("<model type='e1000'/>")), "model/@type: there is no such card");
+	refused(DEVICES(NIC("<filterref filter='own'/>")), "filterref/@filter: there is no such");
+	refused(DEVICES(NIC("<script path='/x'/>")), "script: scripts are not run; remove it");
+	refused(DEVICES(NIC("<virtualport type='openvswitch'/>")), "virtualport: ports of Open");
+	refused(DEVICES(NIC("<driver iommu='on'/>")), "driver/@iommu: ");
 	refused(DEVICES(DISK("<driver type='qcow2'/><target dev='vda'/>")),
 		"driver/@type: only raw images are served; convert it with qemu-img convert -O "
 		"raw");
@@ -503,8 +597,9 @@ static void test_live(void **state)
 	struct domain_live live = {.id = 12,
 		.serial_paths = {"/dev/pts/3"},
 		.channel_paths = {"/run/x.sock", "/run/y.sock", "/dev/pts/4"}};
-	struct domain_config *config = parse_ok(
-		DEVICES(VDA "<console type='pty'/>"
+	struct domain_config *config = parse_ok(DEVICES(
+		VDA NIC("") "<interface type='bridge'><source bridge='br0'/>"
+			    "<target dev='mine'/></interface><console type='pty'/>"
 			    "<channel type='unix'><target type='virtio' name='a'/><alias "
 			    "name='ua-ga'/></channel>"
 			    "<channel type='unix'><source mode='bind' path='/own.sock'/>"
@@ -513,8 +608,18 @@ static void test_live(void **state)
 	char *xml, *again;
 
 	(void)state;
+	live.nics[0].target = "vnet3";
+	live.nics[0].bridge = "virbr0";
+	live.nics[1].target = "vnet4";
+	live.nics[1].bridge = "virbr0";
 	assert_int_equal(domain_xml_format(config, &live, &xml), 0);
 	assert_non_null(strstr(xml, "<domain type='kvm' id='12'>\n"));
+	assert_non_null(strstr(xml,
+		"<source network='n' bridge='virbr0'/>\n"
+		"      <target dev='vnet3'/>\n"));
+	assert_non_null(strstr(xml,
+		"<source bridge='br0'/>\n"
+		"      <target dev='mine'/>\n"));
 	assert_non_null(strstr(xml,
 		"<console type='pty' tty='/dev/pts/3'>\n"
 		"      <source path='/dev/pts/3'/>\n"
@@ -543,6 +648,8 @@ static void test_live(void **state)
 	assert_null(strstr(xml, "/dev/pts"));
 	assert_null(strstr(xml, "/run/"));
 	assert_null(strstr(xml, "serial0"));
+	assert_null(strstr(xml, "vnet"));
+	assert_null(strstr(xml, "virbr0"));
 	assert_int_equal(config->serials[0].path[0], 0); /* the live form left no trace */
 	assert_int_equal(domain_xml_format(config, NULL, &again), 0);
 	assert_string_equal(xml, again);
@@ -606,11 +713,13 @@ static void check_any(const char *xml, size_t len)
 
 static void test_mutations(void **state)
 {
-	static const char xml[] = DEVICES(
-		VDA "<serial type='pty'><target port='0'/></serial>"
-		    "<channel type='unix'><target type='virtio' name='ga'/></channel>"
-		    "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
-		    "<controller type='usb' index='0'/><memballoon model='none'/>");
+	static const char xml[] = DEVICES(VDA
+		"<serial type='pty'><target port='0'/></serial>"
+		"<channel type='unix'><target type='virtio' name='ga'/></channel>"
+		"<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+		"<controller type='usb' index='0'/><memballoon model='none'/>" NIC(
+			"<vlan><tag id='7'/></vlan><filterref filter='clean-traffic'><parameter "
+			"name='IP' value='10.0.0.1'/></filterref>"));
 	static const char *const parts[] = {"<", ">", "/", "'", "=", "&amp;", "<a>", "</a>",
 		"x='1'", "<!--", "-->", "]]>", "18446744073709551616", "-1", "type=''", "<disk/>",
 		"\n"};
@@ -668,6 +777,8 @@ int main(void)
 		cmocka_unit_test(test_disks),
 		cmocka_unit_test(test_empty_drive),
 		cmocka_unit_test(test_placement_auto),
+		cmocka_unit_test(test_interfaces),
+		cmocka_unit_test(test_wrong_interfaces),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_wrong_devices),
 		cmocka_unit_test(test_refused),

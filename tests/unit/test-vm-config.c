@@ -36,6 +36,10 @@ static void good(struct vm_config *c)
 	c->n_channels = 1;
 	strcpy(c->channels[0].name, "org.qemu.guest_agent.0");
 	c->rng.source = VM_RNG_RANDOM;
+	c->n_nics = 2;
+	c->nics[0].port.mac[0] = c->nics[1].port.mac[0] = 0x52;
+	c->nics[1].port.mac[5] = 1;
+	c->nics[1].rx_queue_size = 128;
 }
 
 static void check(const struct vm_config *c, const char *part)
@@ -211,6 +215,28 @@ static void test_chardevs(void **state)
 	BREAK(c.rng.rate_period_ms = 1, "rate/@bytes");
 }
 
+static void test_nics(void **state)
+{
+	(void)state;
+	BREAK(c.n_nics = 17, "devices/interface: 17 interfaces");
+	BREAK(c.n_nics = 3, "devices/interface[3]/mac/@address: all zero");
+	BREAK(c.nics[1].port.mac[0] = 0xff, "devices/interface[2]/mac/@address: ff:00");
+	BREAK(c.nics[1].port.mac[5] = 0,
+		"devices/interface[2]/mac/@address: 52:00:00:00:00:00 is used");
+	BREAK(c.nics[0].port.mtu = 1, "devices/interface[1]/mtu/@size: 1");
+	BREAK(c.nics[0].offloads_off = VM_NIC_OFFLOADS, NULL);
+	BREAK(c.nics[0].offloads_off = VM_NIC_OFFLOADS + 1, "driver: unknown offloads 0x800");
+	BREAK(c.nics[0].queues = 8, NULL);
+	BREAK(c.nics[0].queues = 9, "driver/@queues: 9");
+	BREAK(c.nics[0].rx_queue_size = 100, "driver/@rx_queue_size: 100");
+	BREAK(c.nics[0].tx_queue_size = 512, "driver/@tx_queue_size: 512");
+	BREAK(c.nics[0].tx_queue_size = 256, NULL);
+	BREAK(c.nics[0].boot_order = 1, NULL);
+	BREAK(c.nics[0].boot_order = c.nics[1].boot_order = 1,
+		"devices/interface[2]/boot/@order: 1");
+	BREAK(c.nics[1].boot_order = c.disks[0].boot_order = 1, "boot/@order: 1 is used twice");
+}
+
 static void test_pci(void **state)
 {
 	const struct vm_pci_addr a = {.set = 1, .slot = 3};
@@ -219,6 +245,8 @@ static void test_pci(void **state)
 	BREAK((c.disks[0].pci = a, c.disks[1].pci = a), "devices/disk[2]/address/@slot: 0x03 is");
 	BREAK((c.disks[0].pci = a, c.rng.pci = a), "devices/rng/address");
 	BREAK((c.disks[0].pci = a, c.serial_controller_pci = a), "devices/controller/address");
+	BREAK((c.disks[0].pci = a, c.nics[1].pci = a),
+		"devices/interface[2]/address/@slot: 0x03 is");
 	BREAK((c.n_channels = 0, c.n_consoles = 1, c.disks[0].pci = c.serial_controller_pci = a),
 		NULL);
 	BREAK((c.disks[0].pci = a, c.disks[0].pci.slot = 0), "0x01 to");
@@ -232,8 +260,8 @@ static void test_pci(void **state)
 	c.n_disks = 32;
 	for (int i = 0; i < 32; i++)
 		sprintf(c.disks[i].target, "vd%d", i);
-	check(&c, "34 PCI devices");
-	c.n_disks = 28;
+	check(&c, "36 PCI devices");
+	c.n_disks = 26;
 	check(&c, NULL);
 }
 
@@ -294,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_cpu),
 		cmocka_unit_test(test_disks),
 		cmocka_unit_test(test_chardevs),
+		cmocka_unit_test(test_nics),
 		cmocka_unit_test(test_pci),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_noise),

@@ -25,7 +25,9 @@ struct thing {
 	uint32_t n_items;
 	uint64_t memory;
 	int64_t offset;
-	uint8_t uuid[16];
+	uint8_t uuid[16], mac[6];
+	uint32_t bits, delay;
+	struct net_ip ip;
 	struct item items[3];
 };
 struct host {
@@ -75,6 +77,11 @@ static const struct xml_rule group_rows[] = {
 };
 static const struct xml_rule opaque_rows[] = {
 	{.name = "t:mine", .kind = XML_FLAG, THING(flag)}, {0}};
+static const struct xml_word bit_words[] = {
+	{.word = "yes", .value = 1},
+	{.word = "no", .value = 0},
+	{0},
+};
 static const struct xml_rule rows[] = {
 	{.name = "@small", .kind = XML_UINT, THING(small)},
 	{.name = "text",
@@ -87,6 +94,10 @@ static const struct xml_rule rows[] = {
 	{.name = "memory", .kind = XML_SIZE, THING(memory), .rows = unit_rows},
 	{.name = "offset", .kind = XML_INT, THING(offset)},
 	{.name = "uuid", .kind = XML_UUID, THING(uuid)},
+	{.name = "bit", .kind = XML_BIT, .bit = 4, THING(bits), .words = bit_words},
+	{.name = "mac", .kind = XML_MAC, THING(mac)},
+	{.name = "ip", .kind = XML_IP, THING(ip)},
+	{.name = "delay", .kind = XML_UINT, .flags = XML_ZERO_IS_MAX, THING(delay)},
 	{.name = "meta", .kind = XML_ELEMENT, .flags = XML_OPAQUE, .rows = opaque_rows},
 	{.name = "group", .kind = XML_ELEMENT, .rows = group_rows},
 	{.name = "item", .kind = XML_ARRAY, .array = &items, .rows = item_rows},
@@ -215,6 +226,36 @@ static void test_kinds(void **state)
 			"  </item>\n"));
 }
 
+static void test_networks(void **state)
+{
+	struct run run;
+
+	(void)state;
+	expect("<thing>" T "<bit>yes</bit></thing>", OUT("", "  <bit>yes</bit>\n"));
+	expect("<thing>" T "<bit>no</bit></thing>", OUT("", ""));
+	expect("<thing>" T "<mac>52:54:0:A:b:C</mac></thing>",
+		OUT("", "  <mac>52:54:00:0a:0b:0c</mac>\n"));
+	expect("<thing>" T "<ip>2001:DB8::1</ip></thing>", OUT("", "  <ip>2001:db8::1</ip>\n"));
+	expect("<thing>" T "<ip> 192.0.2.1 </ip></thing>", OUT("", "  <ip>192.0.2.1</ip>\n"));
+	expect("<thing>" T "<delay>0</delay></thing>", OUT("", "  <delay>0</delay>\n"));
+	expect("<thing>" T "<delay>5</delay></thing>", OUT("", "  <delay>5</delay>\n"));
+	parse(&run, "<thing>" T "<delay>0</delay><bit>yes</bit></thing>", false);
+	assert_int_equal(run.thing.delay, UINT32_MAX);
+	assert_int_equal(run.thing.bits, 4);
+	done(&run);
+	expect_error("<thing>" T "<bit>maybe</bit></thing>", -EINVAL,
+		"f:1: bit: 'maybe' is wrong; write one of yes, no");
+	expect_error("<thing>" T "<mac>52:54:00</mac></thing>", -EINVAL,
+		"f:1: mac: '52:54:00' is wrong; write for example 52:54:00:12:34:56");
+	expect_error("<thing>" T "<mac>ff:ff:ff:ff:ff:ff</mac></thing>", -EINVAL,
+		"f:1: mac: 'ff:ff:ff:ff:ff:ff' is wrong; write the address of one interface, for "
+		"example 52:54:00:12:34:56");
+	expect_error("<thing>" T "<ip>1.2.3</ip></thing>", -EINVAL,
+		"f:1: ip: '1.2.3' is wrong; write an IPv4 or IPv6 address");
+	expect_error("<thing>" T "<delay>4294967295</delay></thing>", -EINVAL,
+		"f:1: delay: '4294967295' is wrong; write a decimal number up to 4294967294");
+}
+
 static void test_kept(void **state)
 {
 	(void)state;
@@ -234,6 +275,8 @@ static void test_kept(void **state)
 	/* Namespaces declared around a kept element come with it. */
 	expect("<thing xmlns:n='urn:n'>" T "<n:new n:a='1'/></thing>",
 		OUT("", "  <n:new xmlns:n='urn:n' n:a='1'/>\n"));
+	expect("<thing xmlns:n='urn:a?b&amp;c'>" T "<n:new/></thing>",
+		OUT("", "  <n:new xmlns:n='urn:a?b&amp;c'/>\n"));
 	expect("<thing>" T
 	       "<meta><t:mine xmlns:t='urn:t'/><o xmlns='urn:o'>a<b/>c</o></meta></thing>",
 		OUT("",
@@ -386,6 +429,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_errors),

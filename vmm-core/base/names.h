@@ -14,7 +14,8 @@
 #define VMMD_ERROR_PREFIX  "org.vmmd1.Error."
 
 /* XML extensions live in these namespaces, so that libvirt's own tools keep them. */
-#define VMMD_XML_NS_DOMAIN "urn:vmmd:domain:1"
+#define VMMD_XML_NS_DOMAIN  "urn:vmmd:domain:1"
+#define VMMD_XML_NS_NETWORK "urn:vmmd:network:1"
 
 /* Folders of the system instance; a session instance is told its own. */
 #define VMMD_STATE_DIR   "/var/lib/vmmd"
