@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A port whose owner is the kernel: a tap or macvtap device. The fd was opened by the daemon (IFF_TAP, IFF_NO_PI,
+ * IFF_VNET_HDR with a header of 12 bytes, TUNSETOFFLOAD as it likes) and does not block. Frames pass whole, with their
+ * offloads: the kernel segments what its other side cannot take.
+ *
+ * What the switch has no room for is dropped and counted: the kernel retries by itself or does not care. What the kernel
+ * has no room for likewise.
+ *
+ * Threads: the loop's.
+ */
+#pragma once
+
+#include "devices/net/vswitch.h"
+#include "vmm-core/base/loop.h"
+
+#define PORT_TAP_BUDGET 64 /* frames read in a turn of the loop */
+
+struct port_tap {
+	struct port port; /* first; kind, counters and cookie are the owner's to set */
+	struct loop *loop;
+	struct loop_source *source;
+	int fd; /* not owned */
+	/* NULL: frames go to the switch at once. Else the owner's: a team looks at them first. */
+	void (*input)(struct port_tap *tap, struct frame *frame, uint64_t now_ns);
+	uint8_t *buffer;
+};
+
+/* 'fd' stays the caller's. The port is the caller's to add to a switch, before frames come. 0 or -errno. */
+int port_tap_init(struct port_tap *tap, struct loop *loop, int fd);
+/* Copes with one that was never initialised but is all zeroes. */
+void port_tap_done(struct port_tap *tap);
