@@ -25,6 +25,7 @@ static const struct device_class *const device_classes[] = {
 	&ich9_lpc_class,
 	&virtio_blk_pci_class.class,
 	&virtio_console_pci_class.class,
+	&virtio_net_pci_class.class,
 	&virtio_rng_pci_class.class,
 };
 

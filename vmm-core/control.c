@@ -27,8 +27,12 @@ struct control {
 	struct loop *loop;
 	struct loop_source *source, *listen_source;
 	bool connected;
+	/* One of the two, from START on. */
 	struct vm *vm;
+	struct network *network;
+	uint8_t uuid[16];
 	struct vm_owner owner;
+	struct network_owner network_owner;
 	enum sandbox_mode sandbox_mode;
 	uint64_t notices_since_ns; /* begin of the second in which n_notices were sent */
 	unsigned n_notices;
@@ -53,8 +57,8 @@ static void disconnect(struct control *control)
 	if (control->connected)
 		(void)shutdown(PROTO_CONTROL_FD, SHUT_RDWR);
 	control->connected = false;
-	/* Without a vm there is nothing to live for. */
-	if (!control->vm)
+	/* Without a vm or a network there is nothing to live for. */
+	if (!control->vm && !control->network)
 		loop_exit(control->loop, EXIT_FAILURE);
 }
 
@@ -100,9 +104,11 @@ static void send_state(struct control *control, enum proto_type type)
 		state.state = control->vm->state;
 		state.reason = control->vm->reason;
 		state.code = control->vm->code;
-		memcpy(state.uuid, control->vm->config.uuid, sizeof(state.uuid));
 		memcpy(state.text, control->vm->text, sizeof(state.text));
+	} else if (control->network) {
+		state.state = PROTO_VM_RUNNING;
 	}
+	memcpy(state.uuid, control->uuid, sizeof(state.uuid));
 	send_message(control, type, 0, 0, &state, sizeof(state));
 }
 
@@ -142,6 +148,12 @@ static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index,
 		return;
 	(void)snprintf(notice.text, sizeof(notice.text), "%s", text);
 	send_message(opaque, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
+}
+
+static void on_net_event(void *opaque, const struct proto_net_event *event)
+{
+	if (may_notice(opaque))
+		send_message(opaque, PROTO_NET_EVENT, 0, 0, event, sizeof(*event));
 }
 
 static void on_settled(void *opaque, enum vm_aim aim, int error)
@@ -217,11 +229,10 @@ static int handle_reset(struct control *control, struct message *m)
 
 static int handle_quit(struct control *control, struct message *m)
 {
-	if (!control->vm) {
-		loop_exit(control->loop, EXIT_SUCCESS);
-		return 1;
-	}
-	return take_aim(control, m, VM_AIM_STOP);
+	if (control->vm)
+		return take_aim(control, m, VM_AIM_STOP);
+	loop_exit(control->loop, EXIT_SUCCESS);
+	return 1;
 }
 
 static int handle_resume(struct control *control, struct message *m)
@@ -284,6 +295,125 @@ static int handle_console(struct control *control, struct message *m)
 		return r;
 	m->fds[0] = -EBADF;
 	return 1;
+}
+
+/* Networks: a vm's vNICs and their links. */
+
+static struct device *find_nic(struct control *control, uint32_t nic)
+{
+	if (!control->vm || nic >= VM_MAX_NICS)
+		return NULL;
+	return control->vm->machine.nics[nic];
+}
+
+static int handle_nic_set(struct control *control, struct message *m)
+{
+	struct device *dev;
+	struct proto_nic nic;
+	int r;
+
+	memcpy(&nic, m->payload, sizeof(nic));
+	dev = find_nic(control, nic.nic);
+	if (!dev)
+		return -ENODEV;
+	r = control->vm->machine.nic_ops->set(dev, &nic.port);
+	return r < 0 ? r : 1;
+}
+
+static int handle_nic_announce(struct control *control, struct message *m)
+{
+	struct device *dev;
+	struct proto_nic_id id;
+	int r;
+
+	memcpy(&id, m->payload, sizeof(id));
+	dev = find_nic(control, id.nic);
+	if (!dev)
+		return -ENODEV;
+	r = control->vm->machine.nic_ops->announce(dev);
+	return r < 0 ? r : 1;
+}
+
+static int handle_link_add(struct control *control, struct message *m)
+{
+	struct device *dev;
+	struct proto_link link;
+	int r;
+
+	memcpy(&link, m->payload, sizeof(link));
+	dev = find_nic(control, link.nic);
+	if (!dev)
+		return -ENODEV;
+	r = control->vm->machine.nic_ops->link_add(dev, &link, m->fds);
+	m->n_fds = 0; /* taken over */
+	return r < 0 ? r : 1;
+}
+
+static int handle_link_use(struct control *control, struct message *m)
+{
+	struct device *dev;
+	struct proto_link_id id;
+	int r;
+
+	memcpy(&id, m->payload, sizeof(id));
+	dev = find_nic(control, id.nic);
+	if (!dev)
+		return -ENODEV;
+	r = control->vm->machine.nic_ops->link_use(dev, &id);
+	return r < 0 ? r : 1;
+}
+
+static int handle_link_remove(struct control *control, struct message *m)
+{
+	struct device *dev;
+	struct proto_link_id id;
+	int r;
+
+	memcpy(&id, m->payload, sizeof(id));
+	dev = find_nic(control, id.nic);
+	if (!dev)
+		return -ENODEV;
+	r = control->vm->machine.nic_ops->link_remove(dev, id.id);
+	return r < 0 ? r : 1;
+}
+
+/* A network's ports. */
+
+static int handle_port_add(struct control *control, struct message *m)
+{
+	struct proto_port port;
+	int r;
+
+	memcpy(&port, m->payload, sizeof(port));
+	if (!control->network)
+		return -ENODEV;
+	r = network_port_add(control->network, &port, m->fds);
+	m->n_fds = 0; /* taken over */
+	return r < 0 ? r : 1;
+}
+
+static int handle_port_set(struct control *control, struct message *m)
+{
+	struct proto_port port;
+	int r;
+
+	memcpy(&port, m->payload, sizeof(port));
+	if (!control->network)
+		return -ENODEV;
+	r = network_port_set(control->network, &port);
+	return r < 0 ? r : 1;
+}
+
+static int handle_port_remove(struct control *control, struct message *m)
+{
+	struct proto_port_id id;
+	int r;
+
+	memcpy(&id, m->payload, sizeof(id));
+	if (!control->network)
+		return -ENODEV;
+	r = network_port_remove(control->network, id.port);
+	return r < 0 ? r : 1;
 }
 
 static int handle_console_resize(struct control *control, struct message *m)
@@ -350,25 +480,75 @@ static int start(struct control *control, struct message *m, char *reason)
 		(void)snprintf(reason, PROTO_REASON_MAX, "START: the sandbox: %s", strerror(-r));
 		return r;
 	}
+	memcpy(control->uuid, config.uuid, sizeof(control->uuid));
 	control->vm = TAKE_PTR(vm);
 	vm_start(control->vm, what.flags & PROTO_START_PAUSED);
+	return 0;
+}
+
+static int start_network(struct control *control, struct message *m, char *reason)
+{
+	static struct net_config config;
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct proto_start what;
+	struct network_fds fds;
+	int r;
+
+	memcpy(&what, m->payload, sizeof(what));
+	network_fds_init(&fds);
+	r = proto_place_network_fds(&what, m->fds, m->n_fds, &fds, reason);
+	if (r >= 0) {
+		r = memfd_read_sealed(m->fds[0], &config, sizeof(config));
+		if (r < 0)
+			(void)snprintf(reason, PROTO_REASON_MAX, "START: the configuration: %s",
+				strerror(-r));
+	}
+	if (r >= 0)
+		r = net_config_validate(&config, reason, PROTO_REASON_MAX);
+	if (r < 0) {
+		network_fds_done(&fds);
+		return r;
+	}
+	control->sandbox_mode = mode_of(what.flags);
+	r = network_new(&config, &fds, control->loop, &control->network_owner, &network, reason);
+	if (r < 0)
+		return r;
+	r = sandbox_enter_thread(SECCOMP_NETWORK, control->sandbox_mode);
+	if (r < 0) {
+		(void)snprintf(reason, PROTO_REASON_MAX, "START: the sandbox: %s", strerror(-r));
+		return r;
+	}
+	memcpy(control->uuid, config.uuid, sizeof(control->uuid));
+	control->network = TAKE_PTR(network);
+	return 1;
+}
+
+/* Nothing half-made stays: a START that fails ends the process with its answer. */
+static int answer_start(struct control *control, struct message *m, int r, const char *reason)
+{
+	if (r >= 0)
+		return r;
+	reply(control, m->header.seq, r, reason);
+	loop_exit(control->loop, EXIT_FAILURE);
 	return 0;
 }
 
 static int handle_start(struct control *control, struct message *m)
 {
 	char reason[PROTO_REASON_MAX] = "";
-	int r;
 
-	if (control->vm)
+	if (control->vm || control->network)
 		return -EALREADY;
-	r = start(control, m, reason);
-	if (r >= 0)
-		return 0;
-	/* Nothing half-made stays: the process ends with the answer. */
-	reply(control, m->header.seq, r, reason);
-	loop_exit(control->loop, EXIT_FAILURE);
-	return 0;
+	return answer_start(control, m, start(control, m, reason), reason);
+}
+
+static int handle_start_network(struct control *control, struct message *m)
+{
+	char reason[PROTO_REASON_MAX] = "";
+
+	if (control->vm || control->network)
+		return -EALREADY;
+	return answer_start(control, m, start_network(control, m, reason), reason);
 }
 
 /* Requests, as proto-check.c knows them. */
@@ -381,6 +561,15 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_QUIT] = handle_quit,
 	[PROTO_CONSOLE_ATTACH] = handle_console,
 	[PROTO_INJECT_NMI] = handle_nmi,
+	[PROTO_NIC_SET] = handle_nic_set,
+	[PROTO_NIC_ANNOUNCE] = handle_nic_announce,
+	[PROTO_LINK_ADD] = handle_link_add,
+	[PROTO_LINK_USE] = handle_link_use,
+	[PROTO_LINK_REMOVE] = handle_link_remove,
+	[PROTO_START_NETWORK] = handle_start_network,
+	[PROTO_PORT_ADD] = handle_port_add,
+	[PROTO_PORT_SET] = handle_port_set,
+	[PROTO_PORT_REMOVE] = handle_port_remove,
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
 };
 
@@ -477,6 +666,7 @@ int control_new(struct loop *loop, struct control **ret_control)
 		.enter_io_sandbox = on_io_thread,
 		.opaque = control,
 	};
+	control->network_owner = (struct network_owner){on_net_event, control};
 	r = fd_set_nonblock(PROTO_CONTROL_FD, true);
 	if (r < 0)
 		return r;
@@ -501,6 +691,7 @@ struct control *control_free(struct control *control)
 	if (!control)
 		return NULL;
 	(void)vm_free(control->vm);
+	(void)network_free(control->network);
 	control->source = loop_source_remove(control->source);
 	control->listen_source = loop_source_remove(control->listen_source);
 	free(control);

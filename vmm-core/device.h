@@ -56,6 +56,21 @@ struct machine_fds {
 };
 
 struct vm_stats_page; /* vmm-core/stats.h */
+struct proto_link;    /* vmm-core/proto.h */
+struct proto_link_id;
+
+/* What the host asks of a vNIC, for control.c, which knows no device. Loop thread, device lock held. */
+struct machine_nic_ops {
+	/* Another address, VLANs, limits, link state; the guest is told what it can see of it. -ENOTSUP: another MTU,
+	 * which cannot change while the device exists. Else nic_reconfigure()'s errors, with everything as it was. */
+	int (*set)(struct device *dev, const struct net_port_config *config);
+	/* Tell the switches, and ask the guest to tell its neighbours, where it is now. */
+	int (*announce)(struct device *dev);
+	/* fds[PROTO_LINK_FDS] are taken over, whatever the answer. */
+	int (*link_add)(struct device *dev, const struct proto_link *link, int *fds);
+	int (*link_use)(struct device *dev, const struct proto_link_id *id);
+	int (*link_remove)(struct device *dev, uint32_t id);
+};
 
 /* What the machine offers to its devices. Filled by vm-build.c, or by tests/fakes/fake-machine.c. */
 struct machine {
@@ -74,6 +89,8 @@ struct machine {
 	struct device *pci_root;                      /* set by the host bridge in its realize() */
 	struct device *acpi_pm;                       /* set likewise; may be NULL */
 	void (*power_button)(struct device *acpi_pm); /* set with it */
+	struct device *nics[VM_MAX_NICS];             /* set by each vNIC in its realize() */
+	const struct machine_nic_ops *nic_ops;        /* set with the first of them */
 	int64_t wall_offset_s;       /* guest wall clock = host CLOCK_REALTIME + this */
 	struct vm_stats_page *stats; /* may be NULL */
 	const struct machine_ops *ops;

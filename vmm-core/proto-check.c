@@ -24,6 +24,15 @@ static const struct {
 	[PROTO_QUIT] = {1, 0, 0, 0},
 	[PROTO_CONSOLE_ATTACH] = {1, 1, 1, sizeof(struct proto_console)},
 	[PROTO_INJECT_NMI] = {1, 0, 0, 0},
+	[PROTO_NIC_SET] = {1, 0, 0, sizeof(struct proto_nic)},
+	[PROTO_NIC_ANNOUNCE] = {1, 0, 0, sizeof(struct proto_nic_id)},
+	[PROTO_LINK_ADD] = {1, PROTO_LINK_FDS, PROTO_LINK_FDS, sizeof(struct proto_link)},
+	[PROTO_LINK_USE] = {1, 0, 0, sizeof(struct proto_link_id)},
+	[PROTO_LINK_REMOVE] = {1, 0, 0, sizeof(struct proto_link_id)},
+	[PROTO_START_NETWORK] = {1, 1, PROTO_MAX_FDS, sizeof(struct proto_start)},
+	[PROTO_PORT_ADD] = {1, PROTO_LINK_FDS, PROTO_LINK_FDS, sizeof(struct proto_port)},
+	[PROTO_PORT_SET] = {1, 0, 0, sizeof(struct proto_port)},
+	[PROTO_PORT_REMOVE] = {1, 0, 0, sizeof(struct proto_port_id)},
 	[PROTO_CONSOLE_RESIZE] = {1, 0, 0, sizeof(struct proto_console_size)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
@@ -47,25 +56,15 @@ struct place {
 	uint8_t *flags;
 };
 
-static struct place find_place(struct vm_fds *fds, unsigned kind, unsigned index)
-{
-	const struct {
-		int *fds;
-		uint8_t *flags;
-		unsigned n;
-	} places[PROTO_FD_KIND_X_MAX] = {
-		[PROTO_FD_KVM] = {&fds->kvm, NULL, 1},
-		[PROTO_FD_RAM] = {&fds->ram, NULL, 1},
-		[PROTO_FD_STATS] = {&fds->stats, NULL, 1},
-		[PROTO_FD_KERNEL] = {&fds->kernel, NULL, 1},
-		[PROTO_FD_INITRD] = {&fds->initrd, NULL, 1},
-		[PROTO_FD_DISK] = {fds->devices.disks, NULL, VM_MAX_DISKS},
-		[PROTO_FD_SERIAL] = {fds->serials, fds->serial_flags, VM_MAX_SERIALS},
-		[PROTO_FD_CONSOLE] = {fds->consoles, fds->console_flags, VM_MAX_CONSOLES},
-		[PROTO_FD_CHANNEL] = {fds->channels, fds->channel_flags, VM_MAX_CHANNELS},
-		[PROTO_FD_RNG] = {&fds->devices.rng, NULL, 1},
-	};
+/* Places of one kind, for index 0 … n - 1. */
+struct places {
+	int *fds;
+	uint8_t *flags;
+	unsigned n;
+};
 
+static struct place find_place(const struct places *places, unsigned kind, unsigned index)
+{
 	/* PROTO_FD_CONFIG has no place: it is the first fd, and only that. */
 	if (kind >= PROTO_FD_KIND_X_MAX || index >= places[kind].n)
 		return (struct place){NULL, NULL};
@@ -73,7 +72,7 @@ static struct place find_place(struct vm_fds *fds, unsigned kind, unsigned index
 		places[kind].fds + index, places[kind].flags ? places[kind].flags + index : NULL};
 }
 
-static int put(const struct proto_fd *what, int *fd, struct vm_fds *places)
+static int put(const struct proto_fd *what, int *fd, const struct places *places)
 {
 	struct place place = find_place(places, what->kind, what->index);
 
@@ -87,8 +86,8 @@ static int put(const struct proto_fd *what, int *fd, struct vm_fds *places)
 	return 0;
 }
 
-int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds,
-	struct vm_fds *places, char *ret_reason)
+static int place_all(const struct proto_start *start, int *fds, unsigned n_fds,
+	const struct places *places, char *ret_reason)
 {
 	if (n_fds < 1 || n_fds > PROTO_MAX_FDS || start->n_fds != n_fds ||
 		start->fds[0].kind != PROTO_FD_CONFIG) {
@@ -111,4 +110,36 @@ int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds,
 		return -EINVAL;
 	}
 	return 0;
+}
+
+int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds, struct vm_fds *vm,
+	char *ret_reason)
+{
+	const struct places places[PROTO_FD_KIND_X_MAX] = {
+		[PROTO_FD_KVM] = {&vm->kvm, NULL, 1},
+		[PROTO_FD_RAM] = {&vm->ram, NULL, 1},
+		[PROTO_FD_STATS] = {&vm->stats, NULL, 1},
+		[PROTO_FD_KERNEL] = {&vm->kernel, NULL, 1},
+		[PROTO_FD_INITRD] = {&vm->initrd, NULL, 1},
+		[PROTO_FD_DISK] = {vm->devices.disks, NULL, VM_MAX_DISKS},
+		[PROTO_FD_SERIAL] = {vm->serials, vm->serial_flags, VM_MAX_SERIALS},
+		[PROTO_FD_CONSOLE] = {vm->consoles, vm->console_flags, VM_MAX_CONSOLES},
+		[PROTO_FD_CHANNEL] = {vm->channels, vm->channel_flags, VM_MAX_CHANNELS},
+		[PROTO_FD_RNG] = {&vm->devices.rng, NULL, 1},
+	};
+
+	return place_all(start, fds, n_fds, places, ret_reason);
+}
+
+int proto_place_network_fds(const struct proto_start *start, int *fds, unsigned n_fds,
+	struct network_fds *network, char *ret_reason)
+{
+	const struct places places[PROTO_FD_KIND_X_MAX] = {
+		[PROTO_FD_STATS] = {&network->stats, NULL, 1},
+		[PROTO_FD_HOST_TAP] = {&network->host_tap, NULL, 1},
+		[PROTO_FD_UPLINK] = {network->uplinks, NULL, NET_MAX_UPLINKS},
+		[PROTO_FD_RTNETLINK] = {&network->rtnetlink, NULL, 1},
+	};
+
+	return place_all(start, fds, n_fds, places, ret_reason);
 }

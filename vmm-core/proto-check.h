@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "vmm-core/network.h"
 #include "vmm-core/proto.h"
 #include "vmm-core/vm.h"
 
@@ -27,3 +28,6 @@ int proto_check(const struct proto_header *header, size_t len, unsigned n_fds);
  * is not the configuration, an unknown kind, an index or flag out of range, a place taken twice. */
 int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds,
 	struct vm_fds *places, char *ret_reason);
+/* The same for START_NETWORK. */
+int proto_place_network_fds(const struct proto_start *start, int *fds, unsigned n_fds,
+	struct network_fds *places, char *ret_reason);

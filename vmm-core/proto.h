@@ -23,6 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/net-config.h"
+
 #define PROTO_VERSION     1
 #define PROTO_CONTROL_FD  3
 #define PROTO_LISTEN_FD   4
@@ -33,9 +35,10 @@
 enum proto_type {
 	PROTO_INVALID,
 	/* worker -> daemon, seq 0 */
-	PROTO_HELLO,  /* struct proto_state: what it is and how it fares */
-	PROTO_STATE,  /* struct proto_state: it changed */
-	PROTO_NOTICE, /* struct proto_notice: something to report, no change of state */
+	PROTO_HELLO,     /* struct proto_state: what it is and how it fares */
+	PROTO_STATE,     /* struct proto_state: it changed */
+	PROTO_NOTICE,    /* struct proto_notice: something to report, no change of state */
+	PROTO_NET_EVENT, /* struct proto_net_event: of a network, or of a vm's link */
 	/* worker -> daemon, answers */
 	PROTO_REPLY, /* header.error: 0 or -errno; payload: struct proto_reason when not 0 */
 	/* daemon -> worker */
@@ -47,6 +50,17 @@ enum proto_type {
 	PROTO_QUIT,           /* stop the vCPUs, flush the disks, exit; the reply may not come */
 	PROTO_CONSOLE_ATTACH, /* struct proto_console, one fd (a stream socket) */
 	PROTO_INJECT_NMI,
+	/* to a vm */
+	PROTO_NIC_SET,      /* struct proto_nic: address, VLANs, limits, link state */
+	PROTO_NIC_ANNOUNCE, /* struct proto_nic_id: tell the switches where it is */
+	PROTO_LINK_ADD,     /* struct proto_link, PROTO_LINK_FDS fds */
+	PROTO_LINK_USE, /* struct proto_link_id: send by it from now on, or (flags 0) no longer */
+	PROTO_LINK_REMOVE, /* struct proto_link_id */
+	/* to a network's worker; its START is START_NETWORK */
+	PROTO_START_NETWORK,  /* struct proto_start with struct net_config as CONFIG */
+	PROTO_PORT_ADD,       /* struct proto_port, PROTO_LINK_FDS fds */
+	PROTO_PORT_SET,       /* struct proto_port */
+	PROTO_PORT_REMOVE,    /* struct proto_port_id */
 	PROTO_CONSOLE_RESIZE, /* struct proto_console_size; what has no size ignores it */
 	PROTO_TYPE_X_MAX
 };
@@ -74,6 +88,10 @@ enum proto_fd_kind {
 	PROTO_FD_CONSOLE,
 	PROTO_FD_CHANNEL,
 	PROTO_FD_RNG,
+	/* of START_NETWORK, beside CONFIG and STATS (struct net_stats_page) */
+	PROTO_FD_HOST_TAP,  /* the host port's */
+	PROTO_FD_UPLINK,    /* net_config.uplinks[index]: a packet socket or a tap, by its kind */
+	PROTO_FD_RTNETLINK, /* bound to RTMGRP_LINK where the uplinks are */
 	PROTO_FD_KIND_X_MAX
 };
 
@@ -163,6 +181,77 @@ struct proto_console {
 	uint32_t flags;
 };
 static_assert(sizeof(struct proto_console) == 12, "wire format");
+
+/*
+ * Links between workers. A link is two memory files and two eventfds, made by the daemon; each end gets, in this order:
+ * its own file (read-write), the peer's (read-only), its own bell (rung by the peer), the peer's bell. The files are
+ * devices/net/ring.h's, of PROTO_RING_FILE bytes, sealed against changing their size.
+ *
+ * The star of a vNIC is link PROTO_LINK_STAR; it is in use as soon as it is added. Every other link is direct: added at
+ * both ends first, put to use at both ends when both have answered, and removed in the reverse order, so that no
+ * frame is lost and none overtakes another (devices/net/nic.h).
+ */
+#define PROTO_LINK_FDS  4
+#define PROTO_LINK_STAR 0
+#define PROTO_LINK_ALL  UINT32_MAX /* LINK_USE, LINK_REMOVE: every direct link of the vNIC */
+#define PROTO_RING_DATA (1024 * 1024)
+#define PROTO_RING_FILE (4096 + PROTO_RING_DATA)
+
+struct proto_nic {
+	uint32_t nic; /* index */
+	struct net_port_config port;
+};
+
+struct proto_nic_id {
+	uint32_t nic;
+};
+
+struct proto_link {
+	uint32_t nic;
+	uint32_t id;
+	uint32_t ring_data; /* bytes */
+	uint32_t peer_port; /* of a direct link: the peer's number in its network */
+	struct net_port_config
+		peer; /* of a direct link: the policy of what comes from there; its address */
+};
+
+#define PROTO_LINK_ON (1U << 0)
+
+struct proto_link_id {
+	uint32_t nic;
+	uint32_t id;
+	uint32_t flags; /* LINK_USE: PROTO_LINK_ON or 0 */
+};
+
+/* Port numbers are the daemon's: 1 … NET_MAX_PORTS - 1; 0 is the host's, which START_NETWORK makes. */
+struct proto_port {
+	uint32_t port;
+	uint32_t ring_data; /* PORT_ADD */
+	struct net_port_config config;
+};
+
+struct proto_port_id {
+	uint32_t port;
+};
+
+enum proto_net_event_kind {
+	PROTO_NET_LINK_BROKEN, /* vm: 'a' nic, 'b' link; network: 'a' port: the peer broke the ring */
+	PROTO_NET_PAIR,        /* ports a and b exchange many frames */
+	PROTO_NET_ADDRESS,     /* port 'a' has 'mac' and 'ip' */
+	PROTO_NET_UPLINK,      /* uplink 'a' is up (b 1) or down (b 0) */
+	PROTO_NET_FAILOVER, /* the team went from member a to b (UINT32_MAX: none); 'text' is the report */
+	PROTO_NET_EVENT_KIND_X_MAX
+};
+
+struct proto_net_event {
+	uint32_t kind;
+	uint32_t a, b;
+	uint8_t mac[NET_MAC_LEN];
+	uint8_t pad[2];
+	struct net_ip ip;
+	char text[PROTO_REASON_MAX];
+};
+static_assert(sizeof(struct proto_net_event) == 20 + 20 + PROTO_REASON_MAX, "wire format");
 
 struct proto_console_size {
 	uint32_t kind;

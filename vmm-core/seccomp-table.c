@@ -7,8 +7,10 @@
 #include <linux/falloc.h>
 #include <linux/futex.h>
 #include <linux/kvm.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -93,7 +95,8 @@ static const struct seccomp_rule loop_rules[] = {
 	ANY(sendto, "stream consoles"),
 	ANY(pread64, "the kernel and initrd are read again at a reset"),
 	ANY(getrandom, "the entropy device"),
-	ONE_OF(fcntl, 1, "the flags of a console's fd", F_GETFL, F_SETFL),
+	ONE_OF(fcntl, 1, "the flags of a console's fd; the seals of a link's ring", F_GETFL,
+		F_SETFL, F_ADD_SEALS, F_GET_SEALS),
 	ANY(exit_group, "the process ends"),
 	{.name = NULL},
 };
@@ -114,6 +117,40 @@ static const struct seccomp_rule io_rules[] = {
 	{.name = NULL},
 };
 
+/* A network's worker: rings in shared memory, sockets and taps that the daemon opened. */
+static const struct seccomp_rule network_rules[] = {
+	ANY(epoll_wait, "the loop"),
+	ANY(epoll_ctl, "a port comes or goes"),
+	ANY(read, "bells, timers, taps, link changes"),
+	ANY(readv, "a frame from a tap"),
+	ONE_OF(recvmsg, 0, "requests of the daemon", PROTO_CONTROL_FD),
+	ANY(recvmmsg, "frames from an uplink"),
+	ANY(recvfrom, "link changes"),
+	ANY(sendmsg, "answers to the daemon, a frame to an uplink"),
+
+	ONE_OF(ioctl, 1, "an uplink's link state; what its socket has not sent yet", SIOCETHTOOL,
+		SIOCOUTQ),
+	COMMON_RULES,
+	ANY(clock_gettime, "time where the vDSO cannot answer"),
+	ANY(timerfd_settime, "ageing, beacons, LACP"),
+	ANY(brk, "malloc"),
+	NO_BITS(mmap, 2, "malloc, rings; never executable", PROT_EXEC),
+	ANY(munmap, "a port goes; free of what malloc mapped"),
+	ANY(mremap, "realloc of the same"),
+	ONE_OF(fcntl, 1, "the seals of a port's ring", F_ADD_SEALS, F_GET_SEALS),
+	ONE_OF(newfstatat, 3, "fstat(): the size of a port's ring", AT_EMPTY_PATH),
+	ANY(fstat, "the same, as newer C libraries call it"),
+	ANY(close, "what is done with"),
+	ONE_OF(dup3, 1, "a new connection of the daemon takes the old one's place",
+		PROTO_CONTROL_FD),
+	ONE_OF(shutdown, 0, "a connection that is given up", PROTO_CONTROL_FD),
+	ANY(accept4, "a restarted daemon; the socket was bound by the daemon"),
+	ANY(getrandom, "keys of hash tables"),
+	ONE_OF(tgkill, 2, "abort()", SIGABRT),
+	ANY(exit_group, "the process ends"),
+	{.name = NULL},
+};
+
 static const struct {
 	const char *name;
 	const struct seccomp_rule *rules;
@@ -121,6 +158,7 @@ static const struct {
 	[SECCOMP_VCPU] = {"vcpu", vcpu_rules},
 	[SECCOMP_LOOP] = {"loop", loop_rules},
 	[SECCOMP_IO] = {"io", io_rules},
+	[SECCOMP_NETWORK] = {"network", network_rules},
 };
 
 const struct seccomp_rule *seccomp_rules(enum seccomp_role role)

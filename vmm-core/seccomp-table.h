@@ -11,7 +11,13 @@
 
 #include <stdint.h>
 
-enum seccomp_role { SECCOMP_VCPU, SECCOMP_LOOP, SECCOMP_IO, SECCOMP_ROLE_X_MAX };
+enum seccomp_role {
+	SECCOMP_VCPU,
+	SECCOMP_LOOP,
+	SECCOMP_IO,
+	SECCOMP_NETWORK, /* the one thread of a network's worker */
+	SECCOMP_ROLE_X_MAX
+};
 
 enum seccomp_check {
 	SECCOMP_ANY,     /* any arguments */

@@ -35,6 +35,15 @@ struct vm_stats_disk {
 	stat_counter pad[6];
 };
 
+/* A network's, by port number: 0 is the host's port, 1 … NET_MAX_PORTS - 1 the others, as the daemon numbers them. */
+struct net_stats_page {
+	uint32_t magic, version;
+	stat_counter heartbeat;
+	stat_counter pad[14];
+	struct net_port_counters ports[NET_MAX_PORTS];
+	struct net_port_counters uplinks[NET_MAX_UPLINKS];
+};
+
 struct vm_stats_page {
 	uint32_t magic, version;
 	stat_counter heartbeat;   /* goes up once a turn of the loop; not a timer of its own */
@@ -42,6 +51,7 @@ struct vm_stats_page {
 	stat_counter pad[13];
 	struct vm_stats_vcpu vcpus[VM_MAX_VCPUS];
 	struct vm_stats_disk disks[VM_MAX_DISKS];
+	struct net_port_counters nics[VM_MAX_NICS];
 };
 static_assert(sizeof(struct vm_stats_vcpu) == 128, "shared layout");
 static_assert(sizeof(struct vm_stats_disk) == 128, "shared layout");

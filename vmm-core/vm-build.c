@@ -68,6 +68,11 @@ static unsigned n_disks(const struct vm_config *config)
 	return config->n_disks;
 }
 
+static unsigned n_nics(const struct vm_config *config)
+{
+	return config->n_nics;
+}
+
 static unsigned n_rngs(const struct vm_config *config)
 {
 	return config->rng.source != VM_RNG_NONE;
@@ -100,6 +105,7 @@ static const struct board_row board[] = {
 	{"q35-host", always, {{0}}},
 	{"ich9-lpc", always, {{0}}},
 	{"virtio-blk-pci", n_disks, {{0}}},
+	{"virtio-net-pci", n_nics, {{0}}},
 	{"virtio-rng-pci", n_rngs, {{0}}},
 	{"virtio-console-pci", n_virtio_consoles, {{0}}},
 };

@@ -177,7 +177,8 @@ void virtio_set_driver_features(struct virtio_device *v, uint32_t select, uint32
 
 static bool features_acceptable(const struct virtio_device *v, uint64_t features)
 {
-	return !(features & ~v->host_features) && features >> VIRTIO_F_VERSION_1 & 1;
+	return !(features & ~v->host_features) && features >> VIRTIO_F_VERSION_1 & 1 &&
+		(!v->ops->features_fit || v->ops->features_fit(features));
 }
 
 static void kick_all(struct virtio_device *v)

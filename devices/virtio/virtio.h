@@ -61,13 +61,16 @@ struct virtio_device;
 
 struct virtio_ops {
 	const char *name;   /* "virtio-blk", for messages */
-	uint16_t device_id; /* 5: 2 block, 3 console, 4 entropy */
+	uint16_t device_id; /* 5: 1 network, 2 block, 3 console, 4 entropy */
 	size_t size;        /* of the model's struct; struct virtio_device is its first member */
 	/* Sets v->n_queues, v->queue_sizes[] (0: VIRTQ_MAX_SIZE), v->host_features (device bits
 	 * only; ring bits and VERSION_1 are added), v->config_len and v->config[]. Returns 0 or
 	 * -errno. */
 	int (*realize)(struct virtio_device *v);
 	void (*unrealize)(struct virtio_device *v); /* may be NULL */
+	/* May a driver take these of host_features, with what each of them requires of the others
+	 * (2.2.1)? NULL: any. */
+	bool (*features_fit)(uint64_t features);
 	/* The driver wrote 'size' (1, 2, 4, 8) bytes at 'offset' of the config window (in bounds).
 	 * Without it, writes are ignored. Reads come from v->config[]. */
 	void (*config_write)(

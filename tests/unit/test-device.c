@@ -244,6 +244,8 @@ static void board_init(struct board *b)
 	assert_non_null(b->f);
 	b->f->config.acpi = b->f->config.genid = 1;
 	b->f->config.n_disks = b->f->config.n_channels = b->f->config.n_serials = 1;
+	b->f->config.n_nics = 1;
+	b->f->config.nics[0].port.mac[0] = 0x52;
 	b->f->config.rng.source = VM_RNG_BUILTIN;
 	b->f->fds.disks[0] = memfd_create("disk", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(b->f->fds.disks[0], KIB(64)), 0);

@@ -39,6 +39,9 @@ static const struct {
 		{loop_filter_errno, ARRAY_SIZE(loop_filter_errno), SECCOMP_RET_ERRNO | EPERM}},
 	[SECCOMP_IO] = {{io_filter, ARRAY_SIZE(io_filter), SECCOMP_RET_KILL_PROCESS},
 		{io_filter_errno, ARRAY_SIZE(io_filter_errno), SECCOMP_RET_ERRNO | EPERM}},
+	[SECCOMP_NETWORK] = {{network_filter, ARRAY_SIZE(network_filter), SECCOMP_RET_KILL_PROCESS},
+		{network_filter_errno, ARRAY_SIZE(network_filter_errno),
+			SECCOMP_RET_ERRNO | EPERM}},
 };
 
 static uint32_t run(const struct sock_filter *program, size_t len, const struct seccomp_data *data)

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The fabric as a whole, without processes: vNICs (nic.c), the links between them (link.c) and a network's worker
+ * (devices/fabric/network.c) on one loop, over real rings and bells. The daemon's part is played here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "devices/net/nic.h"
+#include "devices/net/ring.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/network.h"
+#include "vmm-core/stats.h"
+
+#define MAX_VMS  8
+#define MAX_SEEN 4096
+#define RING     RING_MIN_DATA
+
+/* A machine with one vNIC: what its guest was given. */
+struct vm {
+	struct port port; /* first */
+	struct net_port_counters counters;
+	struct net_port_config config;
+	struct nic *nic;
+	unsigned number; /* of its port */
+	unsigned room;   /* frames that the guest has buffers for */
+	bool has_space;
+	unsigned n_seen, n_flushes;
+	uint32_t seen[MAX_SEEN]; /* the frames' numbers */
+	uint32_t seen_len[MAX_SEEN];
+	int32_t seen_tci;
+};
+
+struct world {
+	struct loop *loop;
+	struct network *network;
+	struct net_stats_page *stats;
+	struct vm vms[MAX_VMS];
+	unsigned n_events[PROTO_NET_EVENT_KIND_X_MAX];
+	struct proto_net_event last;
+	int hostile_file; /* the network's peer's file of the last link, kept by a test */
+};
+
+static int vm_transmit(struct port *port, const struct frame *frame, int32_t tci)
+{
+	struct vm *vm = container_of(port, struct vm, port);
+	uint32_t number;
+
+	if (!vm->room)
+		return -EAGAIN;
+	vm->room--;
+	assert_true(frame_copy(frame, 14, &number, sizeof(number)) == sizeof(number));
+	if (vm->n_seen < MAX_SEEN) {
+		vm->seen[vm->n_seen] = number;
+		vm->seen_len[vm->n_seen] = frame->len;
+	}
+	vm->n_seen++;
+	vm->seen_tci = tci;
+	return 0;
+}
+
+static void vm_flush(struct port *port)
+{
+	container_of(port, struct vm, port)->n_flushes++;
+}
+
+static void vm_space(struct port *port)
+{
+	container_of(port, struct vm, port)->has_space = true;
+}
+
+static const struct port_ops vm_ops = {.transmit = vm_transmit, .flush = vm_flush};
+
+static void on_event(void *opaque, const struct proto_net_event *event)
+{
+	struct world *w = opaque;
+
+	w->n_events[event->kind]++;
+	w->last = *event;
+}
+
+/* The daemon's part: the files and bells of a link. */
+struct ends {
+	int own[2], peer[2], bell[2];
+};
+
+static struct ends make_ends(void)
+{
+	struct ends e;
+
+	for (int i = 0; i < 2; i++) {
+		char path[64];
+
+		e.own[i] = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		assert_int_equal(ftruncate(e.own[i], RING_FILE_SIZE(RING)), 0);
+		assert_int_equal(fcntl(e.own[i], F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", e.own[i]);
+		e.peer[!i] = open(path, O_RDONLY | O_CLOEXEC);
+		e.bell[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	}
+	return e;
+}
+
+static struct nic_link nic_end(const struct ends *e, unsigned end, uint32_t id)
+{
+	return (struct nic_link){.id = id,
+		.ring_data = RING,
+		.own_ring = e->own[end],
+		.peer_ring = e->peer[end],
+		.own_bell = dup(e->bell[end]),
+		.peer_bell = dup(e->bell[!end])};
+}
+
+static void close_bells(const struct ends *e)
+{
+	close(e->bell[0]);
+	close(e->bell[1]);
+}
+
+static int link_star(struct world *w, struct vm *vm)
+{
+	struct proto_port message = {.port = vm->number, .ring_data = RING, .config = vm->config};
+	struct ends e = make_ends();
+	int fds[PROTO_LINK_FDS] = {e.own[0], e.peer[0], dup(e.bell[0]), dup(e.bell[1])}, r;
+	struct nic_link end = nic_end(&e, 1, NIC_STAR);
+
+	r = network_port_add(w->network, &message, fds);
+	assert_int_equal(nic_link_add(vm->nic, &end), 0);
+	close_bells(&e);
+	return r;
+}
+
+static struct vm *add_vm(struct world *w, unsigned i, const struct net_port_config *config)
+{
+	struct vm *vm = &w->vms[i];
+
+	vm->config = config ? *config : (struct net_port_config){0};
+	memcpy(vm->config.mac, (uint8_t[]){0x52, 0x54, 0, 0, 0, (uint8_t)(i + 1)}, 6);
+	vm->port = (struct port){
+		.ops = &vm_ops, .kind = PORT_VNIC, .counters = &vm->counters, .cookie = i};
+	vm->number = i + 1;
+	vm->room = UINT32_MAX;
+	assert_int_equal(nic_new(w->loop, &vm->config, &vm->port, vm_space, &vm->nic), 0);
+	nic_set_offloads(vm->nic, UINT32_MAX);
+	return vm;
+}
+
+static int setup(void **state)
+{
+	static struct net_config config;
+	struct network_owner owner = {.event = on_event};
+	struct world *w = calloc(1, sizeof(*w));
+	char reason[PROTO_REASON_MAX] = "";
+	struct network_fds fds;
+
+	owner.opaque = w;
+	assert_int_equal(loop_new(&w->loop), 0);
+	net_config_init(&config);
+	(void)strcpy(config.name, "red");
+	network_fds_init(&fds);
+	fds.stats = memfd_create("stats", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(fds.stats, sizeof(struct net_stats_page)), 0);
+	w->stats = mmap(NULL, sizeof(struct net_stats_page), PROT_READ, MAP_SHARED, fds.stats, 0);
+	assert_int_equal(network_new(&config, &fds, w->loop, &owner, &w->network, reason), 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(link_star(w, add_vm(w, i, NULL)), 0);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	for (unsigned i = 0; i < MAX_VMS; i++)
+		(void)nic_free(w->vms[i].nic);
+	(void)network_free(w->network);
+	(void)munmap(w->stats, sizeof(*w->stats));
+	(void)loop_free(w->loop);
+	free(w);
+	return 0;
+}
+
+/* Until nothing happens for 'ms'. */
+static void settle_ms(struct world *w, unsigned ms)
+{
+	while (loop_run_once(w->loop, ms * NSEC_PER_MSEC) > 0)
+		;
+}
+
+static void settle(struct world *w)
+{
+	settle_ms(w, 20);
+}
+
+static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+static int send_frame(struct vm *from, const uint8_t *to, uint32_t number, size_t len, bool last)
+{
+	static uint8_t bytes[FRAME_MAX];
+	struct iovec iov = {bytes, len};
+	struct frame frame;
+
+	memcpy(bytes, to, 6);
+	memcpy(bytes + 6, from->config.mac, 6);
+	bytes[12] = 0x88; /* a local experiment: no protocol of the switch's */
+	bytes[13] = 0xb6;
+	memcpy(bytes + 14, &number, sizeof(number));
+	assert_int_equal(frame_init(&frame, NULL, &iov, 1, (uint32_t)len, FRAME_MAX, -1), 0);
+	return nic_send(from->nic, &frame, last);
+}
+
+static void send_one(struct vm *from, const uint8_t *to, uint32_t number)
+{
+	assert_int_equal(send_frame(from, to, number, 64, false), 0);
+	nic_flush(from->nic);
+}
+
+static void forget(struct world *w)
+{
+	for (unsigned i = 0; i < MAX_VMS; i++)
+		w->vms[i].n_seen = 0;
+}
+
+static void test_unicast(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1], *c = &w->vms[2];
+
+	send_one(a, b->config.mac, 7);
+	settle(w);
+	assert_int_equal(b->n_seen, 1);
+	assert_int_equal(b->seen[0], 7);
+	assert_int_equal(b->seen_tci, -1);
+	assert_int_equal(b->n_flushes, 1);
+	assert_int_equal(a->n_seen + c->n_seen, 0);
+	assert_int_equal(w->stats->ports[1].tx_packets, 1);
+	assert_int_equal(w->stats->ports[2].rx_packets, 1);
+	assert_int_equal(a->counters.tx_packets, 1);
+	assert_int_equal(b->counters.rx_packets, 1);
+	/* Nobody has this address, and there is no way out. */
+	send_one(a, (const uint8_t[]){0x52, 0x54, 0, 0, 0, 99}, 8);
+	settle(w);
+	assert_int_equal(b->n_seen + c->n_seen, 1);
+	assert_int_equal(w->stats->ports[1].tx_drops[NET_DROP_UNKNOWN], 1);
+}
+
+static void test_broadcast(void **state)
+{
+	struct world *w = *state;
+
+	send_one(&w->vms[0], broadcast, 1);
+	settle(w);
+	assert_int_equal(w->vms[0].n_seen, 0);
+	assert_int_equal(w->vms[1].n_seen, 1);
+	assert_int_equal(w->vms[2].n_seen, 1);
+}
+
+/* A worker that was taken over sends what it likes: the network's worker does not believe it. */
+static void test_spoofing_worker(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1], *c = &w->vms[2];
+	struct net_port_config liar = a->config;
+
+	liar.flags |= NET_PORT_ALLOW_FORGED;
+	assert_int_equal(nic_reconfigure(a->nic, &liar), 0);
+	memcpy(a->config.mac, c->config.mac, 6);
+	send_one(a, b->config.mac, 1);
+	settle(w);
+	assert_int_equal(b->n_seen, 0);
+	assert_int_equal(w->stats->ports[1].tx_drops[NET_DROP_SPOOF_MAC], 1);
+}
+
+static void test_vlans(void **state)
+{
+	struct net_port_config red = {.vlan = {.mode = NET_VLAN_ACCESS, .n_tags = 1, .tags = {10}}};
+	struct net_port_config blue = {
+		.vlan = {.mode = NET_VLAN_ACCESS, .n_tags = 1, .tags = {20}}};
+	struct net_port_config trunk = {
+		.vlan = {.mode = NET_VLAN_TRUNK, .n_tags = 2, .tags = {10, 20}}};
+	struct world *w = *state;
+	struct vm *r1 = add_vm(w, 3, &red), *r2 = add_vm(w, 4, &red), *b = add_vm(w, 5, &blue);
+	struct vm *t = add_vm(w, 6, &trunk);
+
+	assert_int_equal(link_star(w, r1), 0);
+	assert_int_equal(link_star(w, r2), 0);
+	assert_int_equal(link_star(w, b), 0);
+	assert_int_equal(link_star(w, t), 0);
+	send_one(r1, broadcast, 1);
+	settle(w);
+	assert_int_equal(r2->n_seen, 1);
+	assert_int_equal(r2->seen_tci, -1);
+	assert_int_equal(b->n_seen, 0);
+	assert_int_equal(t->n_seen, 1);
+	assert_int_equal(t->seen_tci & 0xfff, 10);
+	forget(w);
+	send_one(b, t->config.mac, 2);
+	settle(w);
+	assert_int_equal(t->n_seen, 1);
+	assert_int_equal(t->seen_tci & 0xfff, 20);
+}
+
+/* More than the rings hold, to a guest that takes them slowly: nothing is lost, nothing is out of order. */
+static void test_backpressure(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1];
+	uint32_t sent = 0;
+
+	b->room = 0;
+	/* Both rings fill, then the sender is told to wait. */
+	for (unsigned i = 0; i < 20000 && sent < 3000; i++) {
+		a->has_space = false;
+		while (sent < 3000 && send_frame(a, b->config.mac, sent, 1514, false) == 0)
+			sent++;
+		nic_flush(a->nic);
+		while (!a->has_space && loop_run_once(w->loop, 0) > 0)
+			;
+		if (!a->has_space && sent < 3000) {
+			b->room += 16;
+			nic_ready(b->nic);
+		}
+	}
+	assert_int_equal(sent, 3000);
+	for (unsigned i = 0; i < 3000 && b->n_seen < 3000; i++) {
+		b->room += 16;
+		nic_ready(b->nic);
+		settle_ms(w, 1);
+	}
+	/* What was dropped was dropped by a congested port, counted; the rest is in order. */
+	assert_int_equal(b->n_seen + w->stats->ports[2].rx_drops[NET_DROP_FULL] +
+			a->counters.tx_drops[NET_DROP_FULL],
+		3000);
+	for (unsigned i = 1; i < b->n_seen; i++)
+		assert_true(b->seen[i] > b->seen[i - 1]);
+}
+
+/* A machine that never reads costs the others nothing but its own frames. */
+static void test_dead_reader(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1], *c = &w->vms[2];
+	unsigned refused = 0;
+
+	b->room = 0;
+	for (uint32_t i = 0; i < 2000; i++) {
+		refused += send_frame(a, b->config.mac, i, 1514, true) != 0;
+		assert_int_equal(send_frame(a, c->config.mac, i, 64, true), 0);
+		nic_flush(a->nic);
+		if (i % 8 == 0)
+			settle_ms(w, 0);
+	}
+	settle(w);
+	assert_int_equal(refused, 0);
+	assert_int_equal(c->n_seen, 2000);
+}
+
+static void test_ring_broken(void **state)
+{
+	struct proto_port message = {.port = 9, .ring_data = RING};
+	struct world *w = *state;
+	struct ends e = make_ends();
+	int fds[PROTO_LINK_FDS] = {e.own[0], e.peer[0], dup(e.bell[0]), dup(e.bell[1])};
+	struct ring_words *words;
+	uint64_t one = 1;
+
+	message.config.mac[0] = 2;
+	words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, e.own[1], 0);
+	assert_int_equal(network_port_add(w->network, &message, fds), 0);
+	atomic_store(&words->tail, 1);
+	assert_int_equal(write(e.bell[0], &one, sizeof(one)), sizeof(one));
+	settle(w);
+	assert_int_equal(w->n_events[PROTO_NET_LINK_BROKEN], 1);
+	assert_int_equal(w->last.a, 9);
+	/* The others never noticed, and the daemon can take it away. */
+	send_one(&w->vms[0], w->vms[1].config.mac, 1);
+	settle(w);
+	assert_int_equal(w->vms[1].n_seen, 1);
+	assert_int_equal(network_port_remove(w->network, 9), 0);
+	assert_int_equal(network_port_remove(w->network, 9), -ENODEV);
+	(void)munmap(words, 4096);
+	close(e.own[1]);
+	close(e.peer[1]);
+	close_bells(&e);
+}
+
+static void test_port_refusals(void **state)
+{
+	struct world *w = *state;
+	struct vm twin = w->vms[0], *a = &w->vms[0];
+	struct proto_port message = {.port = 1, .config = a->config};
+	int fds[PROTO_LINK_FDS];
+
+	for (unsigned i = 0; i < 4; i++)
+		fds[i] = dup(0);
+	assert_int_equal(network_port_add(w->network, &message, fds), -EEXIST);
+	message.port = NET_MAX_PORTS;
+	for (unsigned i = 0; i < 4; i++)
+		fds[i] = dup(0);
+	assert_int_equal(network_port_add(w->network, &message, fds), -EINVAL);
+	/* An address that another port has. */
+	twin.number = 77;
+	twin.nic = NULL;
+	{
+		struct ends e = make_ends();
+		int ends[PROTO_LINK_FDS] = {e.own[0], e.peer[0], dup(e.bell[0]), dup(e.bell[1])};
+
+		message = (struct proto_port){.port = 77, .ring_data = RING, .config = twin.config};
+		assert_int_equal(network_port_add(w->network, &message, ends), -EEXIST);
+		close(e.own[1]);
+		close(e.peer[1]);
+		close_bells(&e);
+	}
+	message.port = 50;
+	assert_int_equal(network_port_set(w->network, &message), -ENODEV);
+}
+
+/* The network's worker died and another came: new rings, the same vNICs. */
+static void test_new_star(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1];
+
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(network_port_remove(w->network, i + 1), 0);
+	send_one(a, b->config.mac, 1); /* into the void */
+	settle(w);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(link_star(w, &w->vms[i]), 0);
+	send_one(a, b->config.mac, 2);
+	settle(w);
+	assert_int_equal(b->n_seen, 1);
+	assert_int_equal(b->seen[0], 2);
+}
+
+/* Direct links. */
+
+static void add_direct(struct vm *a, struct vm *b, uint32_t id)
+{
+	struct ends e = make_ends();
+	struct nic_link ea = nic_end(&e, 0, id), eb = nic_end(&e, 1, id);
+
+	ea.peer = b->config;
+	ea.peer_port = b->number;
+	eb.peer = a->config;
+	eb.peer_port = a->number;
+	assert_int_equal(nic_link_add(a->nic, &ea), 0);
+	assert_int_equal(nic_link_add(b->nic, &eb), 0);
+	close_bells(&e);
+}
+
+static void test_direct(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1];
+	uint64_t through;
+
+	add_direct(a, b, 5);
+	assert_int_equal(nic_link_use(a->nic, 5, true), 0);
+	assert_int_equal(nic_link_use(b->nic, 5, true), 0);
+	settle(w);
+	through = w->stats->ports[1].tx_packets;
+	send_one(a, b->config.mac, 1);
+	send_one(b, a->config.mac, 2);
+	settle(w);
+	assert_int_equal(b->n_seen, 1);
+	assert_int_equal(a->n_seen, 1);
+	assert_int_equal(w->stats->ports[1].tx_packets, through);
+	/* Broadcasts go by the star still, and once. */
+	send_one(a, broadcast, 3);
+	settle(w);
+	assert_int_equal(b->n_seen, 2);
+	assert_int_equal(w->vms[2].n_seen, 1);
+	/* The network's worker dies: the link lives on. */
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(network_port_remove(w->network, i + 1), 0);
+	send_one(a, b->config.mac, 4);
+	settle(w);
+	assert_int_equal(b->n_seen, 3);
+	assert_int_equal(nic_link_use(a->nic, 99, true), -ENOENT);
+	assert_int_equal(nic_link_remove(a->nic, 99), -ENOENT);
+	assert_int_equal(nic_link_remove(a->nic, 5), 0);
+	assert_int_equal(nic_link_remove(b->nic, 5), 0);
+}
+
+/* A direct link's peer is no more believed than the network's worker believes it. */
+static void test_direct_spoof(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1], *c = &w->vms[2];
+	struct net_port_config liar = a->config;
+
+	add_direct(a, b, 5);
+	assert_int_equal(nic_link_use(a->nic, 5, true), 0);
+	assert_int_equal(nic_link_use(b->nic, 5, true), 0);
+	settle(w);
+	liar.flags |= NET_PORT_ALLOW_FORGED;
+	assert_int_equal(nic_reconfigure(a->nic, &liar), 0);
+	memcpy(a->config.mac, c->config.mac, 6);
+	send_one(a, b->config.mac, 1);
+	settle(w);
+	assert_int_equal(b->n_seen, 0);
+}
+
+/* A pair goes from the star to a link of its own and back, again and again, with frames in flight all the time: none is
+ * lost, none is out of order. */
+static void test_path_changes(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1];
+	uint32_t sent = 0, turn = 0;
+	bool direct = false;
+
+	add_direct(a, b, 5);
+	while (sent < 4000) {
+		if (send_frame(a, b->config.mac, sent, 200, false) == 0)
+			sent++;
+		if (sent % 7 == 0)
+			nic_flush(a->nic);
+		if (sent % 40 == 0 && sent / 40 > turn) {
+			turn = sent / 40;
+			direct = !direct;
+			assert_int_equal(nic_link_use(a->nic, 5, direct), 0);
+		}
+		/* The loop turns once in a while, in the middle of everything. */
+		if (sent % 13 == 0)
+			(void)loop_run_once(w->loop, 0);
+	}
+	nic_flush(a->nic);
+	settle_ms(w, 1500); /* a mark that was lost would come by its timeout */
+	assert_int_equal(b->n_seen, 4000);
+	for (unsigned i = 0; i < 4000; i++)
+		assert_int_equal(b->seen[i], i);
+}
+
+static void test_pair_is_told(void **state)
+{
+	struct world *w = *state;
+
+	for (uint32_t i = 0; i < 200; i++) {
+		send_one(&w->vms[0], w->vms[1].config.mac, i);
+		send_one(&w->vms[1], w->vms[0].config.mac, i);
+		settle_ms(w, 0);
+	}
+	settle(w);
+	assert_int_equal(w->n_events[PROTO_NET_PAIR], 1);
+	assert_int_equal(w->last.a + w->last.b, 3);
+}
+
+/* Nobody sends: the loop sleeps. */
+static void test_idle(void **state)
+{
+	struct world *w = *state;
+
+	send_one(&w->vms[0], w->vms[1].config.mac, 1);
+	settle(w);
+	assert_int_equal(loop_run_once(w->loop, 300 * NSEC_PER_MSEC), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_unicast),
+		TEST(test_broadcast),
+		TEST(test_spoofing_worker),
+		TEST(test_vlans),
+		TEST(test_backpressure),
+		TEST(test_dead_reader),
+		TEST(test_ring_broken),
+		TEST(test_port_refusals),
+		TEST(test_new_star),
+		TEST(test_direct),
+		TEST(test_direct_spoof),
+		TEST(test_path_changes),
+		TEST(test_pair_is_told),
+		TEST(test_idle),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

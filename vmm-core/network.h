@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A network inside its worker: no machine, one switch, a link for each vNIC, the host's port, the uplinks. vmm-core only
+ * declares it for control.c; devices/fabric/network.c implements it, as devices/registry.c implements
+ * device_class_find().
+ *
+ * Threads: the loop's, which is the only one of the process.
+ */
+#pragma once
+
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/loop.h"
+#include "vmm-core/proto.h"
+
+/* The fds of START_NETWORK, by kind; -EBADF: none. Owned by the network from network_new() on. */
+struct network_fds {
+	int stats, host_tap, rtnetlink;
+	int uplinks[NET_MAX_UPLINKS];
+};
+
+struct network_owner {
+	/* Something for the daemon; control.c limits how many. */
+	void (*event)(void *opaque, const struct proto_net_event *event);
+	void *opaque;
+};
+
+struct network;
+
+void network_fds_init(struct network_fds *fds);
+void network_fds_done(struct network_fds *fds);
+
+/* Make the network and its uplinks. 'fds' is taken over, whatever the answer. On failure the answer is negative and
+ * ret_reason[PROTO_REASON_MAX] says why. */
+int network_new(const struct net_config *config, struct network_fds *fds, struct loop *loop,
+	const struct network_owner *owner, struct network **ret_network, char *ret_reason);
+struct network *network_free(struct network *network);
+DEFINE_CLEANUP(struct network *, network_free);
+
+/* fds[PROTO_LINK_FDS] are taken over, whatever the answer. -EINVAL (number, config), -EEXIST (number or address), or what
+ * ring_open() says. */
+int network_port_add(struct network *network, const struct proto_port *port, int *fds);
+int network_port_set(struct network *network, const struct proto_port *port);
+int network_port_remove(struct network *network, unsigned port);
