@@ -7,7 +7,7 @@
 #define FLAG_STRICT (1U << 0)
 #define FLAG_PAUSED (1U << 1)
 
-static struct json_object *report_to_json(const struct contract_report *report)
+struct json_object *api_report_to_json(const struct contract_report *report)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -30,7 +30,7 @@ static struct json_object *named_report(const char *name, const struct contract_
 	struct json_object *out = json_object_new_object();
 
 	json_object_object_add(out, "name", json_object_new_string(name));
-	json_object_object_add(out, "report", report_to_json(report));
+	json_object_object_add(out, "report", api_report_to_json(report));
 	return out;
 }
 
@@ -70,7 +70,7 @@ int api_check_domain(struct api_call *call, struct error *error)
 	out = json_object_new_object();
 	json_object_object_add(out, "accepted", json_object_new_boolean(r == 0));
 	json_object_object_add(out, "error", json_object_new_string(r < 0 ? error->message : ""));
-	json_object_object_add(out, "report", report_to_json(report));
+	json_object_object_add(out, "report", api_report_to_json(report));
 	api_call_reply(call, out);
 	return 0;
 }

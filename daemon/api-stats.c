@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/network.h"
 #include "daemon/process.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/strutil.h"
@@ -19,6 +20,7 @@ enum {
 	GROUP_CPU = 1 << 1,
 	GROUP_BALLOON = 1 << 2,
 	GROUP_VCPU = 1 << 3,
+	GROUP_INTERFACE = 1 << 4,
 	GROUP_BLOCK = 1 << 5,
 	GROUP_VM = 1 << 6,
 };
@@ -89,6 +91,35 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 	}
 }
 
+/* libvirt's keys; nothing here is an error but what was dropped. */
+static void add_interface_counters(
+	struct json_object *o, unsigned i, const struct net_port_counters *c)
+{
+	add_indexed(o, "net", i, "rx.bytes", stat_read(&c->rx_bytes));
+	add_indexed(o, "net", i, "rx.pkts", stat_read(&c->rx_packets));
+	add_indexed(o, "net", i, "rx.errs", 0);
+	add_indexed(o, "net", i, "rx.drop", stat_read(&c->rx_dropped));
+	add_indexed(o, "net", i, "tx.bytes", stat_read(&c->tx_bytes));
+	add_indexed(o, "net", i, "tx.pkts", stat_read(&c->tx_packets));
+	add_indexed(o, "net", i, "tx.errs", 0);
+	add_indexed(o, "net", i, "tx.drop", stat_read(&c->tx_dropped));
+}
+
+static void add_interfaces(struct json_object *o, const struct domain *d)
+{
+	unsigned n = MIN(domain_current(d)->n_nics, (uint32_t)VM_MAX_NICS);
+
+	add(o, "net.count", n);
+	for (unsigned i = 0; i < n && d->live && d->stats; i++) {
+		const struct network_port *port = network_find_port(d->manager, d->uuid, i);
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "net.%u.name", i);
+		json_object_object_add(o, name, json_object_new_string(port ? port->ifname : ""));
+		add_interface_counters(o, i, &stats_view_page(d->stats)->nics[i]);
+	}
+}
+
 static void add_block_strings(
 	struct json_object *o, unsigned i, const char *target, const char *path)
 {
@@ -144,6 +175,7 @@ static const struct {
 	{GROUP_CPU, add_cpu},
 	{GROUP_BALLOON, add_balloon},
 	{GROUP_VCPU, add_vcpus},
+	{GROUP_INTERFACE, add_interfaces},
 	{GROUP_BLOCK, add_blocks},
 	{GROUP_VM, add_vm},
 };

@@ -112,6 +112,23 @@ int api_check_domain(struct api_call *call, struct error *error);
 int api_undefine_domain(struct api_call *call, struct error *error);
 int api_create_domain(struct api_call *call, struct error *error);
 int api_set_autostart(struct api_call *call, struct error *error);
+/* The contract report as an array of {verdict, path, line, why}. */
+struct json_object *api_report_to_json(const struct contract_report *report);
+/* api-network.c */
+int api_list_networks(struct api_call *call, struct error *error);
+int api_get_network(struct api_call *call, struct error *error);
+int api_get_network_xml(struct api_call *call, struct error *error);
+int api_define_network(struct api_call *call, struct error *error);
+int api_create_network(struct api_call *call, struct error *error);
+int api_undefine_network(struct api_call *call, struct error *error);
+int api_start_network(struct api_call *call, struct error *error);
+int api_destroy_network(struct api_call *call, struct error *error);
+int api_set_network_autostart(struct api_call *call, struct error *error);
+int api_list_network_ports(struct api_call *call, struct error *error);
+int api_list_network_leases(struct api_call *call, struct error *error);
+int api_list_domain_interfaces(struct api_call *call, struct error *error);
+int api_list_interface_addresses(struct api_call *call, struct error *error);
+int api_set_interface_link(struct api_call *call, struct error *error);
 /* api-stats.c */
 int api_get_domain_stats(struct api_call *call, struct error *error);
 /* api-host.c */

@@ -8,6 +8,7 @@
 #include "daemon/api.h"
 #include "daemon/auth.h"
 #include "daemon/dbus-internal.h"
+#include "daemon/network.h"
 #include "daemon/dbus-json.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
@@ -193,13 +194,19 @@ static void on_event(struct event_sink *sink, const struct event *event)
 	struct dbus *d = container_of(sink, struct dbus, sink);
 	char uuid[UUID_STRING_LEN + 1];
 
+	if (event->kind == EVENT_NETWORK) {
+		uuid_format(event->network->uuid, uuid);
+		(void)sd_bus_emit_signal(d->bus, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, "NetworkEvent",
+			"ssst", event->network->name, uuid, event->detail, event->sequence);
+		return;
+	}
 	uuid_format(event->domain->uuid, uuid);
 	(void)sd_bus_emit_signal(d->bus, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, "DomainEvent", "ssssst",
 		event_kind_name(event->kind), event->domain->name, uuid, event->detail,
 		event->reason, event->sequence);
 }
 
-/* Rows of the vtable: start, a method each, the signal, end. */
+/* Rows of the vtable: start, a method each, the signals, end. */
 static int make_vtable(struct dbus *d)
 {
 	const sd_bus_vtable start[] = {SD_BUS_VTABLE_START(0)};
@@ -208,9 +215,13 @@ static int make_vtable(struct dbus *d)
 			SD_BUS_PARAM(event) SD_BUS_PARAM(name) SD_BUS_PARAM(uuid)
 				SD_BUS_PARAM(detail) SD_BUS_PARAM(reason) SD_BUS_PARAM(sequence),
 			0),
+		SD_BUS_SIGNAL_WITH_NAMES("NetworkEvent", "ssst",
+			SD_BUS_PARAM(name) SD_BUS_PARAM(uuid) SD_BUS_PARAM(detail)
+				SD_BUS_PARAM(sequence),
+			0),
 		SD_BUS_VTABLE_END,
 	};
-	sd_bus_vtable *v = calloc(n_api_methods + 3, sizeof(*v));
+	sd_bus_vtable *v = calloc(n_api_methods + 4, sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;

@@ -38,6 +38,7 @@ static void fill(struct definition *d, const struct domain_config *config, const
 	d->vcpus_max = vm->vcpus_max;
 	d->memory_kib = vm->memory_kib;
 	d->current_memory_kib = vm->current_memory_kib ? vm->current_memory_kib : vm->memory_kib;
+	d->n_nics = vm->n_nics;
 	d->n_disks = vm->n_disks;
 	for (uint32_t i = 0; i < vm->n_disks; i++)
 		d->disks[i] = (struct definition_disk){

@@ -20,6 +20,7 @@ struct definition {
 	const char *title;
 	uint32_t vcpus, vcpus_max;
 	uint64_t memory_kib, current_memory_kib;
+	uint32_t n_nics;
 	uint32_t n_disks;
 	struct definition_disk disks[]; /* the strings are behind them */
 };

@@ -13,6 +13,7 @@ void domain_set_state(struct domain *domain, enum domain_state state, int reason
 void domain_event(struct domain *domain, const char *detail, const char *reason);
 
 int domain_add_wait(struct list *waits, domain_done_fn done, void *userdata);
+void domain_drop_waits(struct list *waits); /* they are never called */
 void domain_finish_waits(struct list *waits, const struct error *error);
 
 /* Open everything, make the process. Afterwards STARTING. */
@@ -21,6 +22,10 @@ int domain_begin_run(struct domain *domain, struct error *error);
 void domain_end_run(struct domain *domain);
 /* Kill the worker when it has not gone by itself in 'usec'. */
 void domain_kill_later(struct domain *domain, uint64_t usec);
+
+/* Ask the worker to give vNIC 'nic' another configuration; the live configuration follows its answer. */
+int domain_set_nic(struct domain *domain, unsigned nic, const struct net_port_config *config,
+	domain_done_fn done, void *userdata, struct error *error);
 
 /* What is going to run, or runs. Takes 'config' when it returns 0; -ENOMEM, -EFBIG. */
 int domain_set_live(struct domain *domain, struct domain_config *config);

@@ -298,6 +298,47 @@ int domain_open_console(struct domain *d, const char *device, unsigned flags, do
 	return r;
 }
 
+struct nic_change {
+	struct net_port_config config;
+	unsigned nic;
+	domain_done_fn done;
+	void *userdata;
+	struct domain *domain;
+};
+
+static void on_nic_changed(void *userdata, const struct error *error)
+{
+	struct nic_change *change = userdata;
+
+	if (!error && change->domain->live)
+		change->domain->live->vm.nics[change->nic].port = change->config;
+	change->done(change->userdata, error);
+	free(change);
+}
+
+int domain_set_nic(struct domain *d, unsigned nic, const struct net_port_config *config,
+	domain_done_fn done, void *userdata, struct error *error)
+{
+	struct proto_nic message = {.nic = nic, .port = *config};
+	struct nic_change *change;
+	struct op op = {.domain = d, .what = "change its vNIC", .fd = -EBADF};
+	int r = check_running(d, error);
+
+	if (r < 0)
+		return r;
+	change = malloc(sizeof(*change));
+	if (!change)
+		return error_set(error, ERROR_NO_MEMORY, "request");
+	*change = (struct nic_change){*config, nic, done, userdata, d};
+	op.done = on_nic_changed;
+	op.userdata = change;
+	r = send_op(
+		&op, PROTO_NIC_SET, &message, sizeof(message), NULL, 0, DOMAIN_REQUEST_USEC, error);
+	if (r < 0)
+		free(change);
+	return r;
+}
+
 int domain_resize_console(struct domain *d, const char *device, uint32_t cols, uint32_t rows,
 	domain_done_fn done, void *userdata, struct error *error)
 {

@@ -13,6 +13,7 @@
 #include "daemon/domain-internal.h"
 #include "daemon/jail.h"
 #include "daemon/manager.h"
+#include "daemon/network.h"
 #include "daemon/stats-view.h"
 #include "daemon/worker-log.h"
 #include "vmm-core/base/fdio.h"
@@ -107,29 +108,15 @@ static int open_resources(struct domain *d, int dir_fd, struct error *error)
 
 static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct error *error)
 {
-	struct manager *m = d->manager;
 	struct jail_env env = {
-		.euid = geteuid(),
-		.egid = getegid(),
-		.user_ns_allowed = m->user_ns_allowed,
-		.exe_is_static = jail_exe_is_static(exe_fd),
-		.uid_base = m->options.uid_base ? m->options.uid_base : JAIL_UID_BASE,
-		.slot = d->slot,
-		.mount_dir = m->store->runtime_dir,
 		.n_vcpus = d->live->vm.vcpus_max,
 		.n_disks = d->live->vm.n_disks,
+		.n_ports = d->live->vm.n_nics,
 		.memory_bytes = KIB(d->live->vm.memory_kib),
 		.memory_locked = d->live->vm.memory_locked,
 	};
 
-	if (jail_plan_make(&env, ret) < 0)
-		return error_set(error, ERROR_INTERNAL, "the runtime folder's path is too long");
-	if (ret->namespaces && !ret->empty_root && !m->warned_static) {
-		log_warning("the worker '%s' is not a static program: it keeps the host's root",
-			m->worker_path);
-		m->warned_static = true;
-	}
-	return 0;
+	return manager_make_jail(d->manager, exe_fd, d->slot, &env, ret, error);
 }
 
 static void make_cgroup(struct domain *d, struct jail_plan *plan)
@@ -190,10 +177,12 @@ int domain_begin_run(struct domain *d, struct error *error)
 
 	d->stop_seen = d->destroying = d->degraded = false;
 	d->start_error = (struct error){0};
-	r = store_open_runtime(d->manager->store, d->uuid, true, &dir_fd);
+	r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);
 	r = open_resources(d, dir_fd, error);
+	if (r == 0)
+		r = network_attach_domain(d, error);
 	if (r == 0)
 		r = manager_take_slot(d->manager, &d->slot);
 	if (r == 0)
@@ -203,7 +192,7 @@ int domain_begin_run(struct domain *d, struct error *error)
 			(void)error_set_errno(error, r, "cannot start the worker");
 		return r;
 	}
-	if (stats_view_map(d->resources.stats_fd, &d->stats) < 0)
+	if (stats_view_map(STATS_VM, d->resources.stats_fd, &d->stats) < 0)
 		log_warning("domain '%s' has no statistics", d->name);
 	d->phase = DOMAIN_STARTING;
 	return 0;
@@ -214,6 +203,7 @@ void domain_end_run(struct domain *d)
 	d->kill_timer = sd_event_source_disable_unref(d->kill_timer);
 	if (d->worker)
 		manager_rest_slot(d->manager, d->slot);
+	network_detach_domain(d);
 	d->worker = worker_free(d->worker);
 	d->log = worker_log_free(d->log);
 	d->stats = stats_view_free(d->stats);
@@ -222,7 +212,7 @@ void domain_end_run(struct domain *d)
 	d->resources = (struct resources){0};
 	d->phase = DOMAIN_IDLE;
 	d->degraded = false;
-	(void)store_remove_runtime(d->manager->store, d->uuid);
+	(void)store_remove_runtime(&d->manager->store->domains, d->uuid);
 }
 
 /* The definition becomes what runs. */
@@ -260,12 +250,7 @@ int domain_start(
 		if (error->code == ERROR_NONE)
 			(void)error_set(error, ERROR_NO_MEMORY, "domain");
 		log_warning("domain '%s' does not start: %s", d->name, error->message);
-		while (!list_empty(&d->start_waits)) {
-			struct list *first = d->start_waits.next;
-
-			list_del(first);
-			free(list_entry(first, struct domain_wait, link));
-		}
+		domain_drop_waits(&d->start_waits);
 		domain_end_run(d);
 		domain_clear_live(d);
 		manager_return_id(d->manager, d->id);
@@ -355,7 +340,9 @@ static void send_start(struct domain *d)
 	if (r < 0) {
 		(void)error_set_errno(&e, r, "cannot send START to the worker");
 		fail_start(d, &e);
+		return;
 	}
+	network_link_domain(d);
 }
 
 /* The guest is gone: the process has a moment to end by itself. */
@@ -475,6 +462,15 @@ static void on_notice(void *opaque, const struct proto_notice *n)
 	}
 }
 
+static void on_net_event(void *opaque, const struct proto_net_event *e)
+{
+	const struct domain *d = opaque;
+
+	if (e->kind == PROTO_NET_LINK_BROKEN)
+		log_warning("domain '%s': the ring of vNIC %u's link %u was broken by its peer",
+			d->name, e->a, e->b);
+}
+
 static void on_silent(void *opaque)
 {
 	struct domain *d = opaque;
@@ -566,6 +562,7 @@ const struct worker_ops domain_worker_ops = {
 	.hello = on_hello,
 	.state = on_state,
 	.notice = on_notice,
+	.net_event = on_net_event,
 	.silent = on_silent,
 	.gone = on_gone,
 };

@@ -32,6 +32,7 @@ static const char *const kinds[EVENT_KIND_X_MAX] = {
 	[EVENT_REBOOT] = "reboot",
 	[EVENT_IO_ERROR] = "io-error",
 	[EVENT_CONSOLE] = "console",
+	[EVENT_NETWORK] = "network",
 };
 
 const char *domain_state_name(enum domain_state state)

@@ -66,11 +66,12 @@ void domain_save_status(struct domain *d)
 		o, "consoles", paths_to_json(d->resources.console_paths, VM_MAX_CONSOLES));
 	json_object_object_add(
 		o, "channels", paths_to_json(d->resources.channel_paths, VM_MAX_CHANNELS));
-	r = store_save_runtime(d->manager->store, d->uuid, "status.json",
+	r = store_save_runtime(&d->manager->store->domains, d->uuid, "status.json",
 		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
 	if (r == 0)
-		r = store_save_runtime(d->manager->store, d->uuid, "live.xml", d->running->xml);
+		r = store_save_runtime(
+			&d->manager->store->domains, d->uuid, "live.xml", d->running->xml);
 	if (r < 0)
 		(void)log_warning_errno(r,
 			"cannot save the status of domain '%s' (a new daemon would not find it): "
@@ -143,7 +144,8 @@ static int read_live(struct domain *d, struct domain_config **ret)
 	_cleanup_(freep) char *xml = NULL, *error = NULL;
 	int r;
 
-	r = store_load_runtime(d->manager->store, d->uuid, "live.xml", VMMD_MAX_XML_BYTES, &xml);
+	r = store_load_runtime(
+		&d->manager->store->domains, d->uuid, "live.xml", VMMD_MAX_XML_BYTES, &xml);
 	if (r == 0)
 		r = domain_xml_parse(xml, strlen(xml), "live.xml", 0, ret, NULL, &error);
 	if (r == 0)
@@ -203,10 +205,10 @@ static void take_over(struct domain *d, const struct status *status)
 	if (d->manager->cgroup_root)
 		(void)cgroup_new(d->manager->cgroup_root, uuid, &(struct cgroup_limits){0}, NULL,
 			&d->cgroup);
-	if (store_open_runtime(d->manager->store, d->uuid, false, &dir_fd) == 0)
+	if (store_open_runtime(&d->manager->store->domains, d->uuid, false, &dir_fd) == 0)
 		(void)worker_log_open(d->manager->event, d->manager->store->log_fd, d->name, dir_fd,
 			&d->log, NULL);
-	if (stats_view_find(worker_pid(d->worker), &d->stats) < 0)
+	if (stats_view_find(STATS_VM, worker_pid(d->worker), &d->stats) < 0)
 		log_notice("domain '%s': its statistics page cannot be reached again", d->name);
 	log_info("domain '%s' runs on (id %d, worker %d)", d->name, d->id,
 		(int)worker_pid(d->worker));
@@ -223,7 +225,7 @@ static void found_dead(struct manager *m, const uint8_t uuid[16], const struct s
 		d->reason = DOMAIN_SHUTOFF_CRASHED;
 		domain_event(d, "Stopped", "Crashed");
 	}
-	(void)store_remove_runtime(m->store, uuid);
+	(void)store_remove_runtime(&m->store->domains, uuid);
 }
 
 static int load_status(struct manager *m, const uint8_t uuid[16], struct status *ret)
@@ -232,7 +234,8 @@ static int load_status(struct manager *m, const uint8_t uuid[16], struct status 
 	char uuid_text[UUID_STRING_LEN + 1];
 	int r;
 
-	r = store_load_runtime(m->store, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
+	r = store_load_runtime(
+		&m->store->domains, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
 	if (r == 0)
 		r = parse_status(text, ret);
 	if (r < 0) {
@@ -254,7 +257,7 @@ void domain_adopt(struct manager *m, const uint8_t uuid[16])
 	int r;
 
 	if (load_status(m, uuid, &status) < 0 ||
-		store_open_runtime(m->store, uuid, false, &dir_fd) < 0)
+		store_open_runtime(&m->store->domains, uuid, false, &dir_fd) < 0)
 		return;
 	d = adopted_domain(m, uuid, &status);
 	if (!d)

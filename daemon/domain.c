@@ -32,7 +32,7 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 	return d;
 }
 
-static void free_waits(struct list *waits)
+void domain_drop_waits(struct list *waits)
 {
 	struct list *pos, *tmp;
 
@@ -64,8 +64,8 @@ struct domain *domain_free(struct domain *d)
 {
 	if (!d)
 		return NULL;
-	free_waits(&d->start_waits);
-	free_waits(&d->stop_waits);
+	domain_drop_waits(&d->start_waits);
+	domain_drop_waits(&d->stop_waits);
 	(void)sd_event_source_disable_unref(d->kill_timer);
 	(void)worker_free(d->worker);
 	(void)worker_log_free(d->log);

@@ -9,18 +9,21 @@
 #include "vmm-core/base/list.h"
 
 struct domain;
+struct network;
 
 enum event_kind {
 	EVENT_LIFECYCLE,
 	EVENT_REBOOT,
 	EVENT_IO_ERROR,
 	EVENT_CONSOLE, /* an attached console came or went */
+	EVENT_NETWORK, /* a network's life: 'network' is set, 'domain' is not */
 	EVENT_KIND_X_MAX
 };
 
 struct event {
 	enum event_kind kind;
 	const struct domain *domain;
+	const struct network *network;
 	const char *detail; /* "Started"; "" for the other kinds */
 	const char *reason; /* "Booted"; a disk's target for EVENT_IO_ERROR */
 	uint64_t sequence;  /* goes up by one for each event of this daemon */

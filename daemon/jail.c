@@ -51,8 +51,10 @@ int jail_plan_make(const struct jail_env *env, struct jail_plan *ret_plan)
 	plan.gid = root ? env->uid_base + env->slot : env->egid;
 
 	add_rlimit(&plan, RLIMIT_CORE, 0);
-	/* vCPU fds, and per disk its file, ring, and an ioeventfd and an irqfd for each queue. */
-	add_rlimit(&plan, RLIMIT_NOFILE, 512 + 4 * env->n_vcpus + 40 * env->n_disks);
+	/* vCPU fds; per disk its file, ring, and an ioeventfd and an irqfd for each queue; per port two bells, and as
+	 * much for each queue. */
+	add_rlimit(&plan, RLIMIT_NOFILE,
+		512 + 4 * env->n_vcpus + 40 * env->n_disks + 48 * env->n_ports);
 	add_rlimit(&plan, RLIMIT_MEMLOCK, MIB(64) + (env->memory_locked ? env->memory_bytes : 0));
 	/* Counted by uid: only meaningful with one of its own. */
 	if (plan.own_uid)

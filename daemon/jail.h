@@ -36,6 +36,7 @@ struct jail_env {
 	uint32_t uid_base, slot;
 	const char *mount_dir; /* an existing folder to hang the empty root on */
 	uint32_t n_vcpus, n_disks;
+	uint32_t n_ports; /* of networks: vNICs of a vm, ports of a network's worker */
 	uint64_t memory_bytes;
 	bool memory_locked;
 };

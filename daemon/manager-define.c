@@ -90,7 +90,7 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 	d = old ? old : manager_add(m, config->vm.uuid, config->vm.name, error);
 	if (!d)
 		return -ENOMEM;
-	r = store_save_domain(m->store, config->vm.uuid, definition->xml);
+	r = store_save(&m->store->domains, config->vm.uuid, definition->xml);
 	if (r < 0) {
 		if (!old)
 			manager_remove(m, d);
@@ -112,7 +112,7 @@ int manager_undefine(struct manager *m, struct domain *d, struct error *error)
 	if (!domain_is_persistent(d))
 		return error_set(
 			error, ERROR_OPERATION_INVALID, "cannot undefine transient domain");
-	r = store_delete_domain(m->store, d->uuid);
+	r = store_delete(&m->store->domains, d->uuid);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot delete the definition of '%s'", d->name);
 	d->autostart = false;
@@ -168,7 +168,7 @@ int manager_set_autostart(struct manager *m, struct domain *d, bool on, struct e
 	if (!domain_is_persistent(d))
 		return error_set(error, ERROR_OPERATION_INVALID,
 			"cannot set autostart for transient domain");
-	r = store_set_autostart(m->store, d->uuid, on);
+	r = store_set_autostart(&m->store->domains, d->uuid, on);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot save the autostart flag of '%s'", d->name);
 	d->autostart = on;

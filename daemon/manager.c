@@ -11,10 +11,19 @@
 
 #include "daemon/cgroup.h"
 #include "daemon/jail.h"
+#include "daemon/network.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
+
+static uint32_t now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint32_t)now.tv_sec;
+}
 
 static void prepare_jail(struct manager *m)
 {
@@ -67,6 +76,8 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	m->event = sd_event_ref(event);
 	m->options = *options;
 	list_init(&m->domains);
+	list_init(&m->networks);
+	list_init(&m->directs);
 	list_init(&m->sinks);
 	m->worker_path = strdup(options->worker_path);
 	if (!m->worker_path)
@@ -93,6 +104,9 @@ struct manager *manager_free(struct manager *m)
 		return NULL;
 	list_for_each_safe (pos, tmp, &m->domains)
 		(void)domain_free(list_entry(pos, struct domain, link));
+	list_for_each_safe (pos, tmp, &m->networks)
+		(void)network_free(list_entry(pos, struct network, link));
+	network_free_directs(m);
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
 	free(m->slots_rest_until);
@@ -160,7 +174,7 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 		return;
 	}
 	d->definition = TAKE_PTR(definition);
-	d->autostart = store_get_autostart(m->store, uuid);
+	d->autostart = store_get_autostart(&m->store->domains, uuid);
 }
 
 static void adopt_one(void *opaque, const uint8_t uuid[16])
@@ -170,13 +184,17 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 
 int manager_load(struct manager *m, struct error *error)
 {
-	int r = store_each_domain(m->store, load_one, m);
+	int r = store_each(&m->store->domains, load_one, m);
 
 	if (r == 0)
-		r = store_each_runtime(m->store, adopt_one, m);
+		r = store_each_runtime(&m->store->domains, adopt_one, m);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot read the definitions");
-	log_info("%u domains in %s", m->n_domains, m->store->state_dir);
+	r = network_load_all(m, error);
+	if (r < 0)
+		return r;
+	network_adopt_all(m);
+	log_info("%u domains, %u networks in %s", m->n_domains, m->n_networks, m->store->state_dir);
 	return 0;
 }
 
@@ -192,6 +210,7 @@ void manager_autostart(struct manager *m)
 
 	if (!store_first_start(m->store))
 		return;
+	network_autostart_all(m);
 	list_for_each (pos, &m->domains) {
 		struct domain *d = list_entry(pos, struct domain, link);
 		struct error e = {0};
@@ -292,6 +311,55 @@ void manager_changed(struct manager *m, const struct domain *d)
 	}
 }
 
+void manager_emit_network(struct manager *m, const struct network *n, const char *detail)
+{
+	struct event event = {
+		.kind = EVENT_NETWORK,
+		.network = n,
+		.detail = detail,
+		.reason = "",
+		.sequence = ++m->sequence,
+	};
+	struct list *pos;
+
+	list_for_each (pos, &m->sinks) {
+		struct event_sink *sink = list_entry(pos, struct event_sink, link);
+
+		sink->event(sink, &event);
+	}
+}
+
+int manager_make_jail(struct manager *m, int exe_fd, uint32_t slot, struct jail_env *env,
+	struct jail_plan *ret, struct error *error)
+{
+	env->euid = geteuid();
+	env->egid = getegid();
+	env->user_ns_allowed = m->user_ns_allowed;
+	env->exe_is_static = jail_exe_is_static(exe_fd);
+	env->uid_base = m->options.uid_base ? m->options.uid_base : JAIL_UID_BASE;
+	env->slot = slot;
+	env->mount_dir = m->store->runtime_dir;
+	if (jail_plan_make(env, ret) < 0)
+		return error_set(error, ERROR_INTERNAL, "the runtime folder's path is too long");
+	if (ret->namespaces && !ret->empty_root && !m->warned_static) {
+		log_warning("the worker '%s' is not a static program: it keeps the host's root",
+			m->worker_path);
+		m->warned_static = true;
+	}
+	return 0;
+}
+
+uint32_t manager_take_link_id(struct manager *m)
+{
+	if (!m->last_link_id)
+		m->last_link_id = now_s()
+			<< 12; /* 4096 a second, and a daemon does not restart faster */
+	do
+		m->last_link_id++;
+	while (m->last_link_id == PROTO_LINK_STAR || m->last_link_id == PROTO_LINK_ALL);
+	return m->last_link_id;
+}
+
 int manager_take_id(struct manager *m)
 {
 	do {
@@ -317,6 +385,13 @@ static bool slot_is_used(struct manager *m, uint32_t slot)
 {
 	struct list *pos;
 
+	list_for_each (pos, &m->networks) {
+		const struct network *n = list_entry(pos, struct network, link);
+
+		if (network_is_active(n) && n->slot == slot)
+			return true;
+	}
+
 	list_for_each (pos, &m->domains) {
 		struct domain *d = list_entry(pos, struct domain, link);
 
@@ -335,14 +410,6 @@ static bool uid_is_used(struct manager *m, uint32_t slot)
 		return false;
 	errno = 0;
 	return getpriority(PRIO_USER, base + slot) != -1 || errno != ESRCH;
-}
-
-static uint32_t now_s(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint32_t)now.tv_sec;
 }
 
 int manager_take_slot(struct manager *m, uint32_t *ret_slot)

@@ -28,6 +28,10 @@ struct manager_options {
 	uint32_t start_flags; /* tests: PROTO_START_SECCOMP_… */
 };
 
+struct jail_env;
+struct jail_plan;
+struct network;
+
 struct manager {
 	sd_event *event;
 	struct store *store;
@@ -35,8 +39,12 @@ struct manager {
 	char *worker_path;
 	struct list domains; /* struct domain */
 	unsigned n_domains;
-	struct list sinks; /* struct event_sink */
+	struct list networks; /* struct network */
+	unsigned n_networks;
+	struct list directs; /* network-link.c's */
+	struct list sinks;   /* struct event_sink */
 	uint64_t sequence;
+	uint32_t last_link_id;
 	int last_id;
 	uint32_t next_slot;
 	uint32_t *slots_rest_until; /* seconds of CLOCK_MONOTONIC, of each slot; 0: never used */
@@ -74,6 +82,10 @@ int manager_set_autostart(
 int manager_check(const char *xml, const char *source, unsigned flags,
 	struct contract_report **ret_report, struct error *error);
 
+/* For network-link.c: numbers of direct links, not used before by this daemon or the one before it (they begin at the time
+ * of its start). Never PROTO_LINK_STAR, never PROTO_LINK_ALL. */
+uint32_t manager_take_link_id(struct manager *manager);
+
 /* For domain.c. */
 struct domain *manager_add(struct manager *manager, const uint8_t uuid[16], const char *name,
 	struct error *error); /* NULL with 'error' set: no memory, VMMD_MAX_DOMAINS */
@@ -81,6 +93,12 @@ void manager_remove(struct manager *manager, struct domain *domain); /* frees it
 void manager_emit(struct manager *manager, enum event_kind kind, const struct domain *domain,
 	const char *detail, const char *reason);
 void manager_changed(struct manager *manager, const struct domain *domain);
+/* 'detail': "Defined", "Undefined", "Started", "Stopped", "Changed". */
+void manager_emit_network(
+	struct manager *manager, const struct network *network, const char *detail);
+/* The jail of a worker; 'env' has what is particular to it, the rest is filled in. */
+int manager_make_jail(struct manager *manager, int exe_fd, uint32_t slot, struct jail_env *env,
+	struct jail_plan *ret_plan, struct error *error);
 int manager_take_id(struct manager *manager);
 void manager_return_id(struct manager *manager, int id); /* nothing came of it: the next has it */
 void manager_note_id(struct manager *manager, int id);   /* in use: later ones are higher */

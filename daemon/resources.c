@@ -272,7 +272,7 @@ static int make_ram(struct resources *res, const struct domain_config *config, s
 
 static int make_stats(struct resources *res, struct error *error)
 {
-	int fd = stats_view_create(), r;
+	int fd = stats_view_create(STATS_VM), r;
 
 	if (fd < 0)
 		return error_set_errno(error, fd, "cannot make the statistics page");

@@ -9,25 +9,33 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define PAGE_NAME  "vmmd-stats"
-#define LINK_NAME  "/memfd:" PAGE_NAME " (deleted)"
 #define NEED_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
+static const struct {
+	const char *name, *link; /* of the memory file, and how /proc shows it */
+	size_t size;
+} pages[STATS_KIND_X_MAX] = {
+	[STATS_VM] = {"vmmd-stats", "/memfd:vmmd-stats (deleted)", sizeof(struct vm_stats_page)},
+	[STATS_NETWORK] = {"vmmd-net-stats", "/memfd:vmmd-net-stats (deleted)",
+		sizeof(struct net_stats_page)},
+};
+
 struct stats_view {
+	enum stats_kind kind;
 	void *page;
 };
 
-int stats_view_create(void)
+int stats_view_create(enum stats_kind kind)
 {
-	_cleanup_(closep) int fd = memfd_create(PAGE_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_(closep) int fd = memfd_create(pages[kind].name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd < 0 || ftruncate(fd, sizeof(struct vm_stats_page)) < 0 ||
+	if (fd < 0 || ftruncate(fd, (off_t)pages[kind].size) < 0 ||
 		fcntl(fd, F_ADD_SEALS, NEED_SEALS | F_SEAL_SEAL) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
 
-int stats_view_map(int fd, struct stats_view **ret_view)
+int stats_view_map(enum stats_kind kind, int fd, struct stats_view **ret_view)
 {
 	struct stats_view *view;
 	struct stat st;
@@ -38,23 +46,25 @@ int stats_view_map(int fd, struct stats_view **ret_view)
 		return -errno;
 	if ((seals & NEED_SEALS) != NEED_SEALS)
 		return -EPERM;
-	if (st.st_size != sizeof(struct vm_stats_page))
+	if ((size_t)st.st_size != pages[kind].size)
 		return -EINVAL;
 	view = calloc(1, sizeof(*view));
 	if (!view)
 		return -ENOMEM;
-	page = mmap(NULL, sizeof(struct vm_stats_page), PROT_READ, MAP_SHARED, fd, 0);
+	page = mmap(NULL, pages[kind].size, PROT_READ, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED) {
 		free(view);
 		return -errno;
 	}
+	view->kind = kind;
 	view->page = page;
 	*ret_view = view;
 	return 0;
 }
 
 /* Look through /proc/PID/'folder' for a link to a page. */
-static int find_in(pid_t pid, const char *folder, struct stats_view **ret_view)
+static int find_in(
+	enum stats_kind kind, pid_t pid, const char *folder, struct stats_view **ret_view)
 {
 	char path[64];
 	struct dirent *e;
@@ -70,32 +80,38 @@ static int find_in(pid_t pid, const char *folder, struct stats_view **ret_view)
 		char link[64];
 		ssize_t n = readlinkat(dirfd(dir), e->d_name, link, sizeof(link));
 
-		if (n != sizeof(LINK_NAME) - 1 || memcmp(link, LINK_NAME, (size_t)n) != 0)
+		if (n != (ssize_t)strlen(pages[kind].link) ||
+			memcmp(link, pages[kind].link, (size_t)n) != 0)
 			continue;
 		fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_CLOEXEC);
-		r = fd < 0 ? -errno : stats_view_map(fd, ret_view);
+		r = fd < 0 ? -errno : stats_view_map(kind, fd, ret_view);
 	}
 	(void)closedir(dir);
 	return r;
 }
 
-int stats_view_find(pid_t pid, struct stats_view **ret_view)
+int stats_view_find(enum stats_kind kind, pid_t pid, struct stats_view **ret_view)
 {
-	int r = find_in(pid, "fd", ret_view);
+	int r = find_in(kind, pid, "fd", ret_view);
 
-	return r == 0 ? 0 : find_in(pid, "map_files", ret_view);
+	return r == 0 ? 0 : find_in(kind, pid, "map_files", ret_view);
 }
 
 struct stats_view *stats_view_free(struct stats_view *view)
 {
 	if (!view)
 		return NULL;
-	(void)munmap(view->page, sizeof(struct vm_stats_page));
+	(void)munmap(view->page, pages[view->kind].size);
 	free(view);
 	return NULL;
 }
 
 const struct vm_stats_page *stats_view_page(const struct stats_view *view)
+{
+	return view->page;
+}
+
+const struct net_stats_page *stats_view_network(const struct stats_view *view)
 {
 	return view->page;
 }

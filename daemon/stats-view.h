@@ -14,20 +14,24 @@
 
 struct stats_view;
 
+enum stats_kind { STATS_VM, STATS_NETWORK, STATS_KIND_X_MAX };
+
 /* A new page: a memory file of the right size, sealed. Returns the fd or -errno. */
-int stats_view_create(void);
+int stats_view_create(enum stats_kind kind);
 
 /* Map 'fd' (stays the caller's). -EPERM when it is not sealed as it must be, -EINVAL on another size. */
-int stats_view_map(int fd, struct stats_view **ret_view);
+int stats_view_map(enum stats_kind kind, int fd, struct stats_view **ret_view);
 
 /* Find the page of a process again, by the name of its memory file among the fds (or mappings) of 'pid'. Needs the
  * right to look (CAP_SYS_PTRACE, or the same user). Returns 0, -ENOENT, -EACCES … */
-int stats_view_find(pid_t pid, struct stats_view **ret_view);
+int stats_view_find(enum stats_kind kind, pid_t pid, struct stats_view **ret_view);
 
 struct stats_view *stats_view_free(struct stats_view *view);
 DEFINE_CLEANUP(struct stats_view *, stats_view_free);
 
+/* The page, of the kind that was asked for. */
 const struct vm_stats_page *stats_view_page(const struct stats_view *view);
+const struct net_stats_page *stats_view_network(const struct stats_view *view);
 
 static inline uint64_t stat_read(const stat_counter *counter)
 {

@@ -79,7 +79,7 @@ static int save_file(
 	return durable ? sync_dir(store, dir_fd) : 0;
 }
 
-static void domain_file(const uint8_t uuid[16], char ret[FILE_NAME_MAX])
+static void definition_file(const uint8_t uuid[16], char ret[FILE_NAME_MAX])
 {
 	char s[UUID_STRING_LEN + 1];
 
@@ -192,10 +192,13 @@ static int open_folders(struct store *store, struct error *error)
 		int *fd, parent;
 		const char *name;
 	} folders[] = {
-		{&store->domains_fd, store->state_fd, "domains"},
-		{&store->autostart_fd, store->state_fd, "autostart"},
+		{&store->domains.definitions_fd, store->state_fd, "domains"},
+		{&store->domains.autostart_fd, store->state_fd, "autostart"},
+		{&store->domains.live_fd, store->runtime_fd, "domains"},
+		{&store->networks.definitions_fd, store->state_fd, "networks"},
+		{&store->networks.autostart_fd, store->state_fd, "autostart-networks"},
+		{&store->networks.live_fd, store->runtime_fd, "networks"},
 		{&store->log_fd, store->state_fd, "log"},
-		{&store->live_fd, store->runtime_fd, "domains"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
@@ -207,7 +210,8 @@ static int open_folders(struct store *store, struct error *error)
 								     : store->runtime_dir,
 				folders[i].name);
 	}
-	sweep(store->domains_fd);
+	sweep(store->domains.definitions_fd);
+	sweep(store->networks.definitions_fd);
 	return 0;
 }
 
@@ -219,8 +223,8 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 
 	if (!store)
 		return error_set(error, ERROR_NO_MEMORY, "store");
-	store->state_fd = store->domains_fd = store->autostart_fd = store->log_fd = -EBADF;
-	store->runtime_fd = store->live_fd = store->lock_fd = -EBADF;
+	store->state_fd = store->log_fd = store->runtime_fd = store->lock_fd = -EBADF;
+	store->domains = store->networks = (struct store_room){store, -EBADF, -EBADF, -EBADF};
 	store->state_dir = strdup(state_dir);
 	store->runtime_dir = strdup(runtime_dir);
 	if (!store->state_dir || !store->runtime_dir)
@@ -241,15 +245,21 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 	return 0;
 }
 
+static void close_room(struct store_room *room)
+{
+	(void)safe_close(room->definitions_fd);
+	(void)safe_close(room->autostart_fd);
+	(void)safe_close(room->live_fd);
+}
+
 struct store *store_free(struct store *store)
 {
 	if (!store)
 		return NULL;
-	(void)safe_close(store->domains_fd);
-	(void)safe_close(store->autostart_fd);
+	close_room(&store->domains);
+	close_room(&store->networks);
 	(void)safe_close(store->log_fd);
 	(void)safe_close(store->state_fd);
-	(void)safe_close(store->live_fd);
 	(void)safe_close(store->runtime_fd);
 	(void)safe_close(store->lock_fd);
 	free(store->state_dir);
@@ -258,51 +268,51 @@ struct store *store_free(struct store *store)
 	return NULL;
 }
 
-int store_save_domain(struct store *store, const uint8_t uuid[16], const char *xml)
+int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml)
 {
 	char name[FILE_NAME_MAX];
 
-	domain_file(uuid, name);
-	return save_file(store, store->domains_fd, name, xml, true);
+	definition_file(uuid, name);
+	return save_file(room->store, room->definitions_fd, name, xml, true);
 }
 
-int store_delete_domain(struct store *store, const uint8_t uuid[16])
+int store_delete(struct store_room *room, const uint8_t uuid[16])
 {
 	char name[FILE_NAME_MAX];
 	int r;
 
-	r = store_set_autostart(store, uuid, false);
+	r = store_set_autostart(room, uuid, false);
 	if (r < 0)
 		return r;
-	domain_file(uuid, name);
-	if (unlinkat(store->domains_fd, name, 0) < 0)
+	definition_file(uuid, name);
+	if (unlinkat(room->definitions_fd, name, 0) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	return sync_dir(store, store->domains_fd);
+	return sync_dir(room->store, room->definitions_fd);
 }
 
-int store_set_autostart(struct store *store, const uint8_t uuid[16], bool on)
+int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on)
 {
 	char name[UUID_STRING_LEN + 1];
 
 	uuid_format(uuid, name);
 	if (on) {
-		_cleanup_(closep) int fd = openat(store->autostart_fd, name,
+		_cleanup_(closep) int fd = openat(room->autostart_fd, name,
 			O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 		if (fd < 0)
 			return -errno;
-	} else if (unlinkat(store->autostart_fd, name, 0) < 0) {
+	} else if (unlinkat(room->autostart_fd, name, 0) < 0) {
 		return errno == ENOENT ? 0 : -errno;
 	}
-	return sync_dir(store, store->autostart_fd);
+	return sync_dir(room->store, room->autostart_fd);
 }
 
-bool store_get_autostart(struct store *store, const uint8_t uuid[16])
+bool store_get_autostart(struct store_room *room, const uint8_t uuid[16])
 {
 	char name[UUID_STRING_LEN + 1];
 
 	uuid_format(uuid, name);
-	return faccessat(store->autostart_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(room->autostart_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int not_hidden(const struct dirent *e)
@@ -317,12 +327,12 @@ static void free_names(struct dirent **names, int n)
 	free(names);
 }
 
-int store_each_domain(struct store *store,
+int store_each(struct store_room *room,
 	void (*found)(void *opaque, const uint8_t uuid[16], const char *xml, int error),
 	void *opaque)
 {
 	struct dirent **names;
-	int n = scandirat(store->domains_fd, ".", &names, not_hidden, alphasort);
+	int n = scandirat(room->definitions_fd, ".", &names, not_hidden, alphasort);
 
 	if (n < 0)
 		return -errno;
@@ -338,35 +348,35 @@ int store_each_domain(struct store *store,
 		memcpy(uuid_text, name, UUID_STRING_LEN);
 		if (uuid_parse(uuid_text, uuid) < 0)
 			continue;
-		r = read_file(store->domains_fd, name, VMMD_MAX_XML_BYTES, &xml, NULL);
+		r = read_file(room->definitions_fd, name, VMMD_MAX_XML_BYTES, &xml, NULL);
 		found(opaque, uuid, r < 0 ? NULL : xml, r);
 	}
 	free_names(names, n);
 	return 0;
 }
 
-int store_open_runtime(struct store *store, const uint8_t uuid[16], bool create, int *ret_fd)
+int store_open_runtime(struct store_room *room, const uint8_t uuid[16], bool create, int *ret_fd)
 {
 	char name[UUID_STRING_LEN + 1];
 	int fd;
 
 	uuid_format(uuid, name);
-	if (create && mkdirat(store->live_fd, name, 0700) < 0 && errno != EEXIST)
+	if (create && mkdirat(room->live_fd, name, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	fd = openat(store->live_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(room->live_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;
 	return 0;
 }
 
-int store_remove_runtime(struct store *store, const uint8_t uuid[16])
+int store_remove_runtime(struct store_room *room, const uint8_t uuid[16])
 {
 	char name[UUID_STRING_LEN + 1];
 	struct dirent **names;
 	int fd, n;
 
-	n = store_open_runtime(store, uuid, false, &fd);
+	n = store_open_runtime(room, uuid, false, &fd);
 	if (n < 0)
 		return n == -ENOENT ? 0 : n;
 	n = scandirat(fd, ".", &names, NULL, NULL);
@@ -376,16 +386,16 @@ int store_remove_runtime(struct store *store, const uint8_t uuid[16])
 		free_names(names, n);
 	(void)safe_close(fd);
 	uuid_format(uuid, name);
-	if (unlinkat(store->live_fd, name, AT_REMOVEDIR) < 0)
+	if (unlinkat(room->live_fd, name, AT_REMOVEDIR) < 0)
 		return -errno;
 	return 0;
 }
 
 int store_each_runtime(
-	struct store *store, void (*found)(void *opaque, const uint8_t uuid[16]), void *opaque)
+	struct store_room *room, void (*found)(void *opaque, const uint8_t uuid[16]), void *opaque)
 {
 	struct dirent **names;
-	int n = scandirat(store->live_fd, ".", &names, not_hidden, alphasort);
+	int n = scandirat(room->live_fd, ".", &names, not_hidden, alphasort);
 
 	if (n < 0)
 		return -errno;
@@ -400,24 +410,24 @@ int store_each_runtime(
 }
 
 int store_save_runtime(
-	struct store *store, const uint8_t uuid[16], const char *name, const char *text)
+	struct store_room *room, const uint8_t uuid[16], const char *name, const char *text)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	int r;
 
-	r = store_open_runtime(store, uuid, true, &fd);
+	r = store_open_runtime(room, uuid, true, &fd);
 	if (r < 0)
 		return r;
-	return save_file(store, fd, name, text, false);
+	return save_file(room->store, fd, name, text, false);
 }
 
-int store_load_runtime(
-	struct store *store, const uint8_t uuid[16], const char *name, size_t max, char **ret_text)
+int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const char *name,
+	size_t max, char **ret_text)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	int r;
 
-	r = store_open_runtime(store, uuid, false, &fd);
+	r = store_open_runtime(room, uuid, false, &fd);
 	if (r < 0)
 		return r;
 	return read_file(fd, name, max, ret_text, NULL);

@@ -34,11 +34,18 @@ enum store_step {
 	STORE_STEP_X_MAX
 };
 
+struct store;
+
+/* All that is kept of one kind of thing: STATE/KIND/UUID.xml, an autostart flag, RUNTIME/KIND/UUID/. */
+struct store_room {
+	struct store *store;
+	int definitions_fd, autostart_fd, live_fd;
+};
+
 struct store {
 	char *state_dir, *runtime_dir;
-	int state_fd, domains_fd, autostart_fd, log_fd;
-	int runtime_fd, live_fd; /* live_fd: RUNTIME/domains */
-	int lock_fd;
+	int state_fd, log_fd, runtime_fd, lock_fd;
+	struct store_room domains, networks;
 	/* Tests: called before each step; a negative answer is the step's error. */
 	int (*fault)(void *opaque, enum store_step step);
 	void *fault_opaque;
@@ -52,30 +59,30 @@ struct store *store_free(struct store *store);
 DEFINE_CLEANUP(struct store *, store_free);
 
 /* Definitions. save: durable when 0 is returned. delete: also removes the autostart flag; 0 if there was none. */
-int store_save_domain(struct store *store, const uint8_t uuid[16], const char *xml);
-int store_delete_domain(struct store *store, const uint8_t uuid[16]);
-int store_set_autostart(struct store *store, const uint8_t uuid[16], bool on);
-bool store_get_autostart(struct store *store, const uint8_t uuid[16]);
+int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml);
+int store_delete(struct store_room *room, const uint8_t uuid[16]);
+int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on);
+bool store_get_autostart(struct store_room *room, const uint8_t uuid[16]);
 
 /* Call 'found' for each definition, in the order of the names. 'xml' is NULL and 'error' negative when the file
  * could not be read (it stays where it is). Returns 0 or -errno of the folder. */
-int store_each_domain(struct store *store,
+int store_each(struct store_room *room,
 	void (*found)(void *opaque, const uint8_t uuid[16], const char *xml, int error),
 	void *opaque);
 
 /* Runtime folders: made by store_open_runtime (0700, the fd is the caller's), listed, removed with all they hold
  * (one level of plain files, sockets and fifos). */
-int store_open_runtime(struct store *store, const uint8_t uuid[16], bool create, int *ret_fd);
-int store_remove_runtime(struct store *store, const uint8_t uuid[16]);
+int store_open_runtime(struct store_room *room, const uint8_t uuid[16], bool create, int *ret_fd);
+int store_remove_runtime(struct store_room *room, const uint8_t uuid[16]);
 int store_each_runtime(
-	struct store *store, void (*found)(void *opaque, const uint8_t uuid[16]), void *opaque);
+	struct store_room *room, void (*found)(void *opaque, const uint8_t uuid[16]), void *opaque);
 
 /* A file of a runtime folder; not durable (the folder does not survive a boot), but old-or-new. */
 int store_save_runtime(
-	struct store *store, const uint8_t uuid[16], const char *name, const char *text);
+	struct store_room *room, const uint8_t uuid[16], const char *name, const char *text);
 /* The file's text; the caller frees it. */
-int store_load_runtime(
-	struct store *store, const uint8_t uuid[16], const char *name, size_t max, char **ret_text);
+int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const char *name,
+	size_t max, char **ret_text);
 
 /* The uid slot to try next: kept, so that a new daemon does not give out again what an earlier one just gave back.
  * get: -ENOENT if none was kept, -EINVAL and others when it cannot be read. */

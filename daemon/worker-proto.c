@@ -113,6 +113,23 @@ static const char *on_notice(struct worker *w, const struct packet *packet)
 	return NULL;
 }
 
+static const char *on_net_event(struct worker *w, const struct packet *packet)
+{
+	struct proto_net_event e;
+
+	if (packet->header.len != sizeof(e) || packet->header.seq != 0)
+		return "a network event of the wrong length";
+	if (!w->hello)
+		return "a network event before HELLO";
+	memcpy(&e, packet->payload, sizeof(e));
+	if (e.kind >= PROTO_NET_EVENT_KIND_X_MAX)
+		return "an unknown network event";
+	if (!take_text(e.text))
+		return "a text without an end";
+	w->ops->net_event(w->opaque, &e);
+	return NULL;
+}
+
 static const char *on_reply(struct worker *w, const struct packet *packet)
 {
 	int32_t error = packet->header.error;
@@ -147,6 +164,8 @@ static const char *on_packet(struct worker *w, const struct packet *packet, size
 		return on_state(w, packet);
 	case PROTO_NOTICE:
 		return on_notice(w, packet);
+	case PROTO_NET_EVENT:
+		return on_net_event(w, packet);
 	case PROTO_REPLY:
 		return on_reply(w, packet);
 	default:

@@ -40,6 +40,8 @@ struct worker_ops {
 	void (*hello)(void *opaque, const struct proto_state *state);
 	void (*state)(void *opaque, const struct proto_state *state);
 	void (*notice)(void *opaque, const struct proto_notice *notice);
+	/* Its numbers are not checked beyond the kind. */
+	void (*net_event)(void *opaque, const struct proto_net_event *event);
 	/* No HELLO within WORKER_HELLO_USEC. A spawned worker is then killed; an adopted one lives on and may still
 	 * say HELLO later. */
 	void (*silent)(void *opaque);

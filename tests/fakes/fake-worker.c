@@ -11,6 +11,13 @@
  *			notice-reset exit garbage stop
  *
  * The power button powers off. A console echoes, and says which console has which size when it is resized.
+ *
+ * As a network's worker it takes ports and counts them where its statistics are: tx_packets of a port goes up when it is
+ * added, rx_packets when it is removed, tx_bytes when it is set. A vm's worker counts the links of a vNIC likewise:
+ * tx_packets stars, rx_packets direct links, tx_bytes uses, rx_bytes stops, rx_multicast removals. Words in a network's
+ * name: net-fail (at START) net-die (when it has its second port, once a file of that name is gone) net-pair (tells
+ * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-address
+ * (tells that the port uses 20 addresses, and lies).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +49,10 @@ struct fake {
 	size_t line_len;
 	struct vm_config config;
 	struct vm_stats_page *stats;
+	bool is_network;
+	struct net_config net;
+	struct net_stats_page *net_stats;
+	unsigned n_ports;
 };
 
 static bool told(const struct fake *f, const char *word)
@@ -73,7 +84,7 @@ static void send_state(struct fake *f, enum proto_type type)
 {
 	struct proto_state s = {.state = f->state, .reason = f->reason, .pid = (uint32_t)getpid()};
 
-	memcpy(s.uuid, f->config.uuid, 16);
+	memcpy(s.uuid, f->is_network ? f->net.uuid : f->config.uuid, 16);
 	memcpy(s.text, f->text, sizeof(s.text));
 	send_raw(f, type, 0, 0, &s, sizeof(s), NULL, 0);
 }
@@ -198,6 +209,107 @@ static void attach(struct fake *f, const struct packet *p, const int *fds, unsig
 	reply(f, p->header.seq, 0, "");
 }
 
+/* Networks. */
+
+static void net_event(struct fake *f, uint32_t kind, uint32_t a, uint32_t b)
+{
+	struct proto_net_event e = {.kind = kind, .a = a, .b = b};
+
+	send_raw(f, PROTO_NET_EVENT, 0, 0, &e, sizeof(e), NULL, 0);
+}
+
+static void start_network(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
+{
+	struct proto_start s;
+
+	memcpy(&s, p->payload, sizeof(s));
+	if (p->header.len != sizeof(s) || s.n_fds != n_fds || s.fds[0].kind != PROTO_FD_CONFIG ||
+		memfd_read_sealed(fds[0], &f->net, sizeof(f->net)) < 0) {
+		reply(f, p->header.seq, -EINVAL, "START: malformed");
+		return;
+	}
+	for (unsigned i = 0; i < n_fds; i++)
+		if (s.fds[i].kind == PROTO_FD_STATS)
+			f->net_stats = mmap(NULL, sizeof(*f->net_stats), PROT_READ | PROT_WRITE,
+				MAP_SHARED, fds[i], 0);
+	f->is_network = true;
+	if (strstr(f->net.name, "net-fail")) {
+		reply(f, p->header.seq, -ENOMEM, "the switch: Cannot allocate memory");
+		exit(1);
+	}
+	f->state = PROTO_VM_RUNNING;
+	reply(f, p->header.seq, 0, "");
+}
+
+static void port_request(struct fake *f, const struct packet *p, unsigned n_fds)
+{
+	struct net_port_counters *c;
+	uint32_t port;
+
+	memcpy(&port, p->payload, sizeof(port));
+	c = &f->net_stats->ports[port];
+	if (p->header.type == PROTO_PORT_ADD) {
+		reply(f, p->header.seq, n_fds == PROTO_LINK_FDS ? 0 : -EINVAL, "");
+		net_count(&c->tx_packets, 1);
+		f->n_ports++;
+	} else if (p->header.type == PROTO_PORT_SET) {
+		reply(f, p->header.seq, 0, "");
+		net_count(&c->tx_bytes, 1);
+	} else {
+		reply(f, p->header.seq, 0, "");
+		net_count(&c->rx_packets, 1);
+		return;
+	}
+	if (strstr(f->net.name, "net-die") && f->n_ports == 2 &&
+		access("/tmp/fake-worker-net-die", F_OK) == 0) {
+		(void)unlink("/tmp/fake-worker-net-die");
+		raise(SIGKILL);
+	}
+	if (strstr(f->net.name, "net-pair"))
+		net_event(f, PROTO_NET_PAIR, 1, 2);
+	if (strstr(f->net.name, "net-break"))
+		net_event(f, PROTO_NET_LINK_BROKEN, 1, 0);
+	if (strstr(f->net.name, "net-address")) {
+		struct proto_net_event e = {.kind = PROTO_NET_ADDRESS, .a = port};
+
+		for (unsigned i = 0; i < 20; i++) {
+			struct proto_port message;
+
+			memcpy(&message, p->payload, sizeof(message));
+			memcpy(e.mac, message.config.mac, NET_MAC_LEN);
+			e.ip = (struct net_ip){
+				.family = 4, .prefix = 32, .bytes = {10, 9, 0, (uint8_t)(i + 1)}};
+			send_raw(f, PROTO_NET_EVENT, 0, 0, &e, sizeof(e), NULL, 0);
+			/* Another's address, and nonsense, are not believed. */
+			e.mac[5] ^= 1;
+			send_raw(f, PROTO_NET_EVENT, 0, 0, &e, sizeof(e), NULL, 0);
+			e.mac[5] ^= 1;
+			e.ip.family = 9;
+			send_raw(f, PROTO_NET_EVENT, 0, 0, &e, sizeof(e), NULL, 0);
+		}
+	}
+}
+
+static void link_request(struct fake *f, const struct packet *p, unsigned n_fds)
+{
+	struct net_port_counters *c;
+	struct proto_link_id id; /* begins as struct proto_link and struct proto_nic do */
+
+	memcpy(&id, p->payload, sizeof(id));
+	c = &f->stats->nics[id.nic];
+	if (told(f, "refuse-direct") && id.id != PROTO_LINK_STAR) {
+		reply(f, p->header.seq, -ENOSPC, "told to refuse");
+		return;
+	}
+	reply(f, p->header.seq, 0, "");
+	if (p->header.type == PROTO_LINK_ADD && n_fds == PROTO_LINK_FDS)
+		net_count(id.id == PROTO_LINK_STAR ? &c->tx_packets : &c->rx_packets, 1);
+	else if (p->header.type == PROTO_LINK_USE)
+		net_count(id.flags & PROTO_LINK_ON ? &c->tx_bytes : &c->rx_bytes, 1);
+	else if (p->header.type == PROTO_LINK_REMOVE)
+		net_count(&c->rx_multicast, 1);
+}
+
 static void resize(struct fake *f, const struct packet *p)
 {
 	struct proto_console_size size;
@@ -215,6 +327,10 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 
 	if (p->header.type == PROTO_START) {
 		start(f, p, fds, n_fds);
+		return;
+	}
+	if (p->header.type == PROTO_START_NETWORK) {
+		start_network(f, p, fds, n_fds);
 		return;
 	}
 	if (told(f, "mute"))
@@ -252,6 +368,18 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_RESET:
 	case PROTO_INJECT_NMI:
 		reply(f, seq, 0, "");
+		break;
+	case PROTO_NIC_SET:
+	case PROTO_NIC_ANNOUNCE:
+	case PROTO_LINK_ADD:
+	case PROTO_LINK_USE:
+	case PROTO_LINK_REMOVE:
+		link_request(f, p, n_fds);
+		break;
+	case PROTO_PORT_ADD:
+	case PROTO_PORT_SET:
+	case PROTO_PORT_REMOVE:
+		port_request(f, p, n_fds);
 		break;
 	default:
 		reply(f, seq, -ENOTSUP, "unknown request");
@@ -323,7 +451,9 @@ static void control_input(struct fake *f)
 	}
 	request(f, &p, fds, n_fds);
 	/* What came with START is kept, as a worker does: a disk's lock lives in its fd. */
-	for (unsigned i = 0; i < n_fds && p.header.type != PROTO_START; i++)
+	for (unsigned i = 0;
+		i < n_fds && p.header.type != PROTO_START && p.header.type != PROTO_START_NETWORK;
+		i++)
 		close(fds[i]);
 }
 

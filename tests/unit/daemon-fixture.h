@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "daemon/manager.h"
+#include "daemon/network.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
@@ -95,8 +96,9 @@ static inline void fixture_on_event(struct event_sink *sink, const struct event 
 	struct fixture *f = container_of(sink, struct fixture, sink);
 
 	snprintf(f->events[f->n_events++ % FIXTURE_MAX_EVENTS], sizeof(f->events[0]),
-		"%s %.40s %s %s", event_kind_name(event->kind), event->domain->name, event->detail,
-		event->reason);
+		"%s %.40s %s%s%s", event_kind_name(event->kind),
+		event->network ? event->network->name : event->domain->name, event->detail,
+		event->network ? "" : " ", event->reason);
 }
 
 static inline void fixture_open_manager(struct fixture *f)
@@ -171,6 +173,15 @@ static inline unsigned fixture_n_active(struct fixture *f)
 		if (d->worker) {
 			d->destroying = true;
 			worker_kill(d->worker);
+		}
+	}
+	list_for_each (pos, &f->manager->networks) {
+		struct network *net = list_entry(pos, struct network, link);
+
+		n += network_is_active(net);
+		if (net->worker) {
+			net->destroying = true;
+			worker_kill(net->worker);
 		}
 	}
 	return n;

@@ -92,11 +92,12 @@ static void test_the_least(void **state)
 	for (unsigned i = 0; i < res.n; i++)
 		assert_true(fcntl(res.fds[i], F_GETFD) & FD_CLOEXEC);
 	/* The page is as long as it must be, and nothing else is taken for one. */
-	assert_int_equal(stats_view_map(res.stats_fd, &view), 0);
+	assert_int_equal(stats_view_map(STATS_VM, res.stats_fd, &view), 0);
 	assert_int_equal(stat_read(&stats_view_page(view)->heartbeat), 0);
 	view = stats_view_free(view);
-	assert_int_equal(stats_view_map(ram, &view), -EINVAL);
-	assert_int_equal(stats_view_map(res.fds[find(PROTO_FD_KERNEL, 0)], &view), -EINVAL);
+	assert_int_equal(stats_view_map(STATS_VM, ram, &view), -EINVAL);
+	assert_int_equal(
+		stats_view_map(STATS_VM, res.fds[find(PROTO_FD_KERNEL, 0)], &view), -EINVAL);
 }
 
 static void test_kernel_refusals(void **state)

@@ -81,23 +81,23 @@ static void test_save_load_delete(void **state)
 	struct fixture *f = *state;
 	struct seen seen = {0};
 
-	assert_int_equal(store_save_domain(f->store, uuid_b, "<b/>"), 0);
-	assert_int_equal(store_save_domain(f->store, uuid_a, "<a/>"), 0);
-	assert_int_equal(store_save_domain(f->store, uuid_a, "<a2/>"), 0);
-	assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_b, "<b/>"), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<a/>"), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<a2/>"), 0);
+	assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
 	assert_int_equal(seen.n, 2);
 	assert_string_equal(seen.xml[0], "<a2/>");
 	assert_memory_equal(seen.uuid[1], uuid_b, 16);
 
-	assert_false(store_get_autostart(f->store, uuid_a));
-	assert_int_equal(store_set_autostart(f->store, uuid_a, true), 0);
-	assert_int_equal(store_set_autostart(f->store, uuid_a, true), 0);
-	assert_true(store_get_autostart(f->store, uuid_a));
-	assert_int_equal(store_delete_domain(f->store, uuid_a), 0);
-	assert_false(store_get_autostart(f->store, uuid_a));
-	assert_int_equal(store_delete_domain(f->store, uuid_a), 0);
+	assert_false(store_get_autostart(&f->store->domains, uuid_a));
+	assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, true), 0);
+	assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, true), 0);
+	assert_true(store_get_autostart(&f->store->domains, uuid_a));
+	assert_int_equal(store_delete(&f->store->domains, uuid_a), 0);
+	assert_false(store_get_autostart(&f->store->domains, uuid_a));
+	assert_int_equal(store_delete(&f->store->domains, uuid_a), 0);
 	memset(&seen, 0, sizeof(seen));
-	assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+	assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
 	assert_int_equal(seen.n, 1);
 }
 
@@ -118,14 +118,14 @@ static void test_failure_at_each_step(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(store_save_domain(f->store, uuid_a, "<old/>"), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
 	f->store->fault = fail_at;
 	for (enum store_step step = 0; step < STORE_STEP_SYNC_DIR; step++) {
 		struct seen seen = {0};
 
 		f->store->fault_opaque = &step;
-		assert_int_equal(store_save_domain(f->store, uuid_a, "<new/>"), -ENOSPC);
-		assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<new/>"), -ENOSPC);
+		assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
 		assert_string_equal(seen.xml[0], "<old/>");
 		assert_int_equal(count_files(f->state, "domains"), 1);
 	}
@@ -142,12 +142,12 @@ static void test_crash_at_each_step(void **state)
 		pid_t pid;
 
 		f->store->fault = NULL;
-		assert_int_equal(store_save_domain(f->store, uuid_a, "<old/>"), 0);
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
 		f->store->fault = die_at;
 		f->store->fault_opaque = &step;
 		pid = fork();
 		if (pid == 0) {
-			(void)store_save_domain(f->store, uuid_a, "<new/>");
+			(void)store_save(&f->store->domains, uuid_a, "<new/>");
 			_exit(0);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -156,7 +156,7 @@ static void test_crash_at_each_step(void **state)
 		f->store = store_free(f->store);
 		assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
 		assert_int_equal(count_files(f->state, "domains"), 1);
-		assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+		assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
 		assert_string_equal(seen.xml[0], step < STORE_STEP_SYNC_DIR ? "<old/>" : "<new/>");
 	}
 }
@@ -212,7 +212,7 @@ static void test_foreign_files_are_left_alone(void **state)
 	file = fopen(path, "w");
 	fwrite("<a\0/>", 1, 5, file);
 	fclose(file);
-	assert_int_equal(store_each_domain(f->store, see, &seen), 0);
+	assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(seen.error[0], -EBADMSG);
 	assert_int_equal(count_files(f->state, "domains"), 2);
@@ -231,17 +231,18 @@ static void test_runtime_folders(void **state)
 	unsigned n = 0;
 	int fd;
 
-	assert_int_equal(store_open_runtime(f->store, uuid_a, false, &fd), -ENOENT);
-	assert_int_equal(store_save_runtime(f->store, uuid_a, "status.json", "{}"), 0);
-	assert_int_equal(store_load_runtime(f->store, uuid_a, "status.json", 16, &text), 0);
+	assert_int_equal(store_open_runtime(&f->store->domains, uuid_a, false, &fd), -ENOENT);
+	assert_int_equal(store_save_runtime(&f->store->domains, uuid_a, "status.json", "{}"), 0);
+	assert_int_equal(
+		store_load_runtime(&f->store->domains, uuid_a, "status.json", 16, &text), 0);
 	assert_string_equal(text, "{}");
-	assert_int_equal(store_open_runtime(f->store, uuid_a, true, &fd), 0);
+	assert_int_equal(store_open_runtime(&f->store->domains, uuid_a, true, &fd), 0);
 	assert_int_equal(mkfifoat(fd, "log", 0600), 0);
 	close(fd);
-	assert_int_equal(store_each_runtime(f->store, count_one, &n), 0);
+	assert_int_equal(store_each_runtime(&f->store->domains, count_one, &n), 0);
 	assert_int_equal(n, 1);
-	assert_int_equal(store_remove_runtime(f->store, uuid_a), 0);
-	assert_int_equal(store_remove_runtime(f->store, uuid_a), 0);
+	assert_int_equal(store_remove_runtime(&f->store->domains, uuid_a), 0);
+	assert_int_equal(store_remove_runtime(&f->store->domains, uuid_a), 0);
 	assert_int_equal(count_files(f->runtime, "domains"), 0);
 	assert_true(store_first_start(f->store));
 	assert_false(store_first_start(f->store));

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Handlers around networks, their ports, and the vNICs of domains. Tested by tests/unit/test-dbus.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/domain-xml.h"
+#include "config/net-addr.h"
+#include "daemon/api.h"
+#include "daemon/gateway.h"
+#include "daemon/network.h"
+#include "daemon/stats-view.h"
+#include "vmm-core/base/strutil.h"
+
+#define FLAG_STRICT  (1U << 0)
+#define XML_INACTIVE (1U << 0)
+#define IF_INACTIVE  (1U << 0)
+
+static void add_string(struct json_object *o, const char *key, const char *value)
+{
+	json_object_object_add(o, key, json_object_new_string(value));
+}
+
+static void add_bool(struct json_object *o, const char *key, bool value)
+{
+	json_object_object_add(o, key, json_object_new_boolean(value));
+}
+
+static void add_uint(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void add_mac(struct json_object *o, const uint8_t mac[NET_MAC_LEN])
+{
+	char text[18];
+
+	(void)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		mac[3], mac[4], mac[5]);
+	add_string(o, "mac", text);
+}
+
+static struct json_object *wrap(const char *name, struct json_object *value)
+{
+	struct json_object *out = json_object_new_object();
+
+	json_object_object_add(out, name, value);
+	return out;
+}
+
+static struct network *arg_network(const struct api_call *call, struct error *error)
+{
+	return network_find(call->manager, api_arg_string(call, "network"), error);
+}
+
+static struct json_object *summary(const struct network *n)
+{
+	struct json_object *o = json_object_new_object();
+	char uuid[UUID_STRING_LEN + 1];
+
+	uuid_format(n->uuid, uuid);
+	add_string(o, "name", n->name);
+	add_string(o, "uuid", uuid);
+	add_bool(o, "active", network_is_active(n));
+	add_bool(o, "persistent", network_is_persistent(n));
+	add_bool(o, "autostart", n->autostart);
+	add_string(o, "bridge", n->config->bridge);
+	add_uint(o, "ports", network_n_ports(n));
+	return o;
+}
+
+int api_list_networks(struct api_call *call, struct error *error)
+{
+	struct json_object *array = json_object_new_array();
+	struct list *pos;
+
+	(void)error;
+	list_for_each (pos, &call->manager->networks)
+		json_object_array_add(array, summary(list_entry(pos, struct network, link)));
+	api_call_reply(call, wrap("networks", array));
+	return 0;
+}
+
+int api_get_network(struct api_call *call, struct error *error)
+{
+	const struct network *n = arg_network(call, error);
+
+	if (!n)
+		return -ENOENT;
+	api_call_reply(call, wrap("info", summary(n)));
+	return 0;
+}
+
+int api_get_network_xml(struct api_call *call, struct error *error)
+{
+	const struct network *n = arg_network(call, error);
+	_cleanup_(freep) char *xml = NULL;
+	int r;
+
+	if (!n || api_check_flags(call, XML_INACTIVE, error) < 0)
+		return -EINVAL;
+	r = network_format_xml(n, api_arg_uint(call, "flags") & XML_INACTIVE, &xml, error);
+	if (r == 0)
+		api_call_reply(call, wrap("xml", json_object_new_string(xml)));
+	return r;
+}
+
+static struct json_object *named_report(const char *name, const struct contract_report *report)
+{
+	struct json_object *out = wrap("name", json_object_new_string(name));
+
+	json_object_object_add(out, "report", api_report_to_json(report));
+	return out;
+}
+
+static unsigned define_flags(const struct api_call *call)
+{
+	return api_arg_uint(call, "flags") & FLAG_STRICT ? MANAGER_DEFINE_STRICT : 0;
+}
+
+int api_define_network(struct api_call *call, struct error *error)
+{
+	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+	struct network *n;
+	int r;
+
+	if (api_check_flags(call, FLAG_STRICT, error) < 0)
+		return -EINVAL;
+	r = network_define(call->manager, api_arg_string(call, "xml"),
+		api_arg_string(call, "source"), define_flags(call), &n, &report, error);
+	if (r == 0)
+		api_call_reply(call, named_report(n->name, report));
+	return r;
+}
+
+/* A create that waits for its worker, with the report to answer. */
+struct create {
+	struct api_call *call;
+	struct json_object *out;
+};
+
+static void on_created(void *userdata, const struct error *error)
+{
+	struct create *create = userdata;
+
+	if (error)
+		api_call_fail(create->call, error);
+	else
+		api_call_reply(create->call, json_object_get(create->out));
+	json_object_put(create->out);
+	(void)api_call_unref(create->call);
+	free(create);
+}
+
+int api_create_network(struct api_call *call, struct error *error)
+{
+	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+	struct create *create;
+	struct network *n;
+	int r;
+
+	if (api_check_flags(call, FLAG_STRICT, error) < 0)
+		return -EINVAL;
+	create = calloc(1, sizeof(*create));
+	if (!create)
+		return error_set(error, ERROR_NO_MEMORY, "call");
+	create->call = call;
+	r = network_create(call->manager, api_arg_string(call, "xml"),
+		api_arg_string(call, "source"), define_flags(call), on_created, create, &n, &report,
+		error);
+	if (r < 0) {
+		free(create);
+		return r;
+	}
+	(void)api_call_ref(call);
+	create->out = named_report(n->name, report);
+	return 0;
+}
+
+int api_undefine_network(struct api_call *call, struct error *error)
+{
+	struct network *n = arg_network(call, error);
+	int r = n ? network_undefine(n, error) : -ENOENT;
+
+	if (r == 0)
+		api_call_reply(call, NULL);
+	return r;
+}
+
+static void on_done(void *userdata, const struct error *error)
+{
+	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
+
+	if (error)
+		api_call_fail(call, error);
+	else
+		api_call_reply(call, NULL);
+}
+
+static int operate(struct api_call *call,
+	int (*operation)(struct network *, domain_done_fn, void *, struct error *),
+	struct error *error)
+{
+	struct network *n = arg_network(call, error);
+	int r;
+
+	if (!n)
+		return -ENOENT;
+	r = operation(n, on_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
+int api_start_network(struct api_call *call, struct error *error)
+{
+	return operate(call, network_start, error);
+}
+
+int api_destroy_network(struct api_call *call, struct error *error)
+{
+	return operate(call, network_destroy, error);
+}
+
+int api_set_network_autostart(struct api_call *call, struct error *error)
+{
+	struct network *n = arg_network(call, error);
+	int r = n ? network_set_autostart(n, api_arg_bool(call, "on"), error) : -ENOENT;
+
+	if (r == 0)
+		api_call_reply(call, NULL);
+	return r;
+}
+
+/* Counters, from the guest's side. */
+static void add_counters(struct json_object *o, const struct net_port_counters *c)
+{
+	const struct {
+		const char *key;
+		const _Atomic uint64_t *value;
+	} rows[] = {
+		{"rx_bytes", &c->rx_bytes},
+		{"rx_packets", &c->rx_packets},
+		{"rx_dropped", &c->rx_dropped},
+		{"tx_bytes", &c->tx_bytes},
+		{"tx_packets", &c->tx_packets},
+		{"tx_dropped", &c->tx_dropped},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		add_uint(o, rows[i].key, atomic_load_explicit(rows[i].value, memory_order_relaxed));
+	for (unsigned i = 1; i < NET_DROP_X_MAX; i++) {
+		uint64_t rx = atomic_load_explicit(&c->rx_drops[i], memory_order_relaxed);
+		uint64_t tx = atomic_load_explicit(&c->tx_drops[i], memory_order_relaxed);
+		char key[64];
+
+		(void)snprintf(
+			key, sizeof(key), "rx_drop_%s", net_drop_to_string((enum net_drop)i));
+		if (rx)
+			add_uint(o, key, rx);
+		(void)snprintf(
+			key, sizeof(key), "tx_drop_%s", net_drop_to_string((enum net_drop)i));
+		if (tx)
+			add_uint(o, key, tx);
+	}
+}
+
+int api_list_network_ports(struct api_call *call, struct error *error)
+{
+	const struct network *n = arg_network(call, error);
+	struct json_object *array;
+	struct list *pos;
+
+	if (!n)
+		return -ENOENT;
+	if (!network_is_active(n))
+		return error_set(
+			error, ERROR_OPERATION_INVALID, "network '%s' is not active", n->name);
+	array = json_object_new_array();
+	list_for_each (pos, &n->ports) {
+		const struct network_port *port = list_entry(pos, struct network_port, link);
+		const struct domain *d = manager_find_uuid(call->manager, port->domain);
+		struct json_object *o = json_object_new_object();
+
+		add_uint(o, "port", port->number);
+		add_string(o, "domain", d ? d->name : "");
+		add_string(o, "target", port->ifname);
+		add_mac(o, port->config.mac);
+		add_bool(o, "linked", port->linked);
+		if (n->stats)
+			add_counters(o, &stats_view_network(n->stats)->ports[port->number]);
+		json_object_array_add(array, o);
+	}
+	api_call_reply(call, wrap("ports", array));
+	return 0;
+}
+
+int api_list_network_leases(struct api_call *call, struct error *error)
+{
+	const struct network *n = arg_network(call, error);
+	const struct gateway_lease *leases;
+	struct json_object *array;
+	unsigned count;
+
+	if (!n)
+		return -ENOENT;
+	if (!network_is_active(n))
+		return error_set(
+			error, ERROR_OPERATION_INVALID, "network '%s' is not active", n->name);
+	count = n->gateway ? gateway_leases(n->gateway, &leases) : 0;
+	array = json_object_new_array();
+	for (unsigned i = 0; i < count; i++) {
+		struct json_object *o = json_object_new_object();
+		char text[NET_IP_STRING_SIZE];
+
+		net_ip_format(&leases[i].ip, text);
+		add_uint(o, "expiry_s", leases[i].expiry_s);
+		if (leases[i].has_mac)
+			add_mac(o, leases[i].mac);
+		else
+			add_string(o, "mac", "");
+		add_string(o, "family", leases[i].ip.family == 4 ? "ipv4" : "ipv6");
+		add_string(o, "address", text);
+		add_uint(o, "prefix", network_prefix_of(n, &leases[i].ip));
+		add_string(o, "hostname", leases[i].hostname);
+		add_string(o, "client_id", leases[i].client_id);
+		json_object_array_add(array, o);
+	}
+	api_call_reply(call, wrap("leases", array));
+	return 0;
+}
+
+/* vNICs of a domain. */
+
+static const char *const nic_types[DOMAIN_NIC_TYPE_X_MAX] = {
+	[DOMAIN_NIC_NETWORK] = "network",
+	[DOMAIN_NIC_BRIDGE] = "bridge",
+	[DOMAIN_NIC_ETHERNET] = "ethernet",
+};
+
+/* What the vNICs are asked of: the live configuration or the definition (to be freed). */
+static int interfaces_of(const struct domain *d, bool inactive,
+	const struct domain_config **ret_config, struct domain_config **ret_owned,
+	struct error *error)
+{
+	*ret_owned = NULL;
+	if (!inactive && d->live) {
+		*ret_config = d->live;
+		return 0;
+	}
+	if (!d->definition)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"the domain is transient: there is no inactive configuration");
+	if (definition_parse(d->definition, ret_owned) < 0)
+		return error_set(
+			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);
+	*ret_config = *ret_owned;
+	return 0;
+}
+
+static const char *source_of(const struct domain_nic *nic)
+{
+	return nic->type == DOMAIN_NIC_NETWORK   ? nic->network
+		: nic->type == DOMAIN_NIC_BRIDGE ? nic->bridge
+						 : "";
+}
+
+static struct json_object *interface_to_json(
+	const struct domain *d, const struct domain_config *config, unsigned i, bool live)
+{
+	const struct network_port *port = live ? network_find_port(d->manager, d->uuid, i) : NULL;
+	struct json_object *o = json_object_new_object();
+
+	add_string(o, "target", port ? port->ifname : "");
+	add_string(o, "type", nic_types[config->nics[i].type]);
+	add_string(o, "source", source_of(&config->nics[i]));
+	add_string(o, "model", "virtio");
+	add_mac(o, config->vm.nics[i].port.mac);
+	add_bool(o, "link", !(config->vm.nics[i].port.flags & NET_PORT_LINK_DOWN));
+	if (live && d->stats)
+		add_counters(o, &stats_view_page(d->stats)->nics[i]);
+	return o;
+}
+
+int api_list_domain_interfaces(struct api_call *call, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *owned = NULL;
+	bool inactive = api_arg_uint(call, "flags") & IF_INACTIVE;
+	struct domain *d = api_arg_domain(call, error);
+	const struct domain_config *config = NULL;
+	struct json_object *array;
+	int r;
+
+	if (!d || api_check_flags(call, IF_INACTIVE, error) < 0)
+		return -EINVAL;
+	r = interfaces_of(d, inactive, &config, &owned, error);
+	if (r < 0)
+		return r;
+	array = json_object_new_array();
+	for (unsigned i = 0; i < config->vm.n_nics; i++)
+		json_object_array_add(array, interface_to_json(d, config, i, config == d->live));
+	api_call_reply(call, wrap("interfaces", array));
+	return 0;
+}
+
+int api_list_interface_addresses(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	struct json_object *array;
+
+	if (!d)
+		return -ENOENT;
+	if (!domain_is_active(d))
+		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
+	array = json_object_new_array();
+	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
+		const struct network_port *port = network_find_port(call->manager, d->uuid, i);
+
+		for (unsigned j = 0; port && j < port->n_ips; j++) {
+			struct json_object *o = json_object_new_object();
+			char text[NET_IP_STRING_SIZE];
+			struct net_ip bare = port->ips[j];
+
+			bare.prefix = bare.family == 4 ? 32 : 128; /* to be printed without it */
+			net_ip_format(&bare, text);
+			add_string(o, "target", port->ifname);
+			add_mac(o, port->config.mac);
+			add_string(o, "family", bare.family == 4 ? "ipv4" : "ipv6");
+			add_string(o, "address", text);
+			add_uint(o, "prefix", network_prefix_of(port->network, &bare));
+			json_object_array_add(array, o);
+		}
+	}
+	api_call_reply(call, wrap("addresses", array));
+	return 0;
+}
+
+/* By target or address, as virsh takes both. Answers the index, or -EINVAL with 'error' set. */
+static int find_interface(const struct domain *d, const char *key, struct error *error)
+{
+	unsigned m[NET_MAC_LEN];
+	uint8_t mac[NET_MAC_LEN];
+	bool is_mac = sscanf(key, "%2x:%2x:%2x:%2x:%2x:%2x", &m[0], &m[1], &m[2], &m[3], &m[4],
+			      &m[5]) == NET_MAC_LEN;
+
+	for (unsigned i = 0; is_mac && i < NET_MAC_LEN; i++)
+		mac[i] = (uint8_t)m[i];
+	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
+		const struct network_port *port = network_find_port(d->manager, d->uuid, i);
+
+		if (port && streq(port->ifname, key))
+			return (int)i;
+		if (is_mac && memcmp(mac, d->live->vm.nics[i].port.mac, NET_MAC_LEN) == 0)
+			return (int)i;
+	}
+	return error_set(
+		error, ERROR_INVALID_ARGUMENT, "domain '%s' has no interface '%s'", d->name, key);
+}
+
+int api_set_interface_link(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	struct net_port_config config;
+	int i, r;
+
+	if (!d)
+		return -ENOENT;
+	if (!domain_is_active(d))
+		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
+	i = find_interface(d, api_arg_string(call, "interface"), error);
+	if (i < 0)
+		return i;
+	config = d->live->vm.nics[i].port;
+	config.flags &= ~NET_PORT_LINK_DOWN;
+	if (!api_arg_bool(call, "up"))
+		config.flags |= NET_PORT_LINK_DOWN;
+	r = network_update_port(d, (unsigned)i, &config, on_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The keeper: a child of the daemon that makes the tap, for GATEWAY_NAT in a network namespace of its own, configures
+ * both, sends their fds to the daemon, and then holds them for as long as it lives, so that they outlive daemon and
+ * network worker; the next daemon gets them by connecting to RUNTIME/gateway/keeper. It may block, which the daemon
+ * may not, and when it has done its work it has no rights left.
+ *
+ * Tested by tests/unit/test-gateway-net.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "daemon/gateway-internal.h"
+#include "daemon/host-net.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/strutil.h"
+
+/* Of the new namespace. A proc mounted from inside it, because the daemon's own may be read-only
+ * (ProtectKernelTunables=); it is mounted nowhere. Forwarding; 127.0.0.1 as a source (see dnat_self); answers may
+ * come by another interface than the route says; the addresses are ours for certain. */
+static int set_sysctls(struct error *error)
+{
+	static const struct {
+		const char *path, *value;
+	} sysctls[] = {
+		{"sys/net/ipv4/ip_forward", "1"},
+		{"sys/net/ipv4/conf/all/route_localnet", "1"},
+		{"sys/net/ipv4/conf/all/rp_filter", "0"},
+		{"sys/net/ipv4/conf/default/rp_filter", "0"},
+		{"sys/net/ipv6/conf/all/disable_ipv6", "0"},
+		{"sys/net/ipv6/conf/default/disable_ipv6", "0"},
+		{"sys/net/ipv6/conf/default/accept_dad", "0"},
+		{"sys/net/ipv6/conf/all/forwarding", "1"},
+	};
+	_cleanup_(closep) int fs_fd = fsopen("proc", FSOPEN_CLOEXEC), proc_fd = -EBADF;
+
+	if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return error_set_errno(error, errno, "cannot make a proc file system");
+	proc_fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, 0);
+	if (proc_fd < 0)
+		return error_set_errno(error, errno, "cannot mount a proc file system");
+	for (size_t i = 0; i < ARRAY_SIZE(sysctls); i++) {
+		_cleanup_(closep) int fd = openat(proc_fd, sysctls[i].path, O_WRONLY | O_CLOEXEC);
+
+		/* A host without IPv6 has none inside either. */
+		if (fd < 0 && errno == ENOENT && strstr(sysctls[i].path, "ipv6"))
+			continue;
+		if (fd < 0 || write(fd, sysctls[i].value, 1) != 1)
+			return error_set_errno(
+				error, errno, "cannot write %s", sysctls[i].path + 4);
+	}
+	return 0;
+}
+
+/* Run a program with 'text' as its input, and wait. What it says goes into 'error'. */
+static int run(const char *program, const char *const argv[], const char *text, struct error *error)
+{
+	_cleanup_(closep) int in = memfd_from_data("vmmd-in", text, strlen(text));
+	_cleanup_(closep) int out = memfd_create("vmmd-out", MFD_CLOEXEC);
+	char said[512];
+	int status = 0;
+	ssize_t n;
+	pid_t pid;
+
+	if (in < 0 || out < 0)
+		return error_set(error, ERROR_NO_MEMORY, "%s", argv[0]);
+	(void)lseek(in, 0, SEEK_SET);
+	pid = fork();
+	if (pid < 0)
+		return error_set_errno(error, errno, "cannot start %s", program);
+	if (pid == 0) {
+		if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
+			dup2(out, STDERR_FILENO) >= 0)
+			(void)execv(program, (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	n = pread(out, said, sizeof(said) - 1, 0);
+	said[MAX(n, 0)] = 0;
+	said[strcspn(said, "\n")] = 0;
+	return error_set(error, ERROR_OPERATION_FAILED, "%s failed (status %d): %s", program,
+		WIFEXITED(status) ? WEXITSTATUS(status) : -1, said);
+}
+
+static int tap_name(int tap_fd, char ret[IFNAMSIZ], struct error *error)
+{
+	struct ifreq ifr = {0};
+
+	if (ioctl(tap_fd, TUNGETIFF, &ifr) < 0)
+		return error_set_errno(error, errno, "cannot ask the tap for its name");
+	memcpy(ret, ifr.ifr_name, IFNAMSIZ);
+	return 0;
+}
+
+static int run_ip(const struct gateway *g, const char *ifname, unsigned family, struct error *error)
+{
+	const char *const argv[] = {"ip", family == 4 ? "-4" : "-6", "-batch", "-", NULL};
+	_cleanup_(freep) char *batch = NULL;
+
+	if (gateway_ip_batch(g->config, ifname, family, &batch) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "gateway");
+	return batch[0] ? run(g->ip_program, argv, batch, error) : 0;
+}
+
+static int configure(const struct gateway *g, const char *ifname, struct error *error)
+{
+	static const char *const argv[] = {"nft", "-f", "-", NULL};
+	_cleanup_(freep) char *rules = NULL;
+	int r;
+
+	r = run_ip(g, ifname, 4, error);
+	if (r == 0)
+		r = run_ip(g, ifname, 6, error);
+	if (r < 0 || g->config->kind != GATEWAY_NAT)
+		return r;
+	if (gateway_nft_rules(g->config, ifname, &rules) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "gateway");
+	return run(g->nft_program, argv, rules, error);
+}
+
+/* Everything from nothing. */
+static int set_up(const struct gateway *g, int *ret_tap, int *ret_netns, struct error *error)
+{
+	const struct gateway_config *c = g->config;
+	char ifname[IFNAMSIZ];
+	int r;
+
+	if (c->kind == GATEWAY_NAT) {
+		if (unshare(CLONE_NEWNET) < 0)
+			return error_set_errno(error, errno, "cannot make a network namespace");
+		*ret_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		if (*ret_netns < 0)
+			return error_set_errno(error, errno, "cannot open the network namespace");
+		r = set_sysctls(error);
+		if (r < 0)
+			return r;
+	}
+	r = host_net_make_tap(c->ifname, c->mac, c->mtu, ret_tap, error);
+	if (r == 0)
+		r = tap_name(*ret_tap, ifname, error);
+	return r < 0 ? r : configure(g, ifname, error);
+}
+
+static int send_reply(int fd, int r, const struct error *error, int tap_fd, int netns_fd)
+{
+	struct gateway_keeper_reply reply = {.r = r};
+	int fds[] = {tap_fd, netns_fd};
+
+	(void)str_copy(reply.text, sizeof(reply.text), error->message);
+	return send_packet(fd, &reply, sizeof(reply), fds, r < 0 ? 0 : netns_fd >= 0 ? 2 : 1);
+}
+
+/* The socket's path by its folder's fd: no limit of 108 bytes. */
+static int keeper_socket(int dir_fd, struct sockaddr_un *ret)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	(void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/keeper", dir_fd);
+	return fd < 0 ? -errno : fd;
+}
+
+static int listen_for_daemons(int dir_fd)
+{
+	struct sockaddr_un sa;
+	_cleanup_(closep) int fd = keeper_socket(dir_fd, &sa);
+
+	if (fd < 0)
+		return fd;
+	(void)unlinkat(dir_fd, "keeper", 0);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 4) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int gateway_ask_keeper(int dir_fd)
+{
+	struct sockaddr_un sa;
+	_cleanup_(closep) int fd = keeper_socket(dir_fd, &sa);
+
+	if (fd < 0)
+		return fd;
+	(void)fd_set_nonblock(fd, true);
+	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : TAKE_FD(fd);
+}
+
+static void drop_rights(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	(void)syscall(SYS_capset, &header, data);
+	(void)!chdir("/");
+}
+
+/* Nothing of the daemon's stays open but what is kept: 3 the tap, 4 the socket, 5 the namespace. */
+static int arrange(int *tap_fd, int *listen_fd, int *netns_fd)
+{
+	int r;
+
+	if (dup2(*tap_fd, 3) < 0 || dup2(*listen_fd, 4) < 0 ||
+		(*netns_fd >= 0 && dup2(*netns_fd, 5) < 0))
+		return -errno;
+	r = gateway_child_begin(-EBADF, *netns_fd >= 0 ? 5 : 4);
+	*tap_fd = 3;
+	*listen_fd = 4;
+	*netns_fd = *netns_fd >= 0 ? 5 : -EBADF;
+	return r;
+}
+
+/* Whoever may reach the socket (root) gets what is kept. */
+static _noreturn_ void serve(int listen_fd, int tap_fd, int netns_fd)
+{
+	const struct error none = {0};
+
+	for (;;) {
+		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			continue;
+		(void)send_reply(fd, 0, &none, tap_fd, netns_fd);
+		(void)safe_close(fd);
+	}
+}
+
+static int out_of_the_way(int fd)
+{
+	return fd < 0 ? -EBADF : fcntl(fd, F_DUPFD_CLOEXEC, 16);
+}
+
+void gateway_keeper(const struct gateway *g, int reply_fd)
+{
+	int tap_fd = out_of_the_way(g->tap_fd), netns_fd = out_of_the_way(g->netns_fd), r = 0;
+	int listen_fd;
+	struct error error = {0};
+
+	(void)prctl(PR_SET_NAME, "vmmd-gateway", 0, 0, 0);
+	(void)umask(0077);
+	reply_fd = out_of_the_way(reply_fd);
+	listen_fd = listen_for_daemons(g->dir_fd);
+	listen_fd = listen_fd < 0 ? listen_fd : out_of_the_way(listen_fd);
+	if (listen_fd < 0)
+		r = error_set_errno(&error, listen_fd, "cannot make the keeper's socket");
+	else if (tap_fd < 0)
+		r = set_up(g, &tap_fd, &netns_fd, &error);
+	else if (netns_fd >= 0 && setns(netns_fd, CLONE_NEWNET) < 0)
+		r = error_set_errno(&error, errno, "cannot enter the network namespace");
+	/* A low number may be one of the places. */
+	tap_fd = out_of_the_way(tap_fd);
+	netns_fd = out_of_the_way(netns_fd);
+	drop_rights();
+	if (send_reply(reply_fd, r, &error, tap_fd, netns_fd) < 0 || r < 0 ||
+		arrange(&tap_fd, &listen_fd, &netns_fd) < 0)
+		_exit(1);
+	serve(listen_fd, tap_fd, netns_fd);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Interfaces of the host: see host-net.h. */
+#include "daemon/host-net.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if_arp.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/strutil.h"
+
+/* From <linux/ipv6.h>, which does not go together with <net/if.h>. */
+struct in6_request {
+	struct in6_addr address;
+	uint32_t prefix;
+	int ifindex;
+};
+
+static int control_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static struct ifreq request(const char *ifname)
+{
+	struct ifreq ifr = {0};
+
+	(void)str_copy(ifr.ifr_name, sizeof(ifr.ifr_name), ifname);
+	return ifr;
+}
+
+static int set_options(int fd)
+{
+	static const int on = 1;
+	static const struct {
+		int level, name;
+	} options[] = {
+		{SOL_PACKET, PACKET_VNET_HDR},
+		{SOL_PACKET, PACKET_AUXDATA},
+		{SOL_PACKET, PACKET_IGNORE_OUTGOING},
+		{SOL_SOCKET, SO_LOCK_FILTER},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (setsockopt(fd, options[i].level, options[i].name, &on, sizeof(on)) < 0)
+			return -errno;
+	return 0;
+}
+
+static int bind_nic(int fd, const char *ifname, uint8_t mac[NET_MAC_LEN])
+{
+	struct ifreq ifr = request(ifname);
+	struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+	struct packet_mreq promiscuous = {.mr_type = PACKET_MR_PROMISC};
+
+	if (ioctl(fd, SIOCGIFHWADDR, &ifr) < 0)
+		return -errno;
+	if (ifr.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		return -ENOTSUP;
+	memcpy(mac, ifr.ifr_hwaddr.sa_data, NET_MAC_LEN);
+	if (ioctl(fd, SIOCGIFINDEX, &ifr) < 0)
+		return -errno;
+	sa.sll_ifindex = promiscuous.mr_ifindex = ifr.ifr_ifindex;
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+		setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous,
+			sizeof(promiscuous)) < 0)
+		return -errno;
+	return 0;
+}
+
+int host_net_open_packet(
+	const char *ifname, int *ret_fd, uint8_t ret_mac[NET_MAC_LEN], struct error *error)
+{
+	/* Protocol 0: nothing is received before it is bound to its NIC. */
+	_cleanup_(closep) int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(
+			error, errno, "cannot open a packet socket for '%s'", ifname);
+	r = set_options(fd);
+	if (r == 0)
+		r = bind_nic(fd, ifname, ret_mac);
+	if (r == -ENODEV)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the host has no network interface '%s'", ifname);
+	if (r == -ENOTSUP)
+		return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+			"'%s' is not an Ethernet interface", ifname);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot use the interface '%s'", ifname);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int bring_up(int sock, const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu)
+{
+	static const uint8_t none[NET_MAC_LEN];
+	struct ifreq ifr = request(ifname);
+
+	if (memcmp(mac, none, NET_MAC_LEN) != 0) {
+		ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+		memcpy(ifr.ifr_hwaddr.sa_data, mac, NET_MAC_LEN);
+		if (ioctl(sock, SIOCSIFHWADDR, &ifr) < 0)
+			return -errno;
+	}
+	if (mtu) {
+		ifr = request(ifname);
+		ifr.ifr_mtu = (int)mtu;
+		if (ioctl(sock, SIOCSIFMTU, &ifr) < 0)
+			return -errno;
+	}
+	ifr = request(ifname);
+	if (ioctl(sock, SIOCGIFFLAGS, &ifr) < 0)
+		return -errno;
+	ifr.ifr_flags |= IFF_UP;
+	return ioctl(sock, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
+}
+
+int host_net_make_tap(const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu, int *ret_fd,
+	struct error *error)
+{
+	_cleanup_(closep) int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_(closep) int sock = control_socket();
+	struct ifreq ifr = request(ifname);
+	int header = sizeof(uint8_t[12]), r;
+
+	if (fd < 0)
+		return error_set_errno(error, errno, "cannot open /dev/net/tun");
+	if (sock < 0)
+		return error_set_errno(error, sock, "cannot open a socket");
+	if (if_nametoindex(ifname))
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the host has an interface '%s' already", ifname);
+	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
+		ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) < 0)
+		return error_set_errno(error, errno, "cannot make the tap '%s'", ifname);
+	r = bring_up(sock, ifr.ifr_name, mac, mtu);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot set up the tap '%s'", ifname);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int host_net_join_bridge(int fd, const char *bridge, struct error *error)
+{
+	_cleanup_(closep) int sock = control_socket();
+	struct ifreq tap = {0}, ifr = request(bridge);
+
+	if (sock < 0)
+		return error_set_errno(error, sock, "cannot open a socket");
+	if (ioctl(fd, TUNGETIFF, &tap) < 0 || ioctl(sock, SIOCGIFINDEX, &tap) < 0)
+		return error_set_errno(error, errno, "cannot find the tap again");
+	ifr.ifr_ifindex = tap.ifr_ifindex;
+	if (ioctl(sock, SIOCBRADDIF, &ifr) == 0)
+		return 0;
+	if (errno == ENODEV)
+		return error_set(
+			error, ERROR_OPERATION_FAILED, "the host has no bridge '%s'", bridge);
+	if (errno == EOPNOTSUPP)
+		return error_set(error, ERROR_OPERATION_FAILED, "'%s' is not a bridge", bridge);
+	return error_set_errno(error, errno, "cannot join the bridge '%s'", bridge);
+}
+
+static int add_ipv4(const char *ifname, const struct net_ip *ip)
+{
+	_cleanup_(closep) int sock = control_socket();
+	struct ifreq ifr = request(ifname);
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+
+	if (sock < 0)
+		return sock;
+	memcpy(&sa.sin_addr, ip->bytes, 4);
+	memcpy(&ifr.ifr_addr, &sa, sizeof(sa));
+	if (ioctl(sock, SIOCSIFADDR, &ifr) < 0)
+		return -errno;
+	sa.sin_addr.s_addr = ip->prefix ? htonl(UINT32_MAX << (32 - ip->prefix)) : 0;
+	memcpy(&ifr.ifr_netmask, &sa, sizeof(sa));
+	return ioctl(sock, SIOCSIFNETMASK, &ifr) < 0 ? -errno : 0;
+}
+
+static int add_ipv6(const char *ifname, const struct net_ip *ip)
+{
+	_cleanup_(closep) int sock = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct in6_request r6 = {.prefix = ip->prefix, .ifindex = (int)if_nametoindex(ifname)};
+
+	if (sock < 0)
+		return -errno;
+	memcpy(&r6.address, ip->bytes, 16);
+	return ioctl(sock, SIOCSIFADDR, &r6) < 0 ? -errno : 0;
+}
+
+int host_net_add_address(const char *ifname, const struct net_ip *ip, struct error *error)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	int r = ip->family == 4 ? add_ipv4(ifname, ip) : add_ipv6(ifname, ip);
+
+	if (r == 0)
+		return 0;
+	(void)inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->bytes, text, sizeof(text));
+	return error_set_errno(
+		error, r, "cannot give '%s' the address %s/%u", ifname, text, ip->prefix);
+}
+
+int host_net_open_rtnetlink(int *ret_fd, struct error *error)
+{
+	_cleanup_(closep) int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	struct sockaddr_nl sa = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return error_set_errno(error, errno, "cannot listen to changes of links");
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The host's side of networks: packet sockets on NICs, taps, and what ioctl(2) can do to an interface. Each call is one
+ * or a few system calls that do not block.
+ *
+ * Threads: the daemon's one. Errors name the interface.
+ */
+#pragma once
+
+#include "config/net-config.h"
+#include "daemon/error.h"
+
+/* A socket on NIC 'ifname', as devices/net/port-packet.h wants it: receives what the NIC receives, promiscuously, and
+ * cannot be given another filter. '*ret_mac' is the NIC's address. Refuses what is no Ethernet. */
+int host_net_open_packet(
+	const char *ifname, int *ret_fd, uint8_t ret_mac[NET_MAC_LEN], struct error *error);
+
+/* A tap named 'ifname' ("%d" in it is replaced by the kernel; made anew; it goes with its last fd), as devices/net/port-tap.h wants it, with this address and MTU
+ * and up. 'mac' all zero: the kernel's choice. */
+int host_net_make_tap(const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu, int *ret_fd,
+	struct error *error);
+
+/* Make the tap 'fd' a port of the host's bridge. */
+int host_net_join_bridge(int fd, const char *bridge, struct error *error);
+
+/* Give 'ifname' an address (4 or 6) with its prefix. */
+int host_net_add_address(const char *ifname, const struct net_ip *ip, struct error *error);
+
+/* A netlink socket that hears of links that change. */
+int host_net_open_rtnetlink(int *ret_fd, struct error *error);

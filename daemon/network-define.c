@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Definitions of networks: define, undefine, create, autostart. The store is written before anything changes in memory.
+ *
+ * Tested by tests/unit/test-network.c.
+ */
+#include <string.h>
+
+#include "daemon/domain-internal.h"
+#include "daemon/manager.h"
+#include "daemon/network-internal.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
+
+static int parse(const char *xml, const char *source, unsigned flags,
+	struct network_config **ret_config, struct contract_report **ret_report,
+	struct error *error)
+{
+	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+	_cleanup_(network_config_freep) struct network_config *config = NULL;
+	_cleanup_(freep) char *text = NULL;
+	int r;
+
+	if (!*source)
+		source = "network.xml";
+	r = network_xml_parse(xml, strlen(xml), source,
+		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, &config, &report, &text);
+	if (r == 0)
+		*ret_config = TAKE_PTR(config);
+	if (ret_report)
+		*ret_report = TAKE_PTR(report);
+	if (r == -ENOMEM)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	if (r < 0)
+		return error_set(error,
+			r == -EOPNOTSUPP ? ERROR_CONFIG_UNSUPPORTED : ERROR_XML_ERROR, "%s",
+			text ? text : strerror(-r));
+	return 0;
+}
+
+/* A name and a UUID belong together: both new, or both of one network. */
+static int check_identity(struct manager *m, const struct network_config *config,
+	struct network **ret, struct error *error)
+{
+	struct network *by_uuid = network_find_uuid(m, config->net.uuid);
+	struct network *by_name = network_find_name(m, config->net.name);
+	char uuid[UUID_STRING_LEN + 1];
+
+	if (by_name && by_name != by_uuid) {
+		uuid_format(by_name->uuid, uuid);
+		return error_set(error, ERROR_NETWORK_EXISTS,
+			"network '%s' already exists with uuid %s", by_name->name, uuid);
+	}
+	if (by_uuid && by_uuid != by_name) {
+		uuid_format(by_uuid->uuid, uuid);
+		return error_set(error, ERROR_NETWORK_EXISTS,
+			"network '%s' is already defined with uuid %s", by_uuid->name, uuid);
+	}
+	*ret = by_name;
+	return 0;
+}
+
+static int format(const struct network_config *config, char **ret_xml, struct error *error)
+{
+	if (network_xml_format(config, NULL, ret_xml) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	if (strlen(*ret_xml) > VMMD_MAX_XML_BYTES) {
+		free(*ret_xml);
+		*ret_xml = NULL;
+		return error_set(error, ERROR_XML_ERROR,
+			"the network's XML is longer than %u bytes in its canonical form",
+			VMMD_MAX_XML_BYTES);
+	}
+	return 0;
+}
+
+int network_define(struct manager *m, const char *xml, const char *source, unsigned flags,
+	struct network **ret_network, struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(network_config_freep) struct network_config *config = NULL;
+	_cleanup_(freep) char *canonical = NULL;
+	struct network *n, *old;
+	int r;
+
+	r = parse(xml, source, flags, &config, ret_report, error);
+	if (r == 0)
+		r = check_identity(m, config, &old, error);
+	if (r == 0)
+		r = format(config, &canonical, error);
+	if (r < 0)
+		return r;
+	n = old ? old : network_new(m, config->net.uuid, config->net.name, error);
+	if (!n)
+		return -ENOMEM;
+	r = store_save(&m->store->networks, n->uuid, canonical);
+	if (r < 0) {
+		if (!old)
+			(void)network_free(n);
+		return error_set_errno(
+			error, r, "cannot save the definition of network '%s'", config->net.name);
+	}
+	free(n->xml);
+	n->xml = TAKE_PTR(canonical);
+	/* What runs goes on as it is, and is what the live XML shows. */
+	if (!network_is_active(n)) {
+		(void)network_config_free(n->config);
+		n->config = TAKE_PTR(config);
+	}
+	network_event(n, "Defined");
+	*ret_network = n;
+	return 0;
+}
+
+int network_undefine(struct network *n, struct error *error)
+{
+	int r;
+
+	if (!network_is_persistent(n))
+		return error_set(
+			error, ERROR_OPERATION_INVALID, "cannot undefine transient network");
+	r = store_delete(&n->manager->store->networks, n->uuid);
+	if (r < 0)
+		return error_set_errno(
+			error, r, "cannot delete the definition of network '%s'", n->name);
+	n->autostart = false;
+	free(n->xml);
+	n->xml = NULL;
+	network_event(n, "Undefined");
+	if (!network_is_active(n))
+		(void)network_free(n);
+	return 0;
+}
+
+int network_create(struct manager *m, const char *xml, const char *source, unsigned flags,
+	domain_done_fn done, void *userdata, struct network **ret_network,
+	struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(network_config_freep) struct network_config *config = NULL;
+	struct network *n, *old;
+	int r;
+
+	r = parse(xml, source, flags, &config, ret_report, error);
+	if (r == 0)
+		r = check_identity(m, config, &old, error);
+	if (r < 0)
+		return r;
+	if (old && network_is_active(old))
+		return error_set(error, ERROR_OPERATION_INVALID, "network '%s' is already active",
+			old->name);
+	n = old ? old : network_new(m, config->net.uuid, config->net.name, error);
+	if (!n)
+		return -ENOMEM;
+	(void)network_config_free(n->config);
+	n->config = TAKE_PTR(config);
+	r = network_start(n, done, userdata, error);
+	if (r < 0) {
+		if (!old)
+			(void)network_free(n);
+		return r;
+	}
+	*ret_network = n;
+	return 0;
+}
+
+int network_set_autostart(struct network *n, bool on, struct error *error)
+{
+	int r;
+
+	if (!network_is_persistent(n))
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"cannot set autostart for transient network");
+	r = store_set_autostart(&n->manager->store->networks, n->uuid, on);
+	if (r < 0)
+		return error_set_errno(
+			error, r, "cannot save the autostart flag of network '%s'", n->name);
+	n->autostart = on;
+	network_event(n, "Changed");
+	return 0;
+}
+
+static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int error)
+{
+	_cleanup_(network_config_freep) struct network_config *config = NULL;
+	_cleanup_(freep) char *text = NULL;
+	char uuid_text[UUID_STRING_LEN + 1];
+	struct manager *m = opaque;
+	struct network *n = NULL;
+	struct error e = {0};
+	int r = error;
+
+	uuid_format(uuid, uuid_text);
+	if (xml)
+		r = network_xml_parse(xml, strlen(xml), uuid_text, 0, &config, NULL, &text);
+	if (r == 0 && memcmp(config->net.uuid, uuid, 16) != 0)
+		text = strdup("its <uuid> is not the file's name");
+	else if (r == 0 && network_find_name(m, config->net.name))
+		text = strdup("its name is taken by another definition");
+	else if (r == 0)
+		n = network_new(m, uuid, config->net.name, &e);
+	if (n && network_xml_format(config, NULL, &n->xml) < 0)
+		n = network_free(n);
+	if (!n) {
+		log_error("%s/networks/%s.xml is left out, and kept as it is: %s",
+			m->store->state_dir, uuid_text,
+			text                 ? text
+				: *e.message ? e.message
+					     : strerror(-r));
+		return;
+	}
+	n->config = TAKE_PTR(config);
+	n->autostart = store_get_autostart(&m->store->networks, uuid);
+}
+
+int network_load_all(struct manager *m, struct error *error)
+{
+	int r = store_each(&m->store->networks, load_one, m);
+
+	if (r < 0)
+		return error_set_errno(error, r, "cannot read the definitions of networks");
+	return 0;
+}
+
+static void on_autostarted(void *userdata, const struct error *error)
+{
+	(void)userdata;
+	(void)error; /* network-run.c has logged it */
+}
+
+void network_autostart_all(struct manager *m)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, &m->networks) {
+		struct network *n = list_entry(pos, struct network, link);
+		struct error e = {0};
+
+		if (n->autostart && !network_is_active(n))
+			(void)network_start(n, on_autostarted, NULL, &e);
+	}
+}

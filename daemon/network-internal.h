@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (what
+ * links them) network-define.c (definitions) network-status.c (what outlives the daemon) network-open.c (host side: fds). */
+#pragma once
+
+#include "daemon/network.h"
+
+/* Seconds of CLOCK_MONOTONIC do not matter to these: both are called from worker callbacks. */
+extern const struct worker_ops network_worker_ops;
+
+/* What the network's worker will use, opened by the daemon: configuration, statistics, host tap, uplinks. On success the
+ * fds are the caller's, to be closed by network_fds_close(). */
+struct network_resources {
+	struct proto_fd what[PROTO_MAX_FDS];
+	int fds[PROTO_MAX_FDS];
+	unsigned n;
+	int stats_fd; /* one of fds */
+};
+/* -EOPNOTSUPP with 'error' set: the definition asks for what this version does not serve. */
+int network_check_served(const struct network *network, struct error *error);
+int network_open(struct network *network, struct network_resources *ret, struct error *error);
+void network_resources_close(struct network_resources *resources);
+
+/* All that belongs to a run, the gateway too. */
+void network_end_run(struct network *network);
+
+/* The gateway: network-gateway.c. */
+struct gateway_config;
+bool network_wants_gateway(const struct network_config *config);
+int network_gateway_config(const struct network_config *config, struct gateway_config *ret_config,
+	struct error *error);
+/* Answered by network_gateway_ready(), later. */
+int network_start_gateway(struct network *network, int dir_fd, struct error *error);
+/* -ESRCH: there is none left. */
+int network_adopt_gateway(struct network *network, int dir_fd);
+/* It is there, with n->tap_fd, or ('error') cannot be had. */
+void network_gateway_ready(struct network *network, const struct error *error);
+void network_kill_later(struct network *network, uint64_t usec);
+
+/* Tell the sinks, save the status. */
+void network_event(struct network *network, const char *detail);
+void network_save_status(struct network *network);
+
+/* All ports are linked anew (the worker is new), or lose their links (it is gone for good). */
+void network_link_all(struct network *network);
+void network_unlink_all(struct network *network);
+/* A port that another daemon made. NULL: no memory, or the number is taken. */
+struct network_port *network_port_adopt(
+	struct network *network, unsigned number, const uint8_t domain[16], unsigned nic);
+void network_free_ports(struct network *network);
+void network_port_free(struct network_port *port);
+struct network_port *network_find_number(const struct network *network, unsigned number);
+/* The network's worker and the peers of direct links forget the port. */
+void network_unlink_port(struct network_port *port);
+/* Port 'number' uses this address. */
+void network_note_address(struct network *network, unsigned number, const uint8_t mac[NET_MAC_LEN],
+	const struct net_ip *ip);
+/* Two ports exchange many frames: give them a link of their own. */
+void network_pair(struct network *network, unsigned a, unsigned b);
+/* Direct links of a port go back to the star and end. */
+void network_drop_directs(const struct network_port *port);
+/* Give back the ports whose domains do not run. */
+void network_drop_dead_ports(struct network *network);
+/* Start the worker of a network that ought to run. */
+void network_revive(struct network *network);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a network's worker will use, opened by the daemon; it goes with START_NETWORK.
+ *
+ * Tested by tests/unit/test-network.c.
+ */
+#include <fcntl.h>
+#include <string.h>
+
+#include "daemon/host-net.h"
+#include "daemon/network-internal.h"
+#include "daemon/stats-view.h"
+#include "vmm-core/base/fdio.h"
+#include "vmm-core/base/strutil.h"
+
+void network_resources_close(struct network_resources *res)
+{
+	for (unsigned i = 0; i < res->n; i++)
+		(void)safe_close(res->fds[i]);
+	res->n = 0;
+	res->stats_fd = -EBADF;
+}
+
+static void add(struct network_resources *res, enum proto_fd_kind kind, unsigned index, int fd)
+{
+	assert(res->n < PROTO_MAX_FDS);
+	res->what[res->n] = (struct proto_fd){.kind = (uint8_t)kind, .index = (uint8_t)index};
+	res->fds[res->n++] = fd;
+}
+
+/* What a definition may say and this version does not serve yet is refused at the start, before anything is made. */
+int network_check_served(const struct network *n, struct error *error)
+{
+	const struct network_config *config = n->config;
+	const char *what = NULL;
+
+	if (config->forward == NETWORK_ROUTE || config->forward == NETWORK_OPEN)
+		what = "<forward mode='route' or 'open'>; write mode='nat', or bridge the network "
+		       "to a NIC";
+	else if (config->net.n_uplinks)
+		what = "uplinks of its own; use <forward mode='bridge'><bridge name='br0'/> with a "
+		       "bridge of the host";
+	else if (config->n_mirrors)
+		what = "mirrors";
+	else if (config->n_routes)
+		what = "<route>";
+	else if (config->nat_start.family || config->nat_port_start)
+		what = "<nat> with addresses or ports of its own";
+	if (!what)
+		return 0;
+	return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+		"network '%s' asks for what is not served yet: %s", n->name, what);
+}
+
+static int open_uplinks(struct network_resources *res, struct net_config *net, struct error *error)
+{
+	int fd, r;
+
+	for (unsigned i = 0; i < net->n_uplinks; i++) {
+		struct net_uplink *uplink = &net->uplinks[i];
+
+		r = host_net_open_packet(uplink->ifname, &fd, uplink->mac, error);
+		if (r < 0)
+			return r;
+		uplink->kind = NET_UPLINK_PACKET;
+		add(res, PROTO_FD_UPLINK, i, fd);
+	}
+	if (!net->n_uplinks)
+		return 0;
+	r = host_net_open_rtnetlink(&fd, error);
+	if (r == 0)
+		add(res, PROTO_FD_RTNETLINK, 0, fd);
+	return r;
+}
+
+/* The gateway's tap, or one in a bridge of the host's. */
+static int open_host_port(struct network_resources *res, struct network *n, struct net_config *net,
+	struct error *error)
+{
+	const struct network_config *config = n->config;
+	int fd, r;
+
+	net->has_host_port = 0;
+	if (network_wants_gateway(config)) {
+		net->has_host_port = 1;
+		add(res, PROTO_FD_HOST_TAP, 0, TAKE_FD(n->tap_fd));
+		return 0;
+	}
+	if (config->forward != NETWORK_BRIDGE || !config->bridge[0] || net->n_uplinks)
+		return 0;
+	/* The kernel counts, and chooses the tap's address: what is behind it has many. */
+	r = host_net_make_tap("vmmd%d", (const uint8_t[NET_MAC_LEN]){0}, net->mtu, &fd, error);
+	if (r < 0)
+		return r;
+	net->has_host_port = 1;
+	memset(net->host_port.mac, 0, NET_MAC_LEN);
+	net->host_port.flags |= NET_PORT_LEARN | NET_PORT_ALLOW_FORGED | NET_PORT_PROMISCUOUS;
+	add(res, PROTO_FD_HOST_TAP, 0, fd);
+	return host_net_join_bridge(fd, config->bridge, error);
+}
+
+static int open_all(struct network_resources *res, struct network *n, struct error *error)
+{
+	struct net_config net = n->config->net;
+	int fd, r;
+
+	/* The configuration comes first, and is written last: what was opened is in it. */
+	add(res, PROTO_FD_CONFIG, 0, -EBADF);
+	fd = stats_view_create(STATS_NETWORK);
+	if (fd < 0)
+		return error_set_errno(error, fd, "cannot make the statistics page");
+	add(res, PROTO_FD_STATS, 0, fd);
+	res->stats_fd = fd;
+	r = open_uplinks(res, &net, error);
+	if (r == 0)
+		r = open_host_port(res, n, &net, error);
+	if (r < 0)
+		return r;
+	fd = memfd_from_data("vmmd-config", &net, sizeof(net));
+	if (fd < 0)
+		return error_set_errno(error, fd, "cannot make a memory file");
+	res->fds[0] = fd;
+	return 0;
+}
+
+int network_open(struct network *n, struct network_resources *ret, struct error *error)
+{
+	struct network_resources res = {.stats_fd = -EBADF};
+	int r = open_all(&res, n, error);
+
+	if (r < 0) {
+		network_resources_close(&res);
+		return r;
+	}
+	*ret = res;
+	return 0;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Ports of networks: made when a domain starts, released when it ends: see network.h. What links
+ * them is network-link.c's. Tested by tests/unit/test-network.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/net-addr.h"
+#include "daemon/domain-internal.h"
+#include "daemon/manager.h"
+#include "daemon/network-internal.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
+
+#define MAX_IFNAMES (NETWORK_MAX * NET_MAX_PORTS)
+
+/* Lookup. */
+
+struct network_port *network_find_number(const struct network *n, unsigned number)
+{
+	struct list *pos;
+
+	list_for_each (pos, &n->ports) {
+		struct network_port *port = list_entry(pos, struct network_port, link);
+
+		if (port->number == number)
+			return port;
+	}
+	return NULL;
+}
+
+/* Call 'found' for each port of each network until it answers true; that port, or NULL. */
+static struct network_port *find_port(const struct manager *m,
+	bool (*found)(const struct network_port *port, const void *what), const void *what)
+{
+	struct list *net, *pos;
+
+	list_for_each (net, &m->networks) {
+		struct network *n = list_entry(net, struct network, link);
+
+		list_for_each (pos, &n->ports) {
+			struct network_port *port = list_entry(pos, struct network_port, link);
+
+			if (found(port, what))
+				return port;
+		}
+	}
+	return NULL;
+}
+
+struct owner {
+	const uint8_t *domain;
+	unsigned nic;
+};
+
+static bool has_owner(const struct network_port *port, const void *what)
+{
+	const struct owner *owner = what;
+
+	return port->nic == owner->nic && memcmp(port->domain, owner->domain, 16) == 0;
+}
+
+static bool has_domain(const struct network_port *port, const void *what)
+{
+	return memcmp(port->domain, what, 16) == 0;
+}
+
+static bool has_mac(const struct network_port *port, const void *what)
+{
+	return memcmp(port->config.mac, what, NET_MAC_LEN) == 0;
+}
+
+static bool has_ifname(const struct network_port *port, const void *what)
+{
+	return streq(port->ifname, what);
+}
+
+const struct network_port *network_find_port(
+	const struct manager *m, const uint8_t domain[16], unsigned nic)
+{
+	return find_port(m, has_owner, &(struct owner){domain, nic});
+}
+
+const struct network_port *network_find_mac(const struct manager *m, const uint8_t mac[6])
+{
+	return find_port(m, has_mac, mac);
+}
+
+unsigned network_n_ports(const struct network *n)
+{
+	struct list *pos;
+	unsigned count = 0;
+
+	list_for_each (pos, &n->ports)
+		count++;
+	return count;
+}
+
+unsigned network_prefix_of(const struct network *n, const struct net_ip *ip)
+{
+	for (unsigned i = 0; i < n->config->n_ips; i++) {
+		const struct net_ip *own = &n->config->ips[i].ip;
+
+		if (net_ip_within(ip, own))
+			return own->prefix;
+	}
+	return 0;
+}
+
+void network_note_address(
+	struct network *n, unsigned number, const uint8_t mac[NET_MAC_LEN], const struct net_ip *ip)
+{
+	struct network_port *port = network_find_number(n, number);
+	unsigned i;
+
+	/* The worker is not believed beyond what this port may be. */
+	if (!port || memcmp(mac, port->config.mac, NET_MAC_LEN) != 0 ||
+		(ip->family != 4 && ip->family != 6))
+		return;
+	for (i = 0; i < port->n_ips; i++)
+		if (port->ips[i].family == ip->family &&
+			memcmp(port->ips[i].bytes, ip->bytes, sizeof(ip->bytes)) == 0)
+			break;
+	if (i == NETWORK_PORT_IPS)
+		i = 0; /* the oldest gives way */
+	if (i < port->n_ips)
+		memmove(&port->ips[i], &port->ips[i + 1], (port->n_ips - i - 1) * sizeof(*ip));
+	else
+		port->n_ips++;
+	port->ips[port->n_ips - 1] = *ip;
+}
+
+/* Life of ports. */
+
+static struct network_port *port_new(struct network *n, unsigned number)
+{
+	struct network_port *port = calloc(1, sizeof(*port));
+
+	if (!port)
+		return NULL;
+	port->network = n;
+	port->number = number;
+	for (unsigned i = 0; i < MAX_IFNAMES; i++) {
+		char name[NET_IFNAME_MAX];
+
+		(void)snprintf(name, sizeof(name), "vnet%u", i);
+		if (find_port(n->manager, has_ifname, name))
+			continue;
+		memcpy(port->ifname, name, sizeof(name));
+		break;
+	}
+	list_add_tail(&n->ports, &port->link);
+	return port;
+}
+
+void network_port_free(struct network_port *port)
+{
+	list_del(&port->link);
+	free(port);
+}
+
+void network_free_ports(struct network *n)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, &n->ports)
+		network_port_free(list_entry(pos, struct network_port, link));
+}
+
+struct network_port *network_port_adopt(
+	struct network *n, unsigned number, const uint8_t domain[16], unsigned nic)
+{
+	struct network_port *port;
+
+	if (number == 0 || number >= NET_MAX_PORTS || network_find_number(n, number))
+		return NULL;
+	port = port_new(n, number);
+	if (!port)
+		return NULL;
+	memcpy(port->domain, domain, 16);
+	port->nic = nic;
+	port->linked = true;
+	return port;
+}
+
+/* Attaching a domain: all checks first. */
+
+static unsigned free_number(const struct network *n)
+{
+	for (unsigned i = 1; i < NET_MAX_PORTS; i++)
+		if (!network_find_number(n, i))
+			return i;
+	return 0;
+}
+
+static int attach_nic(struct domain *d, unsigned i, struct error *error)
+{
+	const struct domain_nic *nic = &d->live->nics[i];
+	struct net_port_config *config = &d->live->vm.nics[i].port;
+	struct net_port_config resolved;
+	const struct network_port *other;
+	struct network_port *port;
+	struct network *n;
+	unsigned number;
+
+	n = network_find_name(d->manager, nic->network);
+	if (!n)
+		return error_set(error, ERROR_NO_NETWORK, "no network with matching name '%s'",
+			nic->network);
+	if (n->phase != NETWORK_ACTIVE)
+		return error_set(
+			error, ERROR_OPERATION_INVALID, "network '%s' is not active", n->name);
+	if (network_config_port(n->config, nic->portgroup, config, &resolved) < 0)
+		return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+			"network '%s' has no portgroup '%s'", n->name, nic->portgroup);
+	if (!resolved.mtu)
+		resolved.mtu = n->config->net.mtu;
+	other = network_find_mac(d->manager, config->mac);
+	if (other && other->network == n) {
+		const struct domain *owner = manager_find_uuid(d->manager, other->domain);
+
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the MAC address %02x:%02x:%02x:%02x:%02x:%02x is in use on network '%s' "
+			"by domain '%s'",
+			config->mac[0], config->mac[1], config->mac[2], config->mac[3],
+			config->mac[4], config->mac[5], n->name, owner ? owner->name : "?");
+	}
+	number = free_number(n);
+	if (!number)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"network '%s' has %d ports, and all are taken", n->name, NET_MAX_PORTS - 1);
+	port = port_new(n, number);
+	if (!port)
+		return error_set(error, ERROR_NO_MEMORY, "port");
+	*config = resolved;
+	memcpy(port->domain, d->uuid, 16);
+	port->nic = i;
+	port->config = *config;
+	return 0;
+}
+
+int network_attach_domain(struct domain *d, struct error *error)
+{
+	for (unsigned i = 0; i < d->live->vm.n_nics; i++) {
+		int r;
+
+		if (d->live->nics[i].type == DOMAIN_NIC_NETWORK)
+			r = attach_nic(d, i, error);
+		else
+			r = error_set(error, ERROR_CONFIG_UNSUPPORTED,
+				"an interface of domain '%s' is of another type than network: "
+				"define a network with <forward mode='bridge'> and write "
+				"<interface "
+				"type='network'><source network='NAME'/>",
+				d->name);
+		if (r < 0) {
+			network_detach_domain(d);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void network_detach_domain(struct domain *d)
+{
+	struct network_port *port;
+
+	while ((port = find_port(d->manager, has_domain, d->uuid))) {
+		struct network *n = port->network;
+
+		network_unlink_port(port);
+		network_port_free(port);
+		network_save_status(n);
+	}
+}
+
+void network_drop_dead_ports(struct network *n)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, &n->ports) {
+		struct network_port *port = list_entry(pos, struct network_port, link);
+		const struct domain *d = manager_find_uuid(n->manager, port->domain);
+
+		if (d && domain_is_active(d))
+			continue;
+		network_unlink_port(port);
+		network_port_free(port);
+	}
+	network_save_status(n);
+}
+
+int network_update_port(struct domain *d, unsigned nic, const struct net_port_config *config,
+	domain_done_fn done, void *userdata, struct error *error)
+{
+	struct network_port *port = find_port(d->manager, has_owner, &(struct owner){d->uuid, nic});
+	struct proto_port message = {.config = *config};
+
+	if (port) {
+		message.port = port->number;
+		port->config = *config;
+		/* Their peers check by the old configuration: they are made anew when they are wanted again. */
+		network_drop_directs(port);
+		if (port->linked && port->network->phase == NETWORK_ACTIVE)
+			(void)worker_request(port->network->worker, PROTO_PORT_SET, &message,
+				sizeof(message), NULL, 0, NETWORK_REQUEST_USEC, NULL, NULL);
+	}
+	return domain_set_nic(d, nic, config, done, userdata, error);
+}

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Networks in the daemon: definitions, the worker's life, ports and links, with a worker that only counts
+ * (tests/fakes/fake-worker.c says what). */
+#include "daemon/network.h"
+
+#include <signal.h>
+
+#include "daemon-fixture.h"
+#include "daemon/stats-view.h"
+
+#define DIE_FILE "/tmp/fake-worker-net-die"
+
+static const char *net_xml(const char *name, const char *extra)
+{
+	static char xml[1024];
+
+	(void)snprintf(xml, sizeof(xml), "<network><name>%s</name>%s</network>", name, extra);
+	return xml;
+}
+
+static struct network *define(struct fixture *f, const char *name, const char *extra)
+{
+	struct network *n = NULL;
+
+	if (network_define(f->manager, net_xml(name, extra), "net.xml", 0, &n, NULL, &f->error) < 0)
+		fail_msg("%s", f->error.message);
+	return n;
+}
+
+static struct network *running(struct fixture *f, const char *name)
+{
+	struct network *n = define(f, name, "");
+
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	if (f->done_error.code)
+		fail_msg("%s", f->done_error.message);
+	return n;
+}
+
+/* A domain with one vNIC on 'network'. */
+static struct domain *define_domain(struct fixture *f, const char *name, const char *network,
+	const char *cmdline, const char *nic)
+{
+	struct domain *d = NULL;
+	char xml[2048];
+
+	(void)snprintf(xml, sizeof(xml),
+		"<domain type='kvm'><name>%s</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>"
+		"<os><type arch='x86_64' machine='q35'>hvm</type><kernel>%s</kernel>"
+		"<cmdline>%s</cmdline></os><devices><interface type='network'><source "
+		"network='%s'/>%s</interface></devices></domain>",
+		name, f->kernel, cmdline, network, nic);
+	if (manager_define(f->manager, xml, "test.xml", 0, &d, NULL, &f->error) < 0)
+		fail_msg("%s", f->error.message);
+	return d;
+}
+
+static uint64_t port_count(struct network *n, unsigned port, bool removed)
+{
+	const struct net_port_counters *c;
+
+	if (!n->stats)
+		return 0;
+	c = &stats_view_network(n->stats)->ports[port];
+	return atomic_load(removed ? &c->rx_packets : &c->tx_packets);
+}
+
+static const struct net_port_counters *links_of(const struct domain *d)
+{
+	static const struct net_port_counters none;
+
+	return d->stats ? &stats_view_page(d->stats)->nics[0] : &none;
+}
+
+static void test_definitions(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define(f, "red", ""), *other;
+	char uuid[UUID_STRING_LEN + 1], extra[96], want[160];
+
+	uuid_format(n->uuid, uuid);
+	assert_ptr_equal(network_find(f->manager, "red", &f->error), n);
+	assert_ptr_equal(network_find(f->manager, uuid, &f->error), n);
+	assert_null(network_find(f->manager, "blue", &f->error));
+	assert_string_equal(
+		f->error.message, "Network not found: no network with matching name 'blue'");
+	assert_int_equal(f->error.code, ERROR_NO_NETWORK);
+	/* The name under another UUID, the UUID under another name. */
+	assert_int_equal(
+		network_define(f->manager,
+			net_xml("red", "<uuid>11111111-1111-1111-1111-111111111111</uuid>"), "x", 0,
+			&other, NULL, &f->error),
+		-EEXIST);
+	(void)snprintf(want, sizeof(want),
+		"operation failed: network 'red' already exists with uuid %s", uuid);
+	assert_string_equal(f->error.message, want);
+	(void)snprintf(extra, sizeof(extra), "<uuid>%s</uuid>", uuid);
+	assert_int_equal(
+		network_define(f->manager, net_xml("blue", extra), "x", 0, &other, NULL, &f->error),
+		-EEXIST);
+	assert_true(network_define(f->manager, "<network/>", "x", 0, &other, NULL, &f->error) < 0);
+	assert_int_equal(f->manager->n_networks, 1);
+	assert_int_equal(network_set_autostart(n, true, &f->error), 0);
+	/* All of it survives the daemon. */
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	n = network_find(f->manager, "red", &f->error);
+	assert_non_null(n);
+	assert_true(n->autostart);
+	assert_false(network_is_active(n));
+	assert_int_equal(network_undefine(n, &f->error), 0);
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	assert_int_equal(f->manager->n_networks, 0);
+}
+
+static void test_start_and_destroy(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+
+	assert_true(network_is_active(n));
+	assert_true(fixture_saw(f, "network red Started"));
+	assert_int_equal(network_start(n, fixture_done, f, &f->error), -ENOTCONN);
+	assert_string_equal(
+		f->error.message, "Requested operation is not valid: network is already active");
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_false(network_is_active(n));
+	assert_true(fixture_saw(f, "network red Stopped"));
+	assert_int_equal(network_destroy(n, fixture_done, f, &f->error), -ENOTCONN);
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	assert_true(network_is_active(n));
+}
+
+static void test_start_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define(f, "net-fail", "");
+
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	assert_non_null(strstr(f->done_error.message, "the switch: Cannot allocate memory"));
+	assert_false(network_is_active(n));
+	assert_false(fixture_saw(f, "network net-fail Started"));
+}
+
+static void test_not_served(void **state)
+{
+	static const char *const asks[] = {
+		"<forward mode='route'/><ip address='10.9.0.1' prefix='24'/>",
+		"<forward mode='open'/><ip address='10.9.0.1' prefix='24'/>",
+		"<forward mode='bridge'><interface dev='eth0'/></forward>",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		struct network *n = NULL;
+
+		assert_true(network_create(f->manager, net_xml("x", asks[i]), "x", 0, fixture_done,
+				    f, &n, NULL, &f->error) < 0);
+		assert_non_null(strstr(f->error.message, "not served yet"));
+		assert_int_equal(f->manager->n_networks, 0);
+	}
+}
+
+static void test_transient(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = NULL;
+
+	fixture_wait(f,
+		network_create(f->manager, net_xml("t", ""), "t.xml", 0, fixture_done, f, &n, NULL,
+			&f->error));
+	assert_false(network_is_persistent(n));
+	assert_int_equal(network_undefine(n, &f->error), -ENOTCONN);
+	assert_int_equal(network_set_autostart(n, true, &f->error), -ENOTCONN);
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_int_equal(f->manager->n_networks, 0);
+	/* Undefined while it runs: transient from then. */
+	n = running(f, "p");
+	assert_int_equal(network_undefine(n, &f->error), 0);
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_int_equal(f->manager->n_networks, 0);
+}
+
+static void test_domain_refusals(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = define_domain(f, "vm", "red", "", "");
+
+	assert_int_equal(domain_start(d, 0, fixture_done, f, &f->error), -ENOENT);
+	assert_string_equal(
+		f->error.message, "Network not found: no network with matching name 'red'");
+	(void)define(f, "red", "");
+	assert_true(domain_start(d, 0, fixture_done, f, &f->error) < 0);
+	assert_string_equal(
+		f->error.message, "Requested operation is not valid: network 'red' is not active");
+	assert_false(domain_is_active(d));
+	(void)running(f, "blue");
+	d = define_domain(f, "vm2", "blue", "", "<mac address='52:54:00:00:00:01'/>");
+	fixture_start(f, d);
+	d = define_domain(f, "vm3", "blue", "", "<mac address='52:54:00:00:00:01'/>");
+	assert_true(domain_start(d, 0, fixture_done, f, &f->error) < 0);
+	assert_non_null(strstr(
+		f->error.message, "52:54:00:00:00:01 is in use on network 'blue' by domain 'vm2'"));
+	assert_int_equal(network_n_ports(network_find_name(f->manager, "blue")), 1);
+}
+
+static void test_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	struct domain *a = define_domain(f, "a", "red", "", "");
+	struct domain *b = define_domain(f, "b", "red", "", "");
+	const struct network_port *port;
+
+	fixture_start(f, a);
+	fixture_start(f, b);
+	RUN_UNTIL(f, port_count(n, 1, false) == 1 && port_count(n, 2, false) == 1);
+	RUN_UNTIL(f, links_of(a)->tx_packets == 1 && links_of(b)->tx_packets == 1);
+	port = network_find_port(f->manager, a->uuid, 0);
+	assert_int_equal(port->number, 1);
+	assert_string_equal(port->ifname, "vnet0");
+	assert_string_equal(network_find_port(f->manager, b->uuid, 0)->ifname, "vnet1");
+	assert_ptr_equal(network_find_mac(f->manager, a->live->vm.nics[0].port.mac), port);
+	fixture_wait(f, domain_destroy(a, 0, fixture_done, f, &f->error));
+	RUN_UNTIL(f, port_count(n, 1, true) == 1);
+	assert_null(network_find_port(f->manager, a->uuid, 0));
+	assert_int_equal(network_n_ports(n), 1);
+	/* The number and the name are free again. */
+	fixture_start(f, a);
+	assert_int_equal(network_find_port(f->manager, a->uuid, 0)->number, 1);
+	/* A network that goes takes its links with it; the domains stay. */
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	RUN_UNTIL(f, links_of(b)->rx_multicast == 1);
+	assert_true(domain_is_active(b));
+	assert_null(network_find_port(f->manager, b->uuid, 0));
+}
+
+static void test_portgroups(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define(f, "red",
+		"<portgroup name='eng' default='yes'><vlan><tag id='10'/></vlan></portgroup>"
+		"<portgroup name='ops'><vlan><tag id='20'/></vlan></portgroup>");
+	struct domain *d;
+
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	d = define_domain(f, "a", "red", "", "");
+	fixture_start(f, d);
+	assert_int_equal(d->live->vm.nics[0].port.vlan.tags[0], 10);
+	assert_int_equal(network_find_port(f->manager, d->uuid, 0)->config.vlan.tags[0], 10);
+	d = define_domain(f, "b", "red' portgroup='ops", "", "");
+	fixture_start(f, d);
+	assert_int_equal(d->live->vm.nics[0].port.vlan.tags[0], 20);
+	d = define_domain(f, "c", "red' portgroup='ops", "", "<vlan><tag id='30'/></vlan>");
+	fixture_start(f, d);
+	assert_int_equal(d->live->vm.nics[0].port.vlan.tags[0], 30);
+	d = define_domain(f, "d", "red' portgroup='nosuch", "", "");
+	assert_true(domain_start(d, 0, fixture_done, f, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "network 'red' has no portgroup 'nosuch'"));
+}
+
+/* The network's worker dies: another comes, and every port is linked anew. */
+static void test_worker_dies(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	struct domain *a = define_domain(f, "a", "red", "", "");
+	pid_t before = worker_pid(n->worker);
+
+	fixture_start(f, a);
+	RUN_UNTIL(f, links_of(a)->tx_packets == 1);
+	assert_int_equal(kill(before, SIGKILL), 0);
+	RUN_UNTIL(f, n->phase == NETWORK_ACTIVE && worker_pid(n->worker) != before);
+	RUN_UNTIL(f, links_of(a)->tx_packets == 2 && port_count(n, 1, false) == 1);
+	assert_true(domain_is_active(a));
+	assert_false(fixture_saw(f, "network red Stopped"));
+	/* Not for ever. */
+	for (unsigned i = 0; i < NETWORK_RESTART_BURST - 1; i++) {
+		before = worker_pid(n->worker);
+		assert_int_equal(kill(before, SIGKILL), 0);
+		RUN_UNTIL(f, n->phase == NETWORK_ACTIVE && worker_pid(n->worker) != before);
+	}
+	assert_int_equal(kill(worker_pid(n->worker), SIGKILL), 0);
+	RUN_UNTIL(f, fixture_saw(f, "network red Stopped"));
+	assert_false(network_is_active(n));
+	assert_true(domain_is_active(a));
+}
+
+static void test_dies_between_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "net-die");
+	struct domain *a = define_domain(f, "a", "net-die", "", "");
+	struct domain *b = define_domain(f, "b", "net-die", "", "");
+
+	fclose(fopen(DIE_FILE, "w"));
+	fixture_start(f, a);
+	fixture_start(f, b);
+	RUN_UNTIL(f, access(DIE_FILE, F_OK) < 0);
+	RUN_UNTIL(f,
+		n->phase == NETWORK_ACTIVE && port_count(n, 1, false) == 1 &&
+			port_count(n, 2, false) == 1);
+	RUN_UNTIL(f, links_of(a)->tx_packets == 2);
+}
+
+static void test_direct_links(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "net-pair");
+	struct domain *a = define_domain(f, "a", "net-pair", "", "");
+	struct domain *b = define_domain(f, "b", "net-pair", "", "");
+	struct net_port_config config;
+
+	fixture_start(f, a);
+	fixture_start(f, b);
+	/* Both have it before either uses it. */
+	RUN_UNTIL(f, links_of(a)->tx_bytes == 1 && links_of(b)->tx_bytes == 1);
+	assert_int_equal(links_of(a)->rx_packets, 1);
+	assert_int_equal(links_of(b)->rx_packets, 1);
+	/* Another configuration: the peers must not go on with the old one. It comes again, since the worker says so. */
+	config = a->live->vm.nics[0].port;
+	config.flags |= NET_PORT_LINK_DOWN;
+	fixture_wait(f, network_update_port(a, 0, &config, fixture_done, f, &f->error));
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	RUN_UNTIL(f, links_of(b)->rx_multicast == 1 && links_of(b)->rx_bytes == 1);
+	assert_true(a->live->vm.nics[0].port.flags & NET_PORT_LINK_DOWN);
+	RUN_UNTIL(f, stats_view_network(n->stats)->ports[1].tx_bytes == 1);
+	/* A domain that ends takes its direct links with it. */
+	fixture_wait(f, domain_destroy(b, 0, fixture_done, f, &f->error));
+	RUN_UNTIL(f, links_of(a)->rx_multicast >= 1);
+}
+
+static void test_direct_refused(void **state)
+{
+	struct fixture *f = *state;
+	(void)running(f, "net-pair");
+	struct domain *a = define_domain(f, "a", "net-pair", "", "");
+	struct domain *b = define_domain(f, "b", "net-pair", "fake=refuse-direct", "");
+
+	fixture_start(f, a);
+	fixture_start(f, b);
+	/* One end does not take it: the other gives it up, and nobody used it. */
+	RUN_UNTIL(f, links_of(a)->rx_multicast >= 1);
+	assert_int_equal(links_of(a)->tx_bytes, 0);
+	RUN_UNTIL(f, list_empty(&f->manager->directs));
+}
+
+static void test_isolated_have_none(void **state)
+{
+	struct fixture *f = *state;
+	(void)running(f, "net-pair");
+	struct domain *a = define_domain(f, "a", "net-pair", "", "<port isolated='yes'/>");
+	struct domain *b = define_domain(f, "b", "net-pair", "", "<port isolated='yes'/>");
+
+	fixture_start(f, a);
+	fixture_start(f, b);
+	RUN_UNTIL(f, links_of(b)->tx_packets == 1);
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+	assert_int_equal(links_of(a)->rx_packets + links_of(b)->rx_packets, 0);
+}
+
+static void test_addresses(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n =
+		define(f, "net-address", "<ip address='10.9.0.1' netmask='255.255.255.0'/>");
+	const struct network_port *port;
+	struct domain *a;
+
+	/* Its address would be the host's, which needs rights: what is kept of it is what counts here. */
+	n->config->n_ips = 0;
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	a = define_domain(f, "a", "net-address", "", "");
+	fixture_start(f, a);
+	port = network_find_port(f->manager, a->uuid, 0);
+	RUN_UNTIL(f,
+		port->n_ips == NETWORK_PORT_IPS && port->ips[NETWORK_PORT_IPS - 1].bytes[3] == 20);
+	/* The last 16, the newest last. */
+	for (unsigned i = 0; i < NETWORK_PORT_IPS; i++)
+		assert_int_equal(port->ips[i].bytes[3], 5 + i);
+	assert_int_equal(network_prefix_of(n, &port->ips[0]), 0);
+	n->config->n_ips = 1;
+	assert_int_equal(network_prefix_of(n, &port->ips[0]), 24);
+}
+
+/* The daemon goes and comes: networks and ports are as they were; what ended meanwhile is given back. */
+static void test_adoption(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	struct domain *a = define_domain(f, "a", "red", "", "");
+	struct domain *b = define_domain(f, "b", "red", "", "");
+	pid_t worker = worker_pid(n->worker), dying;
+	uint8_t uuid[16];
+
+	fixture_start(f, a);
+	fixture_start(f, b);
+	RUN_UNTIL(f, links_of(a)->tx_packets == 1 && links_of(b)->tx_packets == 1);
+	memcpy(uuid, a->uuid, 16);
+	dying = worker_pid(b->worker);
+	f->manager = manager_free(f->manager);
+	assert_int_equal(kill(dying, SIGKILL), 0);
+	assert_int_equal(waitpid(dying, NULL, 0), dying);
+	fixture_open_manager(f);
+	n = network_find(f->manager, "red", &f->error);
+	assert_true(network_is_active(n));
+	assert_int_equal(worker_pid(n->worker), worker);
+	RUN_UNTIL(f, port_count(n, 2, true) == 1);
+	assert_int_equal(network_n_ports(n), 1);
+	assert_non_null(network_find_port(f->manager, uuid, 0));
+	/* And it goes on working. */
+	b = manager_find(f->manager, "b", &f->error);
+	fixture_start(f, b);
+	RUN_UNTIL(f, port_count(n, 2, false) == 2);
+}
+
+static void test_died_with_the_daemon(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	struct domain *a = define_domain(f, "a", "red", "", "");
+	pid_t worker = worker_pid(n->worker);
+
+	fixture_start(f, a);
+	RUN_UNTIL(f, links_of(a)->tx_packets == 1);
+	f->manager = manager_free(f->manager);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	assert_int_equal(waitpid(worker, NULL, 0), worker);
+	fixture_open_manager(f);
+	n = network_find(f->manager, "red", &f->error);
+	a = manager_find(f->manager, "a", &f->error);
+	RUN_UNTIL(f, n->phase == NETWORK_ACTIVE && links_of(a)->tx_packets == 2);
+}
+
+static void test_redefined_while_active(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	char uuid[UUID_STRING_LEN + 1], extra[128], *xml;
+
+	uuid_format(n->uuid, uuid);
+	(void)snprintf(extra, sizeof(extra), "<uuid>%s</uuid><mtu size='9000'/>", uuid);
+	assert_ptr_equal(define(f, "red", extra), n);
+	assert_int_equal(network_format_xml(n, false, &xml, &f->error), 0);
+	assert_null(strstr(xml, "9000"));
+	free(xml);
+	assert_int_equal(network_format_xml(n, true, &xml, &f->error), 0);
+	assert_non_null(strstr(xml, "9000"));
+	free(xml);
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_int_equal(network_format_xml(n, false, &xml, &f->error), 0);
+	assert_non_null(strstr(xml, "9000"));
+	free(xml);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_definitions),
+		TEST(test_start_and_destroy),
+		TEST(test_start_fails),
+		TEST(test_not_served),
+		TEST(test_transient),
+		TEST(test_domain_refusals),
+		TEST(test_ports),
+		TEST(test_portgroups),
+		TEST(test_worker_dies),
+		TEST(test_dies_between_ports),
+		TEST(test_direct_links),
+		TEST(test_direct_refused),
+		TEST(test_isolated_have_none),
+		TEST(test_addresses),
+		TEST(test_adoption),
+		TEST(test_died_with_the_daemon),
+		TEST(test_redefined_while_active),
+	};
+
+	log_init("test", LOG_CRIT, false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
