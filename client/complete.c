@@ -44,6 +44,20 @@ static void offer_domains(const struct completer *c, uint32_t flags)
 		offer(c, json_string(json_object_array_get_idx(list, i), "name", ""));
 }
 
+static void offer_networks(const struct completer *c, bool active, bool inactive)
+{
+	_cleanup_(json_putp) struct json_object *list = NULL;
+
+	if (remote_connect(c->ctl) < 0 || remote_call_one(c->ctl, "ListNetworks", &list, "") < 0)
+		return;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *n = json_object_array_get_idx(list, i);
+
+		if (json_flag(n, "active") ? active : inactive)
+			offer(c, json_string(n, "name", ""));
+	}
+}
+
 static int offer_values(const struct completer *c, enum option_completion completion)
 {
 	switch (completion) {
@@ -57,6 +71,15 @@ static int offer_values(const struct completer *c, enum option_completion comple
 		break;
 	case COMPLETE_INACTIVE_DOMAIN:
 		offer_domains(c, REMOTE_LIST_INACTIVE);
+		break;
+	case COMPLETE_NETWORK:
+		offer_networks(c, true, true);
+		break;
+	case COMPLETE_ACTIVE_NETWORK:
+		offer_networks(c, true, false);
+		break;
+	case COMPLETE_INACTIVE_NETWORK:
+		offer_networks(c, false, true);
 		break;
 	case COMPLETE_FILE:
 		return COMPLETE_AS_FILE;

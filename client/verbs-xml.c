@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "client/edit.h"
+#include "client/redefine.h"
 #include "client/remote.h"
 #include "client/xml-file.h"
 #include "vmm-core/base/strutil.h"
@@ -86,18 +86,6 @@ int verb_check(struct ctl *ctl, const struct args *args)
 	return ctl_error(ctl, "%s", *error ? error : "the description would be refused");
 }
 
-static int get_xml(struct ctl *ctl, const char *name, uint32_t flags, char **ret)
-{
-	_cleanup_(json_putp) struct json_object *value = NULL;
-	int r;
-
-	r = remote_call_one(ctl, "GetDomainXml", &value, "su", name, flags);
-	if (r < 0)
-		return r;
-	*ret = strdup(json_object_get_string(value) ?: "");
-	return *ret ? 0 : ctl_set_error(ctl, "NoMemory", "out of memory");
-}
-
 int verb_dumpxml(struct ctl *ctl, const struct args *args)
 {
 	_cleanup_(freep) char *xml = NULL;
@@ -108,7 +96,8 @@ int verb_dumpxml(struct ctl *ctl, const struct args *args)
 	r = ctl_domain_option(ctl, args, &name);
 	if (r < 0)
 		return r;
-	if (get_xml(ctl, name, args_flag(args, "inactive") ? XML_INACTIVE : 0, &xml) < 0)
+	if (redefine_get_xml(ctl, "GetDomainXml", name,
+		    args_flag(args, "inactive") ? XML_INACTIVE : 0, &xml) < 0)
 		return ctl_report_domain(ctl, name);
 	if (!ctl->json) {
 		ctl_print(ctl, "%s", xml);
@@ -120,95 +109,11 @@ int verb_dumpxml(struct ctl *ctl, const struct args *args)
 	return ctl_json(ctl, o);
 }
 
-struct edit_job {
-	struct ctl *ctl;
-	const char *uuid, *name, *original;
-	char *defined; /* the name that the definition has now */
-	bool strict;
-};
-
-/* Try to define what the editor left. */
-static int apply_edit(struct edit_job *job, const char *xml, bool check_changed)
-{
-	_cleanup_(json_putp) struct json_object *reply = NULL;
-	_cleanup_(freep) char *now = NULL;
-	int r;
-
-	if (check_changed) {
-		r = get_xml(job->ctl, job->uuid, XML_INACTIVE, &now);
-		if (r < 0)
-			return r;
-		if (!streq(now, job->original))
-			return ctl_set_error(job->ctl, "OperationFailed",
-				"ERROR: the XML configuration was changed by another user");
-	}
-	r = remote_call(job->ctl, "DefineDomain", CTL_CALL_TIMEOUT_USEC, &reply, "ssu", xml,
-		job->name, job->strict ? DEFINE_STRICT : 0);
-	if (r < 0)
-		return r;
-	job->defined =
-		strdup(json_object_get_string(json_object_array_get_idx(reply, 0)) ?: job->name);
-	report_notes(job->ctl, json_object_array_get_idx(reply, 1), job->name);
-	return 0;
-}
-
-/* Edit, apply, and on failure ask what to do. Returns 0 (see job->defined) or -EINVAL (printed). */
-static int edit_loop(struct edit_job *job, struct edit_file *file)
-{
-	_cleanup_(freep) char *xml = NULL;
-	bool edit = true, force = false;
-
-	for (;;) {
-		if (edit) {
-			freep(&xml);
-			if (edit_file_run(job->ctl, file) < 0 ||
-				xml_file_read(job->ctl, file->path, &xml) < 0)
-				return -EINVAL;
-			if (streq(xml, job->original))
-				return 0;
-		}
-		if (apply_edit(job, xml, !force) >= 0)
-			return job->defined ? 0 : ctl_error(job->ctl, "out of memory");
-		(void)ctl_report(job->ctl);
-		switch (edit_ask(job->ctl, "Failed.", job->strict)) {
-		case EDIT_AGAIN:
-			edit = true;
-			break;
-		case EDIT_RELAX:
-			job->strict = edit = false;
-			break;
-		case EDIT_FORCE:
-			force = true;
-			edit = false;
-			break;
-		case EDIT_GIVE_UP:
-			return -EINVAL;
-		}
-	}
-}
-
-static int edit_domain(struct edit_job *job)
-{
-	_cleanup_(edit_file_done) struct edit_file file = {};
-	int r;
-
-	r = edit_file_init(job->ctl, &file, job->original);
-	if (r >= 0)
-		r = edit_loop(job, &file);
-	if (r < 0)
-		return r;
-	if (!job->defined)
-		return ctl_changed(job->ctl, job->name, "unchanged",
-			"Domain '%s' XML configuration not changed.\n", job->name);
-	return ctl_changed(job->ctl, job->defined, "edited",
-		"Domain '%s' XML configuration edited.\n", job->defined);
-}
-
 int verb_edit(struct ctl *ctl, const struct args *args)
 {
+	static const struct redefine_methods methods = {"GetDomainXml", "DefineDomain"};
 	_cleanup_(json_putp) struct json_object *d = NULL;
-	_cleanup_(freep) char *xml = NULL;
-	struct edit_job job = {.ctl = ctl, .strict = !args_flag(args, "skip-validate")};
+	_cleanup_(freep) char *defined = NULL;
 	const char *name;
 	int r;
 
@@ -217,12 +122,14 @@ int verb_edit(struct ctl *ctl, const struct args *args)
 		return r;
 	if (remote_get_domain(ctl, name, &d) < 0)
 		return ctl_report_domain(ctl, name);
-	job.name = json_string(d, "name", name);
-	job.uuid = json_string(d, "uuid", name);
-	if (get_xml(ctl, job.uuid, XML_INACTIVE, &xml) < 0)
-		return ctl_report_domain(ctl, name);
-	job.original = xml;
-	r = edit_domain(&job);
-	free(job.defined);
-	return r;
+	name = json_string(d, "name", name);
+	r = redefine(ctl, &methods, name, json_string(d, "uuid", name),
+		!args_flag(args, "skip-validate"), &defined);
+	if (r < 0)
+		return r;
+	if (!defined)
+		return ctl_changed(ctl, name, "unchanged",
+			"Domain '%s' XML configuration not changed.\n", name);
+	return ctl_changed(
+		ctl, defined, "edited", "Domain '%s' XML configuration edited.\n", defined);
 }

@@ -217,6 +217,106 @@ static const struct verb_option event_options[] = {
 	{},
 };
 
+#define NETWORK_OPTION(complete)                                                                   \
+	{                                                                                          \
+		.name = "network", .type = OPTION_DATA, .completion = (complete),                  \
+		.required = true, .help = "network name or uuid"                                   \
+	}
+#define INTERFACE_OPTION                                                                           \
+	{                                                                                          \
+		.name = "interface", .type = OPTION_DATA, .required = true,                        \
+		.help = "interface device (MAC Address or target)"                                 \
+	}
+
+static const struct verb_option any_network[] = {NETWORK_OPTION(COMPLETE_NETWORK), {}};
+static const struct verb_option active_network[] = {NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK), {}};
+static const struct verb_option inactive_network[] = {
+	NETWORK_OPTION(COMPLETE_INACTIVE_NETWORK), {}};
+
+static const struct verb_option net_autostart_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("disable", "disable autostarting"),
+	{},
+};
+
+static const struct verb_option net_file_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML network description; - for standard input"},
+	FLAG("validate", "refuse elements that vmmd does not know"),
+	{},
+};
+
+static const struct verb_option net_dhcp_leases_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	STRING("mac", "MAC address"),
+	{},
+};
+
+static const struct verb_option net_dumpxml_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("inactive", "show inactive defined XML"),
+	{},
+};
+
+static const struct verb_option net_edit_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("skip-validate", "accept elements that vmmd does not know"),
+	{},
+};
+
+static const struct verb_option net_list_options[] = {
+	FLAG("inactive", "list inactive networks"),
+	FLAG("all", "list inactive & active networks"),
+	FLAG("persistent", "list persistent networks"),
+	FLAG("transient", "list transient networks"),
+	FLAG("autostart", "list networks with autostart enabled"),
+	FLAG("no-autostart", "list networks with autostart disabled"),
+	FLAG("uuid", "list uuid's only"),
+	FLAG("name", "list network names only"),
+	FLAG("table", "list table (default)"),
+	{},
+};
+
+static const struct verb_option domiflist_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("inactive", "get inactive rather than running configuration"),
+	{},
+};
+
+static const struct verb_option domifaddr_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("interface", "network interface name"),
+	FLAG("full", "always display names and MACs of interfaces"),
+	STRING("source", "address source: 'lease' or 'arp' (both are what the network saw)"),
+	{},
+};
+
+static const struct verb_option domifstat_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	INTERFACE_OPTION,
+	{},
+};
+
+static const struct verb_option domif_getlink_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_OPTION,
+	FLAG("config", "Get persistent interface state"),
+	{},
+};
+
+static const struct verb_option domif_setlink_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	INTERFACE_OPTION,
+	{.name = "state",
+		.type = OPTION_DATA,
+		.required = true,
+		.help = "new state of the device: up or down"},
+	{},
+};
+
 static const struct verb_option version_options[] = {
 	FLAG("daemon", "report daemon version too"),
 	{},
@@ -235,6 +335,7 @@ const struct verb_group verb_groups[] = {
 	{"domain", "Domain Management"},
 	{"monitor", "Domain Monitoring"},
 	{"event", "Domain Events"},
+	{"network", "Networking"},
 	{"host", "Host and Hypervisor"},
 	{"vmctl", "vmctl itself"},
 	{},
@@ -275,6 +376,9 @@ const struct verb verbs[] = {
 		verb_domname},
 	{"domuuid", "domain", 0, "convert a domain name or id to domain UUID", NULL, any_domain,
 		verb_domuuid},
+	{"domif-setlink", "domain", VERB_CHANGES, "set link state of a virtual interface",
+		"Set link state of a domain's virtual interface.", domif_setlink_options,
+		verb_domif_setlink},
 	{"dumpxml", "domain", 0, "domain information in XML",
 		"Output the domain information as an XML dump to stdout.", dumpxml_options,
 		verb_dumpxml},
@@ -307,6 +411,20 @@ const struct verb verbs[] = {
 		verb_domblklist},
 	{"dominfo", "monitor", 0, "domain information",
 		"Returns basic information about the domain.", any_domain, verb_dominfo},
+	{"domif-getlink", "monitor", 0, "get link state of a virtual interface",
+		"Get link state of a domain's virtual interface.", domif_getlink_options,
+		verb_domif_getlink},
+	{"domifaddr", "monitor", 0, "Get network interfaces' addresses for a running domain",
+		"Get network interfaces' addresses for a running domain, as the network saw the "
+		"guest\n"
+		"use them in ARP, neighbour discovery and DHCP. No agent is needed.",
+		domifaddr_options, verb_domifaddr},
+	{"domiflist", "monitor", 0, "list all domain virtual interfaces",
+		"Get the summary of virtual interfaces for a domain.", domiflist_options,
+		verb_domiflist},
+	{"domifstat", "monitor", 0, "get network interface stats for a domain",
+		"Get network interface stats for a running domain.", domifstat_options,
+		verb_domifstat},
 	{"domstate", "monitor", 0, "domain state", "Returns state about a domain.",
 		domstate_options, verb_domstate},
 	{"domstats", "monitor", 0, "get statistics about one or multiple domains",
@@ -316,6 +434,44 @@ const struct verb verbs[] = {
 
 	{"event", "event", 0, "Domain Events",
 		"List event types, or wait for domain events to occur", event_options, verb_event},
+
+	{"net-autostart", "network", VERB_CHANGES, "autostart a network",
+		"Configure a network to be automatically started at boot.", net_autostart_options,
+		verb_net_autostart},
+	{"net-create", "network", VERB_CHANGES, "create a network from an XML file",
+		"Create a network.", net_file_options, verb_net_create},
+	{"net-define", "network", VERB_CHANGES,
+		"define an inactive persistent virtual network or modify an existing persistent "
+		"one from an XML file",
+		"Define or modify a persistent virtual network.", net_file_options,
+		verb_net_define},
+	{"net-destroy", "network", VERB_CHANGES, "destroy (stop) a network",
+		"Forcefully stop a given network.", active_network, verb_net_simple},
+	{"net-dhcp-leases", "network", 0, "print lease info for a given network",
+		"Print lease info for a given network", net_dhcp_leases_options,
+		verb_net_dhcp_leases},
+	{"net-dumpxml", "network", 0, "network information in XML",
+		"Output the network information as an XML dump to stdout.", net_dumpxml_options,
+		verb_net_dumpxml},
+	{"net-edit", "network", VERB_CHANGES, "edit XML configuration for a network",
+		"Edit the XML configuration for a network with $VISUAL, $EDITOR or vi.",
+		net_edit_options, verb_net_edit},
+	{"net-info", "network", 0, "network information",
+		"Returns basic information about the network", any_network, verb_net_info},
+	{"net-list", "network", 0, "list networks", "Returns list of networks.", net_list_options,
+		verb_net_list},
+	{"net-name", "network", 0, "convert a network UUID to network name", NULL, any_network,
+		verb_net_name},
+	{"net-port-list", "network", 0, "list network ports", "Returns list of network ports.",
+		active_network, verb_net_port_list},
+	{"net-start", "network", VERB_CHANGES, "start a (previously defined) inactive network",
+		"Start a network.", inactive_network, verb_net_simple},
+	{"net-undefine", "network", VERB_CHANGES, "undefine a persistent network",
+		"Undefine the configuration for a persistent network. If the network is active,\n"
+		"make it transient.",
+		any_network, verb_net_simple},
+	{"net-uuid", "network", 0, "convert a network name to network UUID", NULL, any_network,
+		verb_net_uuid},
 
 	{"capabilities", "host", 0, "capabilities", "Returns capabilities of hypervisor/driver.",
 		NULL, verb_capabilities},

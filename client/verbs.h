@@ -31,6 +31,27 @@ int verb_domname(struct ctl *ctl, const struct args *args);
 int verb_domblklist(struct ctl *ctl, const struct args *args);
 int verb_domstats(struct ctl *ctl, const struct args *args);
 
+/* verbs-net.c */
+int verb_net_list(struct ctl *ctl, const struct args *args);
+int verb_net_info(struct ctl *ctl, const struct args *args);
+int verb_net_name(struct ctl *ctl, const struct args *args);
+int verb_net_uuid(struct ctl *ctl, const struct args *args);
+int verb_net_dhcp_leases(struct ctl *ctl, const struct args *args);
+int verb_net_port_list(struct ctl *ctl, const struct args *args);
+int verb_net_define(struct ctl *ctl, const struct args *args);
+int verb_net_create(struct ctl *ctl, const struct args *args);
+int verb_net_dumpxml(struct ctl *ctl, const struct args *args);
+int verb_net_edit(struct ctl *ctl, const struct args *args);
+int verb_net_simple(struct ctl *ctl, const struct args *args); /* one call, one sentence */
+int verb_net_autostart(struct ctl *ctl, const struct args *args);
+
+/* verbs-interface.c */
+int verb_domiflist(struct ctl *ctl, const struct args *args);
+int verb_domifaddr(struct ctl *ctl, const struct args *args);
+int verb_domifstat(struct ctl *ctl, const struct args *args);
+int verb_domif_getlink(struct ctl *ctl, const struct args *args);
+int verb_domif_setlink(struct ctl *ctl, const struct args *args);
+
 /* verbs-host.c */
 int verb_capabilities(struct ctl *ctl, const struct args *args);
 int verb_nodeinfo(struct ctl *ctl, const struct args *args);

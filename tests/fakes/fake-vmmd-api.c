@@ -110,8 +110,7 @@ static int no_domain(sd_bus_error *error, const char *name)
 		"Domain not found: no domain with matching name '%s'", name);
 }
 
-/* The domain that the first argument names, or NULL with the error set. */
-static struct fake_domain *read_domain(struct fake *f, sd_bus_message *m, sd_bus_error *error)
+struct fake_domain *fake_read_domain(struct fake *f, sd_bus_message *m, sd_bus_error *error)
 {
 	struct fake_domain *d;
 	const char *name;
@@ -189,7 +188,7 @@ static int on_list(sd_bus_message *m, void *opaque, sd_bus_error *error)
 static int on_get(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	struct fake_domain *d = read_domain(opaque, m, error);
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
 
 	if (!d)
 		return -ENOENT;
@@ -200,7 +199,7 @@ static int on_get(sd_bus_message *m, void *opaque, sd_bus_error *error)
 
 static int on_get_xml(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
-	struct fake_domain *d = read_domain(opaque, m, error);
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
 
 	return d ? sd_bus_reply_method_return(m, "s", d->xml) : -ENOENT;
 }
@@ -254,7 +253,7 @@ static int on_check(sd_bus_message *m, void *opaque, sd_bus_error *error)
 
 static int on_undefine(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
-	struct fake_domain *d = read_domain(opaque, m, error);
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
 
 	if (!d)
 		return -ENOENT;
@@ -269,7 +268,7 @@ static int on_undefine(sd_bus_message *m, void *opaque, sd_bus_error *error)
 static int on_start(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
+	struct fake_domain *d = fake_read_domain(f, m, error);
 	uint32_t flags = 0;
 
 	if (!d)
@@ -316,7 +315,7 @@ static int on_shutdown_done(sd_event_source *source, uint64_t usec, void *opaque
 static int on_shutdown(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
+	struct fake_domain *d = fake_read_domain(f, m, error);
 	struct delayed *job;
 
 	if (!d)
@@ -342,7 +341,7 @@ static int on_change(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	const char *method = sd_bus_message_get_member(m);
 	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
+	struct fake_domain *d = fake_read_domain(f, m, error);
 
 	if (!d)
 		return -ENOENT;
@@ -367,7 +366,7 @@ static int on_change(sd_bus_message *m, void *opaque, sd_bus_error *error)
 
 static int on_autostart(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
-	struct fake_domain *d = read_domain(opaque, m, error);
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
 	int on = 0;
 
 	if (!d)
@@ -405,7 +404,7 @@ static int on_console_input(sd_event_source *source, int fd, uint32_t events, vo
 static int on_resize(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
+	struct fake_domain *d = fake_read_domain(f, m, error);
 	const char *device;
 	uint32_t cols, rows;
 
@@ -419,7 +418,7 @@ static int on_resize(sd_bus_message *m, void *opaque, sd_bus_error *error)
 static int on_console(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake *f = opaque;
-	struct fake_domain *d = read_domain(f, m, error);
+	struct fake_domain *d = fake_read_domain(f, m, error);
 	sd_event_source *source;
 	int fds[2], r;
 	const char *device;
@@ -447,7 +446,7 @@ static int on_console(sd_bus_message *m, void *opaque, sd_bus_error *error)
 static int on_disks(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	struct fake_domain *d = read_domain(opaque, m, error);
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
 
 	if (!d)
 		return -ENOENT;
@@ -575,6 +574,20 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("GetHostname", "", "s", on_host),
 	METHOD("GetVersion", "", "a{sv}", on_host),
 	METHOD("GetNodeInfo", "", "a{sv}", on_host),
+	METHOD("ListNetworks", "", "aa{sv}", fake_on_list_networks),
+	METHOD("GetNetwork", "s", "a{sv}", fake_on_get_network),
+	METHOD("GetNetworkXml", "su", "s", fake_on_get_network),
+	METHOD("DefineNetwork", "ssu", "saa{sv}", fake_on_define_network),
+	METHOD("CreateNetwork", "ssu", "saa{sv}", fake_on_define_network),
+	METHOD("UndefineNetwork", "s", "", fake_on_change_network),
+	METHOD("StartNetwork", "s", "", fake_on_change_network),
+	METHOD("DestroyNetwork", "s", "", fake_on_change_network),
+	METHOD("SetNetworkAutostart", "sb", "", fake_on_change_network),
+	METHOD("ListNetworkPorts", "s", "aa{sv}", fake_on_list_ports),
+	METHOD("ListNetworkLeases", "s", "aa{sv}", fake_on_list_leases),
+	METHOD("ListDomainInterfaces", "su", "aa{sv}", fake_on_list_interfaces),
+	METHOD("ListInterfaceAddresses", "s", "aa{sv}", fake_on_list_addresses),
+	METHOD("SetInterfaceLink", "ssb", "", fake_on_set_link),
 	SD_BUS_SIGNAL("DomainEvent", "ssssst", 0),
 	SD_BUS_VTABLE_END,
 };

@@ -8,8 +8,9 @@
 #include "vmm-core/base/macro.h"
 #include "vmm-core/base/strutil.h"
 
-#define MAX_DOMAINS 8
-#define MAX_BUSES   16
+#define MAX_DOMAINS  8
+#define MAX_NETWORKS 4
+#define MAX_BUSES    16
 
 struct fake_domain {
 	bool used, persistent, autostart;
@@ -19,10 +20,17 @@ struct fake_domain {
 	char *xml;
 };
 
+struct fake_network {
+	bool used, active, persistent, autostart;
+	char name[64], uuid[UUID_STRING_LEN + 1], bridge[16];
+	char *xml;
+};
+
 struct fake {
 	sd_event *loop;
 	sd_bus *buses[MAX_BUSES];
 	struct fake_domain domains[MAX_DOMAINS];
+	struct fake_network networks[MAX_NETWORKS];
 	int last_id;
 	int console_fd; /* the guest's end of the last console; its number may be stale */
 	uint64_t sequence;
@@ -32,6 +40,21 @@ extern const sd_bus_vtable fake_vtable[];
 
 /* Define a domain from XML; 'id' -1: shut off. */
 struct fake_domain *fake_add(struct fake *f, const char *xml, int id);
+
+/* The domain that the first argument names, or NULL with the error set. */
+struct fake_domain *fake_read_domain(struct fake *f, sd_bus_message *m, sd_bus_error *error);
+
+/* fake-vmmd-net.c */
+void fake_add_networks(struct fake *f);
+int fake_on_list_networks(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_get_network(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_define_network(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_change_network(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_list_leases(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_list_ports(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* The contract report for 'xml': aa{sv}. */
 void fake_append_report(sd_bus_message *m, const char *xml);

@@ -110,6 +110,7 @@ _noreturn_ static void run(int listener, const char *address, int ready_fd)
 	d = fake_add(&f, xml_t2, -1);
 	d->persistent = true;
 	strcpy(d->disk, "/var/lib/libvirt/images/t2.qcow2");
+	fake_add_networks(&f);
 	if (sd_event_new(&f.loop) < 0 ||
 		(listener >= 0 ? sd_event_add_io(
 					 f.loop, NULL, listener, 1 /* EPOLLIN */, on_connect, &f)

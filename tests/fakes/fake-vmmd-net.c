@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The networks and vNICs of the canned vmmd. */
+#include "tests/fakes/fake-vmmd-internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/names.h"
+
+static const char xml_default[] = "<network>\n"
+				  "  <name>default</name>\n"
+				  "  <uuid>10f9bd3f-6a61-4f40-a9c9-71f0c28b6b59</uuid>\n"
+				  "</network>\n";
+
+void fake_add_networks(struct fake *f)
+{
+	struct fake_network *n = &f->networks[0];
+
+	n->used = n->persistent = true;
+	strcpy(n->name, "default");
+	strcpy(n->uuid, "10f9bd3f-6a61-4f40-a9c9-71f0c28b6b59");
+	strcpy(n->bridge, "virbr0");
+	n->xml = strdup(xml_default);
+}
+
+static struct fake_network *find(struct fake *f, const char *key)
+{
+	struct fake_network *n;
+
+	FOREACH_ELEMENT (n, f->networks)
+		if (n->used && (streq(n->name, key) || streq(n->uuid, key)))
+			return n;
+	return NULL;
+}
+
+static struct fake_network *read_network(struct fake *f, sd_bus_message *m, sd_bus_error *error)
+{
+	struct fake_network *n;
+	const char *name;
+
+	if (sd_bus_message_read(m, "s", &name) < 0)
+		return NULL;
+	n = find(f, name);
+	if (!n)
+		(void)sd_bus_error_setf(error, VMMD_ERROR_PREFIX "NoNetwork",
+			"Network not found: no network with matching name '%s'", name);
+	return n;
+}
+
+static void append_network(sd_bus_message *m, const struct fake_network *n)
+{
+	(void)sd_bus_message_append(m, "a{sv}", 7, "name", "s", n->name, "uuid", "s", n->uuid,
+		"active", "b", (int)n->active, "persistent", "b", (int)n->persistent, "autostart",
+		"b", (int)n->autostart, "bridge", "s", n->bridge, "ports", "x", (int64_t)0);
+}
+
+int fake_on_list_networks(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	struct fake *f = opaque;
+	struct fake_network *n;
+
+	(void)error;
+	(void)sd_bus_message_new_method_return(m, &reply);
+	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
+	FOREACH_ELEMENT (n, f->networks)
+		if (n->used)
+			append_network(reply, n);
+	(void)sd_bus_message_close_container(reply);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
+int fake_on_get_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	struct fake_network *n = read_network(opaque, m, error);
+
+	if (!n)
+		return -ENOENT;
+	if (streq(sd_bus_message_get_member(m), "GetNetworkXml"))
+		return sd_bus_reply_method_return(m, "s", n->xml);
+	(void)sd_bus_message_new_method_return(m, &reply);
+	append_network(reply, n);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
+int fake_on_define_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	bool create = streq(sd_bus_message_get_member(m), "CreateNetwork");
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	const char *xml, *source, *a, *b;
+	struct fake *f = opaque;
+	struct fake_network *n;
+	uint32_t flags;
+
+	(void)sd_bus_message_read(m, "ssu", &xml, &source, &flags);
+	a = strstr(xml, "<name>");
+	b = a ? strstr(a, "</name>") : NULL;
+	if (!b)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "XmlError",
+			"XML error: %s:1: name: missing; write <name>NAME</name>", source);
+	FOREACH_ELEMENT (n, f->networks)
+		if (!n->used || strncmp(n->name, a + 6, (size_t)(b - a - 6)) == 0)
+			break;
+	n->used = true;
+	(void)snprintf(n->name, sizeof(n->name), "%.*s", (int)(b - a - 6), a + 6);
+	if (!*n->uuid)
+		strcpy(n->uuid, "00000000-0000-4000-8000-000000000001");
+	if (create)
+		n->active = true;
+	else
+		n->persistent = true;
+	free(n->xml);
+	n->xml = strdup(xml);
+	(void)sd_bus_message_new_method_return(m, &reply);
+	(void)sd_bus_message_append(reply, "s", n->name);
+	(void)sd_bus_message_append(reply, "aa{sv}", 0);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
+int fake_on_change_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_network *n = read_network(opaque, m, error);
+	const char *method = sd_bus_message_get_member(m);
+	int on;
+
+	if (!n)
+		return -ENOENT;
+	if (streq(method, "StartNetwork")) {
+		if (n->active)
+			return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+				"Requested operation is not valid: network is already active");
+		n->active = true;
+	} else if (streq(method, "DestroyNetwork")) {
+		if (!n->active)
+			return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+				"Requested operation is not valid: network is not active");
+		n->active = false;
+		n->used = n->persistent;
+	} else if (streq(method, "UndefineNetwork")) {
+		n->persistent = false;
+		n->used = n->active;
+	} else {
+		(void)sd_bus_message_read(m, "b", &on);
+		n->autostart = on;
+	}
+	return sd_bus_reply_method_return(m, "");
+}
+
+int fake_on_list_ports(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_network *n = read_network(opaque, m, error);
+
+	if (!n)
+		return -ENOENT;
+	if (!n->active)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: network '%s' is not active", n->name);
+	return sd_bus_reply_method_return(m, "aa{sv}", 1, 5, "port", "x", (int64_t)1, "domain", "s",
+		"t1", "target", "s", "vnet0", "mac", "s", "52:54:00:a6:b5:71", "linked", "b", 1);
+}
+
+int fake_on_list_leases(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_network *n = read_network(opaque, m, error);
+
+	if (!n)
+		return -ENOENT;
+	if (!n->active)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: network '%s' is not active", n->name);
+	return sd_bus_reply_method_return(m, "aa{sv}", 2, 7, "expiry_s", "t", (uint64_t)1795579200,
+		"mac", "s", "52:54:00:a6:b5:71", "family", "s", "ipv4", "address", "s",
+		"192.168.122.5", "prefix", "t", (uint64_t)24, "hostname", "s", "web1", "client_id",
+		"s", "01:52:54:00:a6:b5:71", 7, "expiry_s", "t", (uint64_t)0, "mac", "s", "",
+		"family", "s", "ipv6", "address", "s", "fd00::5", "prefix", "t", (uint64_t)64,
+		"hostname", "s", "", "client_id", "s", "00:01");
+}
+
+int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
+
+	if (!d)
+		return -ENOENT;
+	return sd_bus_reply_method_return(m, "aa{sv}", 1, 12, "target", "s",
+		d->id >= 0 ? "vnet0" : "", "type", "s", "network", "source", "s", "default",
+		"model", "s", "virtio", "mac", "s", "52:54:00:a6:b5:71", "link", "b", 1, "rx_bytes",
+		"x", (int64_t)1000, "rx_packets", "x", (int64_t)10, "rx_dropped", "x", (int64_t)1,
+		"tx_bytes", "x", (int64_t)2000, "tx_packets", "x", (int64_t)20, "tx_dropped", "x",
+		(int64_t)2);
+}
+
+int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
+
+	if (!d)
+		return -ENOENT;
+	if (d->id < 0)
+		return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: domain is not running");
+	return sd_bus_reply_method_return(m, "aa{sv}", 2, 5, "target", "s", "vnet0", "mac", "s",
+		"52:54:00:a6:b5:71", "family", "s", "ipv4", "address", "s", "192.168.122.5",
+		"prefix", "x", (int64_t)24, 5, "target", "s", "vnet0", "mac", "s",
+		"52:54:00:a6:b5:71", "family", "s", "ipv6", "address", "s",
+		"fe80::5054:ff:fea6:b571", "prefix", "x", (int64_t)0);
+}
+
+int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
+	const char *interface;
+
+	if (!d)
+		return -ENOENT;
+	(void)sd_bus_message_read(m, "s", &interface);
+	if (!streq(interface, "vnet0"))
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+			"invalid argument: domain '%s' has no interface '%s'", d->name, interface);
+	return sd_bus_reply_method_return(m, "");
+}
