@@ -13,6 +13,7 @@ import sys
 import service  # noqa: F401
 import lifecycle  # noqa: F401
 import consoles  # noqa: F401
+import networks  # noqa: F401
 import refusals  # noqa: F401
 from harness import note, run, suite
 
