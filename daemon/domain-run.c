@@ -430,6 +430,7 @@ static void on_adopted(struct domain *d, const struct proto_state *s)
 							       : DOMAIN_RUNNING_UNPAUSED);
 	else if (s->state != PROTO_VM_RUNNING)
 		on_state(d, s);
+	network_sweep_directs(d);
 	manager_changed(d->manager, d);
 }
 

@@ -9,6 +9,10 @@
  * Both ends can receive before either sends, and both have stopped sending before either closes, so nothing is lost
  * (devices/net/nic.h says how the order is kept).
  *
+ * A daemon that starts anew ends the direct links that it finds (network_sweep_directs()), one domain after the other: it does not
+ * know them, and could not say when a peer is gone. Frames that a peer sends in between are lost, once. Pairs that still need a
+ * link get another.
+ *
  * Tested by tests/unit/test-network.c.
  */
 #include <fcntl.h>
@@ -415,6 +419,31 @@ static void add_direct(struct network *n, const struct network_port *const ports
 	direct->failed = r < 0;
 	if (direct->failed && !direct->n_waiting)
 		direct_free(direct);
+}
+
+void network_sweep_directs(struct domain *d)
+{
+	struct list *pos;
+
+	list_for_each (pos, &d->manager->networks) {
+		struct network *n = list_entry(pos, struct network, link);
+		struct list *p;
+
+		list_for_each (p, &n->ports) {
+			struct network_port *port = list_entry(p, struct network_port, link);
+
+			if (memcmp(port->domain, d->uuid, 16) == 0)
+				network_drop_directs(port);
+		}
+	}
+	for (unsigned i = 0; d->live && can_talk(d->worker) && i < d->live->vm.n_nics; i++) {
+		struct proto_link_id id = {.nic = i, .id = PROTO_LINK_ALL};
+
+		(void)worker_request(d->worker, PROTO_LINK_USE, &id, sizeof(id), NULL, 0,
+			NETWORK_REQUEST_USEC, NULL, NULL);
+		(void)worker_request(d->worker, PROTO_LINK_REMOVE, &id, sizeof(id), NULL, 0,
+			NETWORK_REQUEST_USEC, NULL, NULL);
+	}
 }
 
 void network_pair(struct network *n, unsigned a, unsigned b)

@@ -142,5 +142,7 @@ struct network *network_find_uuid(struct manager *manager, const uint8_t uuid[16
 int network_load_all(struct manager *manager, struct error *error);
 void network_adopt_all(struct manager *manager);
 void network_autostart_all(struct manager *manager);
+/* A domain is found again: end the direct links that an earlier daemon made. */
+void network_sweep_directs(struct domain *domain);
 /* Forget the direct links; the workers, which must have been freed, keep what they have. */
 void network_free_directs(struct manager *manager);

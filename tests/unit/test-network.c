@@ -416,6 +416,27 @@ static void test_adoption(void **state)
 	RUN_UNTIL(f, port_count(n, 2, false) == 2);
 }
 
+/* A new daemon does not know the direct links that are there, so they end: first nobody sends, then they go. */
+static void test_direct_links_end_with_the_daemon(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "net-pair");
+	struct domain *a = define_domain(f, "a", "net-pair", "", "");
+	struct domain *b = define_domain(f, "b", "net-pair", "", "");
+
+	(void)n;
+	fixture_start(f, a);
+	fixture_start(f, b);
+	RUN_UNTIL(f, links_of(a)->tx_bytes == 1 && links_of(b)->tx_bytes == 1);
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	a = manager_find(f->manager, "a", &f->error);
+	b = manager_find(f->manager, "b", &f->error);
+	RUN_UNTIL(f, links_of(a)->rx_multicast == 1 && links_of(b)->rx_multicast == 1);
+	assert_int_equal(links_of(a)->rx_bytes, 1);
+	assert_int_equal(links_of(b)->rx_bytes, 1);
+}
+
 static void test_died_with_the_daemon(void **state)
 {
 	struct fixture *f = *state;
@@ -475,6 +496,7 @@ int main(void)
 		TEST(test_isolated_have_none),
 		TEST(test_addresses),
 		TEST(test_adoption),
+		TEST(test_direct_links_end_with_the_daemon),
 		TEST(test_died_with_the_daemon),
 		TEST(test_redefined_while_active),
 	};
