@@ -150,10 +150,14 @@ static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index,
 	send_message(opaque, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
 }
 
-static void on_net_event(void *opaque, const struct proto_net_event *event)
+static bool on_net_event(void *opaque, const struct proto_net_event *event)
 {
-	if (may_notice(opaque))
-		send_message(opaque, PROTO_NET_EVENT, 0, 0, event, sizeof(*event));
+	struct control *control = opaque;
+
+	if (!control->connected || !may_notice(control))
+		return false;
+	send_message(control, PROTO_NET_EVENT, 0, 0, event, sizeof(*event));
+	return control->connected;
 }
 
 static void on_settled(void *opaque, enum vm_aim aim, int error)
@@ -416,6 +420,19 @@ static int handle_port_remove(struct control *control, struct message *m)
 	return r < 0 ? r : 1;
 }
 
+static int handle_uplink_add(struct control *control, struct message *m)
+{
+	struct proto_uplink uplink;
+	int r;
+
+	memcpy(&uplink, m->payload, sizeof(uplink));
+	if (!control->network)
+		return -ENODEV;
+	r = network_uplink_add(control->network, &uplink, m->fds[0]);
+	m->n_fds = 0; /* taken over */
+	return r < 0 ? r : 1;
+}
+
 static int handle_console_resize(struct control *control, struct message *m)
 {
 	struct proto_console_size size;
@@ -570,6 +587,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_PORT_ADD] = handle_port_add,
 	[PROTO_PORT_SET] = handle_port_set,
 	[PROTO_PORT_REMOVE] = handle_port_remove,
+	[PROTO_UPLINK_ADD] = handle_uplink_add,
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
 };
 

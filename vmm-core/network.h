@@ -19,8 +19,8 @@ struct network_fds {
 };
 
 struct network_owner {
-	/* Something for the daemon; control.c limits how many. */
-	void (*event)(void *opaque, const struct proto_net_event *event);
+	/* Something for the daemon; control.c limits how many. False: it was not sent. */
+	bool (*event)(void *opaque, const struct proto_net_event *event);
 	void *opaque;
 };
 
@@ -41,3 +41,6 @@ DEFINE_CLEANUP(struct network *, network_free);
 int network_port_add(struct network *network, const struct proto_port *port, int *fds);
 int network_port_set(struct network *network, const struct proto_port *port);
 int network_port_remove(struct network *network, unsigned port);
+/* A NIC that was gone is back, or another has come in its place. 'fd' is taken over, whatever the answer. -EINVAL (no such
+ * uplink, or not one that can be), -EEXIST (it is not gone). */
+int network_uplink_add(struct network *network, const struct proto_uplink *uplink, int fd);

@@ -34,6 +34,7 @@ static const struct {
 	[PROTO_PORT_SET] = {1, 0, 0, sizeof(struct proto_port)},
 	[PROTO_PORT_REMOVE] = {1, 0, 0, sizeof(struct proto_port_id)},
 	[PROTO_CONSOLE_RESIZE] = {1, 0, 0, sizeof(struct proto_console_size)},
+	[PROTO_UPLINK_ADD] = {1, 1, 1, sizeof(struct proto_uplink)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
 

@@ -62,6 +62,7 @@ enum proto_type {
 	PROTO_PORT_SET,       /* struct proto_port */
 	PROTO_PORT_REMOVE,    /* struct proto_port_id */
 	PROTO_CONSOLE_RESIZE, /* struct proto_console_size; what has no size ignores it */
+	PROTO_UPLINK_ADD, /* struct proto_uplink, one fd: an uplink whose NIC was gone is back */
 	PROTO_TYPE_X_MAX
 };
 
@@ -234,14 +235,23 @@ struct proto_port_id {
 	uint32_t port;
 };
 
+struct proto_uplink {
+	uint32_t index;           /* in net_config.uplinks */
+	struct net_uplink uplink; /* the new one */
+};
+
 enum proto_net_event_kind {
 	PROTO_NET_LINK_BROKEN, /* vm: 'a' nic, 'b' link; network: 'a' port: the peer broke the ring */
 	PROTO_NET_PAIR,        /* ports a and b exchange many frames */
 	PROTO_NET_ADDRESS,     /* port 'a' has 'mac' and 'ip' */
-	PROTO_NET_UPLINK,      /* uplink 'a' is up (b 1) or down (b 0) */
+	PROTO_NET_UPLINK, /* uplink 'a' is up, down or gone (b: enum proto_uplink_state); PROTO_UPLINK_ALL: any is
+				* up, or all are down: guests' links go with them */
 	PROTO_NET_FAILOVER, /* the team went from member a to b (UINT32_MAX: none); 'text' is the report */
 	PROTO_NET_EVENT_KIND_X_MAX
 };
+
+#define PROTO_UPLINK_ALL UINT32_MAX
+enum proto_uplink_state { PROTO_UPLINK_DOWN, PROTO_UPLINK_UP, PROTO_UPLINK_GONE };
 
 struct proto_net_event {
 	uint32_t kind;

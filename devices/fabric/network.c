@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "devices/fabric/uplinks.h"
 #include "devices/net/link.h"
 #include "devices/net/port-tap.h"
 #include "vmm-core/base/fdio.h"
@@ -33,7 +34,8 @@ struct network {
 	struct vswitch *sw;
 	struct links links;
 	struct loop_timer age_timer;
-	struct port_tap host; /* host.port.sw: NULL when the host takes no part */
+	struct port_tap host;    /* host.port.sw: NULL when the host takes no part */
+	struct uplinks *uplinks; /* NULL: isolated */
 	struct net_port *ports[NET_MAX_PORTS];
 };
 
@@ -57,7 +59,7 @@ void network_fds_done(struct network_fds *fds)
 
 static void emit(struct network *n, const struct proto_net_event *event)
 {
-	n->owner.event(n->owner.opaque, event);
+	(void)n->owner.event(n->owner.opaque, event);
 }
 
 static void on_broken(void *opaque, struct link *link)
@@ -156,6 +158,24 @@ static int add_host_port(struct network *n, struct loop *loop, char *reason)
 	return r;
 }
 
+/* Frames find their way out by it. */
+static int add_uplinks(struct network *n, struct loop *loop, const uint64_t seed[2], char *reason)
+{
+	int r;
+
+	if (!n->config.n_uplinks)
+		return 0;
+	r = uplinks_new(
+		&n->config, &n->fds, seed, loop, n->sw, n->stats->uplinks, &n->owner, &n->uplinks);
+	if (r < 0) {
+		(void)snprintf(reason, PROTO_REASON_MAX, "the uplinks: %s", strerror(-r));
+		return r;
+	}
+	if (n->config.has_host_port)
+		uplinks_port_added(n->uplinks, n->host.port.cookie);
+	return 0;
+}
+
 int network_new(const struct net_config *config, struct network_fds *fds, struct loop *loop,
 	const struct network_owner *owner, struct network **ret_network, char *ret_reason)
 {
@@ -192,6 +212,8 @@ int network_new(const struct net_config *config, struct network_fds *fds, struct
 	loop_timer_init(&n->age_timer, loop, on_age);
 	loop_set_heartbeat(loop, &n->stats->heartbeat);
 	r = add_host_port(n, loop, ret_reason);
+	if (r == 0)
+		r = add_uplinks(n, loop, sw.seed, ret_reason);
 	if (r < 0)
 		return r;
 	*ret_network = TAKE_PTR(n);
@@ -202,6 +224,8 @@ static void remove_port(struct network *n, unsigned number)
 {
 	struct net_port *port = n->ports[number];
 
+	if (n->uplinks)
+		uplinks_port_removed(n->uplinks, number);
 	vswitch_remove(n->sw, &port->link.port);
 	link_close(&port->link);
 	free(port);
@@ -215,6 +239,7 @@ struct network *network_free(struct network *n)
 	for (unsigned i = 0; i < NET_MAX_PORTS; i++)
 		if (n->ports[i])
 			remove_port(n, i);
+	n->uplinks = uplinks_free(n->uplinks);
 	if (n->sw) {
 		port_tap_done(&n->host);
 		if (n->host.port.sw)
@@ -294,6 +319,8 @@ int network_port_add(struct network *n, const struct proto_port *message, int *f
 		return r;
 	}
 	n->ports[message->port] = port;
+	if (n->uplinks)
+		uplinks_port_added(n->uplinks, message->port);
 	arm_ageing(n);
 	return 0;
 }
@@ -314,5 +341,21 @@ int network_port_remove(struct network *n, unsigned number)
 	if (number >= NET_MAX_PORTS || !n->ports[number])
 		return -ENODEV;
 	remove_port(n, number);
+	return 0;
+}
+
+int network_uplink_add(struct network *n, const struct proto_uplink *message, int fd)
+{
+	int r = -EINVAL;
+
+	if (n->uplinks)
+		r = uplinks_add(n->uplinks, message->index, &message->uplink, fd);
+	if (r < 0) {
+		(void)safe_close(fd);
+		return r;
+	}
+	/* Whoever used the old one has let go of it. */
+	(void)safe_close(n->fds.uplinks[message->index]);
+	n->fds.uplinks[message->index] = fd;
 	return 0;
 }

@@ -113,7 +113,9 @@ static void on_readable(void *opaque, uint32_t events)
 		packet->source = loop_source_remove(packet->source);
 	for (int i = 0; i < n; i++)
 		give(packet, &packet->slots->slots[i], &packet->slots->messages[i], now_ns);
-	if (sw)
+	if (packet->input)
+		packet->input_done(packet, now_ns);
+	else if (sw)
 		vswitch_flush(sw);
 }
 
@@ -150,10 +152,18 @@ static int ethtool(const struct port_packet *packet, void *command)
 	return ioctl(packet->fd, SIOCETHTOOL, &ifr) < 0 ? -errno : 0;
 }
 
+/* The socket knows the NIC by its index, ethtool by its name: both must be there. */
+static bool is_bound(const struct port_packet *packet)
+{
+	uint8_t byte;
+
+	return recv(packet->fd, &byte, 0, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != ENODEV;
+}
+
 int port_packet_link(const struct port_packet *packet, uint32_t *ret_mbps)
 {
 	struct ethtool_value link = {.cmd = ETHTOOL_GLINK};
-	int r = ethtool(packet, &link);
+	int r = is_bound(packet) ? ethtool(packet, &link) : -ENODEV;
 
 	if (r < 0)
 		return r;

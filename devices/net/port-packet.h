@@ -32,13 +32,15 @@ struct port_packet {
 	char ifname[NET_IFNAME_MAX];
 	/* NULL: frames go to the switch at once. Else the owner's: a team looks at them first. */
 	void (*input)(struct port_packet *packet, struct frame *frame, uint64_t now_ns);
+	/* With 'input', which has been called for all there was for now. */
+	void (*input_done)(struct port_packet *packet, uint64_t now_ns);
 	struct port_packet_slots *slots;
 };
 
 int port_packet_init(struct port_packet *packet, struct loop *loop, int fd, const char *ifname);
 void port_packet_done(struct port_packet *packet);
 
-/* 1: carrier; 0: none; or -errno (-ENODEV: the NIC is gone). '*ret_mbps' (may be NULL): 0 if unknown. */
+/* 1: carrier; 0: none; or -errno (-ENODEV: the NIC is gone, even if another has its name now). '*ret_mbps' (may be NULL): 0 if unknown. */
 int port_packet_link(const struct port_packet *packet, uint32_t *ret_mbps);
 /* Bytes that were sent and have not left the socket yet. */
 uint32_t port_packet_pending(const struct port_packet *packet);

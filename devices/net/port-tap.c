@@ -64,7 +64,9 @@ static void on_readable(void *opaque, uint32_t events)
 		if (n > (ssize_t)sizeof(hdr))
 			give(tap, &hdr, (uint32_t)((size_t)n - sizeof(hdr)), now_ns);
 	}
-	if (sw)
+	if (tap->input)
+		tap->input_done(tap, now_ns);
+	else if (sw)
 		vswitch_flush(sw);
 }
 

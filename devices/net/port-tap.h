@@ -23,6 +23,8 @@ struct port_tap {
 	int fd; /* not owned */
 	/* NULL: frames go to the switch at once. Else the owner's: a team looks at them first. */
 	void (*input)(struct port_tap *tap, struct frame *frame, uint64_t now_ns);
+	/* With 'input', which has been called for all there was for now. */
+	void (*input_done)(struct port_tap *tap, uint64_t now_ns);
 	uint8_t *buffer;
 };
 

@@ -206,6 +206,7 @@ int vswitch_input(struct vswitch *sw, struct port *port, struct frame *frame, ui
 	assert(port->sw == sw);
 	sw->busy = true;
 	sw->n_frames++;
+	sw->sender = port;
 	r = forward(sw, port->state, frame, now_ns);
 	sw->busy = false;
 	return r;

@@ -62,7 +62,8 @@ struct vswitch {
 	struct vswitch_config config;
 	struct vswitch_ops ops;
 	void *opaque;
-	bool busy; /* within vswitch_input() */
+	bool busy;                 /* within vswitch_input() */
+	const struct port *sender; /* of the frame that is being dealt with */
 	struct list ports, dirty;
 	struct port_state *slots[NET_MAX_PORTS];
 	unsigned n_ports;

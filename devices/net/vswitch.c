@@ -89,6 +89,28 @@ void vswitch_poll(struct vswitch *sw, uint64_t now_ns)
 		mcast_age(sw->mcast, now_ns);
 }
 
+struct port *vswitch_find(const struct vswitch *sw, const uint8_t mac[NET_MAC_LEN], uint16_t vid,
+	uint64_t now_ns, uint64_t *ret_age_ns)
+{
+	const struct fdb_entry *e = fdb_find(&sw->fdb, fdb_mac(mac), vid, now_ns);
+
+	if (!e)
+		return NULL;
+	*ret_age_ns = e->is_static ? 0 : now_ns - e->seen_ns;
+	return fdb_port_state(e->port)->port;
+}
+
+const struct port *vswitch_sender(const struct vswitch *sw)
+{
+	assert(sw->busy);
+	return sw->sender;
+}
+
+const struct net_port_config *vswitch_port_config(const struct port *port)
+{
+	return &port->state->config;
+}
+
 struct walk {
 	const struct vswitch *sw;
 	uint64_t now_ns;

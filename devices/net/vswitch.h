@@ -43,7 +43,7 @@
  * were written to: once per batch of its caller.
  *
  * Threads: one at a time; in a worker, the device lock. In transmit() and in vswitch_ops nothing of a switch may be called but
- * the walks. flush() may remove ports.
+ * the walks and lookups. flush() may remove ports.
  */
 #pragma once
 
@@ -153,6 +153,17 @@ void vswitch_flush(struct vswitch *sw);
  * only takes room. */
 uint64_t vswitch_deadline(const struct vswitch *sw);
 void vswitch_poll(struct vswitch *sw, uint64_t now_ns);
+
+/* Lookups. */
+
+/* The port that has this address in this VLAN; NULL: none that is known. '*ret_age_ns': since the address was last seen; of a
+ * static one 0. */
+struct port *vswitch_find(const struct vswitch *sw, const uint8_t mac[NET_MAC_LEN], uint16_t vid,
+	uint64_t now_ns, uint64_t *ret_age_ns);
+/* Within transmit(): whose frame it is. */
+const struct port *vswitch_sender(const struct vswitch *sw);
+/* The switch's copy. */
+const struct net_port_config *vswitch_port_config(const struct port *port);
 
 /* Walks for status: each learned or static address; each membership in a multicast group. */
 struct vswitch_entry {

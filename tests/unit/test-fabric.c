@@ -80,12 +80,13 @@ static void vm_space(struct port *port)
 
 static const struct port_ops vm_ops = {.transmit = vm_transmit, .flush = vm_flush};
 
-static void on_event(void *opaque, const struct proto_net_event *event)
+static bool on_event(void *opaque, const struct proto_net_event *event)
 {
 	struct world *w = opaque;
 
 	w->n_events[event->kind]++;
 	w->last = *event;
+	return true;
 }
 
 /* The daemon's part: the files and bells of a link. */
