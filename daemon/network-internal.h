@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (what
- * links them) network-define.c (definitions) network-status.c (what outlives the daemon) network-open.c (host side: fds). */
+ * links them) network-define.c (definitions) network-status.c (what outlives the daemon) network-open.c (host side: fds)
+ * network-uplink.c (uplinks that fail). */
 #pragma once
 
 #include "daemon/network.h"
@@ -55,6 +56,13 @@ void network_unlink_port(struct network_port *port);
 /* Port 'number' uses this address. */
 void network_note_address(struct network *network, unsigned number, const uint8_t mac[NET_MAC_LEN],
 	const struct net_ip *ip);
+/* What the worker tells of its uplinks. */
+void network_uplink_event(struct network *network, const struct proto_net_event *event);
+/* This daemon has found a worker that was there before it. */
+void network_uplinks_reconnected(struct network *network);
+void network_uplinks_end(struct network *network);
+/* The vNIC of this port gets its configuration, with its link down if the uplinks are. */
+void network_tell_guest(const struct network_port *port);
 /* Two ports exchange many frames: give them a link of their own. */
 void network_pair(struct network *network, unsigned a, unsigned b);
 /* Direct links of a port go back to the star and end. */

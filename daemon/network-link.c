@@ -155,6 +155,8 @@ static int link_port(struct network_port *port)
 		port->linked = r == 0;
 		if (r == 0)
 			r = send_star(d, port, &fds);
+		if (r == 0 && n->uplinks_down)
+			network_tell_guest(port);
 		link_fds_close(&fds);
 	}
 	if (r < 0 && r != -EBUSY)

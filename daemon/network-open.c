@@ -37,9 +37,6 @@ int network_check_served(const struct network *n, struct error *error)
 	if (config->forward == NETWORK_ROUTE || config->forward == NETWORK_OPEN)
 		what = "<forward mode='route' or 'open'>; write mode='nat', or bridge the network "
 		       "to a NIC";
-	else if (config->net.n_uplinks)
-		what = "uplinks of its own; use <forward mode='bridge'><bridge name='br0'/> with a "
-		       "bridge of the host";
 	else if (config->n_mirrors)
 		what = "mirrors";
 	else if (config->n_routes)

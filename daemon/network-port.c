@@ -294,6 +294,7 @@ int network_update_port(struct domain *d, unsigned nic, const struct net_port_co
 {
 	struct network_port *port = find_port(d->manager, has_owner, &(struct owner){d->uuid, nic});
 	struct proto_port message = {.config = *config};
+	int r;
 
 	if (port) {
 		message.port = port->number;
@@ -304,5 +305,8 @@ int network_update_port(struct domain *d, unsigned nic, const struct net_port_co
 			(void)worker_request(port->network->worker, PROTO_PORT_SET, &message,
 				sizeof(message), NULL, 0, NETWORK_REQUEST_USEC, NULL, NULL);
 	}
-	return domain_set_nic(d, nic, config, done, userdata, error);
+	r = domain_set_nic(d, nic, config, done, userdata, error);
+	if (r == 0 && port && port->network->uplinks_down)
+		network_tell_guest(port);
+	return r;
 }

@@ -102,6 +102,7 @@ static int begin_run(struct network *n, struct error *error)
 static void end_worker(struct network *n)
 {
 	n->kill_timer = sd_event_source_disable_unref(n->kill_timer);
+	network_uplinks_end(n);
 	if (n->worker)
 		manager_rest_slot(n->manager, n->slot);
 	n->worker = worker_free(n->worker);
@@ -285,6 +286,7 @@ static void on_hello(void *opaque, const struct proto_state *s)
 		worker_kill(n->worker);
 	} else {
 		network_drop_dead_ports(n); /* of domains that ended while no daemon looked */
+		network_uplinks_reconnected(n);
 	}
 }
 
@@ -313,8 +315,10 @@ static void on_net_event(void *opaque, const struct proto_net_event *e)
 		network_note_address(n, e->a, e->mac, &e->ip);
 	else if (e->kind == PROTO_NET_LINK_BROKEN)
 		log_warning("network '%s': port %u broke its ring and was cut off", n->name, e->a);
-	else if (e->text[0])
-		log_info("network '%s': %s", n->name, e->text);
+	else if (e->kind == PROTO_NET_UPLINK)
+		network_uplink_event(n, e);
+	else if (e->kind == PROTO_NET_FAILOVER)
+		log_notice("network '%s': %s", n->name, e->text);
 }
 
 static void on_silent(void *opaque)

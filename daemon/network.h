@@ -71,6 +71,10 @@ struct network {
 	bool destroying;
 	struct error start_error;
 	sd_event_source *kill_timer;
+	/* By the worker's events, and only while it lives. */
+	bool uplinks_known, uplinks_down; /* all of them; guests' links follow */
+	uint32_t uplinks_gone;            /* bits: their NICs are to be opened again */
+	sd_event_source *uplink_timer;
 	struct list start_waits, stop_waits; /* struct domain_wait */
 	struct list ports;                   /* struct network_port */
 	uint64_t restarts_usec[NETWORK_RESTART_BURST];

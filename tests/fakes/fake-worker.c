@@ -14,10 +14,11 @@
  *
  * As a network's worker it takes ports and counts them where its statistics are: tx_packets of a port goes up when it is
  * added, rx_packets when it is removed, tx_bytes when it is set. A vm's worker counts the links of a vNIC likewise:
- * tx_packets stars, rx_packets direct links, tx_bytes uses, rx_bytes stops, rx_multicast removals. Words in a network's
+ * tx_packets stars, rx_packets direct links, tx_bytes uses, rx_bytes stops, rx_multicast removals, rx_gso and tx_gso
+ * configurations with its link down and up. Words in a network's
  * name: net-fail (at START) net-die (when it has its second port, once a file of that name is gone) net-pair (tells
- * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-address
- * (tells that the port uses 20 addresses, and lies).
+ * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-uplink
+ * (tells that all uplinks are down when it gets its first port, up with the third) net-address (tells that the port uses 20 addresses, and lies).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -265,6 +266,9 @@ static void port_request(struct fake *f, const struct packet *p, unsigned n_fds)
 		(void)unlink("/tmp/fake-worker-net-die");
 		raise(SIGKILL);
 	}
+	if (strstr(f->net.name, "net-uplink") && p->header.type == PROTO_PORT_ADD &&
+		f->n_ports % 2 == 1)
+		net_event(f, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, f->n_ports == 3);
 	if (strstr(f->net.name, "net-pair"))
 		net_event(f, PROTO_NET_PAIR, 1, 2);
 	if (strstr(f->net.name, "net-break"))
@@ -302,6 +306,12 @@ static void link_request(struct fake *f, const struct packet *p, unsigned n_fds)
 		return;
 	}
 	reply(f, p->header.seq, 0, "");
+	if (p->header.type == PROTO_NIC_SET) {
+		struct proto_nic nic;
+
+		memcpy(&nic, p->payload, sizeof(nic));
+		net_count(nic.port.flags & NET_PORT_LINK_DOWN ? &c->rx_gso : &c->tx_gso, 1);
+	}
 	if (p->header.type == PROTO_LINK_ADD && n_fds == PROTO_LINK_FDS)
 		net_count(id.id == PROTO_LINK_STAR ? &c->tx_packets : &c->rx_packets, 1);
 	else if (p->header.type == PROTO_LINK_USE)

@@ -32,19 +32,16 @@
 	" type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set " name " up\n"
 #define INTO(nic, name) "link set " nic " master " name "\n"
 
-/* Two access switches, a core, and a peer (e1) behind it. */
-#define TWO_SWITCHES                                                                               \
-	LINK("p0", "q0")                                                                           \
-	LINK("p1", "q1")                                                                           \
-	LINK("a0", "a1") LINK("b0", "b1") LINK("e0", "e1") LINK("f0", "f1") SWITCH("swa")          \
-		SWITCH("swb") SWITCH("core") INTO("q0", "swa") INTO("a0", "swa") INTO("q1", "swb") \
-			INTO("b0", "swb") INTO("a1", "core") INTO("b1", "core") INTO("e0", "core")
+/* Two access switches, a core, and a peer (e1) behind it; f0 and f1 are nobody's. */
+#define TWO_SWITCHES MEMBERS ACCESS_A ACCESS_B CORE LINK("f0", "f1")
+#define MEMBERS      LINK("p0", "q0") LINK("p1", "q1")
+#define ACCESS_A     SWITCH("swa") LINK("a0", "a1") INTO("q0", "swa") INTO("a0", "swa")
+#define ACCESS_B     SWITCH("swb") LINK("b0", "b1") INTO("q1", "swb") INTO("b0", "swb")
+#define CORE         PEER INTO("a1", "core") INTO("b1", "core")
+#define PEER         SWITCH("core") LINK("e0", "e1") INTO("e0", "core")
 
 /* Both members on the peer's switch. */
-#define ONE_SWITCH                                                                                 \
-	LINK("p0", "q0")                                                                           \
-	LINK("p1", "q1")                                                                           \
-	LINK("e0", "e1") SWITCH("core") INTO("q0", "core") INTO("q1", "core") INTO("e0", "core")
+#define ONE_SWITCH MEMBERS PEER INTO("q0", "core") INTO("q1", "core")
 
 static const uint8_t peer_mac[NET_MAC_LEN] = {2, 0, 0, 0, 0, 0x99};
 

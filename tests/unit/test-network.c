@@ -148,7 +148,6 @@ static void test_not_served(void **state)
 	static const char *const asks[] = {
 		"<forward mode='route'/><ip address='10.9.0.1' prefix='24'/>",
 		"<forward mode='open'/><ip address='10.9.0.1' prefix='24'/>",
-		"<forward mode='bridge'><interface dev='eth0'/></forward>",
 	};
 	struct fixture *f = *state;
 
@@ -258,6 +257,32 @@ static void test_portgroups(void **state)
 	d = define_domain(f, "d", "red' portgroup='nosuch", "", "");
 	assert_true(domain_start(d, 0, fixture_done, f, &f->error) < 0);
 	assert_non_null(strstr(f->error.message, "network 'red' has no portgroup 'nosuch'"));
+}
+
+/* Guests' links go down with the last uplink, also those of guests that come later, whatever is changed of them meanwhile. */
+static void test_uplinks_down(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "net-uplink");
+	struct domain *a = define_domain(f, "a", "net-uplink", "", "");
+	struct domain *b = define_domain(f, "b", "net-uplink", "", "");
+	struct domain *c = define_domain(f, "c", "net-uplink", "", "");
+	struct net_port_config config;
+
+	fixture_start(f, a);
+	RUN_UNTIL(f, n->uplinks_down && links_of(a)->rx_gso == 1);
+	/* The link that was asked for stays what it was. */
+	config = a->live->vm.nics[0].port;
+	assert_false(config.flags & NET_PORT_LINK_DOWN);
+	fixture_wait(f, network_update_port(a, 0, &config, fixture_done, f, &f->error));
+	RUN_UNTIL(f, links_of(a)->rx_gso == 2);
+	assert_int_equal(links_of(a)->tx_gso, 1);
+	assert_false(a->live->vm.nics[0].port.flags & NET_PORT_LINK_DOWN);
+	fixture_start(f, b);
+	RUN_UNTIL(f, links_of(b)->rx_gso == 1);
+	fixture_start(f, c); /* the third port: the uplinks are up */
+	RUN_UNTIL(f, !n->uplinks_down && links_of(a)->tx_gso == 2 && links_of(b)->tx_gso == 1);
+	assert_int_equal(links_of(a)->rx_gso, 2);
 }
 
 /* The network's worker dies: another comes, and every port is linked anew. */
@@ -489,6 +514,7 @@ int main(void)
 		TEST(test_domain_refusals),
 		TEST(test_ports),
 		TEST(test_portgroups),
+		TEST(test_uplinks_down),
 		TEST(test_worker_dies),
 		TEST(test_dies_between_ports),
 		TEST(test_direct_links),
