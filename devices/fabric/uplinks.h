@@ -18,7 +18,7 @@
  * The daemon is told by events: PROTO_NET_UPLINK of each member, and of PROTO_UPLINK_ALL, which is repeated until it
  * could be sent, since guests' links hang on it; PROTO_NET_FAILOVER with the report.
  *
- * Threads: the loop's. Tested by tests/net/test-uplinks.c.
+ * Threads: the loop's. Tested by tests/unit/test-uplinks.c and tests/net/test-uplinks.c.
  */
 #pragma once
 
