@@ -37,6 +37,9 @@ int network_check_served(const struct network *n, struct error *error)
 	if (config->forward == NETWORK_ROUTE || config->forward == NETWORK_OPEN)
 		what = "<forward mode='route' or 'open'>; write mode='nat', or bridge the network "
 		       "to a NIC";
+	else if (config->net.n_uplinks && config->forward != NETWORK_BRIDGE &&
+		config->forward != NETWORK_PRIVATE)
+		what = "<forward dev='…'>; remove 'dev', and the host's routes decide";
 	else if (config->n_mirrors)
 		what = "mirrors";
 	else if (config->n_routes)

@@ -125,7 +125,7 @@ static const struct seccomp_rule network_rules[] = {
 	ANY(readv, "a frame from a tap"),
 	ONE_OF(recvmsg, 0, "requests of the daemon", PROTO_CONTROL_FD),
 	ANY(recvmmsg, "frames from an uplink"),
-	ANY(recvfrom, "link changes"),
+	ANY(recvfrom, "link changes; is an uplink's NIC still there"),
 	ANY(sendmsg, "answers to the daemon, a frame to an uplink"),
 
 	ONE_OF(ioctl, 1, "an uplink's link state; what its socket has not sent yet", SIOCETHTOOL,

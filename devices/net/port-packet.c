@@ -7,12 +7,13 @@
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#include "vmm-core/base/strutil.h"
 
 #define BUFFER_SIZE (FRAME_MAX + 4)
 #define HDR_SIZE    10 /* struct virtio_net_hdr, without num_buffers */
@@ -126,7 +127,7 @@ int port_packet_init(struct port_packet *packet, struct loop *loop, int fd, cons
 	packet->port.ops = &packet_port_ops;
 	packet->loop = loop;
 	packet->fd = fd;
-	snprintf(packet->ifname, sizeof(packet->ifname), "%s", ifname);
+	(void)str_copy(packet->ifname, sizeof(packet->ifname), ifname);
 	packet->slots = malloc(sizeof(*packet->slots));
 	if (!packet->slots)
 		return -ENOMEM;

@@ -80,6 +80,8 @@ struct world {
 	int uplink_fds[NET_MAX_UPLINKS];
 	struct vm *vms[MAX_VMS];
 	unsigned n_vms;
+	int own_ns, other_ns; /* the second: after world_split() */
+	pid_t other_pid;
 	struct probe *probes[MAX_PROBES];
 	unsigned n_probes;
 };
@@ -94,6 +96,12 @@ void world_topology(struct world *w, const char *commands);
 /* ip(8) with these commands; false: it did not like them. */
 bool try_ip(const char *commands);
 void set_link(const char *ifname, bool up);
+
+/* A second namespace, in which a process (other_pid) sleeps. A veth pair over both, whose ends have the same index, looks to
+ * the kernel like two NICs and not like a device on top of another: it does not hurry to tell of its carrier. */
+void world_split(struct world *w);
+/* Be in the one or the other from now on. */
+void world_enter(struct world *w, bool other);
 
 /* One more member; its role and order are the caller's to set in w->config. */
 void world_uplink(struct world *w, const char *ifname);

@@ -253,6 +253,18 @@ struct stream {
 	uint64_t down_ns;
 };
 
+/* Of the switches' side. */
+static void switch_link(struct world *w, const char *ifname, bool up)
+{
+	bool split = w->other_pid;
+
+	if (split)
+		world_enter(w, true);
+	set_link(ifname, up);
+	if (split)
+		world_enter(w, false);
+}
+
 static void run_stream(struct stream *s)
 {
 	struct world *w = s->world;
@@ -265,10 +277,10 @@ static void run_stream(struct stream *s)
 		if (next_ns > now_ns)
 			world_run_ms(w, (unsigned)((next_ns - now_ns) / NSEC_PER_MSEC) + 1);
 		if (s->noisy && i % FLAP_MS == 0)
-			set_link("f1", i / FLAP_MS % 2);
+			switch_link(w, "f1", i / FLAP_MS % 2);
 		if (s->down && i == s->at_ms) {
 			s->down_ns = loop_now_ns(w->loop);
-			set_link(s->down, false);
+			switch_link(w, s->down, false);
 		}
 		if (s->inwards)
 			probe_send(s->peer, s->vm->config.mac, peer_mac, i, 60, -1);
@@ -345,8 +357,29 @@ static void fail_over(struct world *w, struct vm *vm, struct vm *tagged, struct 
 	assert_non_null(strstr(report.text, "2 ports moved, 2 addresses announced"));
 	expect_rarp(&wires[!from]->record, vm->config.mac, -1, s.down_ns);
 	expect_rarp(&wires[!from]->record, tagged->config.mac, 10, s.down_ns);
-	set_link(s.down, true);
+	switch_link(w, s.down, true);
 	world_run_ms(w, 700);
+}
+
+/* As TWO_SWITCHES, with the switches in the other namespace. */
+static void split_topology(struct world *w)
+{
+	char commands[512];
+	int pid;
+
+	world_split(w);
+	pid = (int)w->other_pid;
+	(void)snprintf(commands, sizeof(commands),
+		"link add name p0 index 100 type veth peer name q0 index 100 netns %d\n"
+		"link add name p1 index 101 type veth peer name q1 index 101 netns %d\n"
+		"link add name f0 index 102 type veth peer name f1 index 102 netns %d\n"
+		"link set p0 up\nlink set p1 up\nlink set f0 up\n",
+		pid, pid, pid);
+	world_topology(w, commands);
+	world_enter(w, true);
+	world_topology(
+		w, "link set q0 up\nlink set q1 up\nlink set f1 up\n" ACCESS_A ACCESS_B CORE);
+	world_enter(w, false);
 }
 
 static void active_backup(struct world *w, bool noisy)
@@ -356,14 +389,16 @@ static void active_backup(struct world *w, bool noisy)
 	struct probe *peer, *wires[2];
 	struct vm *vm, *tagged;
 
-	world_topology(w, TWO_SWITCHES);
+	split_topology(w);
 	w->config.team.failback = NET_FAILBACK_NO;
 	start_team(w, NET_TEAM_EXPLICIT);
 	vm = world_add_vm(w, NULL);
 	tagged = world_add_vm(w, &access);
+	world_enter(w, true);
 	peer = world_probe(w, "e1");
 	wires[0] = world_probe(w, "q0");
 	wires[1] = world_probe(w, "q1");
+	world_enter(w, false);
 	for (unsigned i = 0; i < N_TRIALS; i++)
 		fail_over(w, vm, tagged, peer, wires, i % 2, noisy);
 }

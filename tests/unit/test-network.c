@@ -148,6 +148,7 @@ static void test_not_served(void **state)
 	static const char *const asks[] = {
 		"<forward mode='route'/><ip address='10.9.0.1' prefix='24'/>",
 		"<forward mode='open'/><ip address='10.9.0.1' prefix='24'/>",
+		"<forward mode='nat' dev='lo'/><ip address='10.9.0.1' prefix='24'/>",
 	};
 	struct fixture *f = *state;
 
