@@ -37,8 +37,7 @@ int network_check_served(const struct network *n, struct error *error)
 	if (config->forward == NETWORK_ROUTE || config->forward == NETWORK_OPEN)
 		what = "<forward mode='route' or 'open'>; write mode='nat', or bridge the network "
 		       "to a NIC";
-	else if (config->net.n_uplinks && config->forward != NETWORK_BRIDGE &&
-		config->forward != NETWORK_PRIVATE)
+	else if (config->forward == NETWORK_NAT && *config->forward_dev)
 		what = "<forward dev='…'>; remove 'dev', and the host's routes decide";
 	else if (config->n_mirrors)
 		what = "mirrors";

@@ -29,13 +29,6 @@
 
 #define REPLY_MS 5000
 
-/* The real filter, but for sanitizers, which make system calls of their own. */
-#ifdef __SANITIZE_ADDRESS__
-#define START_FLAGS PROTO_START_SECCOMP_OFF
-#else
-#define START_FLAGS 0
-#endif
-
 const char *worker_path;
 const uint8_t net_broadcast[NET_MAC_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 

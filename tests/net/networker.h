@@ -28,6 +28,13 @@
 #define MAX_SEEN      16384
 #define MAX_EVENTS    64
 
+/* The real filter, but for sanitizers, which make system calls of their own. */
+#ifdef __SANITIZE_ADDRESS__
+#define START_FLAGS PROTO_START_SECCOMP_OFF
+#else
+#define START_FLAGS 0
+#endif
+
 /* A frame that somebody was given. */
 struct seen {
 	uint64_t at_ns;
