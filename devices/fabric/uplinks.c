@@ -313,14 +313,14 @@ static bool is_member(const struct uplinks *u, const char *ifname, size_t len)
 }
 
 /* Is one of our NICs meant? */
-static bool concerns_us(const struct uplinks *u, const struct nlmsghdr *message)
+static bool concerns_us(const struct uplinks *u, struct nlmsghdr *message)
 {
-	const struct ifinfomsg *info = NLMSG_DATA(message);
+	struct ifinfomsg *info = NLMSG_DATA(message);
 	int len = (int)message->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*info));
 
 	if ((message->nlmsg_type != RTM_NEWLINK && message->nlmsg_type != RTM_DELLINK) || len < 0)
 		return false;
-	for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, len); a = RTA_NEXT(a, len))
+	for (struct rtattr *a = IFLA_RTA(info); RTA_OK(a, len); a = RTA_NEXT(a, len))
 		if (a->rta_type == IFLA_IFNAME)
 			return is_member(u, RTA_DATA(a), RTA_PAYLOAD(a));
 	return false;
@@ -348,8 +348,8 @@ static void on_netlink(void *opaque, uint32_t events)
 			u->netlink = loop_source_remove(u->netlink);
 			break;
 		}
-		for (const struct nlmsghdr *m = &buffer.header;
-			left > 0 && NLMSG_OK(m, (unsigned)left); m = NLMSG_NEXT(m, left))
+		for (struct nlmsghdr *m = &buffer.header; left > 0 && NLMSG_OK(m, (unsigned)left);
+			m = NLMSG_NEXT(m, left))
 			hint |= concerns_us(u, m);
 	}
 	if (hint)
