@@ -22,6 +22,14 @@ static void ring_bell(const struct link *link)
 	(void)!write(link->peer_bell, &one, sizeof(one));
 }
 
+/* Go on in a later turn of the loop, after the others. A timer for now would do it too, and costs an interrupt. */
+static void ring_own_bell(const struct link *link)
+{
+	uint64_t one = 1;
+
+	(void)!write(link->own_bell, &one, sizeof(one));
+}
+
 static void arm(struct links *links, uint64_t deadline_ns)
 {
 	if (deadline_ns < links->timer.deadline_ns)
@@ -36,7 +44,7 @@ static void break_link(struct link *link)
 	link->open = false;
 	if (link->blocked)
 		link->links->n_blocked--;
-	link->blocked = link->again = false;
+	link->blocked = false;
 	link->source = loop_source_remove(link->source);
 	link->links->ops->broken(link->links->opaque, link);
 }
@@ -150,11 +158,15 @@ static int step(struct link *link, uint64_t now_ns)
 	return r == 1 ? 1 : -EAGAIN;
 }
 
-/* As step(), up to 'limit'; and when there is nothing more, the ring is parked. */
-static int drain_frames(struct link *link, unsigned budget, uint64_t limit, uint64_t now_ns)
+/* As step(), up to 'limit' and the budget ('all': without one); and when there is nothing more, the ring is parked. */
+static int drain_frames(struct link *link, bool all, uint64_t limit, uint64_t now_ns)
 {
+	uint64_t begin = ring_position(&link->ring);
+	unsigned budget = all ? UINT32_MAX : LINK_BUDGET;
 	int r = 1;
 
+	if (!all)
+		limit = MIN(limit, begin + LINK_BUDGET_BYTES);
 	while (r == 1 && !link->held && budget-- && ring_position(&link->ring) < limit) {
 		r = step(link, now_ns);
 		if (r == 0 && link->open && !ring_park(&link->ring))
@@ -163,7 +175,7 @@ static int drain_frames(struct link *link, unsigned budget, uint64_t limit, uint
 	return r;
 }
 
-static void drain(struct link *link, unsigned budget)
+static void drain(struct link *link, bool all)
 {
 	uint64_t now_ns = loop_now_ns(link->links->loop), limit = UINT64_MAX;
 	bool go = true;
@@ -182,25 +194,22 @@ static void drain(struct link *link, unsigned budget)
 		link->blocked = false;
 		link->links->n_blocked--;
 	}
-	link->again = false;
-	r = go ? drain_frames(link, budget, limit, now_ns) : -EAGAIN;
+	r = go ? drain_frames(link, all, limit, now_ns) : -EAGAIN;
 	if (r == -EBADMSG) {
 		break_link(link);
 		return;
 	}
 	if (link->open && ring_release(&link->ring))
 		ring_bell(link);
-	if (r == -EAGAIN) {
+	if (r == -EAGAIN)
 		block(link);
-	} else if (r == 1 && !link->held) {
-		link->again = true;
-		arm(link->links, now_ns);
-	}
+	else if (r == 1 && !link->held)
+		ring_own_bell(link);
 }
 
 void link_drain(struct link *link, bool all)
 {
-	drain(link, all ? UINT32_MAX : LINK_BUDGET);
+	drain(link, all);
 }
 
 void link_hold(struct link *link, bool hold)
@@ -234,8 +243,8 @@ static void retry(struct links *links)
 	list_for_each_safe (pos, tmp, &links->all) {
 		struct link *link = list_entry(pos, struct link, node);
 
-		if (link->blocked || link->again)
-			drain(link, LINK_BUDGET);
+		if (link->blocked)
+			drain(link, false);
 	}
 	vswitch_flush(links->sw);
 }
@@ -271,7 +280,7 @@ static void on_bell(void *opaque, uint32_t events)
 		if (links->ops->space)
 			links->ops->space(links->opaque);
 	}
-	drain(link, LINK_BUDGET);
+	drain(link, false);
 	vswitch_flush(links->sw);
 }
 
@@ -310,11 +319,9 @@ int link_open(struct link *link, struct links *links, uint32_t id, size_t ring_d
 		link_close(link);
 		return r;
 	}
-	if (!ring_park(&link->ring)) {
+	if (!ring_park(&link->ring))
 		/* The peer was here first. */
-		link->again = true;
-		arm(links, loop_now_ns(links->loop));
-	}
+		ring_own_bell(link);
 	return 0;
 }
 

@@ -24,7 +24,10 @@
 #include "vmm-core/base/loop.h"
 
 #define LINK_HOLD_NS UINT64_C(200000)
-#define LINK_BUDGET  64 /* frames of one link in a turn, then the next link's */
+/* Of one link in a turn, then the next link's: as many frames as a queue of a guest has, and bytes that are copied in less
+ * than LINK_HOLD_NS. */
+#define LINK_BUDGET       256
+#define LINK_BUDGET_BYTES (256 * 1024)
 
 struct link;
 
@@ -49,7 +52,7 @@ struct links {
 	const struct links_ops *ops;
 	void *opaque;
 	struct list all;
-	struct loop_timer timer; /* armed while something is blocked, or a budget ran out */
+	struct loop_timer timer; /* armed while something is blocked */
 	unsigned n_blocked;
 	/* The owner's: receivers that are no links (a guest) say themselves when they have room again, however late. */
 	bool patient;
@@ -72,7 +75,6 @@ struct link {
 	bool held;              /* frames wait: the owner has not let them go yet */
 	bool blocked;           /* the first frame's receiver has no room */
 	bool full;              /* our ring has no room, and the peer knows that we wait */
-	bool again;             /* the budget ran out */
 	struct ring_frame next; /* the first in the ring */
 	uint64_t full_until_ns; /* afterwards frames to it are dropped at once */
 };

@@ -205,7 +205,7 @@ void virtio_net_tx(struct virtio_net *net, unsigned pair)
 	}
 	nic_flush(net->nic);
 	virtio_flush(&net->v, index);
-	if (!chains || !bytes)
+	if ((!chains || !bytes) && virtq_has_work(&net->v.queues[index]))
 		virtio_kick_later(&net->v, index);
 }
 
