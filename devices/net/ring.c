@@ -261,11 +261,16 @@ bool ring_publish(struct ring *r)
 	return true;
 }
 
+/* Worth a bell: half of it, and the worst case, a wrap in front of the largest frame. */
+static uint64_t enough_room(const struct ring *r)
+{
+	return MAX(r->size / 2, 2 * step_of(RING_FRAME_MAX));
+}
+
 bool ring_has_space(struct ring *r)
 {
 	see_head(r);
-	/* The worst case: a wrap in front of the largest frame. */
-	return room(r) >= 2 * step_of(RING_FRAME_MAX);
+	return room(r) >= enough_room(r);
 }
 
 /* Consumer. */
@@ -352,6 +357,7 @@ void ring_done(struct ring *r)
 
 bool ring_release(struct ring *r)
 {
+	uint64_t used;
 	uint32_t epoch;
 
 	if (r->released == r->head || !r->own)
@@ -363,6 +369,10 @@ bool ring_release(struct ring *r)
 	atomic_thread_fence(memory_order_seq_cst);
 	epoch = atomic_load_explicit(&r->peer->space, memory_order_relaxed);
 	if (!epoch || epoch == r->space_rung)
+		return false;
+	/* Once it is worth it. Until then there are frames left, and so another release. */
+	used = atomic_load_explicit(&r->peer->tail, memory_order_relaxed) - r->head;
+	if (used > r->size - enough_room(r))
 		return false;
 	r->space_rung = epoch;
 	return true;

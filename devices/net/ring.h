@@ -114,7 +114,7 @@ int ring_put(struct ring *ring, const struct ring_meta *meta, const struct iovec
 int ring_put_mark(struct ring *ring, uint64_t cookie);
 /* Show all that was put. True: the peer sleeps, ring its bell. */
 bool ring_publish(struct ring *ring);
-/* There is room for a frame of any size. */
+/* There is room for a frame of any size, and half of the ring at least: what the peer's bell says. */
 bool ring_has_space(struct ring *ring);
 
 /* Consumer. */
@@ -124,7 +124,8 @@ bool ring_has_space(struct ring *ring);
 int ring_get(struct ring *ring, struct ring_frame *ret);
 /* The frame that ring_get() gave is done with. */
 void ring_done(struct ring *ring);
-/* Give back what is done with. True: the peer waits for room, ring its bell. */
+/* Give back what is done with. True: the peer waits for room and has enough of it now, ring its bell: once, not for each
+ * few frames. */
 bool ring_release(struct ring *ring);
 /* How far the peer has written, and how far we have read: to stop at a moment. */
 uint64_t ring_seen(struct ring *ring);
