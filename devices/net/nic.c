@@ -42,6 +42,7 @@ struct nic {
 	struct loop_timer hold_timer; /* armed while a send waits for room */
 	struct loop_timer age_timer;
 	struct offload_scratch scratch;
+	uint64_t batch_ns; /* when what was sent since the last flush began; 0: nothing was */
 };
 
 /* Towards the device. */
@@ -104,8 +105,12 @@ static void on_hold(struct loop_timer *timer, uint64_t now_ns)
 
 int nic_send(struct nic *nic, struct frame *frame, bool last)
 {
-	uint64_t now_ns = loop_now_ns(nic->links.loop), retry_ns;
+	uint64_t now_ns, retry_ns;
 
+	/* Reading the clock takes a third of what the switch takes for a frame: once for a batch. */
+	if (!nic->batch_ns)
+		nic->batch_ns = loop_now_ns(nic->links.loop);
+	now_ns = nic->batch_ns;
 	if (vswitch_input(nic->sw, &nic->port, frame, now_ns) != -EAGAIN)
 		return 0;
 	retry_ns = vswitch_retry_ns(&nic->port);
@@ -120,6 +125,7 @@ int nic_send(struct nic *nic, struct frame *frame, bool last)
 
 void nic_flush(struct nic *nic)
 {
+	nic->batch_ns = 0;
 	vswitch_flush(nic->sw);
 }
 

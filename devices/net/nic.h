@@ -46,6 +46,7 @@ DEFINE_CLEANUP(struct nic *, nic_free);
 
 /* The frame goes into the fabric. 0: dealt with, sent or dropped and counted. -EAGAIN: see above; never with 'last'. */
 int nic_send(struct nic *nic, struct frame *frame, bool last);
+/* What was sent since the last flush has one time, when the first of it was sent. */
 void nic_flush(struct nic *nic);
 /* The device has room again after its transmit() answered -EAGAIN. May be called at any time; costs nothing when
  * nothing waits. */
