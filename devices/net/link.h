@@ -27,7 +27,7 @@
 /* Of one link in a turn, then the next link's: as many frames as a queue of a guest has, and bytes that are copied in less
  * than LINK_HOLD_NS. */
 #define LINK_BUDGET       256
-#define LINK_BUDGET_BYTES (256 * 1024)
+#define LINK_BUDGET_BYTES (1024 * 1024)
 
 struct link;
 
