@@ -59,9 +59,9 @@ def name_taken():
 
 @suite.case("refused: network interface", needs="define")
 def interface():
-    path = write_xml("wired", **{"</devices>": "<interface type='user'/></devices>"})
+    path = write_xml("wired", **{"</devices>": "<interface type='vhostuser'/></devices>"})
     error = vmctl_fails("define", path)
-    check("interface" in error, f"the error does not name the element: {error}")
+    check("interface" in error and "vhost-user is not supported" in error, f"it does not say what is refused: {error}")
     check("wired" not in vmctl("list", "--all", "--name").split(), "it was defined all the same")
 
 
