@@ -15,6 +15,7 @@
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/chardev.h"
+#include "vmm-core/control-internal.h"
 #include "vmm-core/proto-check.h"
 #include "vmm-core/sandbox.h"
 
@@ -40,13 +41,6 @@ struct control {
 		uint32_t seq;
 		enum vm_aim aim; /* VM_AIM_NONE: free */
 	} pending[MAX_PENDING];
-};
-
-struct message {
-	struct proto_header header;
-	uint8_t payload[PROTO_MAX_PAYLOAD];
-	int fds[PROTO_MAX_FDS];
-	unsigned n_fds;
 };
 
 /* Sending. */
@@ -301,135 +295,19 @@ static int handle_console(struct control *control, struct message *m)
 	return 1;
 }
 
-/* Networks: a vm's vNICs and their links. */
+/* What concerns vNICs and networks is control-net.c's. */
 
-static struct device *find_nic(struct control *control, uint32_t nic)
+static int handle_nic(struct control *control, struct message *m)
 {
-	if (!control->vm || nic >= VM_MAX_NICS)
-		return NULL;
-	return control->vm->machine.nics[nic];
-}
+	int r = control_vm_nic(control->vm, m);
 
-static int handle_nic_set(struct control *control, struct message *m)
-{
-	struct device *dev;
-	struct proto_nic nic;
-	int r;
-
-	memcpy(&nic, m->payload, sizeof(nic));
-	dev = find_nic(control, nic.nic);
-	if (!dev)
-		return -ENODEV;
-	r = control->vm->machine.nic_ops->set(dev, &nic.port);
 	return r < 0 ? r : 1;
 }
 
-static int handle_nic_announce(struct control *control, struct message *m)
+static int handle_network(struct control *control, struct message *m)
 {
-	struct device *dev;
-	struct proto_nic_id id;
-	int r;
+	int r = control_network(control->network, m);
 
-	memcpy(&id, m->payload, sizeof(id));
-	dev = find_nic(control, id.nic);
-	if (!dev)
-		return -ENODEV;
-	r = control->vm->machine.nic_ops->announce(dev);
-	return r < 0 ? r : 1;
-}
-
-static int handle_link_add(struct control *control, struct message *m)
-{
-	struct device *dev;
-	struct proto_link link;
-	int r;
-
-	memcpy(&link, m->payload, sizeof(link));
-	dev = find_nic(control, link.nic);
-	if (!dev)
-		return -ENODEV;
-	r = control->vm->machine.nic_ops->link_add(dev, &link, m->fds);
-	m->n_fds = 0; /* taken over */
-	return r < 0 ? r : 1;
-}
-
-static int handle_link_use(struct control *control, struct message *m)
-{
-	struct device *dev;
-	struct proto_link_id id;
-	int r;
-
-	memcpy(&id, m->payload, sizeof(id));
-	dev = find_nic(control, id.nic);
-	if (!dev)
-		return -ENODEV;
-	r = control->vm->machine.nic_ops->link_use(dev, &id);
-	return r < 0 ? r : 1;
-}
-
-static int handle_link_remove(struct control *control, struct message *m)
-{
-	struct device *dev;
-	struct proto_link_id id;
-	int r;
-
-	memcpy(&id, m->payload, sizeof(id));
-	dev = find_nic(control, id.nic);
-	if (!dev)
-		return -ENODEV;
-	r = control->vm->machine.nic_ops->link_remove(dev, id.id);
-	return r < 0 ? r : 1;
-}
-
-/* A network's ports. */
-
-static int handle_port_add(struct control *control, struct message *m)
-{
-	struct proto_port port;
-	int r;
-
-	memcpy(&port, m->payload, sizeof(port));
-	if (!control->network)
-		return -ENODEV;
-	r = network_port_add(control->network, &port, m->fds);
-	m->n_fds = 0; /* taken over */
-	return r < 0 ? r : 1;
-}
-
-static int handle_port_set(struct control *control, struct message *m)
-{
-	struct proto_port port;
-	int r;
-
-	memcpy(&port, m->payload, sizeof(port));
-	if (!control->network)
-		return -ENODEV;
-	r = network_port_set(control->network, &port);
-	return r < 0 ? r : 1;
-}
-
-static int handle_port_remove(struct control *control, struct message *m)
-{
-	struct proto_port_id id;
-	int r;
-
-	memcpy(&id, m->payload, sizeof(id));
-	if (!control->network)
-		return -ENODEV;
-	r = network_port_remove(control->network, id.port);
-	return r < 0 ? r : 1;
-}
-
-static int handle_uplink_add(struct control *control, struct message *m)
-{
-	struct proto_uplink uplink;
-	int r;
-
-	memcpy(&uplink, m->payload, sizeof(uplink));
-	if (!control->network)
-		return -ENODEV;
-	r = network_uplink_add(control->network, &uplink, m->fds[0]);
-	m->n_fds = 0; /* taken over */
 	return r < 0 ? r : 1;
 }
 
@@ -578,16 +456,16 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_QUIT] = handle_quit,
 	[PROTO_CONSOLE_ATTACH] = handle_console,
 	[PROTO_INJECT_NMI] = handle_nmi,
-	[PROTO_NIC_SET] = handle_nic_set,
-	[PROTO_NIC_ANNOUNCE] = handle_nic_announce,
-	[PROTO_LINK_ADD] = handle_link_add,
-	[PROTO_LINK_USE] = handle_link_use,
-	[PROTO_LINK_REMOVE] = handle_link_remove,
+	[PROTO_NIC_SET] = handle_nic,
+	[PROTO_NIC_ANNOUNCE] = handle_nic,
+	[PROTO_LINK_ADD] = handle_nic,
+	[PROTO_LINK_USE] = handle_nic,
+	[PROTO_LINK_REMOVE] = handle_nic,
 	[PROTO_START_NETWORK] = handle_start_network,
-	[PROTO_PORT_ADD] = handle_port_add,
-	[PROTO_PORT_SET] = handle_port_set,
-	[PROTO_PORT_REMOVE] = handle_port_remove,
-	[PROTO_UPLINK_ADD] = handle_uplink_add,
+	[PROTO_PORT_ADD] = handle_network,
+	[PROTO_PORT_SET] = handle_network,
+	[PROTO_PORT_REMOVE] = handle_network,
+	[PROTO_UPLINK_ADD] = handle_network,
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
 };
 

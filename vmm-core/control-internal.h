@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Between control.c (the conversation) and control-net.c (requests about vNICs and networks). */
+#pragma once
+
+#include "vmm-core/network.h"
+#include "vmm-core/proto.h"
+#include "vmm-core/vm.h"
+
+/* A request, checked by proto_check(). A handler that takes fds over sets n_fds to 0; the others are closed. */
+struct message {
+	struct proto_header header;
+	uint8_t payload[PROTO_MAX_PAYLOAD];
+	int fds[PROTO_MAX_FDS];
+	unsigned n_fds;
+};
+
+/* 0, or -errno: -ENODEV when there is no such vNIC. */
+int control_vm_nic(struct vm *vm, struct message *m);
+/* The same for a network's ports and uplinks. */
+int control_network(struct network *network, struct message *m);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Requests about a vm's vNICs and their links, and about a network's ports and uplinks: a row each.
+ *
+ * Tested by tests/guest/test-guests.c and tests/net/test-uplinks.c.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "vmm-core/control-internal.h"
+
+/* vNICs: every payload begins with the number of one. */
+#define NIC_FIRST(type) static_assert(offsetof(struct type, nic) == 0, "read before the rest")
+NIC_FIRST(proto_nic);
+NIC_FIRST(proto_nic_id);
+NIC_FIRST(proto_link);
+NIC_FIRST(proto_link_id);
+
+/* What is asked of one vNIC that exists. */
+struct nic {
+	struct device *dev;
+	const struct machine_nic_ops *ops;
+};
+
+static int nic_set(const struct nic *nic, struct message *m)
+{
+	struct proto_nic set;
+
+	memcpy(&set, m->payload, sizeof(set));
+	return nic->ops->set(nic->dev, &set.port);
+}
+
+static int nic_announce(const struct nic *nic, struct message *m)
+{
+	(void)m;
+	return nic->ops->announce(nic->dev);
+}
+
+static int link_add(const struct nic *nic, struct message *m)
+{
+	struct proto_link link;
+
+	memcpy(&link, m->payload, sizeof(link));
+	m->n_fds = 0; /* taken over */
+	return nic->ops->link_add(nic->dev, &link, m->fds);
+}
+
+static int link_use(const struct nic *nic, struct message *m)
+{
+	struct proto_link_id id;
+
+	memcpy(&id, m->payload, sizeof(id));
+	return nic->ops->link_use(nic->dev, &id);
+}
+
+static int link_remove(const struct nic *nic, struct message *m)
+{
+	struct proto_link_id id;
+
+	memcpy(&id, m->payload, sizeof(id));
+	return nic->ops->link_remove(nic->dev, id.id);
+}
+
+static int (*const nic_requests[PROTO_TYPE_X_MAX])(const struct nic *nic, struct message *m) = {
+	[PROTO_NIC_SET] = nic_set,
+	[PROTO_NIC_ANNOUNCE] = nic_announce,
+	[PROTO_LINK_ADD] = link_add,
+	[PROTO_LINK_USE] = link_use,
+	[PROTO_LINK_REMOVE] = link_remove,
+};
+
+int control_vm_nic(struct vm *vm, struct message *m)
+{
+	struct nic nic;
+	uint32_t number;
+
+	memcpy(&number, m->payload, sizeof(number));
+	if (!vm || number >= VM_MAX_NICS || !vm->machine.nics[number])
+		return -ENODEV;
+	nic = (struct nic){vm->machine.nics[number], vm->machine.nic_ops};
+	return nic_requests[m->header.type](&nic, m);
+}
+
+/* A network's. */
+
+static int port_add(struct network *network, struct message *m)
+{
+	struct proto_port port;
+
+	memcpy(&port, m->payload, sizeof(port));
+	m->n_fds = 0; /* taken over */
+	return network_port_add(network, &port, m->fds);
+}
+
+static int port_set(struct network *network, struct message *m)
+{
+	struct proto_port port;
+
+	memcpy(&port, m->payload, sizeof(port));
+	return network_port_set(network, &port);
+}
+
+static int port_remove(struct network *network, struct message *m)
+{
+	struct proto_port_id id;
+
+	memcpy(&id, m->payload, sizeof(id));
+	return network_port_remove(network, id.port);
+}
+
+static int uplink_add(struct network *network, struct message *m)
+{
+	struct proto_uplink uplink;
+
+	memcpy(&uplink, m->payload, sizeof(uplink));
+	m->n_fds = 0; /* taken over */
+	return network_uplink_add(network, &uplink, m->fds[0]);
+}
+
+static int (*const network_requests[PROTO_TYPE_X_MAX])(
+	struct network *network, struct message *m) = {
+	[PROTO_PORT_ADD] = port_add,
+	[PROTO_PORT_SET] = port_set,
+	[PROTO_PORT_REMOVE] = port_remove,
+	[PROTO_UPLINK_ADD] = uplink_add,
+};
+
+int control_network(struct network *network, struct message *m)
+{
+	if (!network)
+		return -ENODEV;
+	return network_requests[m->header.type](network, m);
+}
