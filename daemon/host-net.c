@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <net/if_arp.h>
+#include <netinet/icmp6.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
@@ -41,6 +43,55 @@ static struct ifreq request(const char *ifname)
 
 	(void)str_copy(ifr.ifr_name, sizeof(ifr.ifr_name), ifname);
 	return ifr;
+}
+
+#define OFFSET_ETHERTYPE 12
+#define OFFSET_ARP_OP    20
+#define OFFSET_IP6_NEXT  20
+#define OFFSET_ICMP6     54
+
+/* For a view: whole frames pass, or nothing of them. The kernel calls a frame PACKET_HOST that is to the NIC's own address,
+ * whichever that is by then. A VLAN tag is not in the bytes. */
+static const struct sock_filter pass_others[] = {
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)SKF_AD_OFF + SKF_AD_PKTTYPE),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_HOST, 1, 0),
+	BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	BPF_STMT(BPF_RET | BPF_K, 0),
+};
+static const struct sock_filter pass_answers[] = {
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)SKF_AD_OFF + SKF_AD_PKTTYPE),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_HOST, 0, 9),
+	BPF_STMT(BPF_LD | BPF_H | BPF_ABS, OFFSET_ETHERTYPE),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_ARP, 0, 2),
+	BPF_STMT(BPF_LD | BPF_H | BPF_ABS, OFFSET_ARP_OP),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARPOP_REPLY, 5, 6),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IPV6, 0, 5),
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, OFFSET_IP6_NEXT),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 3),
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, OFFSET_ICMP6),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ND_NEIGHBOR_ADVERT, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	BPF_STMT(BPF_RET | BPF_K, 0),
+};
+
+static int attach_filter(int fd, enum host_net_view view)
+{
+	static const struct {
+		const struct sock_filter *rows;
+		unsigned short n;
+	} programs[HOST_NET_VIEW_X_MAX] = {
+		[HOST_NET_OTHERS] = {pass_others, ARRAY_SIZE(pass_others)},
+		[HOST_NET_ANSWERS] = {pass_answers, ARRAY_SIZE(pass_answers)},
+	};
+	struct sock_filter rows[ARRAY_SIZE(pass_answers)];
+	struct sock_fprog program = {.len = programs[view].n, .filter = rows};
+
+	if (!program.len)
+		return 0;
+	memcpy(rows, programs[view].rows, program.len * sizeof(rows[0]));
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		return -errno;
+	return 0;
 }
 
 static int set_options(int fd)
@@ -82,8 +133,8 @@ static int bind_nic(int fd, const char *ifname, uint8_t mac[NET_MAC_LEN])
 	return 0;
 }
 
-int host_net_open_packet(
-	const char *ifname, int *ret_fd, uint8_t ret_mac[NET_MAC_LEN], struct error *error)
+int host_net_open_packet(const char *ifname, enum host_net_view view, int *ret_fd,
+	uint8_t ret_mac[NET_MAC_LEN], struct error *error)
 {
 	/* Protocol 0: nothing is received before it is bound to its NIC. */
 	_cleanup_(closep) int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -92,7 +143,9 @@ int host_net_open_packet(
 	if (fd < 0)
 		return error_set_errno(
 			error, errno, "cannot open a packet socket for '%s'", ifname);
-	r = set_options(fd);
+	r = attach_filter(fd, view);
+	if (r == 0)
+		r = set_options(fd);
 	if (r == 0)
 		r = bind_nic(fd, ifname, ret_mac);
 	if (r == -ENODEV)

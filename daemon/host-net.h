@@ -10,10 +10,20 @@
 #include "config/net-config.h"
 #include "daemon/error.h"
 
-/* A socket on NIC 'ifname', as devices/net/port-packet.h wants it: receives what the NIC receives, promiscuously, and
- * cannot be given another filter. '*ret_mac' is the NIC's address. Refuses what is no Ethernet. */
-int host_net_open_packet(
-	const char *ifname, int *ret_fd, uint8_t ret_mac[NET_MAC_LEN], struct error *error);
+/* What a packet socket shows of the frames to the NIC's own address, which are the host's. All others it shows in any case:
+ * addresses behind a network come and go while the socket's filter stays what it is. */
+enum host_net_view {
+	HOST_NET_OTHERS, /* none of them */
+	HOST_NET_ANSWERS, /* ARP replies and neighbour advertisements, for a team that asks for targets */
+	HOST_NET_ALL, /* all of them: the host does not use this NIC */
+	HOST_NET_VIEW_X_MAX
+};
+
+/* A socket on NIC 'ifname', as devices/net/port-packet.h wants it: receives what the NIC receives, promiscuously, as far as
+ * 'view' shows it. Who has the socket cannot change that: the filter is locked. '*ret_mac' is the NIC's address. Refuses
+ * what is no Ethernet. */
+int host_net_open_packet(const char *ifname, enum host_net_view view, int *ret_fd,
+	uint8_t ret_mac[NET_MAC_LEN], struct error *error);
 
 /* A tap named 'ifname' ("%d" in it is replaced by the kernel; made anew; it goes with its last fd), as devices/net/port-tap.h wants it, with this address and MTU
  * and up. 'mac' all zero: the kernel's choice. */

@@ -21,6 +21,9 @@ struct network_resources {
 int network_check_served(const struct network *network, struct error *error);
 int network_open(struct network *network, struct network_resources *ret, struct error *error);
 void network_resources_close(struct network_resources *resources);
+/* One uplink; its kind and MAC are filled in. The fd is the caller's. */
+int network_open_uplink(
+	const struct network *network, struct net_uplink *uplink, int *ret_fd, struct error *error);
 
 /* All that belongs to a run, the gateway too. */
 void network_end_run(struct network *network);

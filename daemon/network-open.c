@@ -51,17 +51,28 @@ int network_check_served(const struct network *n, struct error *error)
 		"network '%s' asks for what is not served yet: %s", n->name, what);
 }
 
-static int open_uplinks(struct network_resources *res, struct net_config *net, struct error *error)
+int network_open_uplink(
+	const struct network *n, struct net_uplink *uplink, int *ret_fd, struct error *error)
+{
+	enum host_net_view view = HOST_NET_OTHERS;
+
+	if (uplink->exclusive)
+		view = HOST_NET_ALL;
+	else if (n->config->net.team.n_targets)
+		view = HOST_NET_ANSWERS;
+	uplink->kind = NET_UPLINK_PACKET;
+	return host_net_open_packet(uplink->ifname, view, ret_fd, uplink->mac, error);
+}
+
+static int open_uplinks(struct network_resources *res, const struct network *n,
+	struct net_config *net, struct error *error)
 {
 	int fd, r;
 
 	for (unsigned i = 0; i < net->n_uplinks; i++) {
-		struct net_uplink *uplink = &net->uplinks[i];
-
-		r = host_net_open_packet(uplink->ifname, &fd, uplink->mac, error);
+		r = network_open_uplink(n, &net->uplinks[i], &fd, error);
 		if (r < 0)
 			return r;
-		uplink->kind = NET_UPLINK_PACKET;
 		add(res, PROTO_FD_UPLINK, i, fd);
 	}
 	if (!net->n_uplinks)
@@ -110,7 +121,7 @@ static int open_all(struct network_resources *res, struct network *n, struct err
 		return error_set_errno(error, fd, "cannot make the statistics page");
 	add(res, PROTO_FD_STATS, 0, fd);
 	res->stats_fd = fd;
-	r = open_uplinks(res, &net, error);
+	r = open_uplinks(res, n, &net, error);
 	if (r == 0)
 		r = open_host_port(res, n, &net, error);
 	if (r < 0)

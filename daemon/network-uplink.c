@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "daemon/domain-internal.h"
-#include "daemon/host-net.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "vmm-core/base/cleanup.h"
@@ -81,9 +80,8 @@ static bool try_uplink(struct network *n, unsigned i)
 	_cleanup_(closep) int fd = -EBADF;
 	struct error e = {0};
 
-	if (host_net_open_packet(message.uplink.ifname, &fd, message.uplink.mac, &e) < 0)
+	if (network_open_uplink(n, &message.uplink, &fd, &e) < 0)
 		return false;
-	message.uplink.kind = NET_UPLINK_PACKET;
 	return worker_request(n->worker, PROTO_UPLINK_ADD, &message, sizeof(message), &fd, 1,
 		       NETWORK_REQUEST_USEC, on_added, n) == 0;
 }

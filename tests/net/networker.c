@@ -287,7 +287,8 @@ void world_uplink(struct world *w, const char *ifname)
 	struct error e = {0};
 
 	(void)snprintf(uplink->ifname, sizeof(uplink->ifname), "%s", ifname);
-	if (host_net_open_packet(ifname, &w->uplink_fds[w->config.n_uplinks], uplink->mac, &e) < 0)
+	if (host_net_open_packet(ifname, HOST_NET_ANSWERS, &w->uplink_fds[w->config.n_uplinks],
+		    uplink->mac, &e) < 0)
 		fail_msg("%s", e.message);
 	w->config.n_uplinks++;
 }
@@ -420,7 +421,7 @@ struct probe *world_probe(struct world *w, const char *ifname)
 	p->packet.port.counters = &p->counters;
 	p->packet.input = probe_input;
 	p->packet.input_done = probe_done;
-	if (host_net_open_packet(ifname, &p->fd, mac, &e) < 0)
+	if (host_net_open_packet(ifname, HOST_NET_ALL, &p->fd, mac, &e) < 0)
 		fail_msg("%s", e.message);
 	assert_int_equal(port_packet_init(&p->packet, w->loop, p->fd, name), 0);
 	w->probes[w->n_probes++] = p;

@@ -554,7 +554,7 @@ static void test_member_gone(void **state)
 	forget_all(w);
 	(void)vm_send(vm, peer_mac, 1, 60, -1);
 	expect_frames(w, &peer->record, vm->config.mac, 1);
-	assert_int_equal(host_net_open_packet("p0", &fd, back.uplink.mac, &e), 0);
+	assert_int_equal(host_net_open_packet("p0", HOST_NET_ALL, &fd, back.uplink.mac, &e), 0);
 	before = w->n_events;
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), 0);
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), -EEXIST);

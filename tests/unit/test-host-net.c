@@ -3,6 +3,8 @@
 #include "daemon/host-net.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <setjmp.h>
@@ -101,18 +103,91 @@ static void test_packet_sockets(void **state)
 
 	(void)state;
 	assert_int_equal(host_net_make_tap("eth7", mac, 0, &tap, &e), 0);
-	assert_int_equal(host_net_open_packet("eth7", &fd, found, &e), 0);
+	assert_int_equal(host_net_open_packet("eth7", HOST_NET_ALL, &fd, found, &e), 0);
 	assert_memory_equal(found, mac, NET_MAC_LEN);
-	/* Nobody gives it another filter. */
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &fd, sizeof(fd)), -1);
 	close(fd);
-	assert_true(host_net_open_packet("nosuch", &fd, found, &e) < 0);
+	assert_true(host_net_open_packet("nosuch", HOST_NET_ALL, &fd, found, &e) < 0);
 	assert_string_equal(
 		e.message, "operation failed: the host has no network interface 'nosuch'");
-	assert_true(host_net_open_packet("lo", &fd, found, &e) < 0);
+	assert_true(host_net_open_packet("lo", HOST_NET_ALL, &fd, found, &e) < 0);
 	assert_string_equal(
 		e.message, "unsupported configuration: 'lo' is not an Ethernet interface");
 	close(tap);
+}
+
+/* Frames that come in over the tap 'wire'. Answers a bit for each that the socket shows. */
+static unsigned seen_of(int wire, int fd)
+{
+	static const struct {
+		uint8_t dst[NET_MAC_LEN];
+		uint8_t ethertype[2], at_20[2], at_54;
+		bool tagged;
+	} frames[] = {
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x08, 0x00}, {0, 0}, 0, false}, /* to the NIC */
+		{{0x52, 0x54, 0, 1, 2, 4}, {0x08, 0x00}, {0, 0}, 0, false},
+		{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x08, 0x06}, {0, 1}, 0, false},
+		{{0x01, 0x80, 0xc2, 0, 0, 2}, {0x88, 0x09}, {0, 0}, 0, false},
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x08, 0x06}, {0, 1}, 0, false},
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x08, 0x06}, {0, 2}, 0, false}, /* ARP reply */
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x08, 0x06}, {0, 2}, 0, true},
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x86, 0xdd}, {58, 255}, 135, false},
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x86, 0xdd}, {58, 255}, 136, false}, /* ND answer */
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x86, 0xdd}, {17, 255}, 136, false},
+		{{0x52, 0x54, 0, 1, 2, 3}, {0x08, 0x00}, {0, 0}, 0, true},
+		{{0x52, 0x54, 0, 1, 2, 4}, {0x08, 0x00}, {0, 0}, 0, true},
+	};
+	uint8_t got[256];
+	unsigned seen = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(frames); i++) {
+		/* virtio's header of 12 bytes; in front of the type, maybe a tag. */
+		uint8_t bytes[12 + 100] = {0}, *p = bytes + 12;
+
+		memcpy(p, frames[i].dst, NET_MAC_LEN);
+		p[6] = 2;
+		if (frames[i].tagged) {
+			memcpy(p + 12, (const uint8_t[]){0x81, 0, 0, 5}, 4);
+			p += 4;
+		}
+		memcpy(p + 12, frames[i].ethertype, 2);
+		memcpy(p + 20, frames[i].at_20, 2);
+		p[54] = frames[i].at_54;
+		assert_int_equal(write(wire, bytes, sizeof(bytes)), sizeof(bytes));
+		/* The kernel's own frames are outgoing, and not seen. */
+		if (recv(fd, got, sizeof(got), MSG_DONTWAIT) > 0)
+			seen |= 1U << i;
+	}
+	return seen;
+}
+
+/* What the network's worker sees of the host's own frames: nothing, or what its team asks for. */
+static void test_views(void **state)
+{
+	static const unsigned want[] = {
+		[HOST_NET_OTHERS] = 0x80e, [HOST_NET_ANSWERS] = 0x96e, [HOST_NET_ALL] = 0xfff};
+	static const struct sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)};
+	struct sock_fprog other = {.len = 1};
+	struct sock_filter rows[1];
+	uint8_t found[NET_MAC_LEN];
+	struct error e = {0};
+	int wire, fd;
+
+	(void)state;
+	memcpy(rows, all, sizeof(rows));
+	other.filter = rows;
+	assert_int_equal(host_net_make_tap("eth7", mac, 0, &wire, &e), 0);
+	for (enum host_net_view view = 0; view < HOST_NET_VIEW_X_MAX; view++) {
+		assert_int_equal(host_net_open_packet("eth7", view, &fd, found, &e), 0);
+		assert_int_equal(seen_of(wire, fd), want[view]);
+		/* Nobody gives it another filter, or takes it away. */
+		assert_int_equal(
+			setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &other, sizeof(other)), -1);
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(
+			setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &other, sizeof(other)), -1);
+		close(fd);
+	}
+	close(wire);
 }
 
 static void test_bridges(void **state)
@@ -150,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_tap),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_packet_sockets),
+		cmocka_unit_test(test_views),
 		cmocka_unit_test(test_bridges),
 		cmocka_unit_test(test_rtnetlink),
 	};

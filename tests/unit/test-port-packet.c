@@ -51,7 +51,7 @@ static void open_world(struct world *w)
 		w->fd = w->wire;
 		assert_int_equal(port_tap_init(&w->tap, w->loop, w->fd), 0);
 	} else {
-		assert_int_equal(host_net_open_packet("wire0", &w->fd, mac, &e), 0);
+		assert_int_equal(host_net_open_packet("wire0", HOST_NET_ALL, &w->fd, mac, &e), 0);
 		assert_int_equal(port_packet_init(&w->packet, w->loop, w->fd, "wire0"), 0);
 	}
 	assert_int_equal(vswitch_add(w->sw, port_of(w), &port), 0);
@@ -250,7 +250,7 @@ static void test_tap(void **state)
 	ssize_t n;
 	int kernel;
 
-	assert_int_equal(host_net_open_packet("wire0", &kernel, mac, &e), 0);
+	assert_int_equal(host_net_open_packet("wire0", HOST_NET_ALL, &kernel, mac, &e), 0);
 	memcpy(bytes, to_vm, sizeof(to_vm));
 	{
 		struct iovec iov[2] = {{&none, 10}, {bytes, sizeof(bytes)}};
