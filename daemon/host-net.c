@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
 #include <linux/filter.h>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config/net-addr.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
 
@@ -268,6 +270,52 @@ int host_net_add_address(const char *ifname, const struct net_ip *ip, struct err
 	(void)inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->bytes, text, sizeof(text));
 	return error_set_errno(
 		error, r, "cannot give '%s' the address %s/%u", ifname, text, ip->prefix);
+}
+
+static bool net_ip_from_sockaddr(const struct sockaddr *sa, struct net_ip *ret)
+{
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+
+	*ret = (struct net_ip){0};
+	if (sa && sa->sa_family == AF_INET) {
+		memcpy(&in, sa, sizeof(in));
+		memcpy(ret->bytes, &in.sin_addr, 4);
+		ret->family = 4;
+	} else if (sa && sa->sa_family == AF_INET6) {
+		memcpy(&in6, sa, sizeof(in6));
+		memcpy(ret->bytes, &in6.sin6_addr, 16);
+		ret->family = 6;
+	}
+	return ret->family;
+}
+
+static bool overlaps(const struct ifaddrs *a, const struct net_ip *ip)
+{
+	struct net_ip address, mask, own = *ip;
+
+	if ((a->ifa_flags & IFF_LOOPBACK) || !net_ip_from_sockaddr(a->ifa_addr, &address) ||
+		!net_ip_from_sockaddr(a->ifa_netmask, &mask) || address.family != ip->family)
+		return false;
+	for (unsigned i = 0; i < sizeof(mask.bytes); i++)
+		address.prefix = (uint8_t)(address.prefix + __builtin_popcount(mask.bytes[i]));
+	/* The wider of the two holds the other. */
+	own.prefix = address.prefix = MIN(address.prefix, own.prefix);
+	return net_ip_within(&address, &own);
+}
+
+int host_net_find_overlap(const struct net_ip *ip, char ret_ifname[NET_IFNAME_MAX])
+{
+	struct ifaddrs *all = NULL;
+	int r = -ENOENT;
+
+	if (getifaddrs(&all) < 0)
+		return -errno;
+	for (const struct ifaddrs *a = all; a && r < 0; a = a->ifa_next)
+		if (overlaps(a, ip))
+			r = str_copy(ret_ifname, NET_IFNAME_MAX, a->ifa_name);
+	freeifaddrs(all);
+	return r;
 }
 
 int host_net_open_rtnetlink(int *ret_fd, struct error *error)

@@ -36,5 +36,9 @@ int host_net_join_bridge(int fd, const char *bridge, struct error *error);
 /* Give 'ifname' an address (4 or 6) with its prefix. */
 int host_net_add_address(const char *ifname, const struct net_ip *ip, struct error *error);
 
+/* The host has an interface whose network has addresses in common with that of 'ip' (address and prefix). Returns 0 with
+ * its name, -ENOENT or another negative errno. The loopback does not count. */
+int host_net_find_overlap(const struct net_ip *ip, char ret_ifname[NET_IFNAME_MAX]);
+
 /* A netlink socket that hears of links that change. */
 int host_net_open_rtnetlink(int *ret_fd, struct error *error);

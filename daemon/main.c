@@ -15,6 +15,7 @@
 #include "daemon/cgroup.h"
 #include "daemon/dbus.h"
 #include "daemon/manager.h"
+#include "daemon/network.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
@@ -295,8 +296,10 @@ static int run(const struct arguments *a)
 	if (r >= 0)
 		r = connect_bus(&d);
 	if (r >= 0) {
-		if (!d.session)
+		if (!d.session) {
+			network_define_default(d.manager, VMMD_DEFAULT_NETWORK);
 			manager_autostart(d.manager);
+		}
 		(void)sd_notify(false, "READY=1");
 		r = sd_event_loop(d.event);
 		(void)sd_notify(false, "STOPPING=1");

@@ -10,6 +10,7 @@
 
 #include "config/net-addr.h"
 #include "daemon/gateway.h"
+#include "daemon/host-net.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "vmm-core/base/log.h"
@@ -214,11 +215,30 @@ static int prepare(struct network *n, int dir_fd, struct prepared *ret, struct e
 	return 0;
 }
 
+/* The way out is by sockets of the host, so both can be there; but guests take its addresses for their own network's. */
+static void warn_of_overlap(const struct network *n)
+{
+	char ifname[NET_IFNAME_MAX], text[NET_IP_STRING_SIZE];
+
+	for (unsigned i = 0; i < n->config->n_ips; i++) {
+		const struct net_ip *ip = &n->config->ips[i].ip;
+
+		if (host_net_find_overlap(ip, ifname) < 0)
+			continue;
+		net_ip_format(ip, text);
+		log_warning("network '%s': the host has addresses of %s/%u at '%s' already: guests "
+			    "cannot reach what is behind it; if they should, give the network "
+			    "others (vmctl net-edit %s)",
+			n->name, text, ip->prefix, ifname, n->name);
+	}
+}
+
 int network_start_gateway(struct network *n, int dir_fd, struct error *error)
 {
 	struct prepared p;
 	int r = prepare(n, dir_fd, &p, error);
 
+	warn_of_overlap(n);
 	if (r == 0)
 		r = gateway_new(
 			n->manager->event, p.config, &p.place, &gateway_ops, n, &n->gateway, error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (what
- * links them) network-define.c (definitions) network-status.c (what outlives the daemon) network-open.c (host side: fds)
+ * links them) network-define.c (definitions) network-default.c (the first of them) network-status.c (what outlives the daemon) network-open.c (host side: fds)
  * network-uplink.c (uplinks that fail). */
 #pragma once
 

@@ -146,6 +146,9 @@ struct network *network_find_uuid(struct manager *manager, const uint8_t uuid[16
 int network_load_all(struct manager *manager, struct error *error);
 void network_adopt_all(struct manager *manager);
 void network_autostart_all(struct manager *manager);
+/* On the first start with a state folder that never had networks: define the network of the file 'path', and mark it for
+ * autostart. Once: whoever undefines it does not get it back. What fails is logged; a missing file is nobody's fault. */
+void network_define_default(struct manager *manager, const char *path);
 /* A domain is found again: end the direct links that an earlier daemon made. */
 void network_sweep_directs(struct domain *domain);
 /* Forget the direct links; the workers, which must have been freed, keep what they have. */

@@ -457,6 +457,16 @@ int store_get_next_slot(struct store *store, uint32_t *ret_slot)
 	return 0;
 }
 
+bool store_has_mark(struct store *store, const char *name)
+{
+	return faccessat(store->state_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int store_set_mark(struct store *store, const char *name)
+{
+	return save_file(store, store->state_fd, name, "", true);
+}
+
 bool store_first_start(struct store *store)
 {
 	_cleanup_(closep) int fd = openat(store->runtime_fd, "booted",

@@ -4,6 +4,7 @@
  *
  *	STATE/domains/UUID.xml		a definition; the file's name is the UUID
  *	STATE/autostart/UUID		empty; its presence is the flag
+ *	STATE/NAME			a mark: empty; something was done that is to be done once
  *	STATE/log/			what workers wrote on standard error (worker-log.c)
  *	RUNTIME/vmmd.lock		flock'ed by the one daemon, holds its pid
  *	RUNTIME/domains/UUID/		one folder per running domain: status.json live.xml control log …
@@ -88,6 +89,10 @@ int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const ch
  * get: -ENOENT if none was kept, -EINVAL and others when it cannot be read. */
 int store_set_next_slot(struct store *store, uint32_t slot);
 int store_get_next_slot(struct store *store, uint32_t *ret_slot);
+
+/* Marks, which outlive a boot. 'name' is a file's. set: durable when 0 is returned. */
+bool store_has_mark(struct store *store, const char *name);
+int store_set_mark(struct store *store, const char *name);
 
 /* True once per boot (RUNTIME is a tmpfs): the first caller makes the marker. */
 bool store_first_start(struct store *store);

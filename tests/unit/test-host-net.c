@@ -95,6 +95,39 @@ static void test_addresses(void **state)
 	close(fd);
 }
 
+static void test_overlap(void **state)
+{
+	static const struct {
+		struct net_ip ip;
+		bool overlaps;
+	} rows[] = {
+		{{.family = 4, .prefix = 24, .bytes = {10, 9, 17, 1}}, true},
+		{{.family = 4, .prefix = 8, .bytes = {10, 200, 0, 1}}, true}, /* holds it */
+		{{.family = 4, .prefix = 24, .bytes = {10, 9, 32, 1}}, false},
+		{{.family = 4, .prefix = 8, .bytes = {127, 0, 0, 1}},
+			false}, /* lo's own business */
+		{{.family = 6, .prefix = 64, .bytes = {10, 9, 17, 1}}, false},
+	};
+	struct net_ip v4 = {.family = 4, .prefix = 20, .bytes = {10, 9, 16, 1}};
+	char ifname[NET_IFNAME_MAX];
+	struct error e = {0};
+	int fd;
+
+	(void)state;
+	assert_int_equal(host_net_make_tap("red0", mac, 0, &fd, &e), 0);
+	assert_int_equal(host_net_find_overlap(&rows[0].ip, ifname), -ENOENT);
+	assert_int_equal(host_net_add_address("lo", &rows[3].ip, &e), 0);
+	assert_int_equal(host_net_add_address("red0", &v4, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int r = host_net_find_overlap(&rows[i].ip, ifname);
+
+		assert_int_equal(r, rows[i].overlaps ? 0 : -ENOENT);
+		if (r == 0)
+			assert_string_equal(ifname, "red0");
+	}
+	close(fd);
+}
+
 static void test_packet_sockets(void **state)
 {
 	uint8_t found[NET_MAC_LEN];
@@ -224,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tap),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_packet_sockets),
 		cmocka_unit_test(test_views),
 		cmocka_unit_test(test_bridges),

@@ -502,12 +502,68 @@ static void test_redefined_while_active(void **state)
 	free(xml);
 }
 
+#define DEFAULT_XML TESTS_SOURCE_DIR "/daemon/default-network.xml"
+
+static void reopen(struct fixture *f)
+{
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	network_define_default(f->manager, DEFAULT_XML);
+}
+
+static void test_default_network(void **state)
+{
+	struct fixture *f = *state;
+	const struct network_config *c;
+	struct network *n;
+
+	/* A package without it, then one with it. */
+	network_define_default(f->manager, "/nonexistent/default.xml");
+	assert_int_equal(f->manager->n_networks, 0);
+	network_define_default(f->manager, DEFAULT_XML);
+	n = network_find(f->manager, "default", &f->error);
+	assert_non_null(n);
+	assert_true(n->autostart && network_is_persistent(n));
+	c = n->config;
+	assert_int_equal(c->forward, NETWORK_NAT);
+	assert_string_equal(c->bridge, "virbr0");
+	assert_int_equal(c->n_ips, 1);
+	assert_memory_equal(c->ips[0].ip.bytes, "\xc0\xa8\x7a\x01", 4);
+	assert_int_equal(c->ips[0].ip.prefix, 24);
+	assert_int_equal(c->ips[0].ranges[0].start.bytes[3], 2);
+	assert_int_equal(c->ips[0].ranges[0].end.bytes[3], 254);
+	reopen(f);
+	assert_int_equal(f->manager->n_networks, 1);
+	n = network_find(f->manager, "default", &f->error);
+	assert_true(n && n->autostart);
+	/* Whoever removes it does not get it back. */
+	assert_int_equal(network_undefine(n, &f->error), 0);
+	reopen(f);
+	assert_int_equal(f->manager->n_networks, 0);
+}
+
+static void test_no_default_beside_others(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define(f, "red", "");
+
+	reopen(f);
+	assert_int_equal(f->manager->n_networks, 1);
+	n = network_find(f->manager, "red", &f->error);
+	assert_false(n->autostart);
+	assert_int_equal(network_undefine(n, &f->error), 0);
+	reopen(f);
+	assert_int_equal(f->manager->n_networks, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_definitions),
+		TEST(test_default_network),
+		TEST(test_no_default_beside_others),
 		TEST(test_start_and_destroy),
 		TEST(test_start_fails),
 		TEST(test_not_served),

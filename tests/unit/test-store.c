@@ -101,6 +101,16 @@ static void test_save_load_delete(void **state)
 	assert_int_equal(seen.n, 1);
 }
 
+static void test_marks(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_false(store_has_mark(f->store, "done-once"));
+	assert_int_equal(store_set_mark(f->store, "done-once"), 0);
+	assert_true(store_has_mark(f->store, "done-once"));
+	assert_false(store_has_mark(f->store, "done"));
+}
+
 static int fail_at(void *opaque, enum store_step step)
 {
 	return step == *(enum store_step *)opaque ? -ENOSPC : 0;
@@ -269,6 +279,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_save_load_delete),
+		T(test_marks),
 		T(test_failure_at_each_step),
 		T(test_crash_at_each_step),
 		T(test_second_daemon_is_refused),

@@ -31,7 +31,7 @@ def serial(line):
     return machine["serial"].command(line)
 
 
-@suite.case("boot with a virtio console and a channel", needs="service starts")
+@suite.case("boot with a virtio console and a channel", needs="the default network")
 def consoles_boot():
     vmctl("define", write_xml("debcon", 1, disk="debcon.img", **{"\n  </devices>": DEVICES}))
     machine["serial"] = boot("debcon")

@@ -42,7 +42,7 @@ def power_off(domain, console):
     console.close()
 
 
-@suite.case("define", needs="service starts")
+@suite.case("define", needs="the default network")
 def define():
     path = write_xml("deb1", 1, disk="deb1.img")
     equal(vmctl("define", path).splitlines()[0], f"Domain 'deb1' defined from {path}", "answer to define")

@@ -80,7 +80,7 @@ def boot(name, address=None):
             run("vmctl", "destroy", name)
 
 
-@suite.case("an isolated network", needs="service starts")
+@suite.case("an isolated network", needs="the default network")
 def isolated_network():
     path = JOB / "red.xml"
     path.write_text("<network><name>red</name></network>\n")
@@ -226,7 +226,7 @@ def host_network():
     return [run(*command).out for command in commands]
 
 
-@suite.case("a network with NAT and DHCP", needs="service starts")
+@suite.case("a network with NAT and DHCP", needs="the default network")
 def nat():
     run("ip", "link", "add", "outside", "type", "dummy")
     run("ip", "address", "add", f"{OUTSIDE}/24", "dev", "outside")

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 from domain import JOB
-from harness import check, equal, run, suite, vmctl, vmctl_fails
+from harness import check, equal, run, suite, vmctl, vmctl_fails, wait_until
 
 NOBODY = 65534
 
@@ -26,6 +26,21 @@ def service_starts():
     equal(result.status, 0, f"systemctl enable --now vmmd: {result.err}")
     equal(run("systemctl", "is-active", "vmmd").out.strip(), "active", "state of the unit")
     equal(run("systemctl", "is-enabled", "vmmd").out.strip(), "enabled", "the unit")
+
+
+@suite.case("the default network", needs="service starts")
+def default_network():
+    row = ["default", "active", "yes", "yes"]
+    wait_until("the default network is active", lambda: vmctl("net-list", "--all").splitlines()[-1].split() == row, 60, 0.5)
+    xml = vmctl("net-dumpxml", "default")
+    for part in ("<forward mode='nat'/>", "<bridge name='virbr0'", "<ip address='192.168.122.1'",
+                 "<range start='192.168.122.2' end='192.168.122.254'/>"):
+        check(part in xml, f"no {part} in\n{xml}")
+    # Who does not want it does not get it back. The other cases count networks from nothing.
+    vmctl("net-destroy", "default")
+    equal(vmctl("net-undefine", "default"), "Network default has been undefined", "answer to net-undefine")
+    run("systemctl", "restart", "vmmd")
+    check("default" not in vmctl("net-list", "--all"), "it came back with the next start")
 
 
 @suite.case("vmctl talks to it", needs="service starts")
