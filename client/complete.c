@@ -87,6 +87,10 @@ static int offer_values(const struct completer *c, enum option_completion comple
 		for (size_t i = 0; event_names[i]; i++)
 			offer(c, event_names[i]);
 		break;
+	case COMPLETE_NETWORK_EVENT:
+		for (size_t i = 0; net_event_names[i]; i++)
+			offer(c, net_event_names[i]);
+		break;
 	case COMPLETE_VERB:
 		for (const struct verb *v = verbs; v->name; v++)
 			offer(c, v->name);

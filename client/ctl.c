@@ -166,6 +166,17 @@ int ctl_report_domain(struct ctl *ctl, const char *domain)
 	return report_no_domain(ctl, domain) ? -EINVAL : ctl_report(ctl);
 }
 
+bool ctl_is_unknown_network(const struct ctl *ctl)
+{
+	return ctl->error_code && streq(ctl->error_code, "NoNetwork");
+}
+
+int ctl_report_network(struct ctl *ctl, const char *network)
+{
+	return ctl_is_unknown_network(ctl) ? ctl_fail(ctl, "failed to get network '%s'", network)
+					   : ctl_report(ctl);
+}
+
 int ctl_fail_domain(struct ctl *ctl, const char *domain, const char *format, ...)
 {
 	va_list ap;

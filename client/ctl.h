@@ -72,6 +72,10 @@ int ctl_report(struct ctl *ctl);
  * that of an existing one. */
 int ctl_fail_domain(struct ctl *ctl, const char *domain, const char *format, ...) _printf_(3, 4);
 int ctl_report_domain(struct ctl *ctl, const char *domain);
+/* The same for a call about one network. */
+int ctl_report_network(struct ctl *ctl, const char *network);
+/* The last error was that there is no such network. */
+bool ctl_is_unknown_network(const struct ctl *ctl);
 
 /* Members of an object; a missing or mistyped one answers the fallback. */
 const char *json_string(struct json_object *object, const char *key, const char *fallback);

@@ -235,7 +235,7 @@ static int shutdown_and_wait(struct ctl *ctl, const char *name, uint64_t timeout
 	if (remote_get_domain(ctl, name, &d) < 0)
 		return ctl_report_domain(ctl, name);
 	w.uuid = json_string(d, "uuid", "");
-	if (watch_new(ctl, on_event, &w, &watch) < 0)
+	if (watch_new(ctl, WATCH_DOMAINS, on_event, &w, &watch) < 0)
 		return ctl_fail(ctl, "Failed to shutdown domain '%s'", name);
 	r = remote_call(ctl, "ShutdownDomain", CTL_CALL_TIMEOUT_USEC, NULL, "s", name);
 	if (r < 0)
@@ -294,7 +294,7 @@ static int do_start(struct ctl *ctl, const struct args *args, const char *name, 
 	struct waiter w = {.uuid = uuid, .wanted = "Started"};
 	int r;
 
-	if (args_flag(args, "wait") && watch_new(ctl, on_event, &w, &watch) < 0)
+	if (args_flag(args, "wait") && watch_new(ctl, WATCH_DOMAINS, on_event, &w, &watch) < 0)
 		return ctl_fail(ctl, "Failed to start domain '%s'", name);
 	r = remote_call(ctl, "StartDomain", CTL_START_TIMEOUT_USEC, NULL, "su", uuid,
 		args_flag(args, "paused") ? START_PAUSED : 0);

@@ -33,21 +33,10 @@ static int network_option(struct ctl *ctl, const struct args *args, const char *
 	return 0;
 }
 
-static bool is_unknown(const struct ctl *ctl)
-{
-	return ctl->error_code && streq(ctl->error_code, "NoNetwork");
-}
-
 /* After a failed call about one network: an unknown one reads as virsh has it, and whatever was wanted. */
 #define FAIL_NETWORK(ctl, name, ...)                                                               \
-	(is_unknown(ctl) ? ctl_fail((ctl), "failed to get network '%s'", (name))                   \
-			 : ctl_fail((ctl), __VA_ARGS__))
-
-static int report_network(struct ctl *ctl, const char *name)
-{
-	return is_unknown(ctl) ? ctl_fail(ctl, "failed to get network '%s'", name)
-			       : ctl_report(ctl);
-}
+	(ctl_is_unknown_network(ctl) ? ctl_fail((ctl), "failed to get network '%s'", (name))       \
+				     : ctl_fail((ctl), __VA_ARGS__))
 
 static int get_network(struct ctl *ctl, const struct args *args, struct json_object **ret)
 {
@@ -57,7 +46,7 @@ static int get_network(struct ctl *ctl, const struct args *args, struct json_obj
 	if (r < 0)
 		return r;
 	if (remote_call_one(ctl, "GetNetwork", ret, "s", name) < 0)
-		return report_network(ctl, name);
+		return ctl_report_network(ctl, name);
 	return 0;
 }
 
@@ -208,7 +197,7 @@ int verb_net_port_list(struct ctl *ctl, const struct args *args)
 	if (r < 0)
 		return r;
 	if (remote_call_one(ctl, "ListNetworkPorts", &ports, "s", name) < 0)
-		return report_network(ctl, name);
+		return ctl_report_network(ctl, name);
 	if (ctl->json)
 		return ctl_json(ctl, TAKE_PTR(ports));
 	table = table_new(headers, ARRAY_SIZE(headers));
@@ -328,7 +317,7 @@ int verb_net_dumpxml(struct ctl *ctl, const struct args *args)
 		return r;
 	if (redefine_get_xml(ctl, "GetNetworkXml", name,
 		    args_flag(args, "inactive") ? XML_INACTIVE : 0, &xml) < 0)
-		return report_network(ctl, name);
+		return ctl_report_network(ctl, name);
 	if (!ctl->json) {
 		ctl_print(ctl, "%s", xml);
 		return 0;

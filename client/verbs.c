@@ -217,6 +217,23 @@ static const struct verb_option event_options[] = {
 	{},
 };
 
+static const struct verb_option net_event_options[] = {
+	{.name = "network",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_NETWORK,
+		.help = "filter by network name or uuid"},
+	{.name = "event",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_NETWORK_EVENT,
+		.help = "which event type to wait for"},
+	FLAG("all", "wait for all events instead of just one type"),
+	FLAG("loop", "loop until timeout or interrupt, rather than one-shot"),
+	NUMBER("timeout", "timeout seconds"),
+	FLAG("list", "list valid event types"),
+	FLAG("timestamp", "show timestamp for each printed event"),
+	{},
+};
+
 #define NETWORK_OPTION(complete)                                                                   \
 	{                                                                                          \
 		.name = "network", .type = OPTION_DATA, .completion = (complete),                  \
@@ -456,6 +473,9 @@ const struct verb verbs[] = {
 	{"net-edit", "network", VERB_CHANGES, "edit XML configuration for a network",
 		"Edit the XML configuration for a network with $VISUAL, $EDITOR or vi.",
 		net_edit_options, verb_net_edit},
+	{"net-event", "network", 0, "Network Events",
+		"List event types, or wait for network events to occur", net_event_options,
+		verb_net_event},
 	{"net-info", "network", 0, "network information",
 		"Returns basic information about the network", any_network, verb_net_info},
 	{"net-list", "network", 0, "list networks", "Returns list of networks.", net_list_options,

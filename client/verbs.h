@@ -61,7 +61,9 @@ int verb_hostname(struct ctl *ctl, const struct args *args);
 
 /* verbs-event.c */
 int verb_event(struct ctl *ctl, const struct args *args);
-extern const char *const event_names[]; /* ends with NULL */
+int verb_net_event(struct ctl *ctl, const struct args *args);
+extern const char *const event_names[]; /* of domains; ends with NULL */
+extern const char *const net_event_names[];
 
 /* help.c */
 int verb_help(struct ctl *ctl, const struct args *args);

@@ -29,7 +29,7 @@ static int stop(struct watch *watch, enum watch_end end)
 static int on_domain_event(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct watch *watch = opaque;
-	struct watch_event e;
+	struct watch_event e = {0};
 	int r;
 
 	(void)error;
@@ -40,6 +40,45 @@ static int on_domain_event(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		r = sd_bus_message_read(m, "t", &e.sequence);
 	if (r < 0)
 		return 0; /* not the signal we know; a later vmmd may have grown one */
+	if (watch->on_event(&e, watch->opaque))
+		return stop(watch, WATCH_STOPPED);
+	return 0;
+}
+
+static int read_fields(sd_bus_message *m, struct json_object **ret_fields)
+{
+	_cleanup_(json_putp) struct json_object *o = json_object_new_object();
+	const char *name, *value;
+	int r = sd_bus_message_enter_container(m, 'a', "{ss}");
+
+	while (r >= 0 && (r = sd_bus_message_read(m, "{ss}", &name, &value)) > 0)
+		(void)json_object_object_add(o, name, json_object_new_string(value));
+	if (r >= 0)
+		r = sd_bus_message_exit_container(m);
+	if (r < 0)
+		return r;
+	*ret_fields = TAKE_PTR(o);
+	return 0;
+}
+
+static int on_network_event(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	_cleanup_(json_putp) struct json_object *fields = NULL;
+	struct watch *watch = opaque;
+	struct watch_event e = {.reason = ""};
+	int r;
+
+	(void)error;
+	if (sd_event_get_state(watch->loop) == SD_EVENT_FINISHED)
+		return 0;
+	r = sd_bus_message_read(m, "ssss", &e.event, &e.name, &e.uuid, &e.detail);
+	if (r >= 0)
+		r = read_fields(m, &fields);
+	if (r >= 0)
+		r = sd_bus_message_read(m, "t", &e.sequence);
+	if (r < 0)
+		return 0;
+	e.fields = fields;
 	if (watch->on_event(&e, watch->opaque))
 		return stop(watch, WATCH_STOPPED);
 	return 0;
@@ -76,13 +115,21 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *opaque)
 	return stop(opaque, WATCH_TIMED_OUT);
 }
 
-static int subscribe(struct watch *watch)
+static int subscribe(struct watch *watch, enum watch_what what)
 {
+	static const struct {
+		const char *member;
+		sd_bus_message_handler_t handler;
+	} signals[] = {
+		[WATCH_DOMAINS] = {"DomainEvent", on_domain_event},
+		[WATCH_NETWORKS] = {"NetworkEvent", on_network_event},
+	};
 	struct ctl *ctl = watch->ctl;
 	int r;
 
 	r = sd_bus_match_signal(ctl->bus, &watch->events, ctl->peer ? NULL : VMMD_BUS_NAME,
-		VMMD_BUS_PATH, VMMD_BUS_INTERFACE, "DomainEvent", on_domain_event, watch);
+		VMMD_BUS_PATH, VMMD_BUS_INTERFACE, signals[what].member, signals[what].handler,
+		watch);
 	if (r < 0)
 		return r;
 	r = sd_bus_match_signal(ctl->bus, &watch->disconnected, NULL, "/org/freedesktop/DBus/Local",
@@ -95,7 +142,7 @@ static int subscribe(struct watch *watch)
 		on_owner_changed, watch);
 }
 
-static int watch_init(struct watch *watch)
+static int watch_init(struct watch *watch, enum watch_what what)
 {
 	sigset_t mask;
 	int r;
@@ -115,14 +162,15 @@ static int watch_init(struct watch *watch)
 	r = sd_event_add_signal(watch->loop, NULL, SIGTERM, on_signal, watch);
 	if (r < 0)
 		return r;
-	r = subscribe(watch);
+	r = subscribe(watch, what);
 	if (r < 0)
 		return r;
 	return sd_bus_attach_event(watch->ctl->bus, watch->loop, SD_EVENT_PRIORITY_NORMAL);
 }
 
-int watch_new(struct ctl *ctl, bool (*on_event)(const struct watch_event *event, void *opaque),
-	void *opaque, struct watch **ret_watch)
+int watch_new(struct ctl *ctl, enum watch_what what,
+	bool (*on_event)(const struct watch_event *event, void *opaque), void *opaque,
+	struct watch **ret_watch)
 {
 	_cleanup_(watch_freep) struct watch *watch = calloc(1, sizeof(*watch));
 	int r;
@@ -132,7 +180,7 @@ int watch_new(struct ctl *ctl, bool (*on_event)(const struct watch_event *event,
 	watch->ctl = ctl;
 	watch->on_event = on_event;
 	watch->opaque = opaque;
-	r = watch_init(watch);
+	r = watch_init(watch, what);
 	if (r < 0)
 		return ctl_set_error(ctl, "Internal", "internal error: cannot wait for events: %s",
 			strerror(-r));

@@ -189,15 +189,44 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	return 1;
 }
 
+static int append_fields(sd_bus_message *m, const struct event *event)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{ss}");
+
+	for (unsigned i = 0; i < event->n_fields && r >= 0; i++)
+		if (*event->fields[i].value)
+			r = sd_bus_message_append(
+				m, "{ss}", event->fields[i].name, event->fields[i].value);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static void emit_network_event(struct dbus *d, const struct event *event)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+	char uuid[UUID_STRING_LEN + 1];
+	int r;
+
+	uuid_format(event->network->uuid, uuid);
+	r = sd_bus_message_new_signal(
+		d->bus, &m, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, "NetworkEvent");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ssss", event_kind_name(event->kind),
+			event->network->name, uuid, event->detail);
+	if (r >= 0)
+		r = append_fields(m, event);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "t", event->sequence);
+	if (r >= 0)
+		(void)sd_bus_send(d->bus, m, NULL);
+}
+
 static void on_event(struct event_sink *sink, const struct event *event)
 {
 	struct dbus *d = container_of(sink, struct dbus, sink);
 	char uuid[UUID_STRING_LEN + 1];
 
-	if (event->kind == EVENT_NETWORK) {
-		uuid_format(event->network->uuid, uuid);
-		(void)sd_bus_emit_signal(d->bus, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, "NetworkEvent",
-			"ssst", event->network->name, uuid, event->detail, event->sequence);
+	if (event->network) {
+		emit_network_event(d, event);
 		return;
 	}
 	uuid_format(event->domain->uuid, uuid);
@@ -215,9 +244,9 @@ static int make_vtable(struct dbus *d)
 			SD_BUS_PARAM(event) SD_BUS_PARAM(name) SD_BUS_PARAM(uuid)
 				SD_BUS_PARAM(detail) SD_BUS_PARAM(reason) SD_BUS_PARAM(sequence),
 			0),
-		SD_BUS_SIGNAL_WITH_NAMES("NetworkEvent", "ssst",
-			SD_BUS_PARAM(name) SD_BUS_PARAM(uuid) SD_BUS_PARAM(detail)
-				SD_BUS_PARAM(sequence),
+		SD_BUS_SIGNAL_WITH_NAMES("NetworkEvent", "ssssa{ss}t",
+			SD_BUS_PARAM(event) SD_BUS_PARAM(name) SD_BUS_PARAM(uuid)
+				SD_BUS_PARAM(detail) SD_BUS_PARAM(fields) SD_BUS_PARAM(sequence),
 			0),
 		SD_BUS_VTABLE_END,
 	};

@@ -32,7 +32,9 @@ static const char *const kinds[EVENT_KIND_X_MAX] = {
 	[EVENT_REBOOT] = "reboot",
 	[EVENT_IO_ERROR] = "io-error",
 	[EVENT_CONSOLE] = "console",
-	[EVENT_NETWORK] = "network",
+	[EVENT_NETWORK] = "lifecycle",
+	[EVENT_LEASE] = "lease",
+	[EVENT_LINK] = "link",
 };
 
 const char *domain_state_name(enum domain_state state)

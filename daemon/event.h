@@ -16,9 +16,18 @@ enum event_kind {
 	EVENT_REBOOT,
 	EVENT_IO_ERROR,
 	EVENT_CONSOLE, /* an attached console came or went */
-	EVENT_NETWORK, /* a network's life: 'network' is set, 'domain' is not */
+	/* Of a network: 'network' is set, 'domain' is not. */
+	EVENT_NETWORK, /* its life */
+	EVENT_LEASE,   /* an address was leased to a guest, or is free again */
+	EVENT_LINK,    /* an uplink, or a guest's interface, has another link state */
 	EVENT_KIND_X_MAX
 };
+
+/* What an event says beside its words, as text: "mac", "52:54:00:12:34:56". */
+struct event_field {
+	const char *name, *value;
+};
+#define EVENT_MAX_FIELDS 8
 
 struct event {
 	enum event_kind kind;
@@ -26,10 +35,13 @@ struct event {
 	const struct network *network;
 	const char *detail; /* "Started"; "" for the other kinds */
 	const char *reason; /* "Booted"; a disk's target for EVENT_IO_ERROR */
-	uint64_t sequence;  /* goes up by one for each event of this daemon */
+	/* Of networks' events. An empty value is left out. */
+	const struct event_field *fields;
+	unsigned n_fields;
+	uint64_t sequence; /* goes up by one for each event of this daemon */
 };
 
-/* "lifecycle", "reboot", "io-error", "console" */
+/* "lifecycle" (of a network too), "reboot", "io-error", "console", "lease", "link" */
 const char *event_kind_name(enum event_kind kind);
 
 struct event_sink {

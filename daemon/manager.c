@@ -311,13 +311,16 @@ void manager_changed(struct manager *m, const struct domain *d)
 	}
 }
 
-void manager_emit_network(struct manager *m, const struct network *n, const char *detail)
+void manager_emit_network(struct manager *m, enum event_kind kind, const struct network *n,
+	const char *detail, const struct event_field *fields, unsigned n_fields)
 {
 	struct event event = {
-		.kind = EVENT_NETWORK,
+		.kind = kind,
 		.network = n,
 		.detail = detail,
 		.reason = "",
+		.fields = fields,
+		.n_fields = n_fields,
 		.sequence = ++m->sequence,
 	};
 	struct list *pos;

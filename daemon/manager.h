@@ -93,9 +93,10 @@ void manager_remove(struct manager *manager, struct domain *domain); /* frees it
 void manager_emit(struct manager *manager, enum event_kind kind, const struct domain *domain,
 	const char *detail, const char *reason);
 void manager_changed(struct manager *manager, const struct domain *domain);
-/* 'detail': "Defined", "Undefined", "Started", "Stopped", "Changed". */
-void manager_emit_network(
-	struct manager *manager, const struct network *network, const char *detail);
+/* 'detail' by kind: see docs/api.md. At most EVENT_MAX_FIELDS fields. */
+void manager_emit_network(struct manager *manager, enum event_kind kind,
+	const struct network *network, const char *detail, const struct event_field *fields,
+	unsigned n_fields);
 /* The jail of a worker; 'env' has what is particular to it, the rest is filled in. */
 int manager_make_jail(struct manager *manager, int exe_fd, uint32_t slot, struct jail_env *env,
 	struct jail_plan *ret_plan, struct error *error);

@@ -5,6 +5,7 @@
  *
  * Tested by tests/unit/test-network-gateway.c, and by the system tests with real programs.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -181,7 +182,28 @@ static void on_failed(void *opaque, const struct error *error)
 	network_gateway_ready(opaque, error);
 }
 
-static const struct gateway_ops gateway_ops = {.ready = on_ready, .failed = on_failed};
+static void on_lease(void *opaque, const struct gateway_lease *lease, bool gone)
+{
+	struct network *n = opaque;
+	char ip[NET_IP_STRING_SIZE], mac[NET_MAC_STRING_SIZE] = "", expiry[24] = "";
+	const struct event_field fields[] = {
+		{"ip", ip},
+		{"mac", mac},
+		{"hostname", lease->hostname},
+		{"expiry_s", expiry},
+	};
+
+	net_ip_format(&lease->ip, ip);
+	if (lease->has_mac)
+		net_mac_format(lease->mac, mac);
+	if (lease->expiry_s && !gone)
+		(void)snprintf(expiry, sizeof(expiry), "%" PRIu64, lease->expiry_s);
+	manager_emit_network(n->manager, EVENT_LEASE, n, gone ? "Released" : "Assigned", fields,
+		ARRAY_SIZE(fields));
+}
+
+static const struct gateway_ops gateway_ops = {
+	.ready = on_ready, .failed = on_failed, .lease = on_lease};
 
 /* What both ways to a gateway need: the configuration (to be freed) and the place. */
 struct prepared {

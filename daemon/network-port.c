@@ -289,6 +289,21 @@ void network_drop_dead_ports(struct network *n)
 	network_save_status(n);
 }
 
+/* Who watches hears of a link that an administrator takes down or up. */
+static void tell_link(
+	const struct domain *d, struct network_port *port, const struct net_port_config *new)
+{
+	char uuid[UUID_STRING_LEN + 1], mac[NET_MAC_STRING_SIZE];
+	const struct event_field fields[] = {{"domain", uuid}, {"mac", mac}};
+
+	if (!((port->config.flags ^ new->flags) & NET_PORT_LINK_DOWN))
+		return;
+	uuid_format(d->uuid, uuid);
+	net_mac_format(new->mac, mac);
+	manager_emit_network(d->manager, EVENT_LINK, port->network,
+		new->flags &NET_PORT_LINK_DOWN ? "Down" : "Up", fields, ARRAY_SIZE(fields));
+}
+
 int network_update_port(struct domain *d, unsigned nic, const struct net_port_config *config,
 	domain_done_fn done, void *userdata, struct error *error)
 {
@@ -298,6 +313,7 @@ int network_update_port(struct domain *d, unsigned nic, const struct net_port_co
 
 	if (port) {
 		message.port = port->number;
+		tell_link(d, port, config);
 		port->config = *config;
 		/* Their peers check by the old configuration: they are made anew when they are wanted again. */
 		network_drop_directs(port);

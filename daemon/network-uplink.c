@@ -124,8 +124,21 @@ void network_uplinks_end(struct network *n)
 	n->uplinks_down = n->uplinks_known = false;
 }
 
+static void tell_link(struct network *n, unsigned uplink, unsigned state)
+{
+	static const char *const words[] = {[PROTO_UPLINK_UP] = "Up",
+		[PROTO_UPLINK_DOWN] = "Down",
+		[PROTO_UPLINK_GONE] = "Gone"};
+	const struct event_field field = {"uplink", n->config->net.uplinks[uplink].ifname};
+
+	if (state < ARRAY_SIZE(words) && words[state])
+		manager_emit_network(n->manager, EVENT_LINK, n, words[state], &field, 1);
+}
+
 void network_uplink_event(struct network *n, const struct proto_net_event *e)
 {
+	if (e->a < n->config->net.n_uplinks)
+		tell_link(n, e->a, e->b);
 	if (e->a == PROTO_UPLINK_ALL) {
 		guests_follow(n, e->b == PROTO_UPLINK_UP);
 	} else if (e->a < n->config->net.n_uplinks && e->b == PROTO_UPLINK_GONE) {

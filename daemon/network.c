@@ -110,7 +110,7 @@ struct network *network_find(struct manager *m, const char *key, struct error *e
 
 void network_event(struct network *n, const char *detail)
 {
-	manager_emit_network(n->manager, n, detail);
+	manager_emit_network(n->manager, EVENT_NETWORK, n, detail, NULL, 0);
 }
 
 int network_format_xml(const struct network *n, bool inactive, char **ret_xml, struct error *error)

@@ -119,6 +119,26 @@ int fake_on_define_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	return sd_bus_send(NULL, reply, NULL);
 }
 
+/* An address that is always the same comes with each start. */
+static void emit(struct fake *f, const struct fake_network *n, const char *detail)
+{
+	const bool started = streq(detail, "Started");
+
+	for (size_t i = 0; i < MAX_BUSES; i++) {
+		if (!f->buses[i])
+			continue;
+		(void)sd_bus_emit_signal(f->buses[i], VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
+			"NetworkEvent", "ssssa{ss}t", "lifecycle", n->name, n->uuid, detail, 0,
+			f->sequence + 1);
+		if (started)
+			(void)sd_bus_emit_signal(f->buses[i], VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
+				"NetworkEvent", "ssssa{ss}t", "lease", n->name, n->uuid, "Assigned",
+				2, "ip", "192.168.122.5", "mac", "52:54:00:a6:b5:71",
+				f->sequence + 2);
+	}
+	f->sequence += started ? 2 : 1;
+}
+
 int fake_on_change_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake_network *n = read_network(opaque, m, error);
@@ -132,12 +152,14 @@ int fake_on_change_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
 			return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
 				"Requested operation is not valid: network is already active");
 		n->active = true;
+		emit(opaque, n, "Started");
 	} else if (streq(method, "DestroyNetwork")) {
 		if (!n->active)
 			return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
 				"Requested operation is not valid: network is not active");
 		n->active = false;
 		n->used = n->persistent;
+		emit(opaque, n, "Stopped");
 	} else if (streq(method, "UndefineNetwork")) {
 		n->persistent = false;
 		n->used = n->active;

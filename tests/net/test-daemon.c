@@ -45,10 +45,13 @@ static void test_uplink(void **state)
 	RUN_UNTIL(f, n->uplinks_known && !n->uplinks_down);
 	assert_true(try_ip("link set q0 down\n"));
 	RUN_UNTIL(f, n->uplinks_down);
+	assert_true(fixture_saw(f, "network link red Down uplink=p0"));
 	assert_true(try_ip("link set q0 up\n"));
 	RUN_UNTIL(f, !n->uplinks_down);
 	assert_true(try_ip("link del p0\n"));
 	RUN_UNTIL(f, n->uplinks_down && n->uplinks_gone == 1);
+	assert_true(fixture_saw(f, "network link red Up uplink=p0"));
+	assert_true(fixture_saw(f, "network link red Gone uplink=p0"));
 	assert_true(try_ip(NIC));
 	RUN_UNTIL(f, !n->uplinks_down && n->uplinks_gone == 0);
 	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));

@@ -28,7 +28,7 @@ struct fixture {
 	struct manager *manager;
 	struct error error;
 	struct event_sink sink;
-	char events[FIXTURE_MAX_EVENTS][96];
+	char events[FIXTURE_MAX_EVENTS][192];
 	unsigned n_events, n_done;
 	struct error done_error; /* of the last finished operation; code 0: it worked */
 	int done_fd;
@@ -95,10 +95,20 @@ static inline void fixture_on_event(struct event_sink *sink, const struct event 
 {
 	struct fixture *f = container_of(sink, struct fixture, sink);
 
-	snprintf(f->events[f->n_events++ % FIXTURE_MAX_EVENTS], sizeof(f->events[0]),
-		"%s %.40s %s%s%s", event_kind_name(event->kind),
-		event->network ? event->network->name : event->domain->name, event->detail,
-		event->network ? "" : " ", event->reason);
+	char *text = f->events[f->n_events++ % FIXTURE_MAX_EVENTS];
+	const size_t size = sizeof(f->events[0]);
+
+	if (!event->network) {
+		snprintf(text, size, "%s %.40s %s %s", event_kind_name(event->kind),
+			event->domain->name, event->detail, event->reason);
+		return;
+	}
+	snprintf(text, size, "network %s %.40s %s", event_kind_name(event->kind),
+		event->network->name, event->detail);
+	for (unsigned i = 0; i < event->n_fields; i++)
+		if (*event->fields[i].value)
+			snprintf(text + strlen(text), size - strlen(text), " %s=%.40s",
+				event->fields[i].name, event->fields[i].value);
 }
 
 static inline void fixture_open_manager(struct fixture *f)

@@ -30,6 +30,22 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
 	return 0;
 }
 
+static int on_network_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
+{
+	const char *event, *name, *uuid, *detail, *key[2], *value[2];
+	uint64_t sequence;
+
+	(void)userdata;
+	(void)e;
+	/* The empty field is not among them. */
+	assert_true(sd_bus_message_read(m, "ssssa{ss}t", &event, &name, &uuid, &detail, 2, &key[0],
+			    &value[0], &key[1], &value[1], &sequence) > 0);
+	snprintf(last_signal, sizeof(last_signal), "%s %s %s %s=%s %s=%s", event, name, detail,
+		key[0], value[0], key[1], value[1]);
+	n_signals++;
+	return 0;
+}
+
 static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *e)
 {
 	(void)m;
@@ -61,6 +77,8 @@ static void connect_client(struct fixture *f)
 	assert_true(sd_bus_attach_event(client, f->event, 0) >= 0);
 	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='DomainEvent'", on_signal,
 			    NULL) >= 0);
+	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='NetworkEvent'",
+			    on_network_signal, NULL) >= 0);
 	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='PropertiesChanged'",
 			    on_changed, NULL) >= 0);
 	n_signals = n_changes = 0;
@@ -319,11 +337,24 @@ static void test_caller_goes_away(void **state)
 	ok(CALL(f, "SuspendDomain", "s", "a"));
 }
 
+static void test_network_event(void **state)
+{
+	const struct event_field fields[] = {
+		{"ip", "10.9.0.5"}, {"hostname", ""}, {"mac", "52:54:00:00:00:01"}};
+	const struct network n = {.name = "red"};
+	struct fixture *f = *state;
+
+	manager_emit_network(f->manager, EVENT_LEASE, &n, "Assigned", fields, 3);
+	RUN_UNTIL(f, n_signals == 1);
+	assert_string_equal(last_signal, "lease red Assigned ip=10.9.0.5 mac=52:54:00:00:00:01");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_a_domain_s_life),
+		T(test_network_event),
 		T(test_errors),
 		T(test_lists_and_reads),
 		T(test_console_fd),

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 
+#include "config/net-addr.h"
 #include "daemon-fixture.h"
 #include "daemon/stats-view.h"
 
@@ -120,13 +121,13 @@ static void test_start_and_destroy(void **state)
 	struct network *n = running(f, "red");
 
 	assert_true(network_is_active(n));
-	assert_true(fixture_saw(f, "network red Started"));
+	assert_true(fixture_saw(f, "network lifecycle red Started"));
 	assert_int_equal(network_start(n, fixture_done, f, &f->error), -ENOTCONN);
 	assert_string_equal(
 		f->error.message, "Requested operation is not valid: network is already active");
 	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
 	assert_false(network_is_active(n));
-	assert_true(fixture_saw(f, "network red Stopped"));
+	assert_true(fixture_saw(f, "network lifecycle red Stopped"));
 	assert_int_equal(network_destroy(n, fixture_done, f, &f->error), -ENOTCONN);
 	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
 	assert_true(network_is_active(n));
@@ -140,7 +141,7 @@ static void test_start_fails(void **state)
 	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
 	assert_non_null(strstr(f->done_error.message, "the switch: Cannot allocate memory"));
 	assert_false(network_is_active(n));
-	assert_false(fixture_saw(f, "network net-fail Started"));
+	assert_false(fixture_saw(f, "network lifecycle net-fail Started"));
 }
 
 static void test_not_served(void **state)
@@ -300,7 +301,7 @@ static void test_worker_dies(void **state)
 	RUN_UNTIL(f, n->phase == NETWORK_ACTIVE && worker_pid(n->worker) != before);
 	RUN_UNTIL(f, links_of(a)->tx_packets == 2 && port_count(n, 1, false) == 1);
 	assert_true(domain_is_active(a));
-	assert_false(fixture_saw(f, "network red Stopped"));
+	assert_false(fixture_saw(f, "network lifecycle red Stopped"));
 	/* Not for ever. */
 	for (unsigned i = 0; i < NETWORK_RESTART_BURST - 1; i++) {
 		before = worker_pid(n->worker);
@@ -308,7 +309,7 @@ static void test_worker_dies(void **state)
 		RUN_UNTIL(f, n->phase == NETWORK_ACTIVE && worker_pid(n->worker) != before);
 	}
 	assert_int_equal(kill(worker_pid(n->worker), SIGKILL), 0);
-	RUN_UNTIL(f, fixture_saw(f, "network red Stopped"));
+	RUN_UNTIL(f, fixture_saw(f, "network lifecycle red Stopped"));
 	assert_false(network_is_active(n));
 	assert_true(domain_is_active(a));
 }
@@ -328,6 +329,18 @@ static void test_dies_between_ports(void **state)
 		n->phase == NETWORK_ACTIVE && port_count(n, 1, false) == 1 &&
 			port_count(n, 2, false) == 1);
 	RUN_UNTIL(f, links_of(a)->tx_packets == 2);
+}
+
+/* Whoever watches heard that the link of this domain's NIC has another state. */
+static bool saw_link(struct fixture *f, const struct domain *d, const char *state)
+{
+	char uuid[UUID_STRING_LEN + 1], mac[NET_MAC_STRING_SIZE], event[192];
+
+	uuid_format(d->uuid, uuid);
+	net_mac_format(d->live->vm.nics[0].port.mac, mac);
+	snprintf(event, sizeof(event), "network link net-pair %s domain=%s mac=%s", state, uuid,
+		mac);
+	return fixture_saw(f, event);
 }
 
 static void test_direct_links(void **state)
@@ -351,6 +364,7 @@ static void test_direct_links(void **state)
 	assert_int_equal(f->done_error.code, ERROR_NONE);
 	RUN_UNTIL(f, links_of(b)->rx_multicast == 1 && links_of(b)->rx_bytes == 1);
 	assert_true(a->live->vm.nics[0].port.flags & NET_PORT_LINK_DOWN);
+	assert_true(saw_link(f, a, "Down"));
 	RUN_UNTIL(f, stats_view_network(n->stats)->ports[1].tx_bytes == 1);
 	/* A domain that ends takes its direct links with it. */
 	fixture_wait(f, domain_destroy(b, 0, fixture_done, f, &f->error));

@@ -256,13 +256,15 @@ static pid_t start_background(const char *line, const struct fake_vmmd *fake, in
 	return pid;
 }
 
-/* Have something happen to t1 until the child has seen it and is gone, or at most for 20 s. */
+/* Have something happen to t1 and default until the child has seen it and is gone, or at most for 20 s. */
 static void make_events(const struct fake_vmmd *fake, pid_t pid, int *ret_status)
 {
 	for (int i = 0; i < 200; i++) {
 		_cleanup_(freep) char *text = NULL;
 
-		text = play("$ suspend t1\n$ resume t1\n", fake);
+		text = play(
+			"$ suspend t1\n$ resume t1\n$ net-destroy default\n$ net-start default\n",
+			fake);
 		if (waitpid(pid, ret_status, WNOHANG) == pid)
 			return;
 		(void)usleep(100 * 1000);
@@ -314,6 +316,21 @@ static void test_event(void **state)
 		"{ \"event\": \"lifecycle\", \"domain\": \"t1\", "
 		"\"uuid\": \"65a927f1-f665-46ed-acd0-0fe2c9b3ef83\", \"detail\": \"*ed\", "
 		"\"reason\": \"*aused\", \"sequence\": *, \"time\": \"" TIMESTAMP "\" }\n");
+}
+
+static void test_net_event(void **state)
+{
+	(void)state;
+	check_event("net-event --event lifecycle",
+		"event 'lifecycle' for network default: St*ed\nevents received: 1\n\n");
+	check_event("net-event default --event lease --timestamp",
+		TIMESTAMP ": event 'lease' for network default: Assigned ip=192.168.122.5 "
+			  "mac=52:54:00:a6:b5:71\nevents received: 1\n\n");
+	check_event("net-event --event lease --json",
+		"{ \"event\": \"lease\", \"network\": \"default\", "
+		"\"uuid\": \"10f9bd3f-6a61-4f40-a9c9-71f0c28b6b59\", \"detail\": \"Assigned\", "
+		"\"fields\": { \"ip\": \"192.168.122.5\", \"mac\": \"52:54:00:a6:b5:71\" }, "
+		"\"sequence\": *, \"time\": \"" TIMESTAMP "\" }\n");
 }
 
 /* Events that the filters leave out do not end it. */
@@ -416,6 +433,7 @@ int main(void)
 	struct CMUnitTest tests[64] = {
 		cmocka_unit_test(test_no_vmmd),
 		cmocka_unit_test(test_event),
+		cmocka_unit_test(test_net_event),
 		cmocka_unit_test(test_event_filters),
 		cmocka_unit_test(test_vmmd_goes_away),
 		cmocka_unit_test(test_bus),

@@ -250,9 +250,15 @@ def nat_guest():
         "</devices>": interface("net1").replace("'red'", "'green'")}))
     console = guests["nat1"] = boot("nat1")
     console.command("modprobe af_packet || true", 60)
+    events = subprocess.Popen(["vmctl", "--json", "net-event", "green", "--event", "lease", "--timeout", "100"],
+                              stdout=subprocess.PIPE, text=True)
+    time.sleep(1)
     console.command("udhcpc -i eth0 -n -q -t 10 2>&1 | tail -n 4", 90)
     address = console.command("ip -4 -br address show eth0").split()[2].split("/")[0]
     check(address.startswith("10.8.0.1"), f"the guest has {address}")
+    lease = json.loads(events.communicate(timeout=110)[0])
+    equal((lease["detail"], lease["fields"]["ip"], lease["fields"]["mac"]), ("Assigned", address, mac_of("net1")),
+          "the lease's event")
     row = vmctl("net-dhcp-leases", "green").splitlines()[2]
     check(mac_of("net1") in row and f"{address}/24" in row, f"net-dhcp-leases says {row}")
     check(address in vmctl("domifaddr", "nat1"), "domifaddr does not say so")
