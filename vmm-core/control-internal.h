@@ -14,7 +14,8 @@ struct message {
 	unsigned n_fds;
 };
 
-/* 0, or -errno: -ENODEV when there is no such vNIC. */
-int control_vm_nic(struct vm *vm, struct message *m);
+/* 0, or -errno: -ENODEV when there is no such vNIC. 'ret_reason' (of PROTO_REASON_MAX bytes) is written where there is more
+ * to say than the number. */
+int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason);
 /* The same for a network's ports and uplinks. */
 int control_network(struct network *network, struct message *m);

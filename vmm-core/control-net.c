@@ -15,6 +15,7 @@ NIC_FIRST(proto_nic);
 NIC_FIRST(proto_nic_id);
 NIC_FIRST(proto_link);
 NIC_FIRST(proto_link_id);
+NIC_FIRST(proto_nic_add);
 
 /* What is asked of one vNIC that exists. */
 struct nic {
@@ -69,13 +70,27 @@ static int (*const nic_requests[PROTO_TYPE_X_MAX])(const struct nic *nic, struct
 	[PROTO_LINK_REMOVE] = link_remove,
 };
 
-int control_vm_nic(struct vm *vm, struct message *m)
+static int nic_add(struct vm *vm, const struct message *m, char *ret_reason)
+{
+	struct proto_nic_add add;
+
+	memcpy(&add, m->payload, sizeof(add));
+	return vm_nic_add(vm, add.nic, &add.config, ret_reason);
+}
+
+int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason)
 {
 	struct nic nic;
 	uint32_t number;
 
+	if (!vm)
+		return -ENODEV;
+	if (m->header.type == PROTO_NIC_ADD)
+		return nic_add(vm, m, ret_reason);
 	memcpy(&number, m->payload, sizeof(number));
-	if (!vm || number >= VM_MAX_NICS || !vm->machine.nics[number])
+	if (m->header.type == PROTO_NIC_REMOVE)
+		return vm_nic_remove(vm, number, ret_reason);
+	if (number >= VM_MAX_NICS || !vm->machine.nics[number])
 		return -ENODEV;
 	nic = (struct nic){vm->machine.nics[number], vm->machine.nic_ops};
 	return nic_requests[m->header.type](&nic, m);

@@ -98,6 +98,7 @@ static void send_state(struct control *control, enum proto_type type)
 		state.state = control->vm->state;
 		state.reason = control->vm->reason;
 		state.code = control->vm->code;
+		state.nics = vm_nics(control->vm);
 		memcpy(state.text, control->vm->text, sizeof(state.text));
 	} else if (control->network) {
 		state.state = PROTO_VM_RUNNING;
@@ -152,6 +153,11 @@ static bool on_net_event(void *opaque, const struct proto_net_event *event)
 		return false;
 	send_message(control, PROTO_NET_EVENT, 0, 0, event, sizeof(*event));
 	return control->connected;
+}
+
+static void on_nics(void *opaque)
+{
+	send_state(opaque, PROTO_STATE);
 }
 
 static void on_settled(void *opaque, enum vm_aim aim, int error)
@@ -299,9 +305,13 @@ static int handle_console(struct control *control, struct message *m)
 
 static int handle_nic(struct control *control, struct message *m)
 {
-	int r = control_vm_nic(control->vm, m);
+	char reason[PROTO_REASON_MAX] = "";
+	int r = control_vm_nic(control->vm, m, reason);
 
-	return r < 0 ? r : 1;
+	if (r >= 0 || !*reason)
+		return r < 0 ? r : 1;
+	reply(control, m->header.seq, r, reason);
+	return 0;
 }
 
 static int handle_network(struct control *control, struct message *m)
@@ -467,6 +477,8 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_PORT_REMOVE] = handle_network,
 	[PROTO_UPLINK_ADD] = handle_network,
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
+	[PROTO_NIC_ADD] = handle_nic,
+	[PROTO_NIC_REMOVE] = handle_nic,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)
@@ -557,6 +569,7 @@ int control_new(struct loop *loop, struct control **ret_control)
 	control->owner = (struct vm_owner){
 		.state = on_state,
 		.notice = on_notice,
+		.nics_changed = on_nics,
 		.settled = on_settled,
 		.enter_vcpu_sandbox = on_vcpu_thread,
 		.enter_io_sandbox = on_io_thread,

@@ -39,6 +39,7 @@ enum machine_request {
 	MACHINE_CRASHLOADED, /* pvpanic: the guest crashed and runs its crash kernel: reported only */
 	MACHINE_DEBUG_EXIT, /* test guests: 'arg' is the code */
 	MACHINE_IO_ERROR,   /* a disk's policy is stop: 'arg' is the disk's index */
+	MACHINE_EJECT,      /* machine_hotplug_ops.ejected() has devices to be freed */
 	MACHINE_REQUEST_X_MAX
 };
 
@@ -72,6 +73,16 @@ struct machine_nic_ops {
 	int (*link_remove)(struct device *dev, uint32_t id);
 };
 
+/* Cards that come and go while the vm exists; implemented by "acpi-pci-hotplug". Loop thread, device lock held. */
+struct machine_hotplug_ops {
+	/* 'card', a PCI function that was just made, is in its slot: tell the guest. -ENOSPC: no room for its BARs. */
+	int (*plug)(struct device *hotplug, struct device *card);
+	/* Ask the guest to let go of it; asked again, it is told again. MACHINE_EJECT follows when it did, or was reset. */
+	void (*unplug)(struct device *hotplug, struct device *card);
+	/* One of those that the guest let go of; it is the caller's to free. NULL: there is none (left). */
+	struct device *(*ejected)(struct device *hotplug);
+};
+
 /* What the machine offers to its devices. Filled by vm-build.c, or by tests/fakes/fake-machine.c. */
 struct machine {
 	const struct vm_config *config;
@@ -89,10 +100,12 @@ struct machine {
 	struct device *pci_root;                      /* set by the host bridge in its realize() */
 	struct device *acpi_pm;                       /* set likewise; may be NULL */
 	void (*power_button)(struct device *acpi_pm); /* set with it */
-	struct device *nics[VM_MAX_NICS];             /* set by each vNIC in its realize() */
-	const struct machine_nic_ops *nic_ops;        /* set with the first of them */
-	int64_t wall_offset_s;       /* guest wall clock = host CLOCK_REALTIME + this */
-	struct vm_stats_page *stats; /* may be NULL */
+	struct device *hotplug;                       /* set likewise; NULL without ACPI */
+	const struct machine_hotplug_ops *hotplug_ops;
+	struct device *nics[VM_MAX_NICS];      /* set by each vNIC in its realize() */
+	const struct machine_nic_ops *nic_ops; /* set with the first of them */
+	int64_t wall_offset_s;                 /* guest wall clock = host CLOCK_REALTIME + this */
+	struct vm_stats_page *stats;           /* may be NULL */
 	const struct machine_ops *ops;
 	void *ops_opaque;
 };

@@ -23,9 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "config/net-config.h"
+#include "config/vm-config.h"
 
-#define PROTO_VERSION     1
+#define PROTO_VERSION     2
 #define PROTO_CONTROL_FD  3
 #define PROTO_LISTEN_FD   4
 #define PROTO_MAX_PAYLOAD 4096
@@ -63,6 +63,9 @@ enum proto_type {
 	PROTO_PORT_REMOVE,    /* struct proto_port_id */
 	PROTO_CONSOLE_RESIZE, /* struct proto_console_size; what has no size ignores it */
 	PROTO_UPLINK_ADD, /* struct proto_uplink, one fd: an uplink whose NIC was gone is back */
+	/* to a vm */
+	PROTO_NIC_ADD, /* struct proto_nic_add: plug one in; its star comes with LINK_ADD */
+	PROTO_NIC_REMOVE, /* struct proto_nic_id: ask the guest to let go of it; STATE follows when it has */
 	PROTO_TYPE_X_MAX
 };
 
@@ -148,9 +151,10 @@ struct proto_state {
 	int32_t code;    /* DEBUG_EXIT: the code; IO_ERROR: the disk's index */
 	uint32_t pid;    /* as the worker sees itself: not to be trusted */
 	uint8_t uuid[16];
+	uint32_t nics;               /* of a vm: bits of the vNICs that it has */
 	char text[PROTO_REASON_MAX]; /* one line for people; NUL-terminated, printable */
 };
-static_assert(sizeof(struct proto_state) == 32 + PROTO_REASON_MAX, "wire format");
+static_assert(sizeof(struct proto_state) == 36 + PROTO_REASON_MAX, "wire format");
 
 enum proto_notice_kind {
 	PROTO_NOTICE_GUEST_RESET, /* the guest rebooted inside the worker */
@@ -202,6 +206,12 @@ struct proto_nic {
 	uint32_t nic; /* index */
 	struct net_port_config port;
 };
+
+struct proto_nic_add {
+	uint32_t nic; /* a number that is free */
+	struct vm_nic config;
+};
+static_assert(sizeof(struct proto_nic_add) <= PROTO_MAX_PAYLOAD, "wire format");
 
 struct proto_nic_id {
 	uint32_t nic;

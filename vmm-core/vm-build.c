@@ -104,6 +104,7 @@ static const struct board_row board[] = {
 	{"vmgenid", with_genid, {{0}}},
 	{"q35-host", always, {{0}}},
 	{"ich9-lpc", always, {{0}}},
+	{"acpi-pci-hotplug", with_acpi, {{BUS_PIO, LAYOUT_PCI_HOTPLUG, ACPI_PCI_HOTPLUG_LEN}}},
 	{"virtio-blk-pci", n_disks, {{0}}},
 	{"virtio-net-pci", n_nics, {{0}}},
 	{"virtio-rng-pci", n_rngs, {{0}}},
@@ -434,8 +435,8 @@ static int build_chardevs(struct vm *vm, char *reason)
 	return 0;
 }
 
-static int add_device(struct vm *vm, const char *class_name, unsigned instance,
-	struct device **ret_dev, char *reason)
+int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,
+	char *reason)
 {
 	const struct device_class *class = device_class_find(class_name);
 	char what[64];
@@ -458,7 +459,7 @@ static int add_row(struct vm *vm, const struct board_row *row, unsigned instance
 	struct device *dev;
 	int r;
 
-	r = add_device(vm, row->class, instance, &dev, reason);
+	r = vm_add_device(vm, row->class, instance, &dev, reason);
 	for (unsigned i = 0; r >= 0 && i < MAX_REGIONS && row->regions[i].len; i++) {
 		r = bus_add(vm->machine.bus, row->regions[i].space, row->regions[i].base,
 			row->regions[i].len, dev, i);
@@ -478,7 +479,7 @@ static int build_devices(struct vm *vm, char *reason)
 	for (unsigned i = 0; r >= 0 && i < vm->config.n_serials; i++) {
 		struct device *dev;
 
-		r = add_device(vm, "ns16550", i, &dev, reason);
+		r = vm_add_device(vm, "ns16550", i, &dev, reason);
 		if (r < 0)
 			return r;
 		r = bus_add(

@@ -316,6 +316,12 @@ static void request_io_error(struct vm *vm, int arg)
 		(void)vm_aim(vm, VM_AIM_PAUSE, PROTO_REASON_IO_ERROR, arg, "");
 }
 
+static void request_eject(struct vm *vm, int arg)
+{
+	(void)arg;
+	vm_collect_ejected(vm);
+}
+
 static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {
 	[MACHINE_RESET] = request_reset,
 	[MACHINE_POWEROFF] = request_poweroff,
@@ -323,6 +329,7 @@ static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int 
 	[MACHINE_CRASHLOADED] = request_crashloaded,
 	[MACHINE_DEBUG_EXIT] = request_debug_exit,
 	[MACHINE_IO_ERROR] = request_io_error,
+	[MACHINE_EJECT] = request_eject,
 };
 
 static void on_request(void *opaque, uint32_t events)

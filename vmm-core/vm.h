@@ -33,6 +33,8 @@ struct vm_owner {
 	void (*state)(void *opaque, enum proto_vm_state state, enum proto_vm_reason reason,
 		int code, const char *text);
 	void (*notice)(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text);
+	/* vNICs that were to be removed are gone. */
+	void (*nics_changed)(void *opaque);
 	/* What vm_aim() asked for was reached (0), overtaken by STOP (-ECANCELED), or failed; vm->aim_text then says
 	 * why, if there is more to say. */
 	void (*settled)(void *opaque, enum vm_aim aim, int error);
@@ -122,3 +124,21 @@ int vm_resume(struct vm *vm);
 /* -ENOTSUP without ACPI. */
 int vm_power_button(struct vm *vm);
 int vm_inject_nmi(struct vm *vm);
+
+/* vNICs that come and go (vm-plug.c). 'number' is the place in machine.nics[], vm_config.nics[] and the statistics page. */
+
+/* Make it and tell the guest, in any state but STOPPED. -ENOTSUP without ACPI, -EEXIST when the number or its slot is taken,
+ * -EINVAL when it does not go together with the rest of the configuration, -ENOSPC; nothing has changed then, and ret_reason
+ * (of PROTO_REASON_MAX bytes) says why. */
+int vm_nic_add(struct vm *vm, unsigned number, const struct vm_nic *nic, char *ret_reason);
+/* Ask the guest to let go of it. When it does (which may be never), or is reset, the vNIC is freed and
+ * vm_owner.nics_changed() called. -ENOTSUP without ACPI; -ENODEV: there is none. */
+int vm_nic_remove(struct vm *vm, unsigned number, char *ret_reason);
+/* MACHINE_EJECT came. */
+void vm_collect_ejected(struct vm *vm);
+/* Those that exist: a bit each. */
+uint32_t vm_nics(const struct vm *vm);
+
+/* Make a device of the registry, and keep it (vm-build.c). 'ret_reason' says what failed. */
+int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,
+	char *ret_reason);

@@ -43,6 +43,9 @@ static uint32_t configured_slots(const struct vm_config *c)
 	for (unsigned i = 0; i < c->n_disks; i++)
 		if (c->disks[i].pci.set)
 			slots |= UINT32_C(1) << (c->disks[i].pci.slot % PCI_N_SLOTS);
+	for (unsigned i = 0; i < c->n_nics; i++)
+		if (c->nics[i].pci.set)
+			slots |= UINT32_C(1) << (c->nics[i].pci.slot % PCI_N_SLOTS);
 	if (c->serial_controller_pci.set)
 		slots |= UINT32_C(1) << (c->serial_controller_pci.slot % PCI_N_SLOTS);
 	if (c->rng.pci.set)
@@ -150,7 +153,9 @@ static void q35_reset(struct device *dev)
 static struct pci_device *find_function(
 	const struct pci_root *root, unsigned bus, unsigned slot, unsigned function)
 {
-	return bus || function ? NULL : root->slots[slot % PCI_N_SLOTS];
+	struct pci_device *pci = bus || function ? NULL : root->slots[slot % PCI_N_SLOTS];
+
+	return pci && !pci->withdrawn ? pci : NULL;
 }
 
 static struct pci_device *addressed_by_cf8(const struct pci_root *root)
@@ -245,9 +250,15 @@ static void q35_write(
 		ecam_write(root_of(dev), offset, size, value);
 }
 
+/* Places of BARs. A function's first place is in initial[], which a reset brings back; 0: it has none yet. */
+
+static uint64_t first_place(const struct pci_device *pci, unsigned bar)
+{
+	return pci_get32(pci->initial + PCI_REG_BAR0 + 4 * bar) & ~UINT32_C(0xf);
+}
+
 /* The largest BAR that has no place yet, so that alignment wastes nothing. */
-static struct pci_device *next_bar(
-	struct pci_root *root, const bool placed[][PCI_N_BARS], unsigned *ret_bar)
+static struct pci_device *next_bar(struct pci_root *root, unsigned *ret_bar)
 {
 	struct pci_device *best = NULL;
 
@@ -255,7 +266,7 @@ static struct pci_device *next_bar(
 		for (unsigned i = 0; root->slots[slot] && i < PCI_N_BARS; i++) {
 			struct pci_device *pci = root->slots[slot];
 
-			if (placed[slot][i] || !pci->bars[i].size)
+			if (!pci->bars[i].size || first_place(pci, i))
 				continue;
 			if (best && pci->bars[i].size <= best->bars[*ret_bar].size)
 				continue;
@@ -265,27 +276,66 @@ static struct pci_device *next_bar(
 	return best;
 }
 
-static int q35_machine_done(struct device *dev)
+/* The end of a BAR whose first place overlaps [addr, + size); 0: there is none. */
+static uint64_t taken_until(const struct pci_root *root, uint64_t addr, uint64_t size)
+{
+	for (unsigned slot = 0; slot < PCI_N_SLOTS; slot++)
+		for (unsigned i = 0; root->slots[slot] && i < PCI_N_BARS; i++) {
+			const struct pci_device *pci = root->slots[slot];
+			uint64_t place = first_place(pci, i);
+
+			if (place && place < addr + size && addr < place + pci->bars[i].size)
+				return place + pci->bars[i].size;
+		}
+	return 0;
+}
+
+static int find_place(const struct pci_root *root, uint64_t size, uint64_t *ret_addr)
+{
+	uint64_t addr = LAYOUT_PCI32_BASE, taken = addr;
+
+	while (taken) {
+		addr = ALIGN_UP(taken, size);
+		if (!range_fits(addr, size, LAYOUT_PCI32_END))
+			return -ENOSPC;
+		taken = taken_until(root, addr, size);
+	}
+	*ret_addr = addr;
+	return 0;
+}
+
+int pci_root_place(struct device *dev)
 {
 	struct pci_root *root = root_of(dev);
-	bool placed[PCI_N_SLOTS][PCI_N_BARS] = {0};
-	uint64_t addr = LAYOUT_PCI32_BASE;
 	struct pci_device *pci;
 	unsigned bar;
 
-	while ((pci = next_bar(root, placed, &bar))) {
-		uint64_t size = pci->bars[bar].size;
+	while ((pci = next_bar(root, &bar))) {
+		uint8_t *reg = pci->initial + PCI_REG_BAR0 + 4 * bar;
+		uint64_t addr;
+		int r = find_place(root, pci->bars[bar].size, &addr);
 
-		addr = ALIGN_UP(addr, size);
-		if (!range_fits(addr, size, LAYOUT_PCI32_END))
-			return -ENOSPC;
-		memcpy(pci->config, pci->initial, sizeof(pci->config));
-		pci_bar_set_address(pci, bar, addr);
-		pci->config[PCI_REG_COMMAND] |= PCI_CMD_MEMORY;
-		pci_device_realized(pci);
-		placed[pci->slot][bar] = true;
-		addr += size;
+		if (r < 0)
+			return r;
+		/* The window is below 4 GiB: an upper half stays 0. */
+		pci_put32(reg, (uint32_t)addr | (reg[0] & 0xf));
+		pci->initial[PCI_REG_COMMAND] |= PCI_CMD_MEMORY;
 	}
+	return 0;
+}
+
+struct pci_device *pci_root_card(struct device *dev, unsigned slot)
+{
+	return dev ? root_of(dev)->slots[slot % PCI_N_SLOTS] : NULL;
+}
+
+static int q35_machine_done(struct device *dev)
+{
+	struct pci_root *root = root_of(dev);
+	int r = pci_root_place(dev);
+
+	if (r < 0)
+		return r;
 	for (unsigned slot = 0; slot < PCI_N_SLOTS; slot++)
 		if (root->slots[slot])
 			pci_device_reset(root->slots[slot]);

@@ -176,7 +176,7 @@ static bool place_is_free(const struct pci_device *pci, uint64_t addr, uint64_t 
 
 bool pci_update_bars(struct pci_device *pci)
 {
-	bool decode = command(pci) & PCI_CMD_MEMORY, freed = false;
+	bool decode = command(pci) & PCI_CMD_MEMORY && !pci->withdrawn, freed = false;
 
 	for (unsigned i = 0; i < PCI_N_BARS; i++) {
 		struct pci_bar *bar = &pci->bars[i];
@@ -214,6 +214,12 @@ void pci_device_reset(struct pci_device *pci)
 	pci->intx = false;
 	pci_msix_reset(pci);
 	follow_registers(pci);
+}
+
+void pci_device_withdraw(struct pci_device *pci)
+{
+	pci->withdrawn = true;
+	device_reset(&pci->dev);
 }
 
 uint32_t pci_config_read(struct pci_device *pci, unsigned offset, unsigned size)

@@ -13,7 +13,8 @@
  *
  * No firmware runs: when all devices exist, the root gives every BAR its address (machine_done) and
  * leaves memory decode on and bus mastering off, as firmware would. A reset of the device brings
- * exactly that state back.
+ * exactly that state back. A function that comes later ("acpi-pci-hotplug", pci-hotplug.c) is found as it
+ * was made, with no place; it gets one for the resets to come.
  *
  * A BAR decodes when memory decode is on and its place is free: not RAM, not the local APICs, not
  * another range of the bus. One that is put on top of something simply does not decode until one of
@@ -117,6 +118,7 @@ struct pci_device {
 	struct pci_bar bars[PCI_N_BARS];
 	struct pci_msix msix;
 	bool intx; /* the function asks for its interrupt */
+	bool withdrawn;
 };
 
 /* What a guest sees in the header. */
@@ -149,6 +151,9 @@ void pci_device_realized(struct pci_device *pci);
 
 /* Back to what firmware leaves: BARs at their first places, MSI-X off, INTx down. */
 void pci_device_reset(struct pci_device *pci);
+
+/* Pulled out, while the guest runs: reset, and found by nobody from now on. It keeps its slot until it is freed. */
+void pci_device_withdraw(struct pci_device *pci);
 
 /* Configuration space: size 1, 2 or 4, offset + size <= PCI_EXPRESS_SIZE. */
 uint32_t pci_config_read(struct pci_device *pci, unsigned offset, unsigned size);
@@ -234,6 +239,12 @@ int pci_root_attach(struct pci_device *pci, struct vm_pci_addr addr);
 void pci_root_detach(struct pci_device *pci);
 /* Try each BAR that wants to decode and does not: its place may have become free. */
 void pci_root_remap(struct pci_root *root);
+/* What is in the slot, withdrawn or not; NULL: nothing. */
+struct pci_device *pci_root_card(struct device *root, unsigned slot);
+/* Give each BAR that has none its place after a reset. Returns 0 or -ENOSPC. */
+int pci_root_place(struct device *root);
 
 extern const struct device_class q35_host_class;
 extern const struct device_class ich9_lpc_class;
+/* Made after acpi-pm and the root. Region 0: ACPI_PCI_HOTPLUG_LEN ports. */
+extern const struct device_class pci_hotplug_class;

@@ -78,25 +78,46 @@ static void check_start(const struct packet *packet, unsigned n_fds)
 		check(places.serials[i] < 0 || !(places.serial_flags[i] & ~PROTO_FD_LISTENING));
 }
 
+/* What handlers copy out of the payload without looking at its length again, and the fds that they take. */
+static const struct {
+	unsigned type;
+	size_t len;
+	unsigned n_fds;
+} with_payload[] = {
+	{PROTO_CONSOLE_ATTACH, sizeof(struct proto_console), 1},
+	{PROTO_CONSOLE_RESIZE, sizeof(struct proto_console_size), 0},
+	{PROTO_NIC_SET, sizeof(struct proto_nic), 0},
+	{PROTO_NIC_ANNOUNCE, sizeof(struct proto_nic_id), 0},
+	{PROTO_NIC_ADD, sizeof(struct proto_nic_add), 0},
+	{PROTO_NIC_REMOVE, sizeof(struct proto_nic_id), 0},
+	{PROTO_LINK_ADD, sizeof(struct proto_link), PROTO_LINK_FDS},
+	{PROTO_LINK_USE, sizeof(struct proto_link_id), 0},
+	{PROTO_LINK_REMOVE, sizeof(struct proto_link_id), 0},
+	{PROTO_PORT_ADD, sizeof(struct proto_port), PROTO_LINK_FDS},
+	{PROTO_PORT_SET, sizeof(struct proto_port), 0},
+	{PROTO_PORT_REMOVE, sizeof(struct proto_port_id), 0},
+	{PROTO_UPLINK_ADD, sizeof(struct proto_uplink), 1},
+};
+
 static void check_accepted(const struct packet *packet, size_t len, unsigned n_fds)
 {
+	unsigned type = packet->header.type;
+
 	check(packet->header.version == PROTO_VERSION);
 	check(packet->header.len == len - sizeof(packet->header));
-	switch (packet->header.type) {
-	case PROTO_START:
+	if (type == PROTO_START || type == PROTO_START_NETWORK) {
 		check(packet->header.len == sizeof(struct proto_start));
 		check_start(packet, n_fds);
 		return;
-	case PROTO_CONSOLE_RESIZE:
-		check(packet->header.len == sizeof(struct proto_console_size) && n_fds == 0);
-		break;
-	case PROTO_CONSOLE_ATTACH:
-		check(packet->header.len == sizeof(struct proto_console) && n_fds == 1);
-		return;
-	default:
-		check(packet->header.type > PROTO_START && packet->header.type < PROTO_TYPE_X_MAX);
-		check(packet->header.len == 0 && n_fds == 0);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(with_payload); i++) {
+		if (with_payload[i].type != type)
+			continue;
+		check(packet->header.len == with_payload[i].len && n_fds == with_payload[i].n_fds);
+		return;
+	}
+	check(type > PROTO_START && type < PROTO_TYPE_X_MAX);
+	check(packet->header.len == 0 && n_fds == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

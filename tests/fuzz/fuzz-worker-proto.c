@@ -56,6 +56,12 @@ static void on_notice(void *opaque, const struct proto_notice *n)
 	check(memchr(n->text, 0, sizeof(n->text)) && str_is_clean_utf8(n->text));
 }
 
+static void on_net_event(void *opaque, const struct proto_net_event *e)
+{
+	check(((struct fuzz *)opaque)->hellos == 1 && e->kind < PROTO_NET_EVENT_KIND_X_MAX);
+	check(memchr(e->text, 0, sizeof(e->text)) && str_is_clean_utf8(e->text));
+}
+
 static void on_silent(void *opaque)
 {
 	(void)opaque;
@@ -80,6 +86,7 @@ static const struct worker_ops ops = {
 	.hello = on_hello,
 	.state = on_state,
 	.notice = on_notice,
+	.net_event = on_net_event,
 	.silent = on_silent,
 	.gone = on_gone,
 };

@@ -278,6 +278,21 @@ int harness_wait(struct harness *h, enum proto_vm_state state, int timeout_ms)
 	return 0;
 }
 
+int harness_wait_nics(struct harness *h, uint32_t nics, int timeout_ms)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+
+	while (h->state.nics != nics) {
+		struct proto_header header;
+		struct proto_reason reason;
+		int r = receive(h, (int)MAX(deadline - now_ms(), 0), &header, &reason);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int harness_expect(struct harness *h, const char *needle, int timeout_ms, char **ret)
 {
 	int64_t deadline = now_ms() + timeout_ms;

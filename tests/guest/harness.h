@@ -56,6 +56,9 @@ int harness_wait_reply(struct harness *h, uint32_t seq, int timeout_ms);
 /* Receive until the vm is in 'state' (0) or the time is over (-ETIMEDOUT) or the worker is gone (-EPIPE). */
 int harness_wait(struct harness *h, enum proto_vm_state state, int timeout_ms);
 
+/* The same until the vm has these vNICs. */
+int harness_wait_nics(struct harness *h, uint32_t nics, int timeout_ms);
+
 /* Read from the serial port until 'needle' was seen; '*ret' (caller frees) has all of it. */
 int harness_expect(struct harness *h, const char *needle, int timeout_ms, char **ret);
 

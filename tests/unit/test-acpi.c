@@ -334,6 +334,47 @@ static void test_devices(void **state)
 	assert_true(contains(dsdt, "\x0c\xff\xff\x03\x00\x0a\x02\x00\x0a\x15", 10));
 }
 
+/* Slots: Device (S0A_) { _ADR, _SUN, _EJ0 { PCEJ = 1 << 10 } }, and the event that tells them. */
+static void test_slots(void **state)
+{
+	static const char device[] = "\x5b\x82\x25S0A_\x08_ADR\x0c\x00\x00\x0a\x00\x08_SUN\x0a\x0a"
+				     "\x14\x0e_EJ0\x01\x70\x0b\x00\x04PCEJ";
+	static const char fields[] = "\x5b\x80PHPR\x01\x0b\x30\x06\x0a\x0c"
+				     "\x5b\x81\x15PHPR\x03PCUP\x20PCDN\x20PCEJ\x20";
+	static const char take[] = "\x70\\\x2f\x03_SB_PCI0PCUP\x60\x70\x60\\\x2f\x03_SB_PCI0PCUP";
+	static const char check[] =
+		"\xa0\x18\x7b\x60\x0b\x00\x04\x00\x86\\\x2f\x03_SB_PCI0S0A_\x01";
+	static const char remove[] =
+		"\xa0\x19\x7b\x60\x0b\x00\x04\x00\x86\\\x2f\x03_SB_PCI0S0A_\x0a\x03";
+	struct vm_config config;
+	const uint8_t *dsdt;
+
+	(void)state;
+	config_init(&config, 1);
+	config.n_nics = 1;
+	config.nics[0].pci = (struct vm_pci_addr){.set = 1, .slot = 10};
+	make(&config);
+	dsdt = at(get32(find("FACP") + 40));
+	assert_true(contains(dsdt, device, sizeof(device) - 1));
+	assert_true(contains(dsdt, fields, sizeof(fields) - 1));
+	assert_true(contains(dsdt, "_E01", 4));
+	assert_true(contains(dsdt, take, sizeof(take) - 1));
+	assert_true(contains(dsdt, check, sizeof(check) - 1));
+	assert_true(contains(dsdt, remove, sizeof(remove) - 1));
+	assert_true(contains(dsdt, "S01_", 4) && contains(dsdt, "S1E_", 4));
+	assert_false(contains(dsdt, "S00_", 4) || contains(dsdt, "S1F_", 4));
+	/* Disks, the entropy device and the serial controller stay where they are. */
+	config.n_disks = 1;
+	config.disks[0].pci = (struct vm_pci_addr){.set = 1, .slot = 1};
+	config.rng.pci = (struct vm_pci_addr){.set = 1, .slot = 2};
+	config.serial_controller_pci = (struct vm_pci_addr){.set = 1, .slot = 30};
+	make(&config);
+	dsdt = at(get32(find("FACP") + 40));
+	assert_false(contains(dsdt, "S01_", 4) || contains(dsdt, "S02_", 4) ||
+		contains(dsdt, "S1E_", 4));
+	assert_true(contains(dsdt, "S03_", 4) && contains(dsdt, "S0A_", 4));
+}
+
 static void test_build(void **state)
 {
 	struct vm_config config;
@@ -367,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_fadt),
 		cmocka_unit_test(test_madt),
 		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_build),
 	};
 

@@ -77,6 +77,14 @@ void vcpu_inject_nmi(struct vcpu *vcpu)
 	atomic_store(&vcpu->nmi, true);
 }
 
+static unsigned n_collected;
+
+void vm_collect_ejected(struct vm *vm)
+{
+	(void)vm;
+	n_collected++;
+}
+
 static struct fixture *fixture_of(struct vm *vm)
 {
 	return container_of(vm, struct fixture, vm);
@@ -435,6 +443,25 @@ static void test_old_life_is_void(void **state)
 	assert_int_equal(f->n_resets, 1);
 }
 
+/* Cards that the guest let go of are collected whatever is under way, and by nobody else. */
+static void test_eject(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, false);
+	n_collected = 0;
+	wish(f, MACHINE_EJECT);
+	assert_int_equal(n_collected, 0);
+	turn(f);
+	assert_int_equal(n_collected, 1);
+	assert_int_equal(f->vm.state, PROTO_VM_RUNNING);
+	f->busy = true;
+	assert_int_equal(aim(f, VM_AIM_PAUSE), 0);
+	wish(f, MACHINE_EJECT);
+	turn(f);
+	assert_int_equal(n_collected, 2);
+}
+
 static void test_failure(void **state)
 {
 	static const struct vcpu_failure failure = {"KVM gave up"};
@@ -465,6 +492,7 @@ int main(void)
 		TEST(test_stop),
 		TEST(test_panic_is_kept),
 		TEST(test_guest_reset_during_pause),
+		TEST(test_eject),
 		TEST(test_old_life_is_void),
 		TEST(test_failure),
 	};

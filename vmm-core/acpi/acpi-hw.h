@@ -3,7 +3,7 @@
  * The ACPI fixed hardware: what the tables (vmm-core/acpi/) promise and the device model
  * (devices/legacy/acpi-pm.c) keeps. Both include this file, so that they agree.
  *
- * ACPI 6.5 section 4.8. One block of ports for PM1a and the timer, one for GPE0:
+ * ACPI 6.5 section 4.8. One block of ports for PM1a and the timer, one for GPE0 (PCI hot-plug has one more):
  *
  *	600 PM1a_STS (2)  602 PM1a_EN (2)  604 PM1a_CNT (2)  608 PM_TMR (4)
  *	620 GPE0_STS (2)  622 GPE0_EN (2)
@@ -55,7 +55,21 @@
 #define ACPI_SLP_TYP_S5 5
 
 /* General-purpose events: \_GPE._Exx (edge) with these numbers. */
-#define ACPI_GPE_VMGENID 0
+#define ACPI_GPE_VMGENID     0
+#define ACPI_GPE_PCI_HOTPLUG 1
+
+/*
+ * PCI hot-plug: three registers of 32 bits, a bit for each slot of bus 0 (devices/pci/pci-hotplug.c).
+ *
+ *	630 UP		a card came into the slot; writing ones clears
+ *	634 DOWN	the card in the slot is wanted back; writing ones clears
+ *	638 EJECT	write only: the guest has let go of the card (_EJ0)
+ */
+#define ACPI_PCI_HOTPLUG       LAYOUT_PCI_HOTPLUG
+#define ACPI_PCI_HOTPLUG_LEN   12
+#define ACPI_PCI_HOTPLUG_UP    0
+#define ACPI_PCI_HOTPLUG_DOWN  4
+#define ACPI_PCI_HOTPLUG_EJECT 8
 
 /* The reset register: a byte port; writing the value resets the machine (devices/pci/pci-root.c). */
 #define ACPI_RESET_PORT  LAYOUT_RESET_PORT

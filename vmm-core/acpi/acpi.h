@@ -8,6 +8,7 @@
  *
  *	\_SB.PCI0		host bridge, bus 0-255, windows, _PRT: GSI 16 + (slot + pin) % 8
  *	\_SB.PCI0.ISA.*		RTC, COM ports, pvpanic
+ *	\_SB.PCI0.Sxx		slots whose cards come and go, with _SUN and _EJ0; \_GPE._E01 tells of them
  *	\_SB.MBRD		what is taken: ECAM, ACPI's ports, the keyboard controller's
  *	\_SB.Cnnn		one ACPI0007 per present vCPU, _UID as in the MADT
  *	\_SB.VGEN, \_GPE._E00	generation id and its event

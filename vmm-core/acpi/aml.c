@@ -29,6 +29,7 @@
 
 #define REGION_IO           1
 #define FIELD_BYTE_NO_LOCK  0x01 /* byte access, no lock, preserve */
+#define FIELD_DWORD_NO_LOCK 0x03
 #define METHOD_SERIALIZED   0x08
 #define RES_IO              0x47
 #define RES_IRQ             0x22
@@ -263,6 +264,22 @@ void aml_field_byte(struct aml *w, const char *region, const char *field, unsign
 	aml_u8(w, FIELD_BYTE_NO_LOCK);
 	aml_path(w, field);
 	aml_u8(w, bits);
+	aml_end(w, mark);
+}
+
+void aml_field_dwords(struct aml *w, const char *region, const char *const *fields)
+{
+	size_t mark;
+
+	aml_u8(w, OP_EXT);
+	aml_u8(w, EXT_FIELD);
+	mark = w->len;
+	aml_path(w, region);
+	aml_u8(w, FIELD_DWORD_NO_LOCK);
+	for (; *fields; fields++) {
+		aml_path(w, *fields);
+		aml_u8(w, 32);
+	}
 	aml_end(w, mark);
 }
 

@@ -56,6 +56,8 @@ size_t aml_method(struct aml *w, const char *name, unsigned n_args, bool seriali
 void aml_op_region_io(struct aml *w, const char *name, unsigned port, unsigned len);
 /* One byte-wide field of 'bits' bits at the start of a region. */
 void aml_field_byte(struct aml *w, const char *region, const char *field, unsigned bits);
+/* Fields of 32 bits, accessed as such, one behind the other; the last name is followed by NULL. */
+void aml_field_dwords(struct aml *w, const char *region, const char *const *fields);
 
 /* Operators. The operands follow. */
 enum aml_op {

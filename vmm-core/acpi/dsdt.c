@@ -224,6 +224,7 @@ static void pci_host(struct aml *w, const struct vm_config *config, uint64_t pci
 	pci_crs(w, pci64_base);
 	pci_prt(w);
 	isa_bridge(w, config);
+	acpi_dsdt_slots(w, config);
 	aml_end(w, device);
 }
 
@@ -239,6 +240,7 @@ static void motherboard(struct aml *w)
 	aml_res_io(w, LAYOUT_I8042_STATUS, 1);
 	aml_res_io(w, ACPI_PM_BASE, ACPI_PM_LEN);
 	aml_res_io(w, ACPI_GPE0, ACPI_GPE0_LEN);
+	aml_res_io(w, ACPI_PCI_HOTPLUG, ACPI_PCI_HOTPLUG_LEN);
 	aml_res_memory32(w, (uint32_t)LAYOUT_ECAM_BASE, (uint32_t)LAYOUT_ECAM_SIZE);
 	aml_resources_end(w, crs);
 	aml_end(w, device);
@@ -310,4 +312,5 @@ void acpi_dsdt_body(struct aml *w, const struct vm_config *config, uint64_t pci6
 
 	if (config->genid)
 		generation_id(w);
+	acpi_dsdt_slot_events(w, config);
 }
