@@ -54,6 +54,7 @@ struct machine_ops {
 struct machine_fds {
 	int disks[VM_MAX_DISKS]; /* -EBADF: none; a device that takes one over sets it to -EBADF */
 	int rng;
+	int nics[VM_MAX_NICS]; /* taps; as with disks */
 };
 
 struct vm_stats_page; /* vmm-core/stats.h */

@@ -129,6 +129,7 @@ int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds, s
 		[PROTO_FD_CONSOLE] = {vm->consoles, vm->console_flags, VM_MAX_CONSOLES},
 		[PROTO_FD_CHANNEL] = {vm->channels, vm->channel_flags, VM_MAX_CHANNELS},
 		[PROTO_FD_RNG] = {&vm->devices.rng, NULL, 1},
+		[PROTO_FD_NIC] = {vm->devices.nics, NULL, VM_MAX_NICS},
 	};
 
 	return place_all(start, fds, n_fds, places, ret_reason);

@@ -92,6 +92,7 @@ enum proto_fd_kind {
 	PROTO_FD_CONSOLE,
 	PROTO_FD_CHANNEL,
 	PROTO_FD_RNG,
+	PROTO_FD_NIC, /* a tap or macvtap (devices/net/port-tap.h); none: the vNIC's links come later */
 	/* of START_NETWORK, beside CONFIG and STATS (struct net_stats_page) */
 	PROTO_FD_HOST_TAP,  /* the host port's */
 	PROTO_FD_UPLINK,    /* net_config.uplinks[index]: a packet socket or a tap, by its kind */

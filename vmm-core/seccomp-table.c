@@ -47,7 +47,7 @@
 		ANY(rt_sigprocmask, "inside pthread functions and abort()"),                       \
 		ANY(restart_syscall, "the kernel's own restart of an interrupted wait"),           \
 		ANY(write, "eventfds, consoles, log lines"),                                       \
-		ANY(writev, "glibc's last words before abort()"),                                  \
+		ANY(writev, "glibc's last words before abort(); a frame to a tap"),                \
 		ANY(getpid, "pthread_kill() and abort()"), ANY(gettid, "abort()")
 
 /* Calls of device code, which runs on vCPU threads and on the loop's. */
@@ -75,6 +75,7 @@ static const struct seccomp_rule vcpu_rules[] = {
 static const struct seccomp_rule loop_rules[] = {
 	ANY(epoll_wait, "the loop"),
 	ANY(read, "eventfds, timers, consoles, an entropy source"),
+	ANY(readv, "a frame from a vNIC's tap"),
 	ANY(io_uring_enter, "disk requests; the ring is restricted by itself"),
 	ONE_OF(ioctl, 1,
 		"interrupt routes and doorbells, of a vm that is reset or a vNIC that goes",

@@ -134,6 +134,8 @@ void vm_fds_init(struct vm_fds *fds)
 		fds->channels[i] = -EBADF;
 	for (unsigned i = 0; i < VM_MAX_DISKS; i++)
 		fds->devices.disks[i] = -EBADF;
+	for (unsigned i = 0; i < VM_MAX_NICS; i++)
+		fds->devices.nics[i] = -EBADF;
 }
 
 void vm_fds_done(struct vm_fds *fds)
@@ -152,6 +154,8 @@ void vm_fds_done(struct vm_fds *fds)
 		fds->channels[i] = safe_close(fds->channels[i]);
 	for (unsigned i = 0; i < VM_MAX_DISKS; i++)
 		fds->devices.disks[i] = safe_close(fds->devices.disks[i]);
+	for (unsigned i = 0; i < VM_MAX_NICS; i++)
+		fds->devices.nics[i] = safe_close(fds->devices.nics[i]);
 }
 
 static int failed(char *reason, int error, const char *what)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A vNIC's switch and its links: see nic.h. Tested by tests/unit/test-fabric.c. */
+/* A vNIC's switch and its links: see nic.h. Tested by tests/unit/test-fabric.c and tests/unit/test-nic-tap.c. */
 #include "devices/net/nic.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include "devices/net/link.h"
 #include "devices/net/offload.h"
+#include "devices/net/port-tap.h"
 
 struct direct {
 	struct link link; /* first */
@@ -36,7 +37,9 @@ struct nic {
 	struct links links;
 	struct link star;
 	bool has_star;
-	struct net_port_counters star_counters;
+	struct net_port_counters star_counters; /* or the tap's */
+	struct port_tap tap;
+	int tap_fd; /* -EBADF: there is none */
 	struct list directs;
 	unsigned n_directs;
 	struct loop_timer hold_timer; /* armed while a send waits for room */
@@ -132,6 +135,7 @@ void nic_flush(struct nic *nic)
 void nic_ready(struct nic *nic)
 {
 	links_retry(&nic->links);
+	port_tap_ready(&nic->tap);
 }
 
 /* Links. */
@@ -331,6 +335,36 @@ static struct net_port_config star_config(const struct nic *nic)
 	return (struct net_port_config){.vlan = nic->config.vlan, .mtu = nic->config.mtu};
 }
 
+static void close_tap(struct nic *nic)
+{
+	if (nic->tap_fd < 0)
+		return;
+	if (nic->tap.port.sw)
+		vswitch_remove(nic->sw, &nic->tap.port);
+	port_tap_done(&nic->tap);
+	nic->tap_fd = safe_close(nic->tap_fd);
+}
+
+int nic_set_tap(struct nic *nic, int fd)
+{
+	struct net_port_config config = star_config(nic);
+	int r;
+
+	if (nic->tap_fd >= 0 || nic->has_star || nic->n_directs) {
+		(void)safe_close(fd);
+		return -EEXIST;
+	}
+	nic->tap_fd = fd;
+	nic->tap = (struct port_tap){
+		.port = {.kind = PORT_UPLINK, .counters = &nic->star_counters}, .patient = true};
+	r = port_tap_init(&nic->tap, nic->links.loop, fd);
+	if (r == 0)
+		r = vswitch_add(nic->sw, &nic->tap.port, &config);
+	if (r < 0)
+		close_tap(nic);
+	return r;
+}
+
 static int add_star(struct nic *nic, const struct nic_link *spec)
 {
 	struct net_port_config config = star_config(nic);
@@ -400,6 +434,10 @@ static int add_direct(struct nic *nic, const struct nic_link *spec)
 
 int nic_link_add(struct nic *nic, const struct nic_link *link)
 {
+	if (nic->tap_fd >= 0) {
+		close_fds(link);
+		return -EEXIST;
+	}
 	return link->id == NIC_STAR ? add_star(nic, link) : add_direct(nic, link);
 }
 
@@ -490,6 +528,7 @@ int nic_new(struct loop *loop, const struct net_port_config *config, struct port
 	if (getrandom(sw.seed, sizeof(sw.seed), 0) != sizeof(sw.seed))
 		return -EIO;
 	list_init(&nic->directs);
+	nic->tap_fd = -EBADF;
 	nic->config = *config;
 	nic->device = port;
 	nic->space = space;
@@ -521,6 +560,7 @@ struct nic *nic_free(struct nic *nic)
 		list_for_each_safe (pos, tmp, &nic->directs)
 			remove_direct(nic, list_entry(pos, struct direct, node));
 		close_star(nic);
+		close_tap(nic);
 		links_done(&nic->links);
 		loop_timer_stop(&nic->hold_timer);
 		loop_timer_stop(&nic->age_timer);
@@ -548,6 +588,8 @@ int nic_reconfigure(struct nic *nic, const struct net_port_config *config)
 	star = star_config(nic);
 	if (nic->has_star)
 		(void)vswitch_reconfigure(nic->sw, &nic->star.port, &star);
+	if (nic->tap_fd >= 0)
+		(void)vswitch_reconfigure(nic->sw, &nic->tap.port, &star);
 	arm_ageing(nic);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A vNIC's part of the fabric: a switch (vswitch.h) with one VNIC port, whose owner is a device model, and the links
- * to other processes: the star to the network worker, and direct links to other machines' workers. A vNIC without any
- * link works and reaches nobody.
+ * to other processes: the star to the network worker, and direct links to other machines' workers. A vNIC on a bridge or a
+ * NIC of the host's has a tap (port-tap.h) instead, and no links. A vNIC without either works and reaches nobody.
  *
  * The device sends with nic_send(), ends each batch with nic_flush(), and is given frames by its port's transmit() and
  * flush(). When transmit() answers -EAGAIN (the guest has given no buffers), what comes from links waits in their rings,
@@ -62,8 +62,12 @@ const struct net_port_config *nic_config(const struct nic *nic);
 /* RARP for each address of the port, so that switches learn where it is now: after a move, or on the guest's restart. */
 void nic_announce(struct nic *nic);
 
-/* Takes the fds over, whatever the answer. A star replaces the one before. -EINVAL, -EEXIST, -ENOSPC, -ENOMEM, or what
- * ring_open() says. */
+/* A tap or macvtap as the way to everybody else; 'fd' is taken over, whatever the answer. Frames for a guest without room wait
+ * in the tap. Before any link, and once: -EEXIST, or what port_tap_init() and vswitch_add() say. */
+int nic_set_tap(struct nic *nic, int fd);
+
+/* Takes the fds over, whatever the answer. A star replaces the one before. -EINVAL, -EEXIST (also beside a tap), -ENOSPC,
+ * -ENOMEM, or what ring_open() says. */
 int nic_link_add(struct nic *nic, const struct nic_link *link);
 /* Send by a direct link from now on, or by the star again. Frames that went by the star before are delivered first: a mark
  * behind them on the star, and one in front of the direct link's, which holds that back at the peer until the other has come

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A port on a tap: see port-tap.h. Tested by tests/unit/test-port-packet.c. */
+/* A port on a tap: see port-tap.h. Tested by tests/unit/test-port-packet.c and tests/unit/test-nic-tap.c. */
 #include "devices/net/port-tap.h"
 
 #include <errno.h>
@@ -29,45 +29,77 @@ static int transmit(struct port *port, const struct frame *frame, int32_t tci)
 
 static const struct port_ops tap_port_ops = {.transmit = transmit};
 
-static void give(struct port_tap *tap, const struct net_hdr *hdr, uint32_t len, uint64_t now_ns)
+/* The frame in the buffer. False: it stays there, for a receiver that has no room. */
+static bool give(struct port_tap *tap, uint32_t len, uint64_t now_ns)
 {
 	struct iovec iov = {tap->buffer, len};
 	struct frame frame;
-	enum net_drop reason = frame_init(&frame, hdr, &iov, 1, len, FRAME_MAX, -1);
+	enum net_drop reason = frame_init(&frame, &tap->hdr, &iov, 1, len, FRAME_MAX, -1);
 
-	if (reason != NET_DROP_NONE)
+	if (reason != NET_DROP_NONE) {
 		vswitch_drop(&tap->port, reason);
-	else if (tap->input)
+		return true;
+	}
+	if (tap->input) {
 		tap->input(tap, &frame, now_ns);
-	else if (vswitch_input(tap->port.sw, &tap->port, &frame, now_ns) == -EAGAIN)
-		vswitch_drop(&tap->port, NET_DROP_FULL);
+		return true;
+	}
+	if (vswitch_input(tap->port.sw, &tap->port, &frame, now_ns) != -EAGAIN)
+		return true;
+	if (tap->patient)
+		return false;
+	vswitch_drop(&tap->port, NET_DROP_FULL);
+	return true;
+}
+
+/* Up to the budget. What is left makes the loop come again, but for a frame that waits: then nothing is watched. */
+static void read_frames(struct port_tap *tap, uint64_t now_ns)
+{
+	struct iovec iov[2] = {{&tap->hdr, sizeof(tap->hdr)}, {tap->buffer, BUFFER_SIZE}};
+
+	for (unsigned i = 0; i < PORT_TAP_BUDGET; i++) {
+		ssize_t n = readv(tap->fd, iov, 2);
+		uint32_t len;
+
+		if (n <= 0) {
+			/* EIO: the interface is down; it may come up again, and then there is something to read. */
+			if (n == 0 || (errno != EAGAIN && errno != EINTR && errno != EIO))
+				tap->source = loop_source_remove(tap->source);
+			break;
+		}
+		if (n <= (ssize_t)sizeof(tap->hdr))
+			continue;
+		len = (uint32_t)((size_t)n - sizeof(tap->hdr));
+		if (!give(tap, len, now_ns)) {
+			tap->kept_len = len;
+			/* Removed: a source that wants no events is told of a tap that went, over and over. */
+			tap->source = loop_source_remove(tap->source);
+			break;
+		}
+	}
 }
 
 static void on_readable(void *opaque, uint32_t events)
 {
 	struct port_tap *tap = opaque;
 	uint64_t now_ns = loop_now_ns(tap->loop);
-	struct vswitch *sw = tap->port.sw;
 
 	(void)events;
-	for (unsigned i = 0; i < PORT_TAP_BUDGET; i++) {
-		struct net_hdr hdr;
-		struct iovec iov[2] = {{&hdr, sizeof(hdr)}, {tap->buffer, BUFFER_SIZE}};
-		ssize_t n = readv(tap->fd, iov, 2);
-
-		if (n < 0) {
-			/* EIO: the interface is down; it may come up again, and then there is something to read. */
-			if (errno != EAGAIN && errno != EINTR && errno != EIO)
-				tap->source = loop_source_remove(tap->source);
-			break;
-		}
-		if (n > (ssize_t)sizeof(hdr))
-			give(tap, &hdr, (uint32_t)((size_t)n - sizeof(hdr)), now_ns);
-	}
+	read_frames(tap, now_ns);
 	if (tap->input)
 		tap->input_done(tap, now_ns);
-	else if (sw)
-		vswitch_flush(sw);
+	else if (tap->port.sw)
+		vswitch_flush(tap->port.sw);
+}
+
+void port_tap_ready(struct port_tap *tap)
+{
+	if (!tap->kept_len || !give(tap, tap->kept_len, loop_now_ns(tap->loop)))
+		return;
+	tap->kept_len = 0;
+	/* The loop reads on, when it has come to the others. Without memory for that the port is dead, as when its tap went. */
+	(void)loop_add_fd(tap->loop, tap->fd, EPOLLIN, on_readable, tap, &tap->source);
+	vswitch_flush(tap->port.sw);
 }
 
 int port_tap_init(struct port_tap *tap, struct loop *loop, int fd)
@@ -77,6 +109,7 @@ int port_tap_init(struct port_tap *tap, struct loop *loop, int fd)
 	tap->port.ops = &tap_port_ops;
 	tap->loop = loop;
 	tap->fd = fd;
+	tap->kept_len = 0;
 	tap->buffer = malloc(BUFFER_SIZE);
 	if (!tap->buffer)
 		return -ENOMEM;
@@ -91,4 +124,5 @@ void port_tap_done(struct port_tap *tap)
 	tap->source = loop_source_remove(tap->source);
 	free(tap->buffer);
 	tap->buffer = NULL;
+	tap->kept_len = 0;
 }

@@ -5,7 +5,8 @@
  * offloads: the kernel segments what its other side cannot take.
  *
  * What the switch has no room for is dropped and counted: the kernel retries by itself or does not care. What the kernel
- * has no room for likewise.
+ * has no room for likewise. The tap of one vNIC is 'patient' instead: the frame waits here, and those behind it in the
+ * kernel's queue (which drops when it is full), until port_tap_ready(). Nothing is watched meanwhile.
  *
  * Threads: the loop's.
  */
@@ -25,10 +26,15 @@ struct port_tap {
 	void (*input)(struct port_tap *tap, struct frame *frame, uint64_t now_ns);
 	/* With 'input', which has been called for all there was for now. */
 	void (*input_done)(struct port_tap *tap, uint64_t now_ns);
+	bool patient; /* the owner's to set; without 'input' */
+	struct net_hdr hdr;
 	uint8_t *buffer;
+	uint32_t kept_len; /* of the frame in hdr and buffer that waits for room; 0: none does */
 };
 
 /* 'fd' stays the caller's. The port is the caller's to add to a switch, before frames come. 0 or -errno. */
 int port_tap_init(struct port_tap *tap, struct loop *loop, int fd);
+/* A receiver behind the switch has room again. Costs nothing when nothing waits. */
+void port_tap_ready(struct port_tap *tap);
 /* Copes with one that was never initialised but is all zeroes. */
 void port_tap_done(struct port_tap *tap);

@@ -384,6 +384,14 @@ static int set_queues(struct virtio_net *net)
 	return 0;
 }
 
+/* The way to a bridge or NIC of the host's, if it has one from the start. */
+static int take_tap(struct virtio_net *net)
+{
+	int *fd = &net->v.machine->fds->nics[net->v.instance];
+
+	return *fd < 0 ? 0 : nic_set_tap(net->nic, TAKE_FD(*fd));
+}
+
 static int net_realize(struct virtio_device *v)
 {
 	struct virtio_net *net = virtio_net_of(v);
@@ -409,6 +417,8 @@ static int net_realize(struct virtio_device *v)
 		.cookie = v->instance,
 	};
 	r = nic_new(m->loop, &net->place, &net->port, virtio_net_space, &net->nic);
+	if (r == 0)
+		r = take_tap(net);
 	if (r < 0)
 		return r;
 	v->host_features = offered(net->config->offloads_off, net->max_pairs);

@@ -95,6 +95,8 @@ struct fake_machine *fake_machine_new(uint64_t ram_bytes)
 	};
 	for (unsigned i = 0; i < VM_MAX_DISKS; i++)
 		f->fds.disks[i] = -EBADF;
+	for (unsigned i = 0; i < VM_MAX_NICS; i++)
+		f->fds.nics[i] = -EBADF;
 	f->fds.rng = -EBADF;
 	for (unsigned i = 0; i < LAYOUT_GSI_MAX; i++)
 		f->irqfds[i] = -1;

@@ -107,6 +107,13 @@ void nic_announce(struct nic *nic)
 	nic->n_announced++;
 }
 
+int nic_set_tap(struct nic *nic, int fd)
+{
+	nic->tap_fd = fd;
+	(void)safe_close(fd);
+	return 0;
+}
+
 int nic_link_add(struct nic *nic, const struct nic_link *link)
 {
 	nic->link = *link;

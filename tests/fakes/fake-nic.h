@@ -38,6 +38,7 @@ struct nic {
 	unsigned n_links;
 	uint32_t used_id, removed_id;
 	bool used_on;
+	int tap_fd; /* the last one set; closed. 0: none */
 };
 
 /* Forget what was sent. */
