@@ -49,8 +49,17 @@ struct domain_chardev {
 enum domain_nic_type {
 	DOMAIN_NIC_NETWORK,
 	DOMAIN_NIC_BRIDGE,   /* a bridge of the host's */
-	DOMAIN_NIC_ETHERNET, /* a tap that somebody else has made */
+	DOMAIN_NIC_ETHERNET, /* a tap that is nobody's port */
+	DOMAIN_NIC_DIRECT,   /* a macvtap on a NIC of the host's */
 	DOMAIN_NIC_TYPE_X_MAX
+};
+/* Of type direct: <source mode=…/>. */
+enum domain_nic_mode {
+	DOMAIN_NIC_VEPA,
+	DOMAIN_NIC_PRIVATE,
+	DOMAIN_NIC_MACVLAN_BRIDGE,
+	DOMAIN_NIC_PASSTHROUGH,
+	DOMAIN_NIC_MODE_X_MAX
 };
 /* <filterref>: what each one checks is in vm_nic.port.flags. */
 enum domain_nic_filter {
@@ -89,11 +98,14 @@ struct domain_nic {
 	uint8_t type;                 /* enum domain_nic_type */
 	uint8_t filter;               /* enum domain_nic_filter */
 	uint8_t ip_learning;          /* enum domain_ip_learning */
+	uint8_t mode;                 /* type direct: enum domain_nic_mode */
+	uint8_t existing_tap;         /* type ethernet: somebody else has made it (managed='no') */
 	char network[NET_NAME_MAX];   /* type network; never empty there */
 	char portgroup[NET_NAME_MAX]; /* type network; "": the network's default, if it has one */
 	char bridge[NET_IFNAME_MAX];  /* type bridge; never empty there */
-	char target[NET_IFNAME_MAX];  /* the host's side; "": chosen at the start; type ethernet:
-					* the tap, never empty */
+	char dev[NET_IFNAME_MAX];     /* type direct: the NIC; never empty there */
+	char target[NET_IFNAME_MAX];  /* the host's side; "": chosen at the start; never empty with
+					* existing_tap */
 };
 
 struct xml_extra; /* config/xml-extra.h: elements kept for the round trip */

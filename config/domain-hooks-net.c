@@ -113,18 +113,6 @@ void domain_format_portid(struct xml_formatter *f, const struct xml_rule *rule,
 	xml_buf_attr(out, "portid", uuid);
 }
 
-void domain_format_managed(struct xml_formatter *f, const struct xml_rule *rule,
-	const struct xml_place *place, unsigned depth, struct xml_buf *out)
-{
-	const struct domain_nic *nic = place->base[1];
-
-	(void)f;
-	(void)rule;
-	(void)depth;
-	if (nic->type == DOMAIN_NIC_ETHERNET)
-		xml_buf_attr(out, "managed", "no");
-}
-
 static int settle_network(
 	struct xml_parser *p, xmlNode *node, const struct xml_place *place, struct domain_nic *nic)
 {
@@ -139,15 +127,12 @@ static int settle_network(
 	return 0;
 }
 
-/* Only a network has a name and groups of ports. */
-static int drop_network(struct xml_parser *p, const struct xml_place *place, struct domain_nic *nic)
+/* What only interfaces of another type have: not used, not kept. */
+static int drop_attributes(struct xml_parser *p, const struct xml_place *place,
+	const char *const *attributes, size_t n, const char *why)
 {
-	static const char *const attributes[] = {"source/@network", "source/@portgroup"};
-
-	*nic->network = *nic->portgroup = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++) {
-		int r = verdict_below(
-			p, place, attributes[i], CONTRACT_IGNORED, "only type='network' has one");
+	for (size_t i = 0; i < n; i++) {
+		int r = verdict_below(p, place, attributes[i], CONTRACT_IGNORED, why);
 
 		if (r < 0)
 			return r;
@@ -155,35 +140,95 @@ static int drop_network(struct xml_parser *p, const struct xml_place *place, str
 	return 0;
 }
 
+static int drop_network(struct xml_parser *p, const struct xml_place *place, struct domain_nic *nic)
+{
+	static const char *const attributes[] = {"source/@network", "source/@portgroup"};
+
+	*nic->network = *nic->portgroup = 0;
+	return drop_attributes(
+		p, place, attributes, ARRAY_SIZE(attributes), "only type='network' has one");
+}
+
+static int drop_direct(struct xml_parser *p, const struct xml_place *place, struct domain_nic *nic)
+{
+	static const char *const attributes[] = {"source/@dev", "source/@mode"};
+
+	*nic->dev = 0;
+	nic->mode = 0;
+	return drop_attributes(p, place, attributes, ARRAY_SIZE(attributes),
+		nic->type == DOMAIN_NIC_NETWORK
+			? "the network decides which of the host's interfaces is used, and how"
+			: "only type='direct' has one");
+}
+
+static int drop_existing(
+	struct xml_parser *p, const struct xml_place *place, struct domain_nic *nic)
+{
+	nic->existing_tap = 0;
+	return verdict_below(
+		p, place, "target/@managed", CONTRACT_IGNORED, "only type='ethernet' has one");
+}
+
 static int settle_source(
 	struct xml_parser *p, xmlNode *node, const struct xml_place *place, struct domain_nic *nic)
 {
-	int r;
+	int r = 0;
 
-	if (nic->type == DOMAIN_NIC_NETWORK)
-		return settle_network(p, node, place, nic);
+	if (nic->type != DOMAIN_NIC_DIRECT)
+		r = drop_direct(p, place, nic);
+	if (r == 0 && nic->type != DOMAIN_NIC_ETHERNET)
+		r = drop_existing(p, place, nic);
+	if (r < 0 || nic->type == DOMAIN_NIC_NETWORK)
+		return r < 0 ? r : settle_network(p, node, place, nic);
 	r = drop_network(p, place, nic);
 	if (r < 0)
 		return r;
-	if (nic->type == DOMAIN_NIC_BRIDGE)
-		return *nic->bridge
-			? 0
-			: fail(p, place, "source/@bridge", "missing; add <source bridge='br0'/>");
-	*nic->bridge = 0;
-	return *nic->target
-		? 0
-		: fail(p, place, "target/@dev", "missing; add <target dev='tap0' managed='no'/>");
+	if (nic->type != DOMAIN_NIC_BRIDGE)
+		*nic->bridge = 0;
+	if (nic->type == DOMAIN_NIC_BRIDGE && !*nic->bridge)
+		return fail(p, place, "source/@bridge", "missing; add <source bridge='br0'/>");
+	if (nic->type == DOMAIN_NIC_DIRECT && !*nic->dev)
+		return fail(
+			p, place, "source/@dev", "missing; add <source dev='eth0' mode='bridge'/>");
+	if (nic->existing_tap && !*nic->target)
+		return fail(
+			p, place, "target/@dev", "missing; add <target dev='tap0' managed='no'/>");
+	return 0;
 }
 
 /* Names that the host gave once are not part of the definition. */
 static int settle_target(
 	struct xml_parser *p, const struct xml_place *place, struct domain_nic *nic)
 {
-	if (nic->type == DOMAIN_NIC_ETHERNET || strncmp(nic->target, "vnet", 4) != 0)
+	bool direct = nic->type == DOMAIN_NIC_DIRECT;
+	const char *given = direct ? "macvtap" : "vnet";
+
+	if (nic->existing_tap || strncmp(nic->target, given, strlen(given)) != 0)
 		return 0;
 	*nic->target = 0;
 	return verdict_below(p, place, "target/@dev", CONTRACT_IGNORED,
-		"names that begin with vnet are given at each start");
+		direct ? "names that begin with macvtap are given at each start"
+		       : "names that begin with vnet are given at each start");
+}
+
+/* VLANs and isolation are the bridge's, or the network's. */
+static int check_alone(struct xml_parser *p, const struct xml_place *place,
+	const struct domain_nic *host, const struct vm_nic *nic)
+{
+	static const char no_vlan[] =
+		"such an interface has no VLANs; remove it and use a VLAN interface of the "
+		"host's (eth0.42) as source, or a bridge or network with VLANs";
+	static const char no_isolation[] =
+		"isolation is between ports of one bridge or network; remove it";
+	int r = 0;
+
+	if (host->type != DOMAIN_NIC_ETHERNET && host->type != DOMAIN_NIC_DIRECT)
+		return 0;
+	if (nic->port.vlan.mode != NET_VLAN_ANY)
+		r = fail(p, place, "vlan", no_vlan);
+	if (r == 0 && nic->port.flags & NET_PORT_ISOLATED)
+		r = fail(p, place, "port/@isolated", no_isolation);
+	return r;
 }
 
 static int settle_queue_size(
@@ -209,6 +254,8 @@ int domain_after_interface(struct xml_parser *p, xmlNode *node, const struct xml
 	r = settle_source(p, node, place, host);
 	if (r == 0)
 		r = settle_target(p, place, host);
+	if (r == 0)
+		r = check_alone(p, place, host, nic);
 	if (r == 0)
 		r = settle_queue_size(p, place, "driver/@rx_queue_size", &nic->rx_queue_size);
 	if (r == 0)

@@ -18,9 +18,7 @@ static const struct xml_word type_words[] = {
 	{.word = "ethernet", .value = DOMAIN_NIC_ETHERNET},
 	{"user", DOMAIN_NIC_NETWORK, CONTRACT_ADAPTED,
 		"served by network 'default', whose gateway translates addresses"},
-	{"direct", 0, CONTRACT_REFUSED,
-		"macvtap is not used; define a network with <forward mode='bridge'><interface "
-		"dev='…'/></forward> and write type='network'"},
+	{.word = "direct", .value = DOMAIN_NIC_DIRECT},
 	{"hostdev", 0, CONTRACT_REFUSED, "host devices are not there yet" WRITE_NETWORK},
 	{"vhostuser", 0, CONTRACT_REFUSED, "vhost-user is not supported" WRITE_NETWORK},
 	{"vdpa", 0, CONTRACT_REFUSED, "vDPA is not supported" WRITE_NETWORK},
@@ -54,10 +52,29 @@ static bool has_bridge(const struct xml_place *place, const struct xml_formatter
 	return type_of(place) == DOMAIN_NIC_BRIDGE || f->user;
 }
 
+static bool is_ethernet(const struct xml_place *place, const struct xml_formatter *f)
+{
+	(void)f;
+	return type_of(place) == DOMAIN_NIC_ETHERNET;
+}
+
+static bool is_direct(const struct xml_place *place, const struct xml_formatter *f)
+{
+	(void)f;
+	return type_of(place) == DOMAIN_NIC_DIRECT;
+}
+
 static const struct xml_rule mac_rows[] = {
 	{.name = "@address", .kind = XML_MAC, .flags = XML_REQUIRED, NIC(port.mac)},
 	KEEP("@type", "VMware only"),
 	KEEP("@check", "VMware only"),
+	{0},
+};
+static const struct xml_word mode_words[] = {
+	{.word = "vepa", .value = DOMAIN_NIC_VEPA},
+	{.word = "private", .value = DOMAIN_NIC_PRIVATE},
+	{.word = "bridge", .value = DOMAIN_NIC_MACVLAN_BRIDGE},
+	{.word = "passthrough", .value = DOMAIN_NIC_PASSTHROUGH},
 	{0},
 };
 static const struct xml_rule source_rows[] = {
@@ -80,24 +97,34 @@ static const struct xml_rule source_rows[] = {
 		HOST_NIC(bridge),
 		.check = net_check_ifname,
 		.print_if = has_bridge},
-	DROP("@dev", "the network decides which of the host's interfaces is used"),
-	DROP("@mode", "the network decides how the host's interface is used"),
-	KEEP("ip", "the tap keeps the addresses that it has"),
-	KEEP("route", "the tap keeps the routes that it has"),
+	{.name = "@dev",
+		.kind = XML_STRING,
+		HOST_NIC(dev),
+		.check = net_check_ifname,
+		.print_if = is_direct},
+	{.name = "@mode",
+		.kind = XML_WORD,
+		HOST_NIC(mode),
+		.words = mode_words,
+		.print_if = is_direct},
+	KEEP("ip", "the host gives its side of a tap the addresses: ip(8), networkd"),
+	KEEP("route", "the host gives its side of a tap the routes: ip(8), networkd"),
 	{0},
 };
 
 static const struct xml_word managed_words[] = {
-	{.word = "no"},
-	{"*", 0, CONTRACT_ADAPTED, "the tap must be there before the domain starts: no"},
+	{.word = "no", .value = 1},
+	{.word = "yes", .value = 0},
 	{0},
 };
 static const struct xml_rule target_rows[] = {
 	{.name = "@dev", .kind = XML_STRING, HOST_NIC(target), .check = net_check_ifname},
 	{.name = "@managed",
-		.kind = XML_CUSTOM,
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		HOST_NIC(existing_tap),
 		.words = managed_words,
-		.format = domain_format_managed},
+		.print_if = is_ethernet},
 	{0},
 };
 
@@ -287,7 +314,9 @@ const struct xml_rule domain_interface_rows[] = {
 	KEEP("ip", "the guest sets its own addresses"),
 	KEEP("route", "the guest sets its own routes"),
 	REFUSE("portForward", "remove it and add a <vmmd:forward> to the network"),
-	REFUSE("script", "scripts are not run; remove it and set the tap up beforehand"),
+	REFUSE("script",
+		"scripts are not run; remove it, set the tap up beforehand and write <target "
+		"dev='…' managed='no'/>"),
 	REFUSE("downscript", "scripts are not run; remove it"),
 	KEEP("backenddomain", "Xen only"),
 	{.name = "target", .kind = XML_ELEMENT, .rows = target_rows},

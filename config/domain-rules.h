@@ -72,8 +72,6 @@ int domain_after_filterref(struct xml_parser *p, xmlNode *node, const struct xml
 int domain_after_interface(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 void domain_format_ip_name(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
-void domain_format_managed(struct xml_formatter *f, const struct xml_rule *rule,
-	const struct xml_place *place, unsigned depth, struct xml_buf *out);
 void domain_format_portid(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
 

@@ -273,7 +273,19 @@ static void test_wrong_interfaces(void **state)
 	wrong(DEVICES("<interface type='network'/>"),
 		"devices/interface[1]/source/@network: missing; add <source network='default'/>");
 	wrong(DEVICES("<interface type='bridge'/>"), "source/@bridge: missing");
-	wrong(DEVICES("<interface type='ethernet'/>"), "target/@dev: missing");
+	wrong(DEVICES("<interface type='ethernet'><target managed='no'/></interface>"),
+		"target/@dev: missing; add <target dev='tap0' managed='no'/>");
+	wrong(DEVICES("<interface type='direct'><source mode='bridge'/></interface>"),
+		"source/@dev: missing; add <source dev='eth0' mode='bridge'/>");
+	wrong(DEVICES("<interface type='direct'><source dev='eth0' mode='odd'/></interface>"),
+		"source/@mode: 'odd' is wrong");
+	wrong(DEVICES("<interface type='direct'><source dev='eth0'/><vlan><tag id='4'/></vlan>"
+		      "</interface>"),
+		"devices/interface[1]/vlan: such an interface has no VLANs");
+	wrong(DEVICES("<interface type='ethernet'><vlan><tag id='4'/></vlan></interface>"),
+		"devices/interface[1]/vlan: such an interface has no VLANs");
+	wrong(DEVICES("<interface type='ethernet'><port isolated='yes'/></interface>"),
+		"port/@isolated: isolation is between ports of one bridge or network");
 	wrong(DEVICES("<interface type='bridge'><source bridge='a/b'/></interface>"),
 		"source/@bridge: no name of a network interface");
 	wrong(DEVICES(NIC("<mac address='01:00:00:00:00:01'/>")), "mac/@address: '01:00");
@@ -442,8 +454,9 @@ static void test_wrong_devices(void **state)
 static void test_refused(void **state)
 {
 	(void)state;
-	refused(DEVICES("<interface type='direct'><source dev='eth0'/></interface>"),
-		"f:1: devices/interface[1]/@type: macvtap is not used; define a network with");
+	refused(DEVICES("<interface type='vhostuser'/>"),
+		"f:1: devices/interface[1]/@type: vhost-user is not supported; write "
+		"type='network'");
 	refused(DEVICES(NIC("<model type='e1000'/>")), "model/@type: there is no such card");
 	refused(DEVICES(NIC("<filterref filter='own'/>")), "filterref/@filter: there is no such");
 	refused(DEVICES(NIC("<script path='/x'/>")), "script: scripts are not run; remove it");
