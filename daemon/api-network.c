@@ -6,6 +6,7 @@
 #include "config/domain-xml.h"
 #include "config/net-addr.h"
 #include "daemon/api.h"
+#include "daemon/domain-nic.h"
 #include "daemon/gateway.h"
 #include "daemon/network.h"
 #include "daemon/stats-view.h"
@@ -335,6 +336,7 @@ static const char *const nic_types[DOMAIN_NIC_TYPE_X_MAX] = {
 	[DOMAIN_NIC_NETWORK] = "network",
 	[DOMAIN_NIC_BRIDGE] = "bridge",
 	[DOMAIN_NIC_ETHERNET] = "ethernet",
+	[DOMAIN_NIC_DIRECT] = "direct",
 };
 
 /* What the vNICs are asked of: the live configuration or the definition (to be freed). */
@@ -361,16 +363,16 @@ static const char *source_of(const struct domain_nic *nic)
 {
 	return nic->type == DOMAIN_NIC_NETWORK   ? nic->network
 		: nic->type == DOMAIN_NIC_BRIDGE ? nic->bridge
+		: nic->type == DOMAIN_NIC_DIRECT ? nic->dev
 						 : "";
 }
 
 static struct json_object *interface_to_json(
 	const struct domain *d, const struct domain_config *config, unsigned i, bool live)
 {
-	const struct network_port *port = live ? network_find_port(d->manager, d->uuid, i) : NULL;
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "target", port ? port->ifname : "");
+	add_string(o, "target", live ? domain_nic_target(d, i) : config->nics[i].target);
 	add_string(o, "type", nic_types[config->nics[i].type]);
 	add_string(o, "source", source_of(&config->nics[i]));
 	add_string(o, "model", "virtio");
@@ -445,9 +447,9 @@ static int find_interface(const struct domain *d, const char *key, struct error 
 	for (unsigned i = 0; is_mac && i < NET_MAC_LEN; i++)
 		mac[i] = (uint8_t)m[i];
 	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
-		const struct network_port *port = network_find_port(d->manager, d->uuid, i);
+		const char *target = domain_nic_target(d, i);
 
-		if (port && streq(port->ifname, key))
+		if (*target && streq(target, key))
 			return (int)i;
 		if (is_mac && memcmp(mac, d->live->vm.nics[i].port.mac, NET_MAC_LEN) == 0)
 			return (int)i;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "daemon/api.h"
-#include "daemon/network.h"
+#include "daemon/domain-nic.h"
 #include "daemon/process.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/strutil.h"
@@ -111,11 +111,10 @@ static void add_interfaces(struct json_object *o, const struct domain *d)
 
 	add(o, "net.count", n);
 	for (unsigned i = 0; i < n && d->live && d->stats; i++) {
-		const struct network_port *port = network_find_port(d->manager, d->uuid, i);
 		char name[64];
 
 		(void)snprintf(name, sizeof(name), "net.%u.name", i);
-		json_object_object_add(o, name, json_object_new_string(port ? port->ifname : ""));
+		json_object_object_add(o, name, json_object_new_string(domain_nic_target(d, i)));
 		add_interface_counters(o, i, &stats_view_page(d->stats)->nics[i]);
 	}
 }

@@ -11,6 +11,7 @@
 
 #include "daemon/cgroup.h"
 #include "daemon/domain-internal.h"
+#include "daemon/domain-nic.h"
 #include "daemon/jail.h"
 #include "daemon/manager.h"
 #include "daemon/network.h"
@@ -180,9 +181,12 @@ int domain_begin_run(struct domain *d, struct error *error)
 	r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);
-	r = open_resources(d, dir_fd, error);
+	/* What networks and bridges decide of a vNIC is in the configuration that the worker gets. */
+	r = domain_prepare_nics(d, error);
 	if (r == 0)
-		r = network_attach_domain(d, error);
+		r = open_resources(d, dir_fd, error);
+	if (r == 0)
+		r = domain_open_nics(d, error);
 	if (r == 0)
 		r = manager_take_slot(d->manager, &d->slot);
 	if (r == 0)
@@ -203,7 +207,7 @@ void domain_end_run(struct domain *d)
 	d->kill_timer = sd_event_source_disable_unref(d->kill_timer);
 	if (d->worker)
 		manager_rest_slot(d->manager, d->slot);
-	network_detach_domain(d);
+	domain_release_nics(d);
 	d->worker = worker_free(d->worker);
 	d->log = worker_log_free(d->log);
 	d->stats = stats_view_free(d->stats);

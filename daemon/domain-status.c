@@ -14,6 +14,7 @@
 
 #include "daemon/cgroup.h"
 #include "daemon/domain-internal.h"
+#include "daemon/domain-nic.h"
 #include "daemon/manager.h"
 #include "daemon/stats-view.h"
 #include "daemon/worker-log.h"
@@ -200,6 +201,7 @@ static void take_over(struct domain *d, const struct status *status)
 	memcpy(d->resources.serial_paths, status->serials, sizeof(status->serials));
 	memcpy(d->resources.console_paths, status->consoles, sizeof(status->consoles));
 	memcpy(d->resources.channel_paths, status->channels, sizeof(status->channels));
+	domain_load_nics(d);
 	manager_note_id(d->manager, d->id);
 	uuid_format(d->uuid, uuid);
 	if (d->manager->cgroup_root)
@@ -225,6 +227,7 @@ static void found_dead(struct manager *m, const uint8_t uuid[16], const struct s
 		d->reason = DOMAIN_SHUTOFF_CRASHED;
 		domain_event(d, "Stopped", "Crashed");
 	}
+	domain_sweep_nics(m, uuid);
 	(void)store_remove_runtime(&m->store->domains, uuid);
 }
 
@@ -256,8 +259,10 @@ void domain_adopt(struct manager *m, const uint8_t uuid[16])
 	struct domain *d;
 	int r;
 
-	if (load_status(m, uuid, &status) < 0 ||
-		store_open_runtime(&m->store->domains, uuid, false, &dir_fd) < 0)
+	r = load_status(m, uuid, &status);
+	if (r == -ENOENT)
+		domain_sweep_nics(m, uuid); /* no worker had them */
+	if (r < 0 || store_open_runtime(&m->store->domains, uuid, false, &dir_fd) < 0)
 		return;
 	d = adopted_domain(m, uuid, &status);
 	if (!d)

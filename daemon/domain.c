@@ -6,6 +6,7 @@
 
 #include "daemon/cgroup.h"
 #include "daemon/domain-internal.h"
+#include "daemon/domain-nic.h"
 #include "daemon/manager.h"
 #include "daemon/stats-view.h"
 #include "daemon/worker-log.h"
@@ -146,6 +147,11 @@ int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, str
 	for (size_t i = 0; i < VM_MAX_CHANNELS; i++)
 		if (d->resources.channel_paths[i][0])
 			live.channel_paths[i] = d->resources.channel_paths[i];
+	for (unsigned i = 0; i < d->live->vm.n_nics; i++) {
+		const char *target = domain_nic_target(d, i);
+
+		live.nics[i].target = *target ? target : NULL;
+	}
 	if (domain_xml_format(d->live, &live, ret_xml) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
 	return 0;

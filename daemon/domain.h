@@ -90,6 +90,14 @@ struct domain_wait {
 	void *userdata;
 };
 
+/* Of a vNIC that has a tap of its own (domain-nic.h). */
+struct domain_tap {
+	char ifname[NET_IFNAME_MAX]; /* "": it has none */
+	char lower[NET_IFNAME_MAX];  /* the NIC of a macvtap; "": a tap */
+	uint8_t mac[NET_MAC_LEN];    /* the vNIC's, when it was made */
+	unsigned mtu;
+};
+
 struct manager;
 struct worker_log;
 struct stats_view;
@@ -114,8 +122,9 @@ struct domain {
 	struct stats_view *stats; /* NULL: not to be had */
 	struct cgroup *cgroup;
 	struct resources resources; /* fds until START; names for as long as it runs */
-	uint32_t slot;              /* of the uid range */
-	bool degraded;              /* the worker lives but has not said HELLO */
+	struct domain_tap taps[VM_MAX_NICS];
+	uint32_t slot; /* of the uid range */
+	bool degraded; /* the worker lives but has not said HELLO */
 	bool start_paused, restarting, reboot_pending, destroying;
 	bool stop_seen; /* STATE STOPPED came; 'stop' says why */
 	enum domain_stop stop;

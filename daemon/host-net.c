@@ -162,11 +162,14 @@ int host_net_open_packet(const char *ifname, enum host_net_view view, int *ret_f
 	return 0;
 }
 
-static int bring_up(int sock, const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu)
+int host_net_set_up(const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu, bool up)
 {
 	static const uint8_t none[NET_MAC_LEN];
+	_cleanup_(closep) int sock = control_socket();
 	struct ifreq ifr = request(ifname);
 
+	if (sock < 0)
+		return sock;
 	if (memcmp(mac, none, NET_MAC_LEN) != 0) {
 		ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
 		memcpy(ifr.ifr_hwaddr.sa_data, mac, NET_MAC_LEN);
@@ -179,6 +182,8 @@ static int bring_up(int sock, const char *ifname, const uint8_t mac[NET_MAC_LEN]
 		if (ioctl(sock, SIOCSIFMTU, &ifr) < 0)
 			return -errno;
 	}
+	if (!up)
+		return 0;
 	ifr = request(ifname);
 	if (ioctl(sock, SIOCGIFFLAGS, &ifr) < 0)
 		return -errno;
@@ -186,26 +191,72 @@ static int bring_up(int sock, const char *ifname, const uint8_t mac[NET_MAC_LEN]
 	return ioctl(sock, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
 }
 
-int host_net_make_tap(const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu, int *ret_fd,
-	struct error *error)
+int host_net_set_tap_features(int fd, const char *ifname)
+{
+	struct ifreq ifr = request(ifname ? ifname : "");
+	int header = sizeof(uint8_t[12]);
+
+	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	/* One queue: one thread moves all frames of a vNIC. A tap that was made with several takes it as one of them. */
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
+		if (errno != EINVAL || !ifname)
+			return -errno;
+		ifr.ifr_flags |= IFF_MULTI_QUEUE;
+		if (ioctl(fd, TUNSETIFF, &ifr) < 0)
+			return -errno;
+	}
+	if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
+		ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) < 0)
+		return -errno;
+	return 0;
+}
+
+int host_net_attach_tap(const char *ifname, int *ret_fd)
 {
 	_cleanup_(closep) int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	_cleanup_(closep) int sock = control_socket();
-	struct ifreq ifr = request(ifname);
-	int header = sizeof(uint8_t[12]), r;
+	int r;
 
 	if (fd < 0)
-		return error_set_errno(error, errno, "cannot open /dev/net/tun");
-	if (sock < 0)
-		return error_set_errno(error, sock, "cannot open a socket");
+		return -errno;
+	r = host_net_set_tap_features(fd, ifname);
+	if (r == 0)
+		*ret_fd = TAKE_FD(fd);
+	return r;
+}
+
+int host_net_create_tap(const char *ifname, int *ret_fd, struct error *error)
+{
+	int r;
+
 	if (if_nametoindex(ifname))
 		return error_set(error, ERROR_OPERATION_FAILED,
 			"the host has an interface '%s' already", ifname);
-	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
-		ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) < 0)
-		return error_set_errno(error, errno, "cannot make the tap '%s'", ifname);
-	r = bring_up(sock, ifr.ifr_name, mac, mtu);
+	r = host_net_attach_tap(ifname, ret_fd);
+	if (r == -EPERM)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"cannot make the tap '%s': this vmmd has no CAP_NET_ADMIN; use "
+			"type='user', or the system's vmmd",
+			ifname);
+	if (r < 0)
+		return error_set_errno(
+			error, r, "cannot make the tap '%s' with /dev/net/tun", ifname);
+	return 0;
+}
+
+int host_net_make_tap(const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu, int *ret_fd,
+	struct error *error)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	struct ifreq ifr = {0};
+	int r;
+
+	r = host_net_create_tap(ifname, &fd, error);
+	if (r < 0)
+		return r;
+	/* The name may be one that the kernel chose. */
+	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
+		return error_set_errno(error, errno, "cannot find the tap '%s'", ifname);
+	r = host_net_set_up(ifr.ifr_name, mac, mtu, /* up= */ true);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot set up the tap '%s'", ifname);
 	*ret_fd = TAKE_FD(fd);

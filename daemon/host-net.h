@@ -30,6 +30,14 @@ int host_net_open_packet(const char *ifname, enum host_net_view view, int *ret_f
 int host_net_make_tap(const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu, int *ret_fd,
 	struct error *error);
 
+/* Parts of that, for host-link.h. A tap, made anew, down; a tap that is there (-EINVAL: it is none; -EBUSY, -EPERM). */
+int host_net_create_tap(const char *ifname, int *ret_fd, struct error *error);
+int host_net_attach_tap(const char *ifname, int *ret_fd);
+/* Offload headers, and what the kernel may leave to us. 'ifname' NULL: a macvtap, whose name cannot be chosen. */
+int host_net_set_tap_features(int fd, const char *ifname);
+/* Address (all zero: as it is), MTU (0: as it is), and up. */
+int host_net_set_up(const char *ifname, const uint8_t mac[NET_MAC_LEN], unsigned mtu, bool up);
+
 /* Make the tap 'fd' a port of the host's bridge. */
 int host_net_join_bridge(int fd, const char *bridge, struct error *error);
 

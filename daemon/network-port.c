@@ -6,6 +6,7 @@
 
 #include "config/net-addr.h"
 #include "daemon/domain-internal.h"
+#include "daemon/domain-nic.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "vmm-core/base/log.h"
@@ -85,6 +86,11 @@ const struct network_port *network_find_mac(const struct manager *m, const uint8
 	return find_port(m, has_mac, mac);
 }
 
+const struct network_port *network_find_ifname(const struct manager *m, const char *ifname)
+{
+	return find_port(m, has_ifname, ifname);
+}
+
 unsigned network_n_ports(const struct network *n)
 {
 	struct list *pos;
@@ -141,9 +147,11 @@ static struct network_port *port_new(struct network *n, unsigned number)
 	port->number = number;
 	for (unsigned i = 0; i < MAX_IFNAMES; i++) {
 		char name[NET_IFNAME_MAX];
+		unsigned nic;
 
 		(void)snprintf(name, sizeof(name), "vnet%u", i);
-		if (find_port(n->manager, has_ifname, name))
+		if (find_port(n->manager, has_ifname, name) ||
+			domain_nic_find(n->manager, name, &nic))
 			continue;
 		memcpy(port->ifname, name, sizeof(name));
 		break;
@@ -192,7 +200,7 @@ static unsigned free_number(const struct network *n)
 	return 0;
 }
 
-static int attach_nic(struct domain *d, unsigned i, struct error *error)
+int network_attach_nic(struct domain *d, unsigned i, struct error *error)
 {
 	const struct domain_nic *nic = &d->live->nics[i];
 	struct net_port_config *config = &d->live->vm.nics[i].port;
@@ -238,39 +246,29 @@ static int attach_nic(struct domain *d, unsigned i, struct error *error)
 	return 0;
 }
 
-int network_attach_domain(struct domain *d, struct error *error)
+static void release(struct network_port *port)
 {
-	for (unsigned i = 0; i < d->live->vm.n_nics; i++) {
-		int r;
+	struct network *n = port->network;
 
-		if (d->live->nics[i].type == DOMAIN_NIC_NETWORK)
-			r = attach_nic(d, i, error);
-		else
-			r = error_set(error, ERROR_CONFIG_UNSUPPORTED,
-				"an interface of domain '%s' is of another type than network: "
-				"define a network with <forward mode='bridge'> and write "
-				"<interface "
-				"type='network'><source network='NAME'/>",
-				d->name);
-		if (r < 0) {
-			network_detach_domain(d);
-			return r;
-		}
-	}
-	return 0;
+	network_unlink_port(port);
+	network_port_free(port);
+	network_save_status(n);
+}
+
+void network_detach_nic(struct domain *d, unsigned nic)
+{
+	struct network_port *port = find_port(d->manager, has_owner, &(struct owner){d->uuid, nic});
+
+	if (port)
+		release(port);
 }
 
 void network_detach_domain(struct domain *d)
 {
 	struct network_port *port;
 
-	while ((port = find_port(d->manager, has_domain, d->uuid))) {
-		struct network *n = port->network;
-
-		network_unlink_port(port);
-		network_port_free(port);
-		network_save_status(n);
-	}
+	while ((port = find_port(d->manager, has_domain, d->uuid)))
+		release(port);
 }
 
 void network_drop_dead_ports(struct network *n)

@@ -9,8 +9,8 @@
  *	 └─────────────────────────────┴───────────────────────────────┘
  *	                                     death: STARTING again, the ports get new links
  *
- * A port is made when a domain starts (network_port_new(): refuses, changes nothing else), is linked when the domain's
- * worker has been told to start (network_port_link(): the rings, PORT_ADD to the network's worker, LINK_ADD to the
+ * A port is made when a domain starts (network_attach_nic(): refuses, changes nothing else), is linked when the domain's
+ * worker has been told to start (network_link_domain(): the rings, PORT_ADD to the network's worker, LINK_ADD to the
  * domain's), and is released when the domain ends. If the network's worker dies it is started again, at most
  * NETWORK_RESTART_BURST times in NETWORK_RESTART_USEC, and every port is linked anew; direct links between domains live
  * on meanwhile. A network that is destroyed takes its links with it: the domains' vNICs stay and reach nobody, as with
@@ -109,10 +109,11 @@ int network_format_xml(
 
 /* Ports. */
 
-/* For each vNIC of 'domain' (its live configuration) that names a network: check that the network is active, that the
- * portgroup exists, that the address is free; make the ports, and resolve their configuration into
- * domain->live->vm.nics. All of them or none. */
-int network_attach_domain(struct domain *domain, struct error *error);
+/* vNIC 'nic' of 'domain' (its live configuration) names a network: check that the network is active, that the portgroup
+ * exists, that the address is free; make the port, and resolve its configuration into domain->live->vm.nics. For
+ * domain-nic.h, as network_detach_nic() is: it copes with a vNIC that has none. */
+int network_attach_nic(struct domain *domain, unsigned nic, struct error *error);
+void network_detach_nic(struct domain *domain, unsigned nic);
 /* START is on its way to the domain's worker: send what links its vNICs. Failures are logged: the domain runs on
  * without that link. */
 void network_link_domain(struct domain *domain);
@@ -126,6 +127,8 @@ const struct network_port *network_find_port(
 unsigned network_n_ports(const struct network *network);
 /* The prefix length of the network that 'ip' is in, by the definition; 0: unknown. */
 unsigned network_prefix_of(const struct network *network, const struct net_ip *ip);
+/* The port that is called 'ifname'. */
+const struct network_port *network_find_ifname(const struct manager *manager, const char *ifname);
 /* Some running domain has 'mac' on a network. */
 const struct network_port *network_find_mac(const struct manager *manager, const uint8_t mac[6]);
 
