@@ -494,3 +494,19 @@ static const struct xml_rule network_rows[] = {
 };
 
 const struct xml_rule network_root = {.name = "network", .kind = XML_ELEMENT, .rows = network_rows};
+
+/* Elements on their own: base 0 is the item. */
+const struct xml_rule network_dhcp_host_rule = {
+	.name = "host", .kind = XML_ELEMENT, .rows = dhcp_host_rows};
+const struct xml_rule network_range_rule = {
+	.name = "range", .kind = XML_ELEMENT, .rows = range_rows};
+const struct xml_rule network_uplink_rule = {
+	.name = "interface", .kind = XML_ELEMENT, .rows = uplink_rows};
+const struct xml_rule network_portgroup_rule = {
+	.name = "portgroup", .kind = XML_ELEMENT, .rows = portgroup_rows};
+const struct xml_rule network_dns_host_rule = {
+	.name = "host", .kind = XML_ELEMENT, .rows = dns_host_rows};
+const struct xml_rule network_txt_rule = {.name = "txt", .kind = XML_ELEMENT, .rows = txt_rows};
+const struct xml_rule network_srv_rule = {.name = "srv", .kind = XML_ELEMENT, .rows = srv_rows};
+const struct xml_rule network_port_forward_rule = {
+	.name = "vmmd:forward", .kind = XML_ELEMENT, .rows = network_forward_rows};

@@ -46,6 +46,11 @@ extern const struct xml_rule network_team_rows[];
 extern const struct xml_rule network_switch_rows[];
 extern const struct xml_rule network_forward_rows[];
 
+/* Single elements, for network-update.c; both bases are the item. */
+extern const struct xml_rule network_dhcp_host_rule, network_range_rule, network_uplink_rule,
+	network_portgroup_rule, network_dns_host_rule, network_txt_rule, network_srv_rule,
+	network_port_forward_rule;
+
 /* Checks of strings: NULL, or what is wrong. */
 const char *network_check_dns_name(const char *name);
 
