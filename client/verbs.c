@@ -297,6 +297,55 @@ static const struct verb_option net_list_options[] = {
 	{},
 };
 
+#define AFFECTED_NETWORK                                                                           \
+	FLAG("config", "affect next network startup"), FLAG("live", "affect running network"),     \
+		FLAG("current", "affect current state of network")
+#define WORD(n, h)                                                                                 \
+	{                                                                                          \
+		.name = (n), .type = OPTION_DATA, .required = true, .help = (h)                    \
+	}
+
+static const struct verb_option net_update_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	WORD("command", "type of update (add-first, add-last (add), delete, or modify)"),
+	WORD("section", "which section of network configuration to update"),
+	{.name = "xml",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "name of file containing xml (or, if it starts with '<', the complete xml "
+			"element itself) to add/modify, or to be matched for search"},
+	NUMBER("parent-index", "which parent object to search through"),
+	AFFECTED_NETWORK,
+	{},
+};
+
+static const struct verb_option net_forward_add_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	WORD("proto", "tcp or udp"),
+	WORD("port", "port of the host"),
+	WORD("to", "address of the guest"),
+	STRING("to-port", "port of the guest, if it is another"),
+	STRING("address", "address of the host; without it, all of them"),
+	AFFECTED_NETWORK,
+	{},
+};
+
+static const struct verb_option net_forward_delete_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	WORD("proto", "tcp or udp"),
+	WORD("port", "port of the host"),
+	STRING("address", "address of the host, where several are forwarded"),
+	AFFECTED_NETWORK,
+	{},
+};
+
+static const struct verb_option net_forward_list_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("inactive", "those of the definition, also while others are in force"),
+	{},
+};
+
 static const struct verb_option domiflist_options[] = {
 	DOMAIN_OPTION(COMPLETE_DOMAIN),
 	FLAG("inactive", "get inactive rather than running configuration"),
@@ -476,6 +525,15 @@ const struct verb verbs[] = {
 	{"net-event", "network", 0, "Network Events",
 		"List event types, or wait for network events to occur", net_event_options,
 		verb_net_event},
+	{"net-forward-add", "network", VERB_CHANGES, "forward a port of the host to a guest",
+		"Connections to this port of the host go on to a guest of the network, which has\n"
+		"<forward mode='nat'/>. In a running network this ends what other forwards carry.",
+		net_forward_add_options, verb_net_forward_add},
+	{"net-forward-delete", "network", VERB_CHANGES, "forward a port of the host no longer",
+		"Remove a port forward. In a running network this ends what other forwards carry.",
+		net_forward_delete_options, verb_net_forward_delete},
+	{"net-forward-list", "network", 0, "list port forwards", "Returns list of port forwards.",
+		net_forward_list_options, verb_net_forward_list},
 	{"net-info", "network", 0, "network information",
 		"Returns basic information about the network", any_network, verb_net_info},
 	{"net-list", "network", 0, "list networks", "Returns list of networks.", net_list_options,
@@ -490,6 +548,11 @@ const struct verb verbs[] = {
 		"Undefine the configuration for a persistent network. If the network is active,\n"
 		"make it transient.",
 		any_network, verb_net_simple},
+	{"net-update", "network", VERB_CHANGES,
+		"update parts of an existing network's configuration",
+		"Sections: ip-dhcp-host, ip-dhcp-range, forward-interface, portgroup, dns-host,\n"
+		"dns-txt, dns-srv, and vmmd's own port-forward.",
+		net_update_options, verb_net_update},
 	{"net-uuid", "network", 0, "convert a network name to network UUID", NULL, any_network,
 		verb_net_uuid},
 

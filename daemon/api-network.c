@@ -5,6 +5,7 @@
 
 #include "config/domain-xml.h"
 #include "config/net-addr.h"
+#include "config/network-update.h"
 #include "daemon/api.h"
 #include "daemon/domain-nic.h"
 #include "daemon/gateway.h"
@@ -230,6 +231,67 @@ int api_set_network_autostart(struct api_call *call, struct error *error)
 	if (r == 0)
 		api_call_reply(call, NULL);
 	return r;
+}
+
+int api_update_network(struct api_call *call, struct error *error)
+{
+	struct network *n = arg_network(call, error);
+	const char *xml = api_arg_string(call, "xml"), *source = api_arg_string(call, "source");
+	uint32_t parent = api_arg_uint(call, "parent");
+	const struct network_update update = {
+		.command = api_arg_uint(call, "command"),
+		.section = api_arg_uint(call, "section"),
+		.parent_index = parent > INT32_MAX ? -1 : (int)parent,
+		.xml = xml,
+		.len = strlen(xml),
+		.source = *source ? source : "xml",
+	};
+	int r;
+
+	if (!n || api_check_flags(call, NETWORK_UPDATE_LIVE | NETWORK_UPDATE_CONFIG, error) < 0)
+		return -EINVAL;
+	r = network_update_section(n, &update, api_arg_uint(call, "flags"), error);
+	if (r == 0)
+		api_call_reply(call, NULL);
+	return r;
+}
+
+static struct json_object *forward_to_json(const struct network_port_forward *w)
+{
+	struct json_object *o = json_object_new_object();
+	char address[NET_IP_STRING_SIZE] = "", to[NET_IP_STRING_SIZE];
+
+	if (w->address.family)
+		net_ip_format(&w->address, address);
+	net_ip_format(&w->to, to);
+	add_string(o, "proto", w->protocol == 2 ? "udp" : "tcp");
+	add_string(o, "address", address);
+	add_uint(o, "port", w->port);
+	add_string(o, "to", to);
+	add_uint(o, "to_port", w->to_port ? w->to_port : w->port);
+	return o;
+}
+
+int api_list_network_forwards(struct api_call *call, struct error *error)
+{
+	_cleanup_(network_config_freep) struct network_config *owned = NULL;
+	const struct network *n = arg_network(call, error);
+	const struct network_config *config;
+	struct json_object *array;
+	int r = 0;
+
+	if (!n || api_check_flags(call, XML_INACTIVE, error) < 0)
+		return -EINVAL;
+	if (api_arg_uint(call, "flags") & XML_INACTIVE)
+		r = network_definition(n, &owned, error);
+	if (r < 0)
+		return r;
+	config = owned ? owned : n->config;
+	array = json_object_new_array();
+	for (uint32_t i = 0; i < config->n_forwards; i++)
+		json_object_array_add(array, forward_to_json(&config->forwards[i]));
+	api_call_reply(call, wrap("forwards", array));
+	return 0;
 }
 
 /* Counters, from the guest's side. */

@@ -124,6 +124,8 @@ int api_undefine_network(struct api_call *call, struct error *error);
 int api_start_network(struct api_call *call, struct error *error);
 int api_destroy_network(struct api_call *call, struct error *error);
 int api_set_network_autostart(struct api_call *call, struct error *error);
+int api_update_network(struct api_call *call, struct error *error);
+int api_list_network_forwards(struct api_call *call, struct error *error);
 int api_list_network_ports(struct api_call *call, struct error *error);
 int api_list_network_leases(struct api_call *call, struct error *error);
 int api_list_domain_interfaces(struct api_call *call, struct error *error);

@@ -29,6 +29,8 @@ static const struct {
 	[ERROR_ACCESS_DENIED] = {"AccessDenied", "access denied: ", EACCES},
 	[ERROR_TIMEOUT] = {"Timeout", "Timed out during operation: ", ETIMEDOUT},
 	[ERROR_NOT_SUPPORTED] = {"NotSupported", "Operation not supported: ", ENOTSUP},
+	[ERROR_NO_SUPPORT] = {"NoSupport",
+		"this function is not supported by the connection driver: ", ENOSYS},
 	[ERROR_RESOURCE_BUSY] = {"ResourceBusy", "resource busy: ", EBUSY},
 	[ERROR_NO_MEMORY] = {"NoMemory", "out of memory", ENOMEM},
 };
@@ -73,6 +75,16 @@ int error_set_errno(struct error *error, int errnum, const char *format, ...)
 	va_end(ap);
 	(void)error_set(error, ERROR_OPERATION_FAILED, "%s: %s", text, strerror(errnum));
 	return -errnum;
+}
+
+int error_set_xml(struct error *error, int r, const char *text)
+{
+	if (r >= 0)
+		return 0;
+	if (r == -ENOMEM)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	return error_set(error, r == -EOPNOTSUPP ? ERROR_CONFIG_UNSUPPORTED : ERROR_XML_ERROR, "%s",
+		text ? text : strerror(-r));
 }
 
 const char *error_code_name(enum error_code code)

@@ -27,6 +27,7 @@ enum error_code {
 	ERROR_ACCESS_DENIED,
 	ERROR_TIMEOUT,
 	ERROR_NOT_SUPPORTED,
+	ERROR_NO_SUPPORT,
 	ERROR_RESOURCE_BUSY,
 	ERROR_NO_MEMORY,
 	ERROR_CODE_X_MAX
@@ -44,6 +45,10 @@ int error_set(struct error *error, enum error_code code, const char *format, ...
 /* An error that a system call gave: -ENOMEM becomes ERROR_NO_MEMORY, the rest ERROR_OPERATION_FAILED with the text,
  * ": " and strerror(). Returns -abs(errnum). */
 int error_set_errno(struct error *error, int errnum, const char *format, ...) _printf_(3, 4);
+
+/* What a parser of config/ answered, with its text (may be NULL): XmlError, ConfigUnsupported or NoMemory. 0 is no error.
+ * Returns 0 or the code's negative errno. */
+int error_set_xml(struct error *error, int r, const char *text);
 
 /* "NoDomain", … for the D-Bus error name. */
 const char *error_code_name(enum error_code code);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between the files of gateway: gateway.c (life), gateway-process.c (start, watch, start again), gateway-keeper.c (tap
+/* Between the files of gateway: gateway.c (life), gateway-update.c (changes), gateway-process.c (start, watch, start again), gateway-keeper.c (tap
  * and namespace), gateway-config.c (checks), gateway-dnsmasq.c and gateway-netns.c (texts for the programs),
  * gateway-lease.c (leases), gateway-status.c (what outlives the daemon). */
 #pragma once
@@ -34,13 +34,14 @@ enum gateway_process_kind {
 	GATEWAY_DNSMASQ,
 	GATEWAY_SLIRP,
 	GATEWAY_PASTA,
+	GATEWAY_CHANGER, /* a while: gateway-update.c */
 	GATEWAY_PROCESS_X_MAX
 };
 
 struct gateway_process {
 	struct gateway *gateway;
 	enum gateway_process_kind kind;
-	bool wanted;
+	bool wanted, restarting;
 	pid_t pid; /* 0: does not run */
 	uint64_t start_time;
 	int pidfd;
@@ -97,6 +98,8 @@ int gateway_dnsmasq_dhcp_hosts(const struct gateway_config *config, char **ret_t
 /* 'ifname' is what the tap has become. 'family' 4 or 6: ip(8) takes rules of one family at a time. */
 int gateway_ip_batch(
 	const struct gateway_config *config, const char *ifname, unsigned family, char **ret_text);
+/* What leads in alone, for a gateway that had no port forwards when it was made. */
+int gateway_ip_batch_in(const struct gateway_config *config, unsigned family, char **ret_text);
 int gateway_nft_rules(const struct gateway_config *config, const char *ifname, char **ret_text);
 
 struct gateway_args {
@@ -123,6 +126,9 @@ _noreturn_ void gateway_keeper(const struct gateway *gateway, int reply_fd);
 /* Connect to the keeper that runs; it sends a reply. Returns the fd or -errno. */
 int gateway_ask_keeper(int dir_fd);
 
+/* The child that sets the rules of g->config in the namespace. Never returns. */
+_noreturn_ void gateway_changer(const struct gateway *gateway);
+
 /* gateway-process.c */
 
 const char *gateway_process_name(enum gateway_process_kind kind);
@@ -130,6 +136,8 @@ const char *gateway_process_name(enum gateway_process_kind kind);
 void gateway_process_start(struct gateway_process *process);
 int gateway_process_adopt(struct gateway_process *process, pid_t pid, uint64_t start_time);
 void gateway_process_kill(struct gateway_process *process);
+/* End it by 'signal', and start it again if it is wanted. */
+void gateway_process_restart(struct gateway_process *process, int signal);
 /* Forget it; it runs on. */
 void gateway_process_release(struct gateway_process *process);
 /* In a child: default signals but for SIGPIPE, a session of its own, standard fds ('log_fd' negative: /dev/null), and
@@ -140,10 +148,17 @@ int gateway_child_begin(int log_fd, int keep_fd);
  * Answers true when the gateway is gone. */
 bool gateway_on_death(
 	struct gateway *gateway, enum gateway_process_kind kind, const char *how, int status);
+/* Everything that the programs will want to find, by 'config'. Return 0 or -errno. */
+int gateway_write_files(struct gateway *gateway, const struct gateway_config *config);
+int gateway_format_conf(
+	struct gateway *gateway, const struct gateway_config *config, char **ret_text);
 /* Wait for the answer on keeper_fd. */
 int gateway_watch_keeper(struct gateway *gateway);
 /* dnsmasq says that it serves. */
 void gateway_check_ready(struct gateway *gateway);
+
+/* gateway-update.c: the changer has ended. Answers true, as gateway_on_death(). */
+bool gateway_rules_changed(struct gateway *gateway, int status);
 
 /* gateway-lease.c */
 

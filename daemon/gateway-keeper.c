@@ -273,3 +273,39 @@ void gateway_keeper(const struct gateway *g, int reply_fd)
 		_exit(1);
 	serve(listen_fd, tap_fd, netns_fd);
 }
+
+/* What leads in may be there from before: the rules decide whether it worked. */
+static int change(const struct gateway *g, struct error *error)
+{
+	static const char *const nft[] = {"nft", "-f", "-", NULL};
+	_cleanup_(freep) char *rules = NULL, *all = NULL;
+
+	for (unsigned family = 4; g->config->n_forwards && family <= 6; family += 2) {
+		const char *const ip[] = {
+			"ip", family == 4 ? "-4" : "-6", "-force", "-batch", "-", NULL};
+		_cleanup_(freep) char *batch = NULL;
+
+		if (gateway_ip_batch_in(g->config, family, &batch) < 0)
+			return error_set(error, ERROR_NO_MEMORY, "gateway");
+		(void)run(g->ip_program, ip, batch, NULL);
+	}
+	if (gateway_nft_rules(g->config, g->config->ifname, &rules) < 0 ||
+		asprintf(&all, "table inet vmmd\ndelete table inet vmmd\n%s", rules) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "gateway");
+	return run(g->nft_program, nft, all, error);
+}
+
+void gateway_changer(const struct gateway *g)
+{
+	struct error error = {0};
+	int r = setns(g->netns_fd, CLONE_NEWNET) < 0 ? -errno : 0;
+
+	if (r == 0)
+		r = gateway_child_begin(g->log_fd, STDERR_FILENO);
+	if (r == 0)
+		r = change(g, &error);
+	if (r < 0)
+		(void)dprintf(STDERR_FILENO, "vmmd: cannot set the rules of port forwards: %s\n",
+			error.message[0] ? error.message : strerror(-r));
+	_exit(r < 0);
+}

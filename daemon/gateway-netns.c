@@ -40,6 +40,9 @@ static void put_addresses(
 	}
 }
 
+static const char in_tap[] = "tuntap add dev " GATEWAY_IN " mode tap\n"
+			     "link set " GATEWAY_IN " mtu " TEXT(GATEWAY_WAN_MTU) " up\n";
+
 static void put_taps(FILE *f, const struct gateway_config *c)
 {
 	fputs("link set lo up\n"
@@ -47,9 +50,7 @@ static void put_taps(FILE *f, const struct gateway_config *c)
 	      "link set " GATEWAY_OUT " mtu " TEXT(GATEWAY_WAN_MTU) " up\n",
 		f);
 	if (c->n_forwards)
-		fputs("tuntap add dev " GATEWAY_IN " mode tap\n"
-		      "link set " GATEWAY_IN " mtu " TEXT(GATEWAY_WAN_MTU) " up\n",
-			f);
+		fputs(in_tap, f);
 }
 
 static void put_way(
@@ -59,21 +60,25 @@ static void put_way(
 		ifname, table);
 }
 
-static void put_ways(FILE *f, const struct gateway_config *c, unsigned family)
+static void put_way_in(FILE *f, unsigned family)
 {
 	static const char in_table[] = " table " TEXT(GATEWAY_IN_TABLE);
 
-	if (family == 4)
-		put_way(f, GATEWAY_OUT, GATEWAY_OUT_IP "/24", GATEWAY_OUT_GW, "");
-	else
-		put_way(f, GATEWAY_OUT, GATEWAY_OUT_IP6 "/128", GATEWAY_OUT_GW6, "");
-	if (!c->n_forwards)
-		return;
 	if (family == 4)
 		put_way(f, GATEWAY_IN, GATEWAY_IN_IP "/29", GATEWAY_IN_GW, in_table);
 	else
 		put_way(f, GATEWAY_IN, GATEWAY_IN_IP6 "/64", GATEWAY_IN_GW6, in_table);
 	fputs("rule add fwmark " TEXT(GATEWAY_IN_MARK) " lookup " TEXT(GATEWAY_IN_TABLE) "\n", f);
+}
+
+static void put_ways(FILE *f, const struct gateway_config *c, unsigned family)
+{
+	if (family == 4)
+		put_way(f, GATEWAY_OUT, GATEWAY_OUT_IP "/24", GATEWAY_OUT_GW, "");
+	else
+		put_way(f, GATEWAY_OUT, GATEWAY_OUT_IP6 "/128", GATEWAY_OUT_GW6, "");
+	if (c->n_forwards)
+		put_way_in(f, family);
 }
 
 int gateway_ip_batch(
@@ -90,6 +95,21 @@ int gateway_ip_batch(
 	put_addresses(f, c, ifname, family);
 	if (c->kind == GATEWAY_NAT && (family == 4 || gateway_has_family(c, 6)))
 		put_ways(f, c, family);
+	return finish(f, &text, ret_text);
+}
+
+int gateway_ip_batch_in(const struct gateway_config *c, unsigned family, char **ret_text)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return -ENOMEM;
+	if (family == 4)
+		fputs(in_tap, f);
+	if (family == 4 || gateway_has_family(c, 6))
+		put_way_in(f, family);
 	return finish(f, &text, ret_text);
 }
 

@@ -31,6 +31,7 @@ const char *gateway_process_name(enum gateway_process_kind kind)
 		[GATEWAY_DNSMASQ] = "dnsmasq",
 		[GATEWAY_SLIRP] = "slirp4netns",
 		[GATEWAY_PASTA] = "pasta",
+		[GATEWAY_CHANGER] = "changer",
 	};
 
 	return names[kind];
@@ -193,6 +194,7 @@ static void describe(const siginfo_t *si, char *text, size_t size)
 static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct gateway_process *p = userdata;
+	bool restarting = p->restarting;
 	siginfo_t si = {0};
 	char how[128];
 
@@ -207,6 +209,12 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *use
 	if (gateway_on_death(p->gateway, p->kind, how,
 		    si.si_pid && si.si_code == CLD_EXITED ? si.si_status : -1))
 		return 0;
+	p->restarting = false;
+	if (restarting || !p->wanted) {
+		gateway_process_start(p);
+		gateway_save_status(p->gateway);
+		return 0;
+	}
 	retry_later(p);
 	log_warning("network '%s': %s %s; it is started again in %u.%u s", p->gateway->config->name,
 		gateway_process_name(p->kind), how, (unsigned)(p->delay_usec / 1000000),
@@ -233,6 +241,8 @@ static int spawn(struct gateway_process *p, int reply_fd)
 	if (pid == 0) {
 		if (p->kind == GATEWAY_KEEPER)
 			gateway_keeper(p->gateway, reply_fd);
+		if (p->kind == GATEWAY_CHANGER)
+			gateway_changer(p->gateway);
 		child(p);
 	}
 	p->pid = pid;
@@ -277,6 +287,18 @@ void gateway_process_start(struct gateway_process *p)
 		retry_later(p);
 	}
 	gateway_save_status(p->gateway);
+}
+
+void gateway_process_restart(struct gateway_process *p, int signal)
+{
+	if (p->pid) {
+		p->restarting = true;
+		(void)syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0);
+		return;
+	}
+	p->retry = sd_event_source_disable_unref(p->retry);
+	p->delay_usec = 0;
+	gateway_process_start(p);
 }
 
 int gateway_process_adopt(struct gateway_process *p, pid_t pid, uint64_t start_time)

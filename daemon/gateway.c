@@ -61,6 +61,9 @@ static int find_programs(struct gateway *g, const struct gateway_place *place, s
 		{in, "pasta", "passt", all[GATEWAY_PASTA].program},
 	};
 
+	/* Port forwards may come later. */
+	if (nat)
+		(void)find_program(place, "pasta", all[GATEWAY_PASTA].program, GATEWAY_TEXT_MAX);
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		if (programs[i].wanted &&
 			find_program(place, programs[i].name, programs[i].path, GATEWAY_TEXT_MAX) <
@@ -153,23 +156,27 @@ static int write_hosts(const struct gateway *g, const struct gateway_config *c)
 	return r == 0 ? gateway_write_file(g->dir_fd, "dhcp-hosts", dhcp_hosts, 0644) : r;
 }
 
-/* Everything that the programs will want to find. */
-static int write_files(const struct gateway *g)
+int gateway_format_conf(struct gateway *g, const struct gateway_config *c, char **ret_text)
 {
 	char name[UUID_STRING_LEN + 16], leases[sizeof(g->state_path) + sizeof(name) + 1];
-	_cleanup_(freep) char *conf = NULL;
-	int r;
 
-	gateway_lease_name(g->config->uuid, name, sizeof(name));
+	gateway_lease_name(c->uuid, name, sizeof(name));
 	(void)snprintf(leases, sizeof(leases), "%s/%s", g->state_path, name);
-	r = gateway_dnsmasq_conf(g->config, "/run", leases, g->dnsmasq_user, &conf);
+	return gateway_dnsmasq_conf(c, "/run", leases, g->dnsmasq_user, ret_text);
+}
+
+int gateway_write_files(struct gateway *g, const struct gateway_config *c)
+{
+	_cleanup_(freep) char *conf = NULL;
+	int r = gateway_format_conf(g, c, &conf);
+
 	if (r == 0)
 		r = gateway_write_file(g->dir_fd, "dnsmasq.conf", conf, 0644);
 	if (r == 0)
 		r = gateway_write_file(g->dir_fd, "pasta", "", 0644);
 	if (r == 0)
 		r = gateway_write_file(g->dir_fd, "pasta.avx2", "", 0644);
-	return r == 0 ? write_hosts(g, g->config) : r;
+	return r == 0 ? write_hosts(g, c) : r;
 }
 
 /* Answers nothing that may be touched any more. */
@@ -242,7 +249,7 @@ static void go_on(struct gateway *g)
 	int r = learn_ifname(g);
 
 	if (r == 0)
-		r = write_files(g);
+		r = gateway_write_files(g, g->config);
 	if (r < 0) {
 		(void)error_set_errno(&error, r,
 			"network '%s': cannot write the files of its gateway", g->config->name);
@@ -325,6 +332,8 @@ bool gateway_on_death(
 	/* Why, its socket has said. */
 	if (kind == GATEWAY_KEEPER && g->tap_fd < 0)
 		return true;
+	if (kind == GATEWAY_CHANGER)
+		return gateway_rules_changed(g, status);
 	if (kind == GATEWAY_DNSMASQ)
 		(void)unlinkat(g->dir_fd, "dnsmasq.pid", 0);
 	if (kind != GATEWAY_DNSMASQ || g->ready)
@@ -432,6 +441,9 @@ static int take_over(struct gateway *g, const struct gateway_place *place)
 	}
 	if (keeper < 0)
 		return -ESRCH;
+	/* Rules that were set while no daemon ran: pasta has not followed. */
+	if (status.pids[GATEWAY_CHANGER] && !g->processes[GATEWAY_CHANGER].pid)
+		gateway_process_restart(&g->processes[GATEWAY_PASTA], SIGKILL);
 	r = take_fds(g);
 	if (r == 0)
 		r = learn_ifname(g);
@@ -530,35 +542,4 @@ unsigned gateway_leases(const struct gateway *g, const struct gateway_lease **re
 {
 	*ret_leases = g->leases;
 	return g->n_leases;
-}
-
-int gateway_reload_hosts(
-	struct gateway *g, const struct gateway_config *config, struct error *error)
-{
-	const struct gateway_process *dnsmasq = &g->processes[GATEWAY_DNSMASQ];
-	_cleanup_(freep) struct gateway_config *c = malloc(sizeof(*c));
-	int r;
-
-	if (!c)
-		return error_set(error, ERROR_NO_MEMORY, "gateway");
-	*c = *g->config;
-	c->n_hosts = config->n_hosts;
-	c->n_dns_hosts = config->n_dns_hosts;
-	memcpy(c->hosts, config->hosts, sizeof(c->hosts));
-	memcpy(c->dns_hosts, config->dns_hosts, sizeof(c->dns_hosts));
-	r = gateway_config_validate(c, error);
-	if (r < 0)
-		return r;
-	r = write_hosts(g, c);
-	if (r < 0) {
-		(void)write_hosts(g, g->config);
-		return error_set_errno(
-			error, r, "network '%s': cannot write its hosts", g->config->name);
-	}
-	free(g->config);
-	g->config = TAKE_PTR(c);
-	/* One that does not run now reads them when it starts. */
-	if (dnsmasq->pid)
-		(void)syscall(SYS_pidfd_send_signal, dnsmasq->pidfd, SIGHUP, NULL, 0);
-	return 0;
 }

@@ -249,8 +249,8 @@ unsigned gateway_leases(const struct gateway *gateway, const struct gateway_leas
 /* The network is undefined: forget its leases. Returns 0 or -errno. */
 int gateway_remove_leases(int state_fd, const uint8_t uuid[16]);
 
-/* Take hosts and dns_hosts of 'config' (net-update) and make dnsmasq read them; nothing else of it counts. A host in
- * a network that had neither range nor host when the gateway was started gets its address after the next start.
+/* net-update: take names, hosts, ranges, records and port forwards of 'config'; the rest of it must be as it was.
+ * gateway-update.c says what it means to the programs; they follow within moments, and what fails with them is logged.
  * Returns 0, or a negative errno with 'error' set and nothing changed. */
-int gateway_reload_hosts(
+int gateway_update(
 	struct gateway *gateway, const struct gateway_config *config, struct error *error);

@@ -30,13 +30,7 @@ static int parse(const char *xml, const char *source, unsigned flags,
 		*ret_config = TAKE_PTR(config);
 	if (ret_report)
 		*ret_report = TAKE_PTR(report);
-	if (r == -ENOMEM)
-		return error_set(error, ERROR_NO_MEMORY, "xml");
-	if (r < 0)
-		return error_set(error,
-			r == -EOPNOTSUPP ? ERROR_CONFIG_UNSUPPORTED : ERROR_XML_ERROR, "%s",
-			text ? text : strerror(-r));
-	return 0;
+	return error_set_xml(error, r, text);
 }
 
 /* A name and a UUID belong together: both new, or both of one domain. '*ret' is that domain or NULL. */

@@ -30,13 +30,7 @@ static int parse(const char *xml, const char *source, unsigned flags,
 		*ret_config = TAKE_PTR(config);
 	if (ret_report)
 		*ret_report = TAKE_PTR(report);
-	if (r == -ENOMEM)
-		return error_set(error, ERROR_NO_MEMORY, "xml");
-	if (r < 0)
-		return error_set(error,
-			r == -EOPNOTSUPP ? ERROR_CONFIG_UNSUPPORTED : ERROR_XML_ERROR, "%s",
-			text ? text : strerror(-r));
-	return 0;
+	return error_set_xml(error, r, text);
 }
 
 /* A name and a UUID belong together: both new, or both of one network. */
@@ -61,7 +55,7 @@ static int check_identity(struct manager *m, const struct network_config *config
 	return 0;
 }
 
-static int format(const struct network_config *config, char **ret_xml, struct error *error)
+int network_canonical_xml(const struct network_config *config, char **ret_xml, struct error *error)
 {
 	if (network_xml_format(config, NULL, ret_xml) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
@@ -73,6 +67,19 @@ static int format(const struct network_config *config, char **ret_xml, struct er
 			VMMD_MAX_XML_BYTES);
 	}
 	return 0;
+}
+
+int network_definition(
+	const struct network *n, struct network_config **ret_config, struct error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	if (!n->xml)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"network '%s' is transient: there is no inactive configuration", n->name);
+	return error_set_xml(error,
+		network_xml_parse(n->xml, strlen(n->xml), n->name, 0, ret_config, NULL, &text),
+		text);
 }
 
 int network_define(struct manager *m, const char *xml, const char *source, unsigned flags,
@@ -87,7 +94,7 @@ int network_define(struct manager *m, const char *xml, const char *source, unsig
 	if (r == 0)
 		r = check_identity(m, config, &old, error);
 	if (r == 0)
-		r = format(config, &canonical, error);
+		r = network_canonical_xml(config, &canonical, error);
 	if (r < 0)
 		return r;
 	n = old ? old : network_new(m, config->net.uuid, config->net.name, error);

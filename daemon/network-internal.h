@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (what
- * links them) network-define.c (definitions) network-default.c (the first of them) network-status.c (what outlives the daemon) network-open.c (host side: fds)
+ * links them) network-define.c (definitions) network-update.c (net-update) network-default.c (the first of them) network-status.c (what outlives the daemon) network-open.c (host side: fds)
  * network-uplink.c (uplinks that fail). */
 #pragma once
 
@@ -24,6 +24,9 @@ void network_resources_close(struct network_resources *resources);
 /* One uplink; its kind and MAC are filled in. The fd is the caller's. */
 int network_open_uplink(
 	const struct network *network, struct net_uplink *uplink, int *ret_fd, struct error *error);
+
+/* A definition as it is kept; refuses one that is too long. */
+int network_canonical_xml(const struct network_config *config, char **ret_xml, struct error *error);
 
 /* All that belongs to a run, the gateway too. */
 void network_end_run(struct network *network);

@@ -139,6 +139,17 @@ int network_undefine(struct network *network, struct error *error);
 int network_create(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	domain_done_fn done, void *userdata, struct network **ret_network,
 	struct contract_report **ret_report, struct error *error);
+/* The definition, read; the caller frees it. Refuses a transient network. */
+int network_definition(
+	const struct network *network, struct network_config **ret_config, struct error *error);
+/* net-update (config/network-update.h), by libvirt's rules: in what runs, in the definition, or with no flag in whichever
+ * of them there is. What runs follows at once, but for its uplinks: these are refused. Portgroups count for domains that
+ * start from then on. All or nothing: on failure neither has changed. */
+#define NETWORK_UPDATE_LIVE   (1U << 0)
+#define NETWORK_UPDATE_CONFIG (1U << 1)
+struct network_update;
+int network_update_section(struct network *network, const struct network_update *update,
+	unsigned flags, struct error *error);
 int network_set_autostart(struct network *network, bool on, struct error *error);
 /* By name or UUID. NULL with 'error' set when there is none. */
 struct network *network_find(struct manager *manager, const char *key, struct error *error);

@@ -583,6 +583,8 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("StartNetwork", "s", "", fake_on_change_network),
 	METHOD("DestroyNetwork", "s", "", fake_on_change_network),
 	METHOD("SetNetworkAutostart", "sb", "", fake_on_change_network),
+	METHOD("UpdateNetwork", "suuussu", "", fake_on_update_network),
+	METHOD("ListNetworkForwards", "su", "aa{sv}", fake_on_list_forwards),
 	METHOD("ListNetworkPorts", "s", "aa{sv}", fake_on_list_ports),
 	METHOD("ListNetworkLeases", "s", "aa{sv}", fake_on_list_leases),
 	METHOD("ListDomainInterfaces", "su", "aa{sv}", fake_on_list_interfaces),

@@ -183,6 +183,43 @@ int fake_on_list_ports(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		"t1", "target", "s", "vnet0", "mac", "s", "52:54:00:a6:b5:71", "linked", "b", 1);
 }
 
+/* Says what it was asked, unless that is a thing that works: a DHCP host to the end of the first <dhcp>. */
+int fake_on_update_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_network *n = read_network(opaque, m, error);
+	uint32_t command, section, parent, flags;
+	const char *xml, *source;
+
+	if (!n)
+		return -ENOENT;
+	(void)sd_bus_message_read(m, "uuussu", &command, &section, &parent, &xml, &source, &flags);
+	if (section == 1)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "NoSupport",
+			"this function is not supported by the connection driver: can't update "
+			"'bridge' section of network '%s'",
+			n->name);
+	if ((flags & 1) && !n->active)
+		return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: network is not running");
+	if (command != 3 || section != 4 || parent != UINT32_MAX)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "Internal",
+			"internal error: %u %u %d %s %s %u", command, section, (int)parent, xml,
+			source, flags);
+	return sd_bus_reply_method_return(m, "");
+}
+
+int fake_on_list_forwards(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_network *n = read_network(opaque, m, error);
+
+	if (!n)
+		return -ENOENT;
+	return sd_bus_reply_method_return(m, "aa{sv}", 2, 5, "proto", "s", "tcp", "address", "s",
+		"", "port", "t", (uint64_t)8080, "to", "s", "192.168.122.5", "to_port", "t",
+		(uint64_t)80, 5, "proto", "s", "udp", "address", "s", "203.0.113.1", "port", "t",
+		(uint64_t)53, "to", "s", "192.168.122.6", "to_port", "t", (uint64_t)53);
+}
+
 int fake_on_list_leases(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake_network *n = read_network(opaque, m, error);

@@ -32,16 +32,17 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
 
 static int on_network_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
 {
-	const char *event, *name, *uuid, *detail, *key[2], *value[2];
-	uint64_t sequence;
+	const char *event, *name, *uuid, *detail, *key, *value;
 
 	(void)userdata;
 	(void)e;
-	/* The empty field is not among them. */
-	assert_true(sd_bus_message_read(m, "ssssa{ss}t", &event, &name, &uuid, &detail, 2, &key[0],
-			    &value[0], &key[1], &value[1], &sequence) > 0);
-	snprintf(last_signal, sizeof(last_signal), "%s %s %s %s=%s %s=%s", event, name, detail,
-		key[0], value[0], key[1], value[1]);
+	assert_true(sd_bus_message_read(m, "ssss", &event, &name, &uuid, &detail) > 0);
+	snprintf(last_signal, sizeof(last_signal), "%s %s %s", event, name, detail);
+	/* An empty field is not among them. */
+	assert_true(sd_bus_message_enter_container(m, 'a', "{ss}") > 0);
+	while (sd_bus_message_read(m, "{ss}", &key, &value) > 0)
+		snprintf(last_signal + strlen(last_signal),
+			sizeof(last_signal) - strlen(last_signal), " %s=%s", key, value);
 	n_signals++;
 	return 0;
 }
@@ -264,6 +265,52 @@ static void test_lists_and_reads(void **state)
 	ok(m);
 }
 
+#define FORWARD(port)                                                                              \
+	"<vmmd:forward xmlns:vmmd='urn:vmmd:network:1' proto='udp' port='" port "' "               \
+	"to='10.9.0.5'/>"
+
+static void test_update_network(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = NULL;
+	sd_bus_message *m;
+	const char *key;
+
+	assert_int_equal(
+		network_define(f->manager,
+			"<network><name>red</name><forward mode='nat'/><ip address='10.9.0.1' "
+			"prefix='24'/></network>",
+			"n", 0, &n, NULL, &f->error),
+		0);
+	ok(CALL(f, "UpdateNetwork", "suuussu", "red", 3, 1000, UINT32_MAX, FORWARD("53"), "s", 2));
+	ok(CALL(f, "UpdateNetwork", "suuussu", "red", 4, 4, 0,
+		"<host mac='52:54:00:00:00:01' "
+		"ip='10.9.0.7'/>",
+		"", 0));
+	assert_int_equal(n->config->n_forwards, 1);
+	assert_int_equal(n->config->ips[0].n_hosts, 1);
+	fails(CALL(f, "UpdateNetwork", "suuussu", "red", 3, 4, 1, "<host/>", "s", 2),
+		VMMD_ERROR_PREFIX "OperationInvalid", "no <ip> element found at index 1");
+	fails(CALL(f, "UpdateNetwork", "suuussu", "red", 3, 4, 0, "<host/>", "", 2),
+		VMMD_ERROR_PREFIX "XmlError", "xml:1: host/@ip: missing");
+	fails(CALL(f, "UpdateNetwork", "suuussu", "red", 3, 4, 0, "<host/>", "s", 4),
+		VMMD_ERROR_PREFIX "InvalidArgument", "unsupported flags (0x4)");
+	fails(CALL(f, "UpdateNetwork", "suuussu", "blue", 3, 4, 0, "<host/>", "s", 0),
+		VMMD_ERROR_PREFIX "NoNetwork", "blue");
+	m = CALL(f, "ListNetworkForwards", "su", "red", 1);
+	assert_false(sd_bus_message_is_method_error(m, NULL));
+	assert_int_equal(count_dicts(m), 1);
+	assert_true(sd_bus_message_rewind(m, true) >= 0);
+	assert_true(sd_bus_message_enter_container(m, 'a', "a{sv}") > 0);
+	assert_true(sd_bus_message_enter_container(m, 'a', "{sv}") > 0);
+	assert_true(sd_bus_message_enter_container(m, 'e', "sv") > 0);
+	assert_true(sd_bus_message_read(m, "s", &key) > 0);
+	assert_string_equal(key, "proto");
+	sd_bus_message_unref(m);
+	fails(CALL(f, "ListNetworkForwards", "su", "red", 2), VMMD_ERROR_PREFIX "InvalidArgument",
+		"unsupported flags");
+}
+
 static void test_console_fd(void **state)
 {
 	struct fixture *f = *state;
@@ -357,6 +404,7 @@ int main(void)
 		T(test_network_event),
 		T(test_errors),
 		T(test_lists_and_reads),
+		T(test_update_network),
 		T(test_console_fd),
 		T(test_objects),
 		T(test_caller_goes_away),

@@ -510,7 +510,8 @@ static void check_nothing_left(struct net_test *t)
 	end_servers(t);
 	end_child(&t->guest);
 	for (unsigned i = 0; i < GATEWAY_PROCESS_X_MAX; i++)
-		assert_true(pids[i] > 0 && (kill(pids[i], 0) < 0 && errno == ESRCH));
+		assert_true((i >= GATEWAY_PASTA && !pids[i]) ||
+			(pids[i] > 0 && kill(pids[i], 0) < 0 && errno == ESRCH));
 	assert_int_equal(count_namespace(st.st_ino), 0);
 	assert_string_equal(output("ls '%s'", t->runtime), "");
 	assert_string_equal(
@@ -524,6 +525,87 @@ static void kill_and_wait(struct net_test *t, enum gateway_process_kind kind)
 	assert_true(old > 0);
 	assert_int_equal(kill(old, SIGKILL), 0);
 	RUN_UNTIL(t, pid_of(t, kind) > 0 && pid_of(t, kind) != old);
+}
+
+static void update(struct net_test *t, const struct gateway_config *c)
+{
+	if (gateway_update(t->gateway, c, &t->error) < 0)
+		fail_msg("%s", t->error.message);
+}
+
+/* net-update: each program notices as little as can be. */
+static void check_updates(struct net_test *t, struct gateway_config *c)
+{
+	pid_t dnsmasq = pid_of(t, GATEWAY_DNSMASQ), pasta = pid_of(t, GATEWAY_PASTA);
+	pid_t slirp = pid_of(t, GATEWAY_SLIRP);
+	const struct gateway_lease *leases;
+
+	/* Names: dnsmasq reads them. */
+	fixture_add_dns_host(c, "192.0.2.78", "new.example.test");
+	update(t, c);
+	turn(t, 300000);
+	EXPECT(t, "192.0.2.78", "%s busybox nslookup new.example.test 192.168.122.1 2>&1",
+		in(t->guest));
+	assert_int_equal(pid_of(t, GATEWAY_DNSMASQ), dnsmasq);
+	/* Records and ranges: another dnsmasq, with the leases of the old one. */
+	c->txt[c->n_txt++] = (struct gateway_txt){.name = "more.test", .value = "more of it"};
+	update(t, c);
+	RUN_UNTIL(t,
+		pid_of(t, GATEWAY_DNSMASQ) > 0 && pid_of(t, GATEWAY_DNSMASQ) != dnsmasq &&
+			faccessat(t->gateway->dir_fd, "dnsmasq.pid", F_OK, 0) == 0);
+	EXPECT(t, "more of it", "%s busybox nslookup -type=txt more.test 192.168.122.1 2>&1",
+		in(t->guest));
+	assert_int_equal(gateway_leases(t->gateway, &leases), 1);
+	assert_string_equal(leases[0].hostname, "web");
+	assert_int_equal(pid_of(t, GATEWAY_PASTA), pasta);
+	/* A port forward: another pasta, the others stay. */
+	fixture_add_forward(c, GATEWAY_TCP, 8088, "192.168.122.5", 80);
+	update(t, c);
+	RUN_UNTIL(t, strstr(output("ss -ltn"), ":8088"));
+	EXPECT(t, "guest", GET, in(t->world), "TCP:203.0.113.2:8088");
+	EXPECT(t, "guest", GET, in(t->guest), "TCP:192.168.122.1:8088");
+	EXPECT(t, "guest", GET, in(t->world), "TCP:203.0.113.2:8080");
+	assert_int_equal(pid_of(t, GATEWAY_SLIRP), slirp);
+	c->n_forwards--;
+	update(t, c);
+	RUN_UNTIL(t, !strstr(output("ss -ltn"), ":8088"));
+	RUN_UNTIL(t, strstr(output("ss -ltn"), ":8080"));
+	/* What cannot be changes nothing. */
+	fixture_add_forward(c, GATEWAY_TCP, 8080, "192.168.122.6", 80);
+	assert_int_equal(gateway_update(t->gateway, c, &t->error), -EBADMSG);
+	assert_non_null(strstr(t->error.message, "port 8080 is forwarded twice"));
+	c->n_forwards--;
+	assert_int_equal(t->gateway->config->n_forwards, c->n_forwards);
+}
+
+/* A gateway that begins without port forwards gets some, and loses them. */
+static void test_first_forward(void **state)
+{
+	struct net_test *t = *state;
+	struct gateway_config *c = nat_config();
+	unsigned n = c->n_forwards;
+
+	c->n_forwards = 0;
+	start(t, c);
+	get_address(t);
+	start_servers(t);
+	assert_int_equal(pid_of(t, GATEWAY_PASTA), 0);
+	c->n_forwards = n;
+	update(t, c);
+	/* Another one before the rules are set: the last counts. */
+	fixture_add_forward(c, GATEWAY_TCP, 8088, "192.168.122.5", 80);
+	update(t, c);
+	RUN_UNTIL(t, strstr(output("ss -ltn"), ":8088"));
+	check_forwards(t);
+	EXPECT(t, "guest", GET, in(t->world), "TCP:203.0.113.2:8088");
+	c->n_forwards = 0;
+	update(t, c);
+	RUN_UNTIL(t, pid_of(t, GATEWAY_PASTA) == 0);
+	assert_null(strstr(ask(t, TRY " 2>&1", in(t->world), "TCP:203.0.113.2:8088"), "guest"));
+	assert_null(strstr(ask(t, TRY " 2>&1", in(t->guest), "TCP:192.168.122.1:8088"), "guest"));
+	check_out(t);
+	check_nothing_left(t);
+	free(c);
 }
 
 static void test_nat(void **state)
@@ -548,15 +630,11 @@ static void test_nat(void **state)
 	check_closed(t);
 	assert_string_equal(output(HOST_STATE), before);
 
-	/* net-update. */
-	fixture_add_dns_host(c, "192.0.2.78", "new.example.test");
-	assert_int_equal(gateway_reload_hosts(t->gateway, c, &t->error), 0);
-	turn(t, 300000);
-	EXPECT(t, "192.0.2.78", "%s busybox nslookup new.example.test 192.168.122.1 2>&1",
-		in(t->guest));
+	check_updates(t, c);
+	assert_string_equal(output(HOST_STATE), before);
 
 	/* Whatever dies comes back, and serves. */
-	for (unsigned kind = 0; kind < GATEWAY_PROCESS_X_MAX; kind++)
+	for (unsigned kind = 0; kind <= GATEWAY_PASTA; kind++)
 		kill_and_wait(t, kind);
 	RUN_UNTIL(t, faccessat(t->gateway->dir_fd, "dnsmasq.pid", F_OK, 0) == 0);
 	RUN_UNTIL(t, strstr(output("ss -ltn"), ":8080"));
@@ -725,6 +803,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_goldens_parse, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nat, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_forward, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_adopt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resolvers, setup, teardown),

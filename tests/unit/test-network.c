@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "config/net-addr.h"
+#include "config/network-update.h"
 #include "daemon-fixture.h"
 #include "daemon/stats-view.h"
 
@@ -516,6 +517,111 @@ static void test_redefined_while_active(void **state)
 	free(xml);
 }
 
+static int update(
+	struct fixture *f, struct network *n, unsigned section, const char *xml, unsigned flags)
+{
+	const struct network_update u = {
+		NETWORK_UPDATE_ADD_LAST, section, -1, xml, strlen(xml), "u"};
+
+	return network_update_section(n, &u, flags, &f->error);
+}
+
+static bool has(const struct network *n, bool inactive, const char *part)
+{
+	struct error e = {0};
+	char *xml = NULL;
+	bool found;
+
+	assert_int_equal(network_format_xml(n, inactive, &xml, &e), 0);
+	found = strstr(xml, part);
+	free(xml);
+	return found;
+}
+
+#define GROUP(name) "<portgroup name='" name "'/>"
+
+static void test_update(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define(f, "red", "");
+	unsigned section = NETWORK_SECTION_PORTGROUP;
+
+	assert_int_equal(update(f, n, section, GROUP("a"), NETWORK_UPDATE_LIVE), -ENOTCONN);
+	assert_string_equal(
+		f->error.message, "Requested operation is not valid: network is not running");
+	/* Inactive: "current" is the definition. */
+	assert_int_equal(update(f, n, section, GROUP("a"), 0), 0);
+	assert_true(has(n, true, "name='a'") && has(n, false, "name='a'"));
+	assert_true(fixture_saw(f, "network lifecycle red Changed"));
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	/* Active: what runs, the definition, or both. */
+	assert_int_equal(update(f, n, section, GROUP("live"), 0), 0);
+	assert_true(has(n, false, "'live'") && !has(n, true, "'live'"));
+	assert_int_equal(update(f, n, section, GROUP("kept"), NETWORK_UPDATE_CONFIG), 0);
+	assert_true(!has(n, false, "'kept'") && has(n, true, "'kept'"));
+	/* Both or none: it is there in one of them. */
+	assert_int_equal(
+		update(f, n, section, GROUP("kept"), NETWORK_UPDATE_LIVE | NETWORK_UPDATE_CONFIG),
+		-ENOTCONN);
+	assert_false(has(n, false, "'kept'"));
+	assert_int_equal(
+		update(f, n, section, GROUP("b"), NETWORK_UPDATE_LIVE | NETWORK_UPDATE_CONFIG), 0);
+	assert_true(has(n, false, "'b'") && has(n, true, "'b'"));
+	/* Both survive the daemon. */
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	n = network_find(f->manager, "red", &f->error);
+	RUN_UNTIL(f, n->worker && worker_is_connected(n->worker));
+	assert_true(has(n, false, "'live'") && !has(n, true, "'live'"));
+	assert_true(!has(n, false, "'kept'") && has(n, true, "'kept'"));
+	/* A domain can have it at once. */
+	fixture_start(f, define_domain(f, "vm", "red", "", "<mac address='52:54:00:00:00:01'/>"));
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_true(has(n, false, "'kept'") && !has(n, false, "'live'"));
+}
+
+static int fail_rename(void *opaque, enum store_step step)
+{
+	(void)opaque;
+	return step == STORE_STEP_RENAME ? -ENOSPC : 0;
+}
+
+static void test_update_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red"), *t = NULL;
+	unsigned both = NETWORK_UPDATE_LIVE | NETWORK_UPDATE_CONFIG;
+
+	assert_int_equal(
+		update(f, n, NETWORK_SECTION_FORWARD_INTERFACE, "<interface dev='eth1'/>", 0),
+		-ENOTSUP);
+	assert_string_equal(f->error.message,
+		"Operation not supported: network 'red' keeps the uplinks that it was started "
+		"with; "
+		"write --config, and start it anew");
+	assert_int_equal(update(f, n, NETWORK_SECTION_BRIDGE, "<bridge name='x'/>", 0), -ENOSYS);
+	assert_string_equal(f->error.message,
+		"this function is not supported by the connection driver: can't update 'bridge' "
+		"section of network 'red'");
+	assert_int_equal(f->error.code, ERROR_NO_SUPPORT);
+	assert_int_equal(update(f, n, NETWORK_SECTION_PORTGROUP, "<portgroup/>", 0), -EBADMSG);
+	assert_int_equal(f->error.code, ERROR_XML_ERROR);
+	/* The disk is full: what runs goes back. */
+	f->manager->store->fault = fail_rename;
+	assert_int_equal(update(f, n, NETWORK_SECTION_PORTGROUP, GROUP("a"), both), -ENOSPC);
+	f->manager->store->fault = NULL;
+	assert_false(has(n, false, "'a'") || has(n, true, "'a'"));
+	fixture_wait(f,
+		network_create(f->manager, net_xml("t", ""), "t.xml", 0, fixture_done, f, &t, NULL,
+			&f->error));
+	assert_int_equal(update(f, t, NETWORK_SECTION_PORTGROUP, GROUP("a"), both), -ENOTCONN);
+	assert_string_equal(f->error.message,
+		"Requested operation is not valid: cannot change persistent config of a transient "
+		"network");
+	assert_int_equal(update(f, t, NETWORK_SECTION_PORTGROUP, GROUP("a"), 0), 0);
+	assert_true(has(t, false, "'a'"));
+}
+
 #define DEFAULT_XML TESTS_SOURCE_DIR "/daemon/default-network.xml"
 
 static void reopen(struct fixture *f)
@@ -576,6 +682,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_definitions),
+		TEST(test_update),
+		TEST(test_update_refused),
 		TEST(test_default_network),
 		TEST(test_no_default_beside_others),
 		TEST(test_start_and_destroy),

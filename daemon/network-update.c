@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * net-update: one element of a network changes, in the definition, in what runs, or in both. Everything is computed and
+ * checked before anything changes; what runs is changed first, as it is what may fail.
+ *
+ * Tested by tests/unit/test-network.c and tests/unit/test-gateway-net.c.
+ */
+#include "config/network-update.h"
+#include "daemon/gateway.h"
+#include "daemon/manager.h"
+#include "daemon/network-internal.h"
+#include "vmm-core/base/log.h"
+
+/* What the network will be. NULL: stays. */
+struct change {
+	struct network_config *live, *persistent;
+	char *xml; /* of persistent */
+};
+
+static void change_done(struct change *change)
+{
+	(void)network_config_free(change->live);
+	(void)network_config_free(change->persistent);
+	free(change->xml);
+}
+
+static int compute(const struct network_config *base, const struct network_update *update,
+	struct network_config **ret, struct error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = network_update(base, update, ret, &text);
+
+	if (r == -ESRCH)
+		return error_set(error, ERROR_OPERATION_INVALID, "%s", text);
+	if (r == -EPERM)
+		return error_set(error, ERROR_NOT_SUPPORTED, "%s", text);
+	if (r == -ENOSYS)
+		return error_set(error, ERROR_NO_SUPPORT, "%s", text);
+	return error_set_xml(error, r, text);
+}
+
+static int compute_live(const struct network *n, const struct network_update *update,
+	struct change *change, struct error *error)
+{
+	if (update->section == NETWORK_SECTION_FORWARD_INTERFACE)
+		return error_set(error, ERROR_NOT_SUPPORTED,
+			"network '%s' keeps the uplinks that it was started with; write --config, "
+			"and start it anew",
+			n->name);
+	if (n->phase != NETWORK_ACTIVE)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"network '%s' is being started; try again when it is active", n->name);
+	return compute(n->config, update, &change->live, error);
+}
+
+static int compute_persistent(const struct network *n, const struct network_update *update,
+	struct change *change, struct error *error)
+{
+	_cleanup_(network_config_freep) struct network_config *base = NULL;
+	int r = network_definition(n, &base, error);
+
+	if (r == 0)
+		r = compute(base, update, &change->persistent, error);
+	return r < 0 ? r : network_canonical_xml(change->persistent, &change->xml, error);
+}
+
+static int update_gateway(
+	struct network *n, const struct network_config *config, struct error *error)
+{
+	_cleanup_(freep) struct gateway_config *g = NULL;
+	int r;
+
+	if (!n->gateway)
+		return 0;
+	g = malloc(sizeof(*g));
+	if (!g)
+		return error_set(error, ERROR_NO_MEMORY, "gateway");
+	r = network_gateway_config(config, g, error);
+	return r < 0 ? r : gateway_update(n->gateway, g, error);
+}
+
+static int apply(struct network *n, struct change *change, struct error *error)
+{
+	int r = change->live ? update_gateway(n, change->live, error) : 0;
+
+	if (r < 0 || !change->xml)
+		return r;
+	r = store_save(&n->manager->store->networks, n->uuid, change->xml);
+	if (r == 0)
+		return 0;
+	if (change->live)
+		(void)update_gateway(n, n->config, NULL);
+	return error_set_errno(error, r, "cannot save the definition of network '%s'", n->name);
+}
+
+static void take(struct network *n, struct change *change)
+{
+	struct network_config **config = network_is_active(n) ? &change->live : &change->persistent;
+
+	if (change->xml) {
+		free(n->xml);
+		n->xml = TAKE_PTR(change->xml);
+	}
+	if (*config) {
+		(void)network_config_free(n->config);
+		n->config = TAKE_PTR(*config);
+	}
+	if (network_is_active(n))
+		network_save_status(n);
+	network_event(n, "Changed");
+}
+
+int network_update_section(
+	struct network *n, const struct network_update *update, unsigned flags, struct error *error)
+{
+	struct change change = {0};
+	int r = 0;
+
+	if (!flags)
+		flags = network_is_active(n) ? NETWORK_UPDATE_LIVE : NETWORK_UPDATE_CONFIG;
+	if ((flags & NETWORK_UPDATE_LIVE) && !network_is_active(n))
+		return error_set(error, ERROR_OPERATION_INVALID, "network is not running");
+	if ((flags & NETWORK_UPDATE_CONFIG) && !network_is_persistent(n))
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"cannot change persistent config of a transient network");
+	if (flags & NETWORK_UPDATE_LIVE)
+		r = compute_live(n, update, &change, error);
+	if (r == 0 && (flags & NETWORK_UPDATE_CONFIG))
+		r = compute_persistent(n, update, &change, error);
+	if (r == 0)
+		r = apply(n, &change, error);
+	if (r == 0)
+		take(n, &change);
+	change_done(&change);
+	return r;
+}
