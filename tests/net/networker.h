@@ -28,6 +28,14 @@
 #define MAX_SEEN      16384
 #define MAX_EVENTS    64
 
+/* Commands of ip(8): a veth pair; a switch; a NIC into it. */
+#define NET_LINK(a, b)                                                                             \
+	"link add name " a " type veth peer name " b "\nlink set " a " up\nlink set " b " up\n"
+#define NET_SWITCH(name)                                                                           \
+	"link add name " name                                                                      \
+	" type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set " name " up\n"
+#define NET_INTO(nic, name) "link set " nic " master " name "\n"
+
 /* The real filter, but for sanitizers, which make system calls of their own. */
 #ifdef __SANITIZE_ADDRESS__
 #define START_FLAGS PROTO_START_SECCOMP_OFF

@@ -25,23 +25,17 @@
 #define MAX_GAP  ((POLL_MS + SLACK_MS) * NSEC_PER_MSEC)
 #define N_TRIALS 4
 #define FLAP_MS  150
-#define LINK(a, b)                                                                                 \
-	"link add name " a " type veth peer name " b "\nlink set " a " up\nlink set " b " up\n"
-#define SWITCH(name)                                                                               \
-	"link add name " name                                                                      \
-	" type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set " name " up\n"
-#define INTO(nic, name) "link set " nic " master " name "\n"
 
 /* Two access switches, a core, and a peer (e1) behind it; f0 and f1 are nobody's. */
-#define TWO_SWITCHES MEMBERS ACCESS_A ACCESS_B CORE LINK("f0", "f1")
-#define MEMBERS      LINK("p0", "q0") LINK("p1", "q1")
-#define ACCESS_A     SWITCH("swa") LINK("a0", "a1") INTO("q0", "swa") INTO("a0", "swa")
-#define ACCESS_B     SWITCH("swb") LINK("b0", "b1") INTO("q1", "swb") INTO("b0", "swb")
-#define CORE         PEER INTO("a1", "core") INTO("b1", "core")
-#define PEER         SWITCH("core") LINK("e0", "e1") INTO("e0", "core")
+#define TWO_SWITCHES MEMBERS ACCESS_A ACCESS_B CORE NET_LINK("f0", "f1")
+#define MEMBERS      NET_LINK("p0", "q0") NET_LINK("p1", "q1")
+#define ACCESS_A     NET_SWITCH("swa") NET_LINK("a0", "a1") NET_INTO("q0", "swa") NET_INTO("a0", "swa")
+#define ACCESS_B     NET_SWITCH("swb") NET_LINK("b0", "b1") NET_INTO("q1", "swb") NET_INTO("b0", "swb")
+#define CORE         PEER NET_INTO("a1", "core") NET_INTO("b1", "core")
+#define PEER         NET_SWITCH("core") NET_LINK("e0", "e1") NET_INTO("e0", "core")
 
 /* Both members on the peer's switch. */
-#define ONE_SWITCH MEMBERS PEER INTO("q0", "core") INTO("q1", "core")
+#define ONE_SWITCH MEMBERS PEER NET_INTO("q0", "core") NET_INTO("q1", "core")
 
 static const uint8_t peer_mac[NET_MAC_LEN] = {2, 0, 0, 0, 0, 0x99};
 
@@ -140,7 +134,7 @@ static void test_frames(void **state)
 	struct vm *plain, *a, *t;
 	struct probe *wire;
 
-	world_topology(w, LINK("p0", "q0") "link set p0 mtu 9000\nlink set q0 mtu 9000\n");
+	world_topology(w, NET_LINK("p0", "q0") "link set p0 mtu 9000\nlink set q0 mtu 9000\n");
 	w->config.mtu = 9000;
 	world_uplink(w, "p0");
 	world_start(w);
@@ -177,7 +171,7 @@ static void test_tso(void **state)
 	struct probe *wire;
 	struct vm *vm;
 
-	world_topology(w, LINK("p0", "q0"));
+	world_topology(w, NET_LINK("p0", "q0"));
 	world_uplink(w, "p0");
 	world_start(w);
 	expect_up(w);
@@ -203,7 +197,7 @@ static void test_reflected(void **state)
 	struct vm *vm, *other;
 	struct probe *wire;
 
-	world_topology(w, LINK("p0", "q0"));
+	world_topology(w, NET_LINK("p0", "q0"));
 	world_uplink(w, "p0");
 	world_start(w);
 	expect_up(w);
@@ -548,7 +542,7 @@ static void test_member_gone(void **state)
 	back.uplink = w->config.uplinks[0];
 	before = w->n_events;
 	/* Gone and back within a poll: the old socket must not be taken for the new NIC. */
-	world_topology(w, "link del p0\n" LINK("p0", "q0") INTO("q0", "swa"));
+	world_topology(w, "link del p0\n" NET_LINK("p0", "q0") NET_INTO("q0", "swa"));
 	assert_true(world_event(w, before, 1000, PROTO_NET_UPLINK, 0, PROTO_UPLINK_GONE, NULL));
 	assert_true(world_event(w, before, 1000, PROTO_NET_FAILOVER, 0, 1, NULL));
 	forget_all(w);
@@ -568,50 +562,6 @@ static void test_member_gone(void **state)
 		world_run_ms(w, 10);
 	}
 	assert_true(count_seen(&wire->record, NET_TEST_TYPE, vm->config.mac) > 0);
-}
-
-/* The kernel's own LACP as partner. */
-static void test_lacp(void **state)
-{
-	struct world *w = *state;
-	struct probe *wires[2], *bond;
-	unsigned n[2] = {0, 0};
-	struct vm *vm;
-
-	if (!try_ip("link add name bond0 type bond mode 802.3ad miimon 50 lacp_rate fast\n")) {
-		print_message("skipped: this kernel has no bonding\n");
-		skip();
-	}
-	world_topology(w,
-		"link add name p0 type veth peer name q0\nlink add name p1 type veth peer name "
-		"q1\n" INTO("q0", "bond0")
-			INTO("q1", "bond0") "link set p0 up\nlink set p1 up\nlink "
-					    "set q0 up\nlink set q1 up\nlink set bond0 up\n");
-	start_team(w, NET_TEAM_LACP);
-	vm = world_add_vm(w, NULL);
-	wires[0] = world_probe(w, "q0");
-	wires[1] = world_probe(w, "q1");
-	bond = world_probe(w, "bond0");
-	for (unsigned i = 0; i < 100 && (!n[0] || !n[1]); i++) {
-		forget_all(w);
-		for (unsigned flow = 0; flow < 64; flow++)
-			(void)vm_send(
-				vm, (const uint8_t[]){2, 0, 0, 0, 2, (uint8_t)flow}, flow, 60, -1);
-		world_run_ms(w, 100);
-		for (unsigned k = 0; k < 2; k++)
-			n[k] = count_seen(&wires[k]->record, NET_TEST_TYPE, vm->config.mac);
-	}
-	print_message("lacp: %u and %u of 64 flows\n", n[0], n[1]);
-	assert_true(n[0] && n[1]);
-	forget_all(w);
-	probe_send(bond, vm->config.mac, peer_mac, 1, 60, -1);
-	expect_frames(w, &vm->record, peer_mac, 1);
-	set_link("q0", false);
-	world_run_ms(w, 500);
-	forget_all(w);
-	for (unsigned flow = 0; flow < 64; flow++)
-		(void)vm_send(vm, (const uint8_t[]){2, 0, 0, 0, 2, (uint8_t)flow}, flow, 60, -1);
-	expect_frames(w, &bond->record, vm->config.mac, 64);
 }
 
 /* A network without uplinks: nothing of what its machines send each other is on any wire. */
@@ -657,7 +607,7 @@ static bool can_run(void)
 		printf("skipped: network namespaces with NICs need root\n");
 		return false;
 	}
-	if (unshare(CLONE_NEWNET) < 0 || !try_ip(LINK("p0", "q0") SWITCH("swa"))) {
+	if (unshare(CLONE_NEWNET) < 0 || !try_ip(NET_LINK("p0", "q0") NET_SWITCH("swa"))) {
 		printf("skipped: no network namespace with veth and bridges to be had here: %s\n",
 			strerror(errno));
 		return false;
@@ -681,7 +631,6 @@ int main(int argc, char **argv)
 		TEST(test_all_down),
 		TEST(test_exactly_once),
 		TEST(test_member_gone),
-		TEST(test_lacp),
 		TEST(test_isolated),
 	};
 
