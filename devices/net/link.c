@@ -59,11 +59,7 @@ static int refuse(struct link *link)
 		link->full = true;
 		link->full_until_ns = now_ns + LINK_HOLD_NS;
 	}
-	if (now_ns < link->full_until_ns)
-		return -EAGAIN;
-	if (link->links->ops->dropped)
-		link->links->ops->dropped(link->links->opaque, link);
-	return -ENOBUFS;
+	return now_ns < link->full_until_ns ? -EAGAIN : -ENOBUFS;
 }
 
 static int transmit(struct port *port, const struct frame *frame, int32_t tci)

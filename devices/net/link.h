@@ -42,8 +42,6 @@ struct links_ops {
 	/* A link with is_last is about to be drained, up to what is in it now: deliver first what must come before. False:
 	 * that has no room, so this must wait as well. May be NULL. */
 	bool (*before)(void *opaque);
-	/* A frame of the switch found no room and was given up. May be NULL. */
-	void (*dropped)(void *opaque, struct link *link);
 };
 
 struct links {

@@ -270,14 +270,6 @@ static void on_broken(void *opaque, struct link *link)
 		stop_using(nic, container_of(link, struct direct, link));
 }
 
-static void on_dropped(void *opaque, struct link *link)
-{
-	struct nic *nic = opaque;
-
-	(void)link;
-	vswitch_drop(&nic->port, NET_DROP_FULL);
-}
-
 static void remove_direct(struct nic *nic, struct direct *d)
 {
 	stop_using(nic, d);
@@ -312,7 +304,6 @@ static const struct links_ops links_ops = {
 	.mark = on_mark,
 	.space = on_links_space,
 	.before = before_star,
-	.dropped = on_dropped,
 };
 
 static void close_star(struct nic *nic)
@@ -520,7 +511,8 @@ int nic_new(struct loop *loop, const struct net_port_config *config, struct port
 	void (*space)(struct port *port), struct nic **ret_nic)
 {
 	_cleanup_(nic_freep) struct nic *nic = calloc(1, sizeof(*nic));
-	struct vswitch_config sw = {.mtu = config->mtu ? config->mtu : NET_MTU_DEFAULT};
+	struct vswitch_config sw = {
+		.mtu = config->mtu ? config->mtu : NET_MTU_DEFAULT, .blame_sender = true};
 	int r;
 
 	if (!nic)

@@ -146,18 +146,18 @@ int vswitch_deliver(struct vswitch *sw, struct port_state *src, struct port_stat
 		}
 		reason = NET_DROP_RATE;
 	}
+	if (reason == NET_DROP_NONE) {
+		r = transmit(sw, dst, frame, tci);
+		if (r == -EAGAIN && may_wait) {
+			src->retry_ns = 0;
+			return r;
+		}
+		if (r < 0)
+			reason = reason_of(r);
+	}
 	if (reason != NET_DROP_NONE) {
 		count_rx_drop(dst, reason);
-		return -EPERM;
-	}
-	r = transmit(sw, dst, frame, tci);
-	if (r == -EAGAIN && may_wait) {
-		src->retry_ns = 0;
-		return r;
-	}
-	if (r < 0) {
-		count_rx_drop(dst, reason_of(r));
-		return r == -EAGAIN ? -ENOBUFS : r;
+		return (int)reason;
 	}
 	count_rx(dst, frame);
 	meter_charge(&dst->in, now_ns, frame->len);

@@ -19,10 +19,12 @@ static bool must_wait(struct port_state *src, uint64_t now_ns)
 	return true;
 }
 
-/* It is on its way: nothing can make it come again. */
-static int sent(
-	struct vswitch *sw, struct port_state *src, const struct frame *frame, uint64_t now_ns)
+/* It is on its way: nothing can make it come again. 'lost': what vswitch_deliver() said of the one receiver that mattered. */
+static int sent(struct vswitch *sw, struct port_state *src, const struct frame *frame,
+	uint64_t now_ns, int lost)
 {
+	if (lost && sw->config.blame_sender)
+		return drop(src, (enum net_drop)lost);
 	vswitch_count_tx(src, frame);
 	meter_charge(&src->out, now_ns, frame->len);
 	if (sw->n_mirrors)
@@ -82,7 +84,7 @@ static int unicast_known(struct vswitch *sw, struct port_state *src, struct port
 		return r;
 	if (sw->n_promiscuous)
 		(void)show(sw, src, dst, frame, now_ns, false, &guessed);
-	(void)sent(sw, src, frame, now_ns);
+	(void)sent(sw, src, frame, now_ns, r);
 	if (r == 0 && src->pairs)
 		vswitch_count_pair(sw, src, dst, now_ns);
 	return 0;
@@ -95,6 +97,7 @@ static int unicast_unknown(
 	struct meter *storm = &src->storms[STORM_UNKNOWN];
 	bool guess = meter_ready(storm, now_ns), guessed = false;
 	unsigned n;
+	int lost = 0;
 
 	if (!up && list_empty(&sw->watchers))
 		return drop(src, NET_DROP_UNKNOWN);
@@ -102,14 +105,16 @@ static int unicast_unknown(
 		return drop(src, NET_DROP_STORM);
 	if (must_wait(src, now_ns))
 		return -EAGAIN;
-	if (up && vswitch_deliver(sw, src, up, frame, now_ns, true) == -EAGAIN)
-		return -EAGAIN;
+	if (up)
+		lost = vswitch_deliver(sw, src, up, frame, now_ns, true);
+	if (lost == -EAGAIN)
+		return lost;
 	n = show(sw, src, up, frame, now_ns, guess, &guessed);
 	if (guessed)
 		meter_charge(storm, now_ns, 1);
 	if (!up && !n)
 		return drop(src, NET_DROP_UNKNOWN);
-	return sent(sw, src, frame, now_ns);
+	return sent(sw, src, frame, now_ns, n ? 0 : lost);
 }
 
 static int unicast(
@@ -166,6 +171,7 @@ static int flood(struct vswitch *sw, struct port_state *src, const struct frame 
 	struct mcast_set members;
 	struct flood to = {0};
 	struct list *pos;
+	int lost = 0, r;
 
 	if (!meter_ready(storm, now_ns))
 		return drop(src, NET_DROP_STORM);
@@ -177,11 +183,14 @@ static int flood(struct vswitch *sw, struct port_state *src, const struct frame 
 	list_for_each (pos, &sw->ports) {
 		struct port_state *dst = list_port_state(pos);
 
-		if (wants(sw, src, dst, frame, &to))
-			(void)vswitch_deliver(sw, src, dst, frame, now_ns, false);
+		if (!wants(sw, src, dst, frame, &to))
+			continue;
+		r = vswitch_deliver(sw, src, dst, frame, now_ns, false);
+		if (dst == sw->uplink)
+			lost = r;
 	}
 	meter_charge(storm, now_ns, 1);
-	return sent(sw, src, frame, now_ns);
+	return sent(sw, src, frame, now_ns, lost);
 }
 
 static int forward(struct vswitch *sw, struct port_state *src, struct frame *frame, uint64_t now_ns)

@@ -120,7 +120,8 @@ struct port_state *vswitch_answerer(struct vswitch *sw, const struct port_state 
 /* vswitch-deliver.c */
 
 void vswitch_count_tx(struct port_state *src, const struct frame *frame);
-/* Give it to 'dst'. Returns 0, -EAGAIN (only if 'may_wait': nothing was done), or another negative errno: lost, counted. */
+/* Give it to 'dst'. Returns 0, -EAGAIN (only if 'may_wait': nothing was done), or an enum net_drop: lost for that reason, counted
+ * at 'dst'. */
 int vswitch_deliver(struct vswitch *sw, struct port_state *src, struct port_state *dst,
 	const struct frame *frame, uint64_t now_ns, bool may_wait);
 void vswitch_mirror_copies(struct vswitch *sw, const struct port_state *watched, unsigned dir,

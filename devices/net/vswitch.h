@@ -29,7 +29,7 @@
  * Reserved addresses (01:80:c2:00:00:00 … 0f) go from ports with NET_PORT_ALLOW_BPDU and from uplinks to such ports and the
  * default uplink. Pause frames and slow protocols (LACP) are between neighbours and never forwarded.
  *
- * Counters. Each frame that a port sends is counted once there: in tx_packets when the checks let it pass, or under
+ * Counters. Each frame that a port sends is counted once there: in tx_packets when the checks let it pass (but see blame_sender), or under
  * its reason in tx_drops (vswitch_drop() counts there too). Each frame that a port should have been given is counted once
  * there: in rx_packets, or in rx_drops with what was wrong with the receiver: LINK_DOWN, MTU, RATE, FULL, NO_UPLINK, PEER
  * (and VLAN: its bytes hide a second tag, see vlan.h). Ports that a flood does not concern count nothing. Bytes are
@@ -105,6 +105,9 @@ struct vswitch_config {
 	uint16_t mtu;      /* of the network; ports may have less */
 	bool arp_suppress; /* ARP and ND requests for addresses of ports go to that port alone */
 	bool snoop_multicast; /* IGMP and MLD decide who gets a group's frames (mcast.h); off: everybody */
+	/* Of a vNIC's own switch, whose uplinks are cables that nobody reads the counters of: what the one receiver of a frame
+	 * (of a flood: the default uplink) could not be given counts at its sender too: in tx_drops, and not in tx_packets. */
+	bool blame_sender;
 	/* The network's <bandwidth>: what all VNIC ports together are sent by the HOST port and the default uplink (in), and
 	 * send there (out). What they send each other does not count. */
 	struct net_bandwidth bandwidth;

@@ -214,6 +214,9 @@ static void test_full_ring(void **state)
 	}
 	lost = p.a.counters->tx_drops[NET_DROP_FULL];
 	assert_true(lost > 0 && lost < 1200 - 500);
+	/* Sent or lost, never both. */
+	assert_int_equal(p.a.counters->tx_packets + lost, 1200);
+	assert_int_equal(p.a.counters->tx_dropped, lost);
 	for (unsigned round = 0; round < 10; round++) {
 		p.b.d.heap = heap_b;
 		for (unsigned i = 0; i < 120; i++)
