@@ -70,22 +70,30 @@ static int transmit(
 
 /* Mirrors. */
 
+static int32_t mirrored_tci(
+	const struct mirror *m, const struct port_state *watched, const struct frame *frame)
+{
+	uint16_t priority = frame->tagged ? frame->tci & ~VLAN_VID : 0;
+	int32_t tci;
+
+	if (m->dir & VSWITCH_MIRROR_AS_SEEN && vlan_egress(&watched->vlan, frame, &tci))
+		return tci;
+	return frame->vid || frame->tagged ? priority | frame->vid : -1;
+}
+
 void vswitch_mirror_copies(struct vswitch *sw, const struct port_state *watched, unsigned dir,
 	const struct frame *frame)
 {
-	uint16_t priority = frame->tagged ? frame->tci & ~VLAN_VID : 0;
-	int32_t tci = frame->vid || frame->tagged ? priority | frame->vid : -1;
-
 	for (unsigned i = 0; i < sw->n_mirrors; i++) {
 		const struct mirror *m = &sw->mirrors[i];
 		struct port_state *to = m->to->state;
 		int r;
 
-		if (m->from != watched->port || !(m->dir & dir) || to->copied == sw->n_frames ||
-			to->flags & NET_PORT_LINK_DOWN)
+		if ((m->from && m->from != watched->port) || !(m->dir & dir) ||
+			to->copied == sw->n_frames || to->flags & NET_PORT_LINK_DOWN)
 			continue;
 		to->copied = sw->n_frames;
-		r = transmit(sw, to, frame, tci);
+		r = transmit(sw, to, frame, mirrored_tci(m, watched, frame));
 		if (r < 0)
 			count_rx_drop(to, reason_of(r));
 		else

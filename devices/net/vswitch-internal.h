@@ -54,7 +54,7 @@ struct port_state {
 };
 
 struct mirror {
-	struct port *from, *to;
+	struct port *from, *to; /* from NULL: every port */
 	unsigned dir;
 };
 

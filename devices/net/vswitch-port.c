@@ -315,13 +315,13 @@ int vswitch_mirror(struct vswitch *sw, struct port *from, unsigned dir, struct p
 	unsigned i = 0;
 
 	assert(!sw->busy);
-	assert(from->sw == sw && to->sw == sw);
-	if (from->kind == PORT_MIRROR || to->kind != PORT_MIRROR ||
-		dir & ~(VSWITCH_MIRROR_TX | VSWITCH_MIRROR_RX))
+	assert((!from || from->sw == sw) && to->sw == sw);
+	if ((from && from->kind == PORT_MIRROR) || to->kind != PORT_MIRROR ||
+		dir & ~(VSWITCH_MIRROR_TX | VSWITCH_MIRROR_RX | VSWITCH_MIRROR_AS_SEEN))
 		return -EINVAL;
 	while (i < sw->n_mirrors && (sw->mirrors[i].from != from || sw->mirrors[i].to != to))
 		i++;
-	if (!dir) {
+	if (!(dir & (VSWITCH_MIRROR_TX | VSWITCH_MIRROR_RX))) {
 		if (i < sw->n_mirrors)
 			sw->mirrors[i] = sw->mirrors[--sw->n_mirrors];
 		return 0;

@@ -132,12 +132,14 @@ void vswitch_remove(struct vswitch *sw, struct port *port);
  * it has it already), -EEXIST, -EINVAL (not a unicast address), -ENOSPC or -ENOMEM; -ENOENT when there is none to remove. */
 int vswitch_add_address(struct vswitch *sw, struct port *port, const uint8_t mac[NET_MAC_LEN]);
 int vswitch_remove_address(struct vswitch *sw, struct port *port, const uint8_t mac[NET_MAC_LEN]);
-/* What 'from' sends and the checks let pass (dir & 1) and what it is given (dir & 2) goes to 'to' (kind MIRROR) as well, with
- * the tag of its VLAN; dir 0 ends it. A mirror gets a frame once, whatever it watches; one that has no room loses copies,
- * never delays the frame. Returns 0, -EINVAL ('to' is no MIRROR, 'from' is one), or -ENOSPC (VSWITCH_MAX_MIRRORS). */
-#define VSWITCH_MAX_MIRRORS 8
-#define VSWITCH_MIRROR_TX   1
-#define VSWITCH_MIRROR_RX   2
+/* What 'from' (NULL: any port) sends and the checks let pass (dir & TX) and what it is given (dir & RX) goes to 'to' (kind MIRROR)
+ * as well, with the tag of its VLAN, or (AS_SEEN) with the one that 'from' sees; dir 0 ends it. A mirror gets a frame once,
+ * whatever it watches; one that has no room loses copies, never delays the frame. Returns 0, -EINVAL ('to' is no MIRROR,
+ * 'from' is one), or -ENOSPC (VSWITCH_MAX_MIRRORS). Costs a frame nothing while there is none. */
+#define VSWITCH_MAX_MIRRORS    12
+#define VSWITCH_MIRROR_TX      1
+#define VSWITCH_MIRROR_RX      2
+#define VSWITCH_MIRROR_AS_SEEN 4
 int vswitch_mirror(struct vswitch *sw, struct port *from, unsigned dir, struct port *to);
 
 /* A frame from 'port'. The frame's vid is set here. Returns 0 when it was dealt with (delivered or dropped, counted), or

@@ -21,7 +21,8 @@
 
 #define S         NSEC_PER_SEC
 #define N_PORTS   12
-#define N_MACS    16 /* 0 … 9 are the ports'; the others come from anywhere */
+#define ANY       N_PORTS /* as the watched one of a mirror */
+#define N_MACS    16      /* 0 … 9 are the ports'; the others come from anywhere */
 #define N_LEARNED 128
 #define N_EXTRA   3
 #define REFUSED   -2
@@ -54,7 +55,8 @@ struct model {
 	struct vswitch *sw;
 	struct side sides[N_PORTS];
 	struct learned learned[N_LEARNED];
-	unsigned mirrors[N_PORTS][N_PORTS]; /* from, to: dir */
+	unsigned mirrors[N_PORTS + 1][N_PORTS]; /* from (ANY: all of them), to: dir */
+	bool blame;
 	uint64_t now, order;
 	uint64_t random;
 	struct fake_frame buffer;
@@ -269,14 +271,21 @@ static bool is_up(const struct model *m, unsigned port)
 
 static void expect_mirrors(struct model *m, struct sent *sent, unsigned watched, unsigned dir)
 {
-	int32_t tci = sent->tci < 0 ? (sent->vid ? (int32_t)sent->vid : -1)
-				    : (int32_t)((sent->tci & 0xf000) | sent->vid);
+	int32_t wire = sent->tci < 0 ? (sent->vid ? (int32_t)sent->vid : -1)
+				     : (int32_t)((sent->tci & 0xf000) | sent->vid);
 
 	for (unsigned to = 0; to < N_PORTS; to++) {
+		unsigned dirs = m->mirrors[watched][to] | m->mirrors[ANY][to];
 		struct side *s = &m->sides[to];
+		int32_t tci = REFUSED;
 
-		if (!(m->mirrors[watched][to] & dir) || sent->mirrored >> to & 1 || !is_up(m, to))
+		if (!(dirs & dir) || sent->mirrored >> to & 1 || !is_up(m, to))
 			continue;
+		if (dirs & VSWITCH_MIRROR_AS_SEEN)
+			tci = vlan_out(&m->sides[watched].config.vlan, watched == GUARDED,
+				sent->vid, sent->tci, sent->inner_tag);
+		if (tci == REFUSED)
+			tci = wire;
 		sent->mirrored |= 1U << to;
 		if (s->port.answer) {
 			s->rx_drops[NET_DROP_FULL]++;
@@ -288,8 +297,8 @@ static void expect_mirrors(struct model *m, struct sent *sent, unsigned watched,
 	}
 }
 
-/* True: it must come again. */
-static bool expect(struct model *m, struct sent *sent, unsigned to, bool may_wait)
+/* -EAGAIN: it must come again. Else 0, or why it was not given. */
+static int expect(struct model *m, struct sent *sent, unsigned to, bool may_wait)
 {
 	struct side *s = &m->sides[to];
 	int32_t tci =
@@ -304,18 +313,18 @@ static bool expect(struct model *m, struct sent *sent, unsigned to, bool may_wai
 	else if (sent->size > mtu + (sent->inner_tag ? 4 : 0))
 		reason = NET_DROP_MTU;
 	else if (s->port.answer == -EAGAIN && may_wait)
-		return true;
+		return -EAGAIN;
 	else if (s->port.answer)
 		reason = NET_DROP_FULL;
 	if (reason) {
 		s->rx_drops[reason]++;
-		return false;
+		return (int)reason;
 	}
 	s->n++;
 	s->rx++;
 	s->tci = tci;
 	expect_mirrors(m, sent, to, VSWITCH_MIRROR_RX);
-	return false;
+	return 0;
 }
 
 static enum net_drop check(struct model *m, struct sent *sent)
@@ -374,6 +383,7 @@ static int expect_unicast(struct model *m, struct sent *sent)
 	int to = static_port(m, (unsigned)sent->dst, sent->vid), up = default_uplink(m);
 	struct learned *l = find_learned(m, (unsigned)sent->dst, sent->vid);
 	enum net_drop reason;
+	int lost = 0;
 	unsigned n;
 
 	if (to < 0 && l && !is_old(m, l))
@@ -382,31 +392,39 @@ static int expect_unicast(struct model *m, struct sent *sent)
 		reason = reach(m, sent->from, (unsigned)to);
 		if (reason)
 			return (int)reason;
-		if (expect(m, sent, (unsigned)to, true))
-			return -EAGAIN;
+		lost = expect(m, sent, (unsigned)to, true);
+		if (lost == -EAGAIN)
+			return lost;
 		(void)expect_watchers(m, sent, to, false);
-		return NET_DROP_NONE;
+		return m->blame ? lost : NET_DROP_NONE;
 	}
 	if (up >= 0 &&
 		(reach(m, sent->from, (unsigned)up) ||
 			!is_member(&m->sides[up].config.vlan, sent->vid)))
 		up = -1;
-	if (up >= 0 && expect(m, sent, (unsigned)up, true))
-		return -EAGAIN;
+	if (up >= 0)
+		lost = expect(m, sent, (unsigned)up, true);
+	if (lost == -EAGAIN)
+		return lost;
 	n = expect_watchers(m, sent, up, true);
-	return up < 0 && !n ? NET_DROP_UNKNOWN : NET_DROP_NONE;
+	if (up < 0 && !n)
+		return NET_DROP_UNKNOWN;
+	return m->blame && !n ? lost : NET_DROP_NONE;
 }
 
-static void expect_flood(struct model *m, struct sent *sent)
+static int expect_flood(struct model *m, struct sent *sent)
 {
-	int up = default_uplink(m);
+	int up = default_uplink(m), lost = 0, r;
 
 	for (unsigned i = 0; i < N_PORTS; i++) {
 		if (!is_up(m, i) || (!is_station(i) && (int)i != up) || reach(m, sent->from, i) ||
 			!is_member(&m->sides[i].config.vlan, sent->vid))
 			continue;
-		(void)expect(m, sent, i, false);
+		r = expect(m, sent, i, false);
+		if ((int)i == up)
+			lost = r;
 	}
+	return m->blame ? lost : NET_DROP_NONE;
 }
 
 static int expect_frame(struct model *m, struct sent *sent)
@@ -417,7 +435,7 @@ static int expect_frame(struct model *m, struct sent *sent)
 	if (r == NET_DROP_NONE) {
 		learn(m, sent->from, sent->src, sent->vid);
 		if (sent->dst < 0)
-			expect_flood(m, sent);
+			r = expect_flood(m, sent);
 		else
 			r = expect_unicast(m, sent);
 	}
@@ -592,6 +610,7 @@ static void remove_port(struct model *m, unsigned port)
 	shrink(m, port, 0);
 	for (unsigned i = 0; i < N_PORTS; i++)
 		m->mirrors[port][i] = m->mirrors[i][port] = 0;
+	m->mirrors[ANY][port] = 0;
 }
 
 static void change_address(struct model *m)
@@ -621,16 +640,22 @@ static void change_address(struct model *m)
 
 static void change_mirror(struct model *m)
 {
-	unsigned from = pick(m, 10), to = 10 + pick(m, 2), dir = pick(m, 4), n = 0;
+	unsigned from = pick(m, 12) ?: ANY, to = 10 + pick(m, 2), dir = pick(m, 4), n = 0;
 	int r;
 
-	if (!m->sides[from].in || !m->sides[to].in)
+	if (from != ANY && kinds[from] == PORT_MIRROR)
+		from = ANY;
+	if ((from != ANY && !m->sides[from].in) || !m->sides[to].in)
 		return;
-	for (unsigned i = 0; i < N_PORTS; i++)
+	/* One of the two sees it as its sender does: receivers may differ, and who comes first is not said. */
+	if (dir && to == 11)
+		dir = VSWITCH_MIRROR_TX | VSWITCH_MIRROR_AS_SEEN;
+	for (unsigned i = 0; i <= ANY; i++)
 		n += (m->mirrors[i][10] != 0) + (m->mirrors[i][11] != 0);
 	r = dir && !m->mirrors[from][to] && n == VSWITCH_MAX_MIRRORS ? -ENOSPC : 0;
-	assert_int_equal(
-		vswitch_mirror(m->sw, &m->sides[from].port.port, dir, &m->sides[to].port.port), r);
+	assert_int_equal(vswitch_mirror(m->sw, from == ANY ? NULL : &m->sides[from].port.port, dir,
+				 &m->sides[to].port.port),
+		r);
 	if (r == 0)
 		m->mirrors[from][to] = dir;
 }
@@ -698,16 +723,16 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 	return s ? strtoull(s, NULL, 0) : otherwise;
 }
 
-static void test_model(void **state)
+static void run_model(bool blame)
 {
-	const struct vswitch_config config = {.seed = {5, 6}};
+	const struct vswitch_config config = {.seed = {5, 6}, .blame_sender = blame};
 	uint64_t seed = number_of("VSWITCH_MODEL_SEED", 20240229);
 	uint64_t steps = number_of("VSWITCH_MODEL_STEPS", 150000);
 	struct model *m = calloc(1, sizeof(*m));
 	uint64_t tx = 0;
 
-	(void)state;
 	assert_non_null(m);
+	m->blame = blame;
 	m->random = seed | 1;
 	m->now = 1000 * S;
 	assert_int_equal(vswitch_new(&config, NULL, NULL, &m->sw), 0);
@@ -728,10 +753,24 @@ static void test_model(void **state)
 	free(m);
 }
 
+static void test_model(void **state)
+{
+	(void)state;
+	run_model(false);
+}
+
+/* As in a vNIC's own switch: what an uplink cannot take is its sender's loss. */
+static void test_model_of_a_nic(void **state)
+{
+	(void)state;
+	run_model(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_model_of_a_nic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -396,7 +396,7 @@ static void test_mirrors(void **state)
 	assert_int_equal(tx_drops(f, 5, NET_DROP_ISOLATED), 1);
 	assert_int_equal(vswitch_mirror(f->sw, &f->p[1].port, 3, &f->p[2].port), -EINVAL);
 	assert_int_equal(vswitch_mirror(f->sw, &f->p[5].port, 3, &f->p[6].port), -EINVAL);
-	assert_int_equal(vswitch_mirror(f->sw, &f->p[1].port, 4, &f->p[5].port), -EINVAL);
+	assert_int_equal(vswitch_mirror(f->sw, &f->p[1].port, 8, &f->p[5].port), -EINVAL);
 	assert_int_equal(vswitch_mirror(f->sw, &f->p[1].port, 0, &f->p[5].port), 0);
 	assert_int_equal(vswitch_mirror(f->sw, &f->p[1].port, 0, &f->p[5].port), 0);
 	assert_int_equal(unicast(f, 1, 99), B(UP));
@@ -404,19 +404,54 @@ static void test_mirrors(void **state)
 	assert_int_equal(unicast(f, 2, 3), B(3));
 }
 
-/* Refusals beyond the limit, among five mirrors of two ports. */
+/* Of all ports: each frame once; and with the tag that the watched port sees. */
+static void test_mirror_of_all(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 5, PORT_MIRROR);
+	add(f, 6, PORT_MIRROR);
+	assert_int_equal(vswitch_mirror(f->sw, NULL, VSWITCH_MIRROR_TX, &f->p[5].port), 0);
+	assert_int_equal(unicast(f, 1, 2), B(2) | B(5));
+	assert_int_equal(broadcast(f, 3), B(1) | B(2) | B(5) | B(UP));
+	assert_int_equal(unicast(f, UP, 2), B(2) | B(5));
+	f->config[1].vlan = (struct net_vlan){.mode = NET_VLAN_ACCESS, .n_tags = 1, .tags = {10}};
+	set(f, 1);
+	assert_int_equal(vswitch_mirror(f->sw, &f->p[1].port,
+				 VSWITCH_MIRROR_TX | VSWITCH_MIRROR_AS_SEEN, &f->p[6].port),
+		0);
+	assert_int_equal(unicast(f, 1, 99), B(UP) | B(5) | B(6));
+	assert_int_equal(fake_port_last(&f->p[5])->tci, 10);
+	assert_int_equal(fake_port_last(&f->p[6])->tci, -1);
+	assert_int_equal(vswitch_mirror(f->sw, &f->p[1].port,
+				 VSWITCH_MIRROR_RX | VSWITCH_MIRROR_AS_SEEN, &f->p[6].port),
+		0);
+	assert_int_equal(send_tagged(f, UP, 1, 10), B(1) | B(5) | B(6));
+	assert_int_equal(fake_port_last(&f->p[5])->tci, 10);
+	assert_int_equal(fake_port_last(&f->p[6])->tci, -1);
+	/* Neither direction is none at all. */
+	assert_int_equal(vswitch_mirror(f->sw, NULL, 0, &f->p[5].port), 0);
+	assert_int_equal(
+		vswitch_mirror(f->sw, &f->p[1].port, VSWITCH_MIRROR_AS_SEEN, &f->p[6].port), 0);
+	assert_int_equal(unicast(f, 1, 99), B(UP));
+}
+
+/* Refusals beyond the limit, among three mirrors of four ports. */
 static void test_mirror_limit(void **state)
 {
 	struct fixture *f = *state;
+
+	static const unsigned watched[] = {1, 2, 3, UP};
 
 	for (unsigned i = 4; i <= 6; i++)
 		add(f, i, PORT_MIRROR);
 	for (unsigned i = 0; i < VSWITCH_MAX_MIRRORS; i++)
 		assert_int_equal(
-			vswitch_mirror(f->sw, &f->p[1 + i / 3].port, 3, &f->p[4 + i % 3].port), 0);
-	assert_int_equal(vswitch_mirror(f->sw, &f->p[UP].port, 3, &f->p[4].port), -ENOSPC);
+			vswitch_mirror(f->sw, &f->p[watched[i / 3]].port, 3, &f->p[4 + i % 3].port),
+			0);
+	assert_int_equal(vswitch_mirror(f->sw, NULL, 3, &f->p[4].port), -ENOSPC);
 	vswitch_remove(f->sw, &f->p[1].port);
-	assert_int_equal(vswitch_mirror(f->sw, &f->p[UP].port, 3, &f->p[4].port), 0);
+	assert_int_equal(vswitch_mirror(f->sw, NULL, 3, &f->p[4].port), 0);
 }
 
 static void test_pairs(void **state)
@@ -657,6 +692,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_promiscuous, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_learning, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirrors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mirror_of_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pairs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_configuration, setup, teardown),
