@@ -33,6 +33,7 @@
 #define NET_MTU_DEFAULT  1500
 #define NET_MTU_MIN      68
 #define NET_MTU_MAX      65535
+#define NET_MAX_MIRRORS  8
 #define NET_LEARN_MAX    4096 /* addresses that one port may teach */
 #define NET_AGE_DEFAULT  300  /* seconds */
 #define NET_WEIGHT_MAX   255
@@ -81,7 +82,8 @@ struct net_bandwidth {
 #define NET_PORT_LINK_DOWN (1U << 10) /* <link state='down'/> */
 #define NET_PORT_LEARN_IPS                                                                         \
 	(1U << 11) /* GUARD_ARP, GUARD_IP: the first addresses seen (DHCP first) become its own */
-#define NET_PORT_FLAGS ((1U << 12) - 1)
+#define NET_PORT_MIRROR (1U << 12) /* is given copies of others' frames, and may not send */
+#define NET_PORT_FLAGS  ((1U << 13) - 1)
 
 struct net_port_config {
 	uint8_t mac[NET_MAC_LEN];

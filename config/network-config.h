@@ -29,7 +29,7 @@
 #define NETWORK_MAX_DNS_HOSTS  64
 #define NETWORK_MAX_HOSTNAMES  8 /* of one address */
 #define NETWORK_MAX_FORWARDS   64
-#define NETWORK_MAX_MIRRORS    8
+#define NETWORK_MAX_MIRRORS    NET_MAX_MIRRORS
 
 enum network_forward {
 	NETWORK_ISOLATED, /* no <forward> */

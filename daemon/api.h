@@ -131,6 +131,8 @@ int api_list_network_leases(struct api_call *call, struct error *error);
 int api_list_domain_interfaces(struct api_call *call, struct error *error);
 int api_list_interface_addresses(struct api_call *call, struct error *error);
 int api_set_interface_link(struct api_call *call, struct error *error);
+int api_open_capture(struct api_call *call, struct error *error);
+int api_open_network_capture(struct api_call *call, struct error *error);
 /* api-stats.c */
 int api_get_domain_stats(struct api_call *call, struct error *error);
 /* api-host.c */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (what
  * links them) network-define.c (definitions) network-update.c (net-update) network-default.c (the first of them) network-status.c (what outlives the daemon) network-open.c (host side: fds)
- * network-uplink.c (uplinks that fail). */
+ * network-uplink.c (uplinks that fail) network-mirror.c (mirrors). */
 #pragma once
 
 #include "daemon/network.h"
@@ -71,6 +71,12 @@ void network_uplinks_end(struct network *network);
 void network_tell_guest(const struct network_port *port);
 /* Two ports exchange many frames: give them a link of their own. */
 void network_pair(struct network *network, unsigned a, unsigned b);
+/* Mirrors: the definition sends copies to vNIC 'nic' of 'domain'; copies of what this port sends or is given; PORT_ADD's part, with
+ * the ports that are linked by now. */
+bool network_is_mirror_target(
+	const struct network *network, const struct domain *domain, unsigned nic);
+bool network_is_mirrored(const struct network_port *port);
+void network_fill_mirrors(const struct network_port *port, struct proto_port *message);
 /* Direct links of a port go back to the star and end. */
 void network_drop_directs(const struct network_port *port);
 /* Give back the ports whose domains do not run. */

@@ -122,6 +122,7 @@ static int send_port_add(struct network_port *port, const struct link_fds *fds)
 		.port = port->number, .ring_data = PROTO_RING_DATA, .config = port->config};
 	int end[PROTO_LINK_FDS];
 
+	network_fill_mirrors(port, &message);
 	end_of(fds, 0, end);
 	return worker_request(port->network->worker, PROTO_PORT_ADD, &message, sizeof(message), end,
 		PROTO_LINK_FDS, NETWORK_REQUEST_USEC, on_port_reply, port->network);
@@ -453,10 +454,11 @@ void network_pair(struct network *n, unsigned a, unsigned b)
 	const struct network_port *ports[2] = {
 		network_find_number(n, a), network_find_number(n, b)};
 
-	/* Isolated ports do not reach each other; a machine's own two vNICs go by the star. */
+	/* Isolated ports do not reach each other; a machine's own two vNICs go by the star, and what is mirrored must. */
 	if (!ports[0] || !ports[1] || a == b || !ports[0]->linked || !ports[1]->linked ||
 		(ports[0]->config.flags & ports[1]->config.flags & NET_PORT_ISOLATED) ||
-		memcmp(ports[0]->domain, ports[1]->domain, 16) == 0)
+		memcmp(ports[0]->domain, ports[1]->domain, 16) == 0 ||
+		network_is_mirrored(ports[0]) || network_is_mirrored(ports[1]))
 		return;
 	for (unsigned i = 0; i < 2; i++)
 		if (count_directs(ports[i]) >= NETWORK_MAX_DIRECTS)

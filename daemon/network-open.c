@@ -39,8 +39,6 @@ int network_check_served(const struct network *n, struct error *error)
 		       "to a NIC";
 	else if (config->forward == NETWORK_NAT && *config->forward_dev)
 		what = "<forward dev='…'>; remove 'dev', and the host's routes decide";
-	else if (config->n_mirrors)
-		what = "mirrors";
 	else if (config->n_routes)
 		what = "<route>";
 	else if (config->nat_start.family || config->nat_port_start)

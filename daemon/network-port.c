@@ -222,6 +222,11 @@ int network_attach_nic(struct domain *d, unsigned i, struct error *error)
 			"network '%s' has no portgroup '%s'", n->name, nic->portgroup);
 	if (!resolved.mtu)
 		resolved.mtu = n->config->net.mtu;
+	if (network_is_mirror_target(n, d, i)) {
+		/* Of every VLAN, with its tag; for whoever it was. */
+		resolved.flags |= NET_PORT_MIRROR | NET_PORT_PROMISCUOUS;
+		resolved.vlan = (struct net_vlan){0};
+	}
 	other = network_find_mac(d->manager, config->mac);
 	if (other && other->network == n) {
 		const struct domain *owner = manager_find_uuid(d->manager, other->domain);

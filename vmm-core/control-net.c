@@ -16,6 +16,7 @@ NIC_FIRST(proto_nic_id);
 NIC_FIRST(proto_link);
 NIC_FIRST(proto_link_id);
 NIC_FIRST(proto_nic_add);
+static_assert(offsetof(struct proto_capture, index) == 0, "read before the rest");
 
 /* What is asked of one vNIC that exists. */
 struct nic {
@@ -62,12 +63,22 @@ static int link_remove(const struct nic *nic, struct message *m)
 	return nic->ops->link_remove(nic->dev, id.id);
 }
 
+static int nic_capture(const struct nic *nic, struct message *m)
+{
+	struct proto_capture capture;
+
+	memcpy(&capture, m->payload, sizeof(capture));
+	m->n_fds = 0; /* taken over */
+	return nic->ops->capture(nic->dev, &capture, m->fds[0]);
+}
+
 static int (*const nic_requests[PROTO_TYPE_X_MAX])(const struct nic *nic, struct message *m) = {
 	[PROTO_NIC_SET] = nic_set,
 	[PROTO_NIC_ANNOUNCE] = nic_announce,
 	[PROTO_LINK_ADD] = link_add,
 	[PROTO_LINK_USE] = link_use,
 	[PROTO_LINK_REMOVE] = link_remove,
+	[PROTO_CAPTURE] = nic_capture,
 };
 
 static int nic_add(struct vm *vm, const struct message *m, char *ret_reason)
@@ -132,12 +143,22 @@ static int uplink_add(struct network *network, struct message *m)
 	return network_uplink_add(network, &uplink, m->fds[0]);
 }
 
+static int capture(struct network *network, struct message *m)
+{
+	struct proto_capture what;
+
+	memcpy(&what, m->payload, sizeof(what));
+	m->n_fds = 0; /* taken over */
+	return network_capture(network, &what, m->fds[0]);
+}
+
 static int (*const network_requests[PROTO_TYPE_X_MAX])(
 	struct network *network, struct message *m) = {
 	[PROTO_PORT_ADD] = port_add,
 	[PROTO_PORT_SET] = port_set,
 	[PROTO_PORT_REMOVE] = port_remove,
 	[PROTO_UPLINK_ADD] = uplink_add,
+	[PROTO_CAPTURE] = capture,
 };
 
 int control_network(struct network *network, struct message *m)

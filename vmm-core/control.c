@@ -321,6 +321,11 @@ static int handle_network(struct control *control, struct message *m)
 	return r < 0 ? r : 1;
 }
 
+static int handle_capture(struct control *control, struct message *m)
+{
+	return control->network ? handle_network(control, m) : handle_nic(control, m);
+}
+
 static int handle_console_resize(struct control *control, struct message *m)
 {
 	struct proto_console_size size;
@@ -476,6 +481,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_PORT_SET] = handle_network,
 	[PROTO_PORT_REMOVE] = handle_network,
 	[PROTO_UPLINK_ADD] = handle_network,
+	[PROTO_CAPTURE] = handle_capture,
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
 	[PROTO_NIC_ADD] = handle_nic,
 	[PROTO_NIC_REMOVE] = handle_nic,

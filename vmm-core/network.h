@@ -36,7 +36,7 @@ int network_new(const struct net_config *config, struct network_fds *fds, struct
 struct network *network_free(struct network *network);
 DEFINE_CLEANUP(struct network *, network_free);
 
-/* fds[PROTO_LINK_FDS] are taken over, whatever the answer. -EINVAL (number, config), -EEXIST (number or address), or what
+/* fds[PROTO_LINK_FDS] are taken over, whatever the answer. -EINVAL (number, config, mirrors), -EEXIST (number or address), or what
  * ring_open() says. */
 int network_port_add(struct network *network, const struct proto_port *port, int *fds);
 int network_port_set(struct network *network, const struct proto_port *port);
@@ -44,3 +44,6 @@ int network_port_remove(struct network *network, unsigned port);
 /* A NIC that was gone is back, or another has come in its place. 'fd' is taken over, whatever the answer. -EINVAL (no such
  * uplink, or not one that can be), -EEXIST (it is not gone). */
 int network_uplink_add(struct network *network, const struct proto_uplink *uplink, int fd);
+/* Frames that pass, or those of one uplink, for a reader outside (devices/net/capture.h). 'fd' is taken over, whatever the
+ * answer. -ENODEV (no such uplink), or what captures_add() says. */
+int network_capture(struct network *network, const struct proto_capture *capture, int fd);

@@ -37,6 +37,7 @@ static const struct {
 	[PROTO_UPLINK_ADD] = {1, 1, 1, sizeof(struct proto_uplink)},
 	[PROTO_NIC_ADD] = {1, 0, 0, sizeof(struct proto_nic_add)},
 	[PROTO_NIC_REMOVE] = {1, 0, 0, sizeof(struct proto_nic_id)},
+	[PROTO_CAPTURE] = {1, 1, 1, sizeof(struct proto_capture)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
 

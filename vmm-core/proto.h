@@ -66,6 +66,8 @@ enum proto_type {
 	/* to a vm */
 	PROTO_NIC_ADD, /* struct proto_nic_add: plug one in; its star comes with LINK_ADD */
 	PROTO_NIC_REMOVE, /* struct proto_nic_id: ask the guest to let go of it; STATE follows when it has */
+	/* to either */
+	PROTO_CAPTURE, /* struct proto_capture, one fd (a SOCK_SEQPACKET socket): frames as they pass */
 	PROTO_TYPE_X_MAX
 };
 
@@ -236,15 +238,31 @@ struct proto_link_id {
 };
 
 /* Port numbers are the daemon's: 1 … NET_MAX_PORTS - 1; 0 is the host's, which START_NETWORK makes. */
+struct proto_mirror {
+	uint16_t from, to;  /* ports; 'to' has NET_PORT_MIRROR */
+	uint32_t direction; /* CAPTURE_IN: what 'from' is given, CAPTURE_OUT: what it sends */
+};
+
 struct proto_port {
 	uint32_t port;
 	uint32_t ring_data; /* PORT_ADD */
 	struct net_port_config config;
+	/* PORT_ADD: what it watches or is watched by, of the ports that are there. They end with either port. */
+	uint32_t n_mirrors;
+	struct proto_mirror mirrors[NET_MAX_MIRRORS];
 };
 
 struct proto_port_id {
 	uint32_t port;
 };
+
+/* It ends when its reader goes (devices/net/capture.h); there is no request for that. */
+struct proto_capture {
+	uint32_t index;     /* a vm: the vNIC; a network: the uplink, or PROTO_CAPTURE_SWITCH */
+	uint32_t direction; /* CAPTURE_IN, CAPTURE_OUT (vmm-core/base/capture-record.h) */
+	uint32_t snaplen;   /* bytes of each frame, from 1 */
+};
+#define PROTO_CAPTURE_SWITCH UINT32_MAX /* what passes through the network's worker */
 
 struct proto_uplink {
 	uint32_t index;           /* in net_config.uplinks */

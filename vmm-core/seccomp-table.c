@@ -47,7 +47,8 @@
 		ANY(rt_sigprocmask, "inside pthread functions and abort()"),                       \
 		ANY(restart_syscall, "the kernel's own restart of an interrupted wait"),           \
 		ANY(write, "eventfds, consoles, log lines"),                                       \
-		ANY(writev, "glibc's last words before abort(); a frame to a tap"),                \
+		ANY(writev,                                                                        \
+			"a frame to a tap or to a capture; glibc's last words before abort()"),    \
 		ANY(getpid, "pthread_kill() and abort()"), ANY(gettid, "abort()")
 
 /* Calls of device code, which runs on vCPU threads and on the loop's. */
@@ -141,7 +142,8 @@ static const struct seccomp_rule network_rules[] = {
 	NO_BITS(mmap, 2, "malloc, rings; never executable", PROT_EXEC),
 	ANY(munmap, "a port goes; free of what malloc mapped"),
 	ANY(mremap, "realloc of the same"),
-	ONE_OF(fcntl, 1, "the seals of a port's ring", F_ADD_SEALS, F_GET_SEALS),
+	ONE_OF(fcntl, 1, "the seals of a port's ring; the flags of a capture's socket", F_GETFL,
+		F_SETFL, F_ADD_SEALS, F_GET_SEALS),
 	ONE_OF(newfstatat, 3, "fstat(): the size of a port's ring", AT_EMPTY_PATH),
 	ANY(fstat, "the same, as newer C libraries call it"),
 	ANY(close, "what is done with"),

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "devices/fabric/uplinks.h"
+#include "devices/net/capture.h"
 #include "devices/net/link.h"
 #include "devices/net/port-tap.h"
 #include "vmm-core/base/fdio.h"
@@ -36,6 +37,7 @@ struct network {
 	struct loop_timer age_timer;
 	struct port_tap host;    /* host.port.sw: NULL when the host takes no part */
 	struct uplinks *uplinks; /* NULL: isolated */
+	struct captures captures;
 	struct net_port *ports[NET_MAX_PORTS];
 };
 
@@ -209,6 +211,7 @@ int network_new(const struct net_config *config, struct network_fds *fds, struct
 		return r;
 	}
 	links_init(&n->links, loop, n->sw, &links_ops, n);
+	captures_init(&n->captures, loop, n->sw);
 	loop_timer_init(&n->age_timer, loop, on_age);
 	loop_set_heartbeat(loop, &n->stats->heartbeat);
 	r = add_host_port(n, loop, ret_reason);
@@ -239,6 +242,7 @@ struct network *network_free(struct network *n)
 	for (unsigned i = 0; i < NET_MAX_PORTS; i++)
 		if (n->ports[i])
 			remove_port(n, i);
+	captures_done(&n->captures);
 	n->uplinks = uplinks_free(n->uplinks);
 	if (n->sw) {
 		port_tap_done(&n->host);
@@ -268,6 +272,35 @@ static int check_port(const struct network *n, const struct proto_port *message,
 		return -EINVAL;
 	if (!n->ports[message->port] != is_new)
 		return is_new ? -EEXIST : -ENODEV;
+	if (is_new)
+		return message->n_mirrors <= NET_MAX_MIRRORS ? 0 : -EINVAL;
+	/* What it is stays. */
+	return (n->ports[message->port]->link.port.kind == PORT_MIRROR) ==
+			((message->config.flags & NET_PORT_MIRROR) != 0)
+		? 0
+		: -EINVAL;
+}
+
+static struct port *find_port(struct network *n, unsigned number)
+{
+	return number < NET_MAX_PORTS && n->ports[number] ? &n->ports[number]->link.port : NULL;
+}
+
+static int add_mirrors(struct network *n, const struct proto_port *message)
+{
+	for (uint32_t i = 0; i < message->n_mirrors; i++) {
+		const struct proto_mirror *m = &message->mirrors[i];
+		struct port *from = find_port(n, m->from), *to = find_port(n, m->to);
+		int r = -EINVAL;
+
+		if (from && to && m->direction && !(m->direction & ~(CAPTURE_IN | CAPTURE_OUT)))
+			r = vswitch_mirror(n->sw, from,
+				(m->direction & CAPTURE_OUT ? VSWITCH_MIRROR_TX : 0) |
+					(m->direction & CAPTURE_IN ? VSWITCH_MIRROR_RX : 0),
+				to);
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -286,7 +319,7 @@ static int open_port(struct network *n, const struct proto_port *message,
 	}
 	port->network = n;
 	port->number = message->port;
-	port->link.port.kind = PORT_VNIC;
+	port->link.port.kind = message->config.flags & NET_PORT_MIRROR ? PORT_MIRROR : PORT_VNIC;
 	port->link.port.cookie = message->port;
 	port->link.port.counters = &n->stats->ports[message->port];
 	r = link_open(&port->link, &n->links, message->port, message->ring_data, fds);
@@ -322,7 +355,10 @@ int network_port_add(struct network *n, const struct proto_port *message, int *f
 	if (n->uplinks)
 		uplinks_port_added(n->uplinks, message->port);
 	arm_ageing(n);
-	return 0;
+	r = add_mirrors(n, message);
+	if (r < 0)
+		remove_port(n, message->port);
+	return r;
 }
 
 int network_port_set(struct network *n, const struct proto_port *message)
@@ -358,4 +394,17 @@ int network_uplink_add(struct network *n, const struct proto_uplink *message, in
 	(void)safe_close(n->fds.uplinks[message->index]);
 	n->fds.uplinks[message->index] = fd;
 	return 0;
+}
+
+int network_capture(struct network *n, const struct proto_capture *capture, int fd)
+{
+	const struct capture_spec spec = {
+		.direction = capture->direction, .snaplen = capture->snaplen};
+
+	if (capture->index == PROTO_CAPTURE_SWITCH)
+		return captures_add(&n->captures, &spec, fd);
+	if (n->uplinks)
+		return uplinks_capture(n->uplinks, capture, fd);
+	(void)safe_close(fd);
+	return -ENODEV;
 }

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "devices/net/capture.h"
 #include "devices/net/port-packet.h"
 #include "devices/net/port-tap.h"
 
@@ -46,6 +47,7 @@ struct uplinks {
 	bool guests_up, told, told_up;
 	bool sending; /* within the port's transmit() */
 	const struct frame *incoming;
+	struct captures captures; /* by member */
 	unsigned n;
 	struct member members[NET_MAX_UPLINKS];
 };
@@ -98,6 +100,8 @@ static int on_transmit(void *opaque, unsigned member, const struct frame *frame,
 	if (!m->port.ops)
 		return -ENODEV;
 	r = m->port.ops->transmit(&m->port, frame, tci);
+	if (u->captures.n && r == 0)
+		captures_show(&u->captures, member, CAPTURE_OUT, frame, tci);
 	if (u->sending)
 		u->port.counters = m->port.counters; /* the switch counts there, whatever it was */
 	else if (r == 0)
@@ -383,6 +387,9 @@ static void input(struct member *m, struct frame *frame, uint64_t now_ns)
 
 	/* As the UPLINK port's rules have it (vlan.h, ANY). */
 	frame->vid = frame->tagged ? frame->tci & 0xfff : 0;
+	if (u->captures.n)
+		captures_show(
+			&u->captures, m->index, CAPTURE_IN, frame, frame->tagged ? frame->tci : -1);
 	u->incoming = frame;
 	verdict = team_input(u->team, m->index, frame, now_ns);
 	u->incoming = NULL;
@@ -489,6 +496,7 @@ int uplinks_new(const struct net_config *config, const struct network_fds *fds,
 	u->counters = counters;
 	u->guest_link_up = config->team.guest_link_up;
 	u->poll_ns = (config->team.poll_ms ? config->team.poll_ms : POLL_MS) * NSEC_PER_MSEC;
+	captures_init(&u->captures, loop, NULL);
 	loop_timer_init(&u->poll_timer, loop, on_poll_timer);
 	loop_timer_init(&u->team_timer, loop, on_team_timer);
 	r = team_new(
@@ -518,6 +526,7 @@ struct uplinks *uplinks_free(struct uplinks *u)
 		loop_timer_stop(&u->team_timer);
 	}
 	u->netlink = loop_source_remove(u->netlink);
+	captures_done(&u->captures);
 	for (unsigned i = 0; i < u->n; i++)
 		member_close(&u->members[i]);
 	if (u->port.sw)
@@ -571,4 +580,16 @@ int uplinks_add(struct uplinks *u, unsigned member, const struct net_uplink *upl
 	m->seen = SIGHT_NONE;
 	poll_all(u, now_ns);
 	return 0;
+}
+
+int uplinks_capture(struct uplinks *u, const struct proto_capture *capture, int fd)
+{
+	const struct capture_spec spec = {.key = capture->index,
+		.direction = capture->direction,
+		.snaplen = capture->snaplen};
+
+	if (capture->index < u->n)
+		return captures_add(&u->captures, &spec, fd);
+	(void)safe_close(fd);
+	return -ENODEV;
 }

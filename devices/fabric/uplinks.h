@@ -45,3 +45,5 @@ void uplinks_port_removed(struct uplinks *uplinks, uint32_t cookie);
 
 /* A NIC that was gone is back on 'fd', which the caller owns as those before; the fd of the one before is not used any more. -EINVAL or -EEXIST (it is not gone). */
 int uplinks_add(struct uplinks *uplinks, unsigned member, const struct net_uplink *uplink, int fd);
+/* Of member 'capture->index'; 'fd' and the answer are network_capture()'s. */
+int uplinks_capture(struct uplinks *uplinks, const struct proto_capture *capture, int fd);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "devices/net/capture.h"
 #include "devices/net/link.h"
 #include "devices/net/offload.h"
 #include "devices/net/port-tap.h"
@@ -44,6 +45,7 @@ struct nic {
 	unsigned n_directs;
 	struct loop_timer hold_timer; /* armed while a send waits for room */
 	struct loop_timer age_timer;
+	struct captures captures;
 	struct offload_scratch scratch;
 	uint64_t batch_ns; /* when what was sent since the last flush began; 0: nothing was */
 };
@@ -533,6 +535,7 @@ int nic_new(struct loop *loop, const struct net_port_config *config, struct port
 		return r;
 	links_init(&nic->links, loop, nic->sw, &links_ops, nic);
 	nic->links.patient = true;
+	captures_init(&nic->captures, loop, nic->sw);
 	loop_timer_init(&nic->hold_timer, loop, on_hold);
 	loop_timer_init(&nic->age_timer, loop, on_age);
 	r = vswitch_add(nic->sw, &nic->port, config);
@@ -554,6 +557,7 @@ struct nic *nic_free(struct nic *nic)
 		close_star(nic);
 		close_tap(nic);
 		links_done(&nic->links);
+		captures_done(&nic->captures);
 		loop_timer_stop(&nic->hold_timer);
 		loop_timer_stop(&nic->age_timer);
 		if (nic->port.sw)
@@ -584,6 +588,14 @@ int nic_reconfigure(struct nic *nic, const struct net_port_config *config)
 		(void)vswitch_reconfigure(nic->sw, &nic->tap.port, &star);
 	arm_ageing(nic);
 	return 0;
+}
+
+int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd)
+{
+	const struct capture_spec spec = {
+		.port = &nic->port, .direction = direction, .snaplen = snaplen};
+
+	return captures_add(&nic->captures, &spec, fd);
 }
 
 const struct net_port_config *nic_config(const struct nic *nic)

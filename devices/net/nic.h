@@ -76,3 +76,7 @@ int nic_link_add(struct nic *nic, const struct nic_link *link);
 #define NIC_MARK_NS UINT64_C(1000000000)
 int nic_link_use(struct nic *nic, uint32_t id, bool on);
 int nic_link_remove(struct nic *nic, uint32_t id);
+
+/* What the guest sends and is given, as it sees it: before its frames are made to fit. 'direction', 'snaplen', 'fd' (taken
+ * over, whatever the answer) and the errors are captures_add()'s. */
+int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd);

@@ -239,12 +239,18 @@ static int net_link_remove(struct device *dev, uint32_t id)
 	return nic_link_remove(net_of_device(dev)->nic, id);
 }
 
+static int net_capture(struct device *dev, const struct proto_capture *capture, int fd)
+{
+	return nic_capture(net_of_device(dev)->nic, capture->direction, capture->snaplen, fd);
+}
+
 static const struct machine_nic_ops net_machine_ops = {
 	.set = net_set,
 	.announce = net_announce,
 	.link_add = net_link_add,
 	.link_use = net_link_use,
 	.link_remove = net_link_remove,
+	.capture = net_capture,
 };
 
 /* Life. */

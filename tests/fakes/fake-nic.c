@@ -138,6 +138,14 @@ int nic_link_remove(struct nic *nic, uint32_t id)
 	return id == nic->link.id ? 0 : -ENOENT;
 }
 
+int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd)
+{
+	nic->capture_direction = direction;
+	nic->capture_snaplen = snaplen;
+	(void)safe_close(fd);
+	return 0;
+}
+
 int fake_nic_give(
 	struct nic *nic, const struct net_hdr *hdr, const void *data, uint32_t len, int32_t tci)
 {

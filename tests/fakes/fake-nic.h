@@ -39,6 +39,7 @@ struct nic {
 	uint32_t used_id, removed_id;
 	bool used_on;
 	int tap_fd; /* the last one set; closed. 0: none */
+	uint32_t capture_direction, capture_snaplen;
 };
 
 /* Forget what was sent. */

@@ -13,7 +13,8 @@
  * The power button powers off. A console echoes, and says which console has which size when it is resized.
  *
  * As a network's worker it takes ports and counts them where its statistics are: tx_packets of a port goes up when it is
- * added, rx_packets when it is removed, tx_bytes when it is set. A vm's worker counts the links of a vNIC likewise:
+ * added, rx_packets when it is removed, tx_bytes when it is set, tx_gso by its mirrors, rx_gso by 100 from + 10 to + direction of
+ * each, rx_multicast when it is a mirror's target. A capture's reader is sent what was asked. A vm's worker counts the links of a vNIC likewise:
  * tx_packets stars, rx_packets direct links, tx_bytes uses, rx_bytes stops, rx_multicast removals, rx_gso and tx_gso
  * configurations with its link down and up. Words in a network's
  * name: net-fail (at START) net-die (when it has its second port, once a file of that name is gone) net-pair (tells
@@ -242,6 +243,19 @@ static void start_network(struct fake *f, const struct packet *p, const int *fds
 	reply(f, p->header.seq, 0, "");
 }
 
+static void count_mirrors(struct net_port_counters *c, const struct packet *p)
+{
+	struct proto_port port;
+
+	memcpy(&port, p->payload, sizeof(port));
+	net_count(&c->tx_gso, port.n_mirrors);
+	for (unsigned i = 0; i < port.n_mirrors; i++)
+		net_count(&c->rx_gso,
+			port.mirrors[i].from * 100U + port.mirrors[i].to * 10U +
+				port.mirrors[i].direction);
+	net_count(&c->rx_multicast, (port.config.flags & NET_PORT_MIRROR) != 0);
+}
+
 static void port_request(struct fake *f, const struct packet *p, unsigned n_fds)
 {
 	struct net_port_counters *c;
@@ -252,6 +266,7 @@ static void port_request(struct fake *f, const struct packet *p, unsigned n_fds)
 	if (p->header.type == PROTO_PORT_ADD) {
 		reply(f, p->header.seq, n_fds == PROTO_LINK_FDS ? 0 : -EINVAL, "");
 		net_count(&c->tx_packets, 1);
+		count_mirrors(c, p);
 		f->n_ports++;
 	} else if (p->header.type == PROTO_PORT_SET) {
 		reply(f, p->header.seq, 0, "");
@@ -374,6 +389,12 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 		break;
 	case PROTO_CONSOLE_RESIZE:
 		resize(f, p);
+		break;
+	case PROTO_CAPTURE:
+		/* The reader is told what was asked, and that is the end. */
+		if (n_fds == 1)
+			(void)!write(fds[0], p->payload, sizeof(struct proto_capture));
+		reply(f, seq, told(f, "no-capture") ? -EBUSY : 0, "");
 		break;
 	case PROTO_RESET:
 	case PROTO_INJECT_NMI:

@@ -8,6 +8,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/api.h"
+#include "vmm-core/base/capture-record.h"
 #include "vmm-core/base/names.h"
 
 static sd_bus *client;
@@ -396,6 +397,55 @@ static void test_network_event(void **state)
 	assert_string_equal(last_signal, "lease red Assigned ip=10.9.0.5 mac=52:54:00:00:00:01");
 }
 
+/* What a capture's worker is asked for, as the fake one gives it back. */
+static struct proto_capture captured(sd_bus_message *m)
+{
+	struct proto_capture what = {0};
+	int fd;
+
+	ok(sd_bus_message_ref(m));
+	assert_true(sd_bus_message_read(m, "h", &fd) > 0);
+	assert_int_equal(read(fd, &what, sizeof(what)), sizeof(what));
+	sd_bus_message_unref(m);
+	return what;
+}
+
+static void test_captures(void **state)
+{
+	static const char *const wrong[] = {"vnet7", "52:54:00:00:00:99", ""};
+	struct fixture *f = *state;
+	struct proto_capture what;
+
+	ok(CALL(f, "CreateNetwork", "ssu", "<network><name>red</name></network>", "red.xml", 0));
+	f->devices =
+		"<interface type='network'><mac address='52:54:00:00:00:01'/><source "
+		"network='red'/>"
+		"</interface><interface type='network'><mac address='52:54:00:00:00:02'/><source "
+		"network='red'/></interface>";
+	fixture_start(f, fixture_define(f, "a", "", ""));
+	what = captured(CALL(f, "OpenCapture", "ssuu", "a", "vnet1", 1, 96));
+	assert_int_equal(what.index, 1);
+	assert_int_equal(what.direction, CAPTURE_IN);
+	assert_int_equal(what.snaplen, 96);
+	what = captured(CALL(f, "OpenCapture", "ssuu", "a", "52:54:00:00:00:01", 3, 1));
+	assert_int_equal(what.index, 0);
+	what = captured(CALL(f, "OpenNetworkCapture", "ssuu", "red", "", 3, 1));
+	assert_int_equal(what.index, PROTO_CAPTURE_SWITCH);
+	fails(CALL(f, "OpenNetworkCapture", "ssuu", "red", "eth7", 3, 1),
+		VMMD_ERROR_PREFIX "InvalidArgument", "network 'red' has no uplink 'eth7'");
+	fails(CALL(f, "OpenCapture", "ssuu", "a", "vnet1", 0, 96),
+		VMMD_ERROR_PREFIX "InvalidArgument", "direction 0: write 1 (in)");
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		fails(CALL(f, "OpenCapture", "ssuu", "a", wrong[i], 3, 96),
+			VMMD_ERROR_PREFIX "InvalidArgument", "domain 'a' has no interface");
+	ok(CALL(f, "DestroyDomain", "su", "a", 0));
+	fails(CALL(f, "OpenCapture", "ssuu", "a", "vnet1", 3, 96),
+		VMMD_ERROR_PREFIX "OperationInvalid", "domain is not running");
+	ok(CALL(f, "DefineNetwork", "ssu", "<network><name>blue</name></network>", "x", 0));
+	fails(CALL(f, "OpenNetworkCapture", "ssuu", "blue", "", 3, 1),
+		VMMD_ERROR_PREFIX "OperationInvalid", "network 'blue' is not active");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -406,6 +456,7 @@ int main(void)
 		T(test_lists_and_reads),
 		T(test_update_network),
 		T(test_console_fd),
+		T(test_captures),
 		T(test_objects),
 		T(test_caller_goes_away),
 	};

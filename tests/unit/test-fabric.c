@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "devices/net/capture.h"
 #include "devices/net/nic.h"
 #include "devices/net/ring.h"
 #include "vmm-core/base/fdio.h"
@@ -568,6 +570,181 @@ static void test_idle(void **state)
 	assert_int_equal(loop_run_once(w->loop, 300 * NSEC_PER_MSEC), 0);
 }
 
+/* Mirrors and captures. */
+
+static struct vm *add_ids(struct world *w, const struct proto_mirror *mirrors, uint32_t n)
+{
+	struct net_port_config config = {.flags = NET_PORT_MIRROR | NET_PORT_PROMISCUOUS};
+	struct vm *vm = add_vm(w, 3, &config);
+	struct proto_port message = {
+		.port = vm->number, .ring_data = RING, .config = vm->config, .n_mirrors = n};
+	struct ends e = make_ends();
+	int fds[PROTO_LINK_FDS] = {e.own[0], e.peer[0], dup(e.bell[0]), dup(e.bell[1])};
+	struct nic_link end = nic_end(&e, 1, NIC_STAR);
+
+	memcpy(message.mirrors, mirrors, n * sizeof(*mirrors));
+	assert_int_equal(network_port_add(w->network, &message, fds), 0);
+	assert_int_equal(nic_link_add(vm->nic, &end), 0);
+	close_bells(&e);
+	return vm;
+}
+
+/* A guest that is shown what two others send and are given: once, whatever it is. */
+static void test_mirror_port(void **state)
+{
+	const struct proto_mirror mirrors[] = {
+		{1, 4, CAPTURE_IN | CAPTURE_OUT}, {2, 4, CAPTURE_IN | CAPTURE_OUT}};
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1], *c = &w->vms[2];
+	struct vm *ids = add_ids(w, mirrors, 2);
+
+	send_one(a, b->config.mac, 1);
+	settle(w);
+	assert_int_equal(b->n_seen, 1);
+	assert_int_equal(ids->n_seen, 1);
+	send_one(c, broadcast, 2);
+	settle(w);
+	assert_int_equal(ids->n_seen, 2);
+	/* It is no member of the network: nobody reaches it, and it reaches nobody. */
+	send_one(c, ids->config.mac, 3);
+	settle(w);
+	assert_int_equal(ids->n_seen, 2);
+	forget(w);
+	send_one(ids, b->config.mac, 4);
+	send_one(ids, broadcast, 5);
+	settle(w);
+	assert_int_equal(a->n_seen + b->n_seen + c->n_seen + ids->n_seen, 0);
+	assert_int_equal(w->stats->ports[4].tx_drops[NET_DROP_ISOLATED], 2);
+	/* It goes, and its mirrors with it. */
+	assert_int_equal(network_port_remove(w->network, 4), 0);
+	send_one(a, b->config.mac, 6);
+	settle(w);
+	assert_int_equal(b->n_seen, 1);
+	assert_int_equal(ids->n_seen, 0);
+}
+
+/* One that does not read loses copies, and delays nobody. */
+static void test_mirror_without_room(void **state)
+{
+	const struct proto_mirror mirror = {1, 4, CAPTURE_OUT};
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1], *ids = add_ids(w, &mirror, 1);
+
+	ids->room = 0;
+	for (uint32_t i = 0; i < 2000; i++) {
+		assert_int_equal(send_frame(a, b->config.mac, i, 1514, false), 0);
+		nic_flush(a->nic);
+		settle_ms(w, 0);
+	}
+	settle(w);
+	assert_int_equal(b->n_seen, 2000);
+	assert_int_equal(
+		ids->counters.rx_drops[NET_DROP_FULL] + w->stats->ports[4].rx_drops[NET_DROP_FULL],
+		2000);
+}
+
+static void test_mirror_refusals(void **state)
+{
+	static const struct proto_mirror bad[] = {{1, 2, 3}, {1, 9, 3}, {9, 4, 3}, {4, 4, 3},
+		{1, 4, 0}, {1, 4, 4}, {UINT16_MAX, 4, 1}, {1, UINT16_MAX, 1}};
+	struct proto_port message = {
+		.port = 4, .ring_data = RING, .config.flags = NET_PORT_MIRROR, .n_mirrors = 1};
+	struct world *w = *state;
+
+	for (size_t i = 0; i <= ARRAY_SIZE(bad); i++) {
+		struct ends e = make_ends();
+		int fds[PROTO_LINK_FDS] = {e.own[0], e.peer[0], dup(e.bell[0]), dup(e.bell[1])};
+
+		if (i < ARRAY_SIZE(bad))
+			message.mirrors[0] = bad[i];
+		else
+			message.n_mirrors = NET_MAX_MIRRORS + 1;
+		assert_int_equal(network_port_add(w->network, &message, fds), -EINVAL);
+		assert_int_equal(network_port_remove(w->network, 4), -ENODEV);
+		(void)close(e.own[1]);
+		(void)close(e.peer[1]);
+		close_bells(&e);
+	}
+	/* A port does not become a mirror. */
+	message.port = 1;
+	message.config = w->vms[0].config;
+	assert_int_equal(network_port_set(w->network, &message), 0);
+	message.config.flags |= NET_PORT_MIRROR;
+	assert_int_equal(network_port_set(w->network, &message), -EINVAL);
+}
+
+static int capture_reader(int (*start)(struct world *w, int fd), struct world *w)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(start(w, pair[0]), 0);
+	return pair[1];
+}
+
+static int start_of_nic(struct world *w, int fd)
+{
+	return nic_capture(w->vms[0].nic, CAPTURE_IN | CAPTURE_OUT, 200, fd);
+}
+
+static int start_of_network(struct world *w, int fd)
+{
+	const struct proto_capture what = {PROTO_CAPTURE_SWITCH, CAPTURE_IN | CAPTURE_OUT, 200};
+
+	return network_capture(w->network, &what, fd);
+}
+
+/* Packets of a capture, and the directions of the last ones as bits. */
+static unsigned count_captured(int reader, unsigned *ret_directions)
+{
+	uint8_t packet[1024];
+	unsigned n = 0;
+
+	*ret_directions = 0;
+	while (recv(reader, packet, sizeof(packet), MSG_DONTWAIT) > 0) {
+		n++;
+		*ret_directions |= 1U << ((const struct capture_record *)(void *)packet)->direction;
+	}
+	return n;
+}
+
+static void test_captures(void **state)
+{
+	const struct proto_capture uplink = {0, CAPTURE_IN, 200};
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1];
+	int of_nic = capture_reader(start_of_nic, w),
+	    of_network = capture_reader(start_of_network, w);
+	unsigned directions;
+	uint8_t byte;
+
+	send_one(a, b->config.mac, 1);
+	settle(w);
+	send_one(b, a->config.mac, 2);
+	settle(w);
+	assert_int_equal(count_captured(of_nic, &directions), 2);
+	assert_int_equal(directions, 1U << CAPTURE_IN | 1U << CAPTURE_OUT);
+	assert_int_equal(count_captured(of_network, &directions), 2);
+	assert_int_equal(directions, 1);
+	/* By a direct link the network's worker sees nothing. */
+	add_direct(a, b, 5);
+	assert_int_equal(nic_link_use(a->nic, 5, true), 0);
+	assert_int_equal(nic_link_use(b->nic, 5, true), 0);
+	settle(w);
+	send_one(a, b->config.mac, 3);
+	settle(w);
+	assert_int_equal(count_captured(of_nic, &directions), 1);
+	assert_int_equal(count_captured(of_network, &directions), 0);
+	/* What is watched goes: that is the end. There are no uplinks here. */
+	assert_int_equal(network_capture(w->network, &uplink, dup(of_nic)), -ENODEV);
+	a->nic = nic_free(a->nic);
+	assert_int_equal(recv(of_nic, &byte, 1, 0), 0);
+	w->network = network_free(w->network);
+	assert_int_equal(recv(of_network, &byte, 1, 0), 0);
+	close(of_nic);
+	close(of_network);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -586,6 +763,10 @@ int main(void)
 		TEST(test_direct_spoof),
 		TEST(test_path_changes),
 		TEST(test_pair_is_told),
+		TEST(test_mirror_port),
+		TEST(test_mirror_without_room),
+		TEST(test_mirror_refusals),
+		TEST(test_captures),
 		TEST(test_idle),
 	};
 

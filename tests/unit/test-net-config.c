@@ -96,7 +96,7 @@ static void test_port(void **state)
 	PORT(port.mtu = 68, NULL);
 	PORT(port.mtu = 65535, NULL);
 	PORT(port.flags = NET_PORT_FLAGS, NULL);
-	PORT(port.flags |= NET_PORT_FLAGS + 1, "unknown flags 0x1000");
+	PORT(port.flags |= NET_PORT_FLAGS + 1, "unknown flags 0x2000");
 	PORT(port.n_ips = 17, "filterref/parameter: 17");
 	PORT(port.n_ips = 3, "filterref/parameter/@value: malformed");
 	PORT(port.ips[0].family = 5, "malformed");

@@ -8,7 +8,9 @@
 #include "config/net-addr.h"
 #include "config/network-update.h"
 #include "daemon-fixture.h"
+#include "daemon/capture.h"
 #include "daemon/stats-view.h"
+#include "vmm-core/base/capture-record.h"
 
 #define DIE_FILE "/tmp/fake-worker-net-die"
 
@@ -402,6 +404,85 @@ static void test_isolated_have_none(void **state)
 	assert_int_equal(links_of(a)->rx_packets + links_of(b)->rx_packets, 0);
 }
 
+/* Mirrors begin when the second of their ports comes, whichever that is; what is mirrored has no direct links. */
+static void test_mirrors(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define(f, "net-pair",
+		"<v:switch xmlns:v='urn:vmmd:network:1'><v:mirror from='a/net0' dir='out' "
+		"to='ids/net0'/>"
+		"<v:mirror from='b/net0' to='ids/net0'/><v:mirror from='ids/net0' to='ids/net0'/>"
+		"</v:switch>");
+	struct domain *a = define_domain(f, "a", "net-pair", "", "");
+	struct domain *b = define_domain(f, "b", "net-pair", "", "");
+	struct domain *ids = define_domain(f, "ids", "net-pair", "", "<vlan><tag id='7'/></vlan>");
+	const struct net_port_counters *ports;
+
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	fixture_start(f, a);
+	fixture_start(f, ids);
+	fixture_start(f, b);
+	RUN_UNTIL(f, port_count(n, 3, false) == 1 && links_of(b)->tx_packets == 1);
+	ports = stats_view_network(n->stats)->ports;
+	assert_int_equal(ports[1].tx_gso, 0);
+	assert_int_equal(ports[2].tx_gso, 1);
+	assert_int_equal(ports[2].rx_gso, 100 + 20 + 2);
+	assert_int_equal(ports[3].tx_gso, 1);
+	assert_int_equal(ports[3].rx_gso, 300 + 20 + 3);
+	/* The target is one, sees all, and every VLAN; the others are as they were. */
+	assert_int_equal(ports[1].rx_multicast, 0);
+	assert_int_equal(ports[2].rx_multicast, 1);
+	assert_int_equal(ids->live->vm.nics[0].port.vlan.mode, NET_VLAN_ANY);
+	assert_true(ids->live->vm.nics[0].port.flags & NET_PORT_PROMISCUOUS);
+	assert_false(a->live->vm.nics[0].port.flags & NET_PORT_MIRROR);
+	/* The worker has told of a pair three times by now. */
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+	assert_int_equal(links_of(a)->rx_packets + links_of(b)->rx_packets, 0);
+	assert_true(list_empty(&f->manager->directs));
+}
+
+static void test_captures(void **state)
+{
+	const struct proto_capture what = {3, CAPTURE_IN, 100};
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	struct domain *d = define_domain(f, "a", "red", "fake=no-capture", "");
+	struct proto_capture bad = what, said;
+	unsigned n_done;
+
+	fixture_start(f, d);
+	fixture_wait(
+		f, capture_open(n->worker, "network 'red'", &what, fixture_done_fd, f, &f->error));
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	assert_int_equal(read(f->done_fd, &said, sizeof(said)), sizeof(said));
+	assert_memory_equal(&said, &what, sizeof(said));
+	/* Both ends were the worker's and ours alone. */
+	assert_int_equal(read(f->done_fd, &said, sizeof(said)), 0);
+	fixture_wait(
+		f, capture_open(d->worker, "domain 'a'", &what, fixture_done_fd, f, &f->error));
+	assert_string_equal(f->done_error.message,
+		"resource busy: domain 'a' has as many captures there as it may: end another one");
+	assert_int_equal(f->done_fd, -EBADF);
+	bad.direction = 4;
+	assert_int_equal(
+		capture_open(n->worker, "x", &bad, fixture_done_fd, f, &f->error), -EINVAL);
+	assert_non_null(strstr(f->error.message, "direction 4: write 1 (in), 2 (out) or 3 (both)"));
+	bad = what;
+	bad.snaplen = CAPTURE_SNAPLEN_MAX + 1;
+	assert_int_equal(
+		capture_open(n->worker, "x", &bad, fixture_done_fd, f, &f->error), -EINVAL);
+	assert_non_null(strstr(f->error.message, "snaplen 262145: write 1 to 262144"));
+	assert_true(capture_open(NULL, "x", &what, fixture_done_fd, f, &f->error) < 0);
+	/* A worker that dies before it answers. */
+	assert_int_equal(
+		capture_open(n->worker, "network 'red'", &what, fixture_done_fd, f, &f->error), 0);
+	n_done = f->n_done;
+	worker_kill(n->worker);
+	RUN_UNTIL(f, f->n_done > n_done);
+}
+
 static void test_addresses(void **state)
 {
 	struct fixture *f = *state;
@@ -699,6 +780,8 @@ int main(void)
 		TEST(test_direct_links),
 		TEST(test_direct_refused),
 		TEST(test_isolated_have_none),
+		TEST(test_mirrors),
+		TEST(test_captures),
 		TEST(test_addresses),
 		TEST(test_adoption),
 		TEST(test_direct_links_end_with_the_daemon),

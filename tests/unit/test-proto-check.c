@@ -52,6 +52,7 @@ static const struct {
 	{PROTO_UPLINK_ADD, sizeof(struct proto_uplink), 1, 1},
 	{PROTO_NIC_ADD, sizeof(struct proto_nic_add), 0, 0},
 	{PROTO_NIC_REMOVE, sizeof(struct proto_nic_id), 0, 0},
+	{PROTO_CAPTURE, sizeof(struct proto_capture), 1, 1},
 };
 static_assert(ARRAY_SIZE(known) == PROTO_TYPE_X_MAX - PROTO_START, "a new request: add a row");
 

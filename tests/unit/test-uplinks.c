@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/fakes/fake-port.h"
+#include "vmm-core/base/capture-record.h"
 
 #define TYPE      0x88b6 /* IEEE 802 local experimental */
 #define RARP      0x8035
@@ -294,6 +295,38 @@ static void fail_first(struct world *w)
 	assert_null(find_event(w, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_DOWN));
 }
 
+/* One member's frames, both ways: also those that go no further, and those that the team sends by itself. */
+static void test_capture(void **state)
+{
+	struct proto_capture what = {1, CAPTURE_IN | CAPTURE_OUT, 1000};
+	uint8_t mac[NET_MAC_LEN], packet[1500];
+	struct world *w = *state;
+	struct fake_frame f;
+	int pair[2];
+
+	start(w);
+	what.index = 2;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(uplinks_capture(w->uplinks, &what, dup(pair[0])), -ENODEV);
+	what.index = 1;
+	assert_int_equal(uplinks_capture(w->uplinks, &what, pair[0]), 0);
+	fake_mac(1, mac);
+	assert_int_equal(vm_send(w, &w->vm, far, mac, -1), 0); /* by the other */
+	(void)fake_frame(&f, everybody, far, 10, TYPE, NULL, 50);
+	wire_send(w, 1, &f);
+	assert_int_equal(w->counters[1].tx_drops[NET_DROP_DUPLICATE], 1);
+	assert_int_equal(recv(pair[1], packet, sizeof(packet), MSG_DONTWAIT), 32 + 68);
+	assert_memory_equal(packet + 32 + 12, "\x81\x00\x00\x0a", 4);
+	assert_int_equal(packet[4], CAPTURE_IN);
+	assert_int_equal(recv(pair[1], packet, sizeof(packet), MSG_DONTWAIT), -1);
+	/* A failover: what it announces, and then what the guest sends. */
+	pull(w, 0);
+	assert_true(recv(pair[1], packet, sizeof(packet), MSG_DONTWAIT) > 32);
+	assert_int_equal(packet[4], CAPTURE_OUT);
+	close(pair[1]);
+	turn(w);
+}
+
 static void test_announced(void **state)
 {
 	static const uint8_t inner[NET_MAC_LEN] = {2, 0, 0, 0, 7, 7};
@@ -466,6 +499,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_out_and_in),
+		TEST(test_capture),
 		TEST(test_moved_out),
 		cmocka_unit_test(test_announced),
 		TEST(test_gone_and_back),

@@ -227,6 +227,7 @@ static void test_links(void **state)
 	struct proto_link link = {
 		.id = 7, .ring_data = 65536, .peer_port = 3, .peer = {.mtu = 1400}};
 	struct proto_link_id id = {.id = 7, .flags = PROTO_LINK_ON};
+	const struct proto_capture capture = {.direction = 2, .snaplen = 96};
 	const struct machine_nic_ops *ops;
 	struct fixture fx;
 	int fds[4];
@@ -252,6 +253,9 @@ static void test_links(void **state)
 	assert_false(fx.nic->used_on);
 	assert_int_equal(ops->link_remove(fx.dev, 8), -ENOENT);
 	assert_int_equal(ops->link_remove(fx.dev, 7), 0);
+	assert_int_equal(ops->capture(fx.dev, &capture, eventfd(0, EFD_CLOEXEC)), 0);
+	assert_int_equal(fx.nic->capture_direction, 2);
+	assert_int_equal(fx.nic->capture_snaplen, 96);
 	destroy(&fx);
 }
 
