@@ -342,25 +342,38 @@ static int call_message(
 	return r;
 }
 
-int remote_open_console(
-	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd)
+/* The fd of an answer, which is the message's, as the caller's. */
+static int take_fd(struct ctl *ctl, sd_bus_message *reply, const char *what, int *ret_fd)
 {
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	int fd, r;
+	int fd, r = sd_bus_message_read(reply, "h", &fd);
 
-	r = call_message(ctl, "OpenConsole", &reply, "ssu", domain, device, flags);
-	if (r < 0)
-		return r;
-	r = sd_bus_message_read(reply, "h", &fd);
 	if (r >= 0) {
 		fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		r = fd < 0 ? -errno : 0;
 	}
 	if (r < 0)
 		return ctl_set_error(
-			ctl, "Internal", "internal error: no console came: %s", strerror(-r));
+			ctl, "Internal", "internal error: no %s came: %s", what, strerror(-r));
 	*ret_fd = fd;
 	return 0;
+}
+
+int remote_open_console(
+	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int r = call_message(ctl, "OpenConsole", &reply, "ssu", domain, device, flags);
+
+	return r < 0 ? r : take_fd(ctl, reply, "console", ret_fd);
+}
+
+int remote_open_capture(struct ctl *ctl, const char *method, const char *subject, const char *part,
+	uint32_t direction, uint32_t snaplen, int *ret_fd)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int r = call_message(ctl, method, &reply, "ssuu", subject, part, direction, snaplen);
+
+	return r < 0 ? r : take_fd(ctl, reply, "capture", ret_fd);
 }
 
 void remote_resize_console(

@@ -46,6 +46,11 @@ int remote_call_one(struct ctl *ctl, const char *method, struct json_object **re
 int remote_open_console(
 	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd);
 
+/* Packets of frames (vmm-core/base/capture-record.h): 'method' is OpenCapture of a domain's interface, or OpenNetworkCapture of a
+ * network's uplink ("": none). The caller closes '*ret_fd'. */
+int remote_open_capture(struct ctl *ctl, const char *method, const char *subject, const char *part,
+	uint32_t direction, uint32_t snaplen, int *ret_fd);
+
 /* Tell the size of the terminal at that console. No answer is waited for, and none is missed: a guest that does not
  * learn the size works as before. */
 void remote_resize_console(

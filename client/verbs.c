@@ -346,6 +346,40 @@ static const struct verb_option net_forward_list_options[] = {
 	{},
 };
 
+#define NAMED(n, c, h)                                                                             \
+	{                                                                                          \
+		.name = (n), .type = OPTION_STRING, .completion = (c), .named_only = true,         \
+		.help = (h)                                                                        \
+	}
+#define CAPTURE_OPTIONS                                                                            \
+	NAMED("write", COMPLETE_FILE,                                                              \
+		"file for the frames (pcapng); without it or with -, standard output"),            \
+		NUMBER("count", "end after that many frames"),                                     \
+		NUMBER("seconds", "end after that many seconds"),                                  \
+		NUMBER("snaplen", "keep that many bytes of each frame"),                           \
+		NAMED("direction", COMPLETE_NOTHING, "in, out or both (default)")
+#define FILTER_OPTION                                                                              \
+	{                                                                                          \
+		.name = "filter", .type = OPTION_LIST,                                             \
+		.help = "which frames: an expression of pcap-filter(7)"                            \
+	}
+
+static const struct verb_option capture_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	INTERFACE_OPTION,
+	CAPTURE_OPTIONS,
+	FILTER_OPTION,
+	{},
+};
+
+static const struct verb_option net_capture_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	NAMED("uplink", COMPLETE_NOTHING, "what this NIC sends and receives, for this network"),
+	CAPTURE_OPTIONS,
+	FILTER_OPTION,
+	{},
+};
+
 static const struct verb_option domiflist_options[] = {
 	DOMAIN_OPTION(COMPLETE_DOMAIN),
 	FLAG("inactive", "get inactive rather than running configuration"),
@@ -472,6 +506,14 @@ const struct verb verbs[] = {
 		"Undefine an inactive domain, or convert persistent to transient.",
 		undefine_options, verb_simple},
 
+	{"capture", "monitor", VERB_CHANGES, "capture frames of a network interface",
+		"Write the frames that an interface sends and is given into a file, or to a "
+		"reader:\n"
+		"vmctl capture web vnet0 tcp port 80 | wireshark -k -i -\n"
+		"The kernel drops what the filter does not want. Frames are seen as the guest has\n"
+		"them: not segmented yet, their checksums not filled in. Those that the switch\n"
+		"refused are not seen; domifstat counts them.",
+		capture_options, verb_capture},
 	{"domblklist", "monitor", 0, "list all domain blocks",
 		"Get the summary of block devices for a domain.", domblklist_options,
 		verb_domblklist},
@@ -504,6 +546,13 @@ const struct verb verbs[] = {
 	{"net-autostart", "network", VERB_CHANGES, "autostart a network",
 		"Configure a network to be automatically started at boot.", net_autostart_options,
 		verb_net_autostart},
+	{"net-capture", "network", VERB_CHANGES, "capture frames of a network",
+		"Write the frames that pass through a network's worker into a file, or to a "
+		"reader, as\n"
+		"capture does: each once, with the tag of its VLAN. Guests with a link of their "
+		"own\n"
+		"between them are not seen there. With --uplink: what one NIC sends and receives.",
+		net_capture_options, verb_net_capture},
 	{"net-create", "network", VERB_CHANGES, "create a network from an XML file",
 		"Create a network.", net_file_options, verb_net_create},
 	{"net-define", "network", VERB_CHANGES,

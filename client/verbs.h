@@ -49,6 +49,10 @@ int verb_net_forward_list(struct ctl *ctl, const struct args *args);
 int verb_net_simple(struct ctl *ctl, const struct args *args); /* one call, one sentence */
 int verb_net_autostart(struct ctl *ctl, const struct args *args);
 
+/* verbs-capture.c */
+int verb_capture(struct ctl *ctl, const struct args *args);
+int verb_net_capture(struct ctl *ctl, const struct args *args);
+
 /* verbs-interface.c */
 int verb_domiflist(struct ctl *ctl, const struct args *args);
 int verb_domifaddr(struct ctl *ctl, const struct args *args);

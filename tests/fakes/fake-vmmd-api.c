@@ -568,6 +568,8 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("SetAutostart", "sb", "", on_autostart),
 	METHOD("OpenConsole", "ssu", "h", on_console),
 	METHOD("ResizeConsole", "ssuu", "", on_resize),
+	METHOD("OpenCapture", "ssuu", "h", fake_on_capture),
+	METHOD("OpenNetworkCapture", "ssuu", "h", fake_on_capture),
 	METHOD("ListDomainDisks", "su", "aa{sv}", on_disks),
 	METHOD("GetDomainStats", "asu", "aa{sv}", on_stats),
 	METHOD("GetCapabilities", "", "s", on_host),

@@ -57,6 +57,7 @@ int fake_on_list_ports(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* The contract report for 'xml': aa{sv}. */
 void fake_append_report(sd_bus_message *m, const char *xml);

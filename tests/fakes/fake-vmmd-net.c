@@ -2,9 +2,14 @@
 /* The networks and vNICs of the canned vmmd. */
 #include "tests/fakes/fake-vmmd-internal.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "vmm-core/base/capture-record.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/names.h"
 
@@ -279,4 +284,56 @@ int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
 			"invalid argument: domain '%s' has no interface '%s'", d->name, interface);
 	return sd_bus_reply_method_return(m, "");
+}
+
+struct captured {
+	int fd;
+	sd_event_source *source;
+};
+
+/* A frame of 60 bytes a hundred times a second, until nobody reads them. */
+static int send_frame(sd_event_source *source, uint64_t usec, void *opaque)
+{
+	const struct capture_record record = {.len = htobe32(60), .direction = CAPTURE_OUT};
+	uint8_t packet[sizeof(record) + 60] = {0};
+	struct captured *c = opaque;
+
+	(void)usec;
+	memcpy(packet, &record, sizeof(record));
+	if (write(c->fd, packet, sizeof(packet)) == sizeof(packet)) {
+		(void)sd_event_source_set_time_relative(source, 10000);
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	(void)close(c->fd);
+	(void)sd_event_source_disable_unref(source);
+	free(c);
+	return 0;
+}
+
+/* What is only sent has its end at once. */
+int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake *f = opaque;
+	const char *subject, *part;
+	uint32_t direction, snaplen;
+	struct captured *c;
+	int fds[2], r;
+
+	(void)sd_bus_message_read(m, "ssuu", &subject, &part, &direction, &snaplen);
+	if (*part && !streq(part, "vnet0") && !streq(part, "eth1"))
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+			"invalid argument: '%s' has no '%s'", subject, part);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	r = sd_bus_reply_method_return(m, "h", fds[1]);
+	(void)close(fds[1]);
+	if (direction == CAPTURE_OUT) {
+		(void)close(fds[0]);
+		return r;
+	}
+	c = calloc(1, sizeof(*c));
+	c->fd = fds[0];
+	(void)sd_event_add_time_relative(
+		f->loop, &c->source, CLOCK_MONOTONIC, 10000, 0, send_frame, c);
+	return r;
 }
