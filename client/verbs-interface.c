@@ -119,6 +119,32 @@ int verb_domifaddr(struct ctl *ctl, const struct args *args)
 	return 0;
 }
 
+/* "rx_drop_full": call 'found' for each reason for which frames were dropped. */
+static void each_reason(struct json_object *nic,
+	void (*found)(void *opaque, const char *key, struct json_object *value), void *opaque)
+{
+	json_object_object_foreach(nic, key, value) if (strncmp(key, "rx_drop_", 8) == 0 ||
+		strncmp(key, "tx_drop_", 8) == 0) found(opaque, key, value);
+}
+
+static void add_reason(void *document, const char *key, struct json_object *value)
+{
+	(void)json_object_object_add(document, key, json_object_get(value));
+}
+
+struct reasons {
+	struct ctl *ctl;
+	const char *interface;
+};
+
+static void print_reason(void *opaque, const char *key, struct json_object *value)
+{
+	const struct reasons *r = opaque;
+
+	ctl_print(
+		r->ctl, "%s %s %lld\n", r->interface, key, (long long)json_object_get_int64(value));
+}
+
 /* In virsh's order; there is nothing that could be in error here but what was dropped. */
 int verb_domifstat(struct ctl *ctl, const struct args *args)
 {
@@ -145,11 +171,14 @@ int verb_domifstat(struct ctl *ctl, const struct args *args)
 			(void)json_object_object_add(o, keys[i],
 				json_object_new_int64(
 					members[i] ? json_number(nic, members[i], 0) : 0));
+		each_reason(nic, add_reason, o);
 		return ctl_json(ctl, o);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		ctl_print(ctl, "%s %s %lld\n", key, keys[i],
 			(long long)(members[i] ? json_number(nic, members[i], 0) : 0));
+	if (args_flag(args, "reasons"))
+		each_reason(nic, print_reason, &(struct reasons){ctl, key});
 	return 0;
 }
 

@@ -397,6 +397,7 @@ static const struct verb_option domifaddr_options[] = {
 static const struct verb_option domifstat_options[] = {
 	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
 	INTERFACE_OPTION,
+	FLAG("reasons", "also print why frames were dropped, and how many for each reason"),
 	{},
 };
 

@@ -295,37 +295,47 @@ int api_list_network_forwards(struct api_call *call, struct error *error)
 	return 0;
 }
 
-/* Counters, from the guest's side. */
-static void add_counters(struct json_object *o, const struct net_port_counters *c)
+static uint64_t read_counter(const _Atomic uint64_t *counter)
 {
-	const struct {
-		const char *key;
-		const _Atomic uint64_t *value;
-	} rows[] = {
-		{"rx_bytes", &c->rx_bytes},
-		{"rx_packets", &c->rx_packets},
-		{"rx_dropped", &c->rx_dropped},
-		{"tx_bytes", &c->tx_bytes},
-		{"tx_packets", &c->tx_packets},
-		{"tx_dropped", &c->tx_dropped},
-	};
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		add_uint(o, rows[i].key, atomic_load_explicit(rows[i].value, memory_order_relaxed));
+/* Of both ends of a vNIC's cable: a frame is dropped at one of them. */
+static uint64_t both(
+	const struct net_port_counters *c, const struct net_port_counters *other, size_t offset)
+{
+	const _Atomic uint64_t *a = (const void *)((const char *)c + offset);
+	const _Atomic uint64_t *b = (const void *)((const char *)other + offset);
+
+	return read_counter(a) + (other ? read_counter(b) : 0);
+}
+
+static void add_reasons(struct json_object *o, const char *prefix,
+	const struct net_port_counters *c, const struct net_port_counters *other, size_t offset)
+{
 	for (unsigned i = 1; i < NET_DROP_X_MAX; i++) {
-		uint64_t rx = atomic_load_explicit(&c->rx_drops[i], memory_order_relaxed);
-		uint64_t tx = atomic_load_explicit(&c->tx_drops[i], memory_order_relaxed);
+		uint64_t n = both(c, other, offset + i * sizeof(uint64_t));
 		char key[64];
 
-		(void)snprintf(
-			key, sizeof(key), "rx_drop_%s", net_drop_to_string((enum net_drop)i));
-		if (rx)
-			add_uint(o, key, rx);
-		(void)snprintf(
-			key, sizeof(key), "tx_drop_%s", net_drop_to_string((enum net_drop)i));
-		if (tx)
-			add_uint(o, key, tx);
+		(void)snprintf(key, sizeof(key), "%s_drop_%s", prefix,
+			net_drop_to_string((enum net_drop)i));
+		if (n)
+			add_uint(o, key, n);
 	}
+}
+
+/* Counters, from the guest's side. What passed is counted at 'c' alone; what was dropped, at 'other' (may be NULL), too. */
+static void add_counters(struct json_object *o, const struct net_port_counters *c,
+	const struct net_port_counters *other)
+{
+	add_uint(o, "rx_bytes", read_counter(&c->rx_bytes));
+	add_uint(o, "rx_packets", read_counter(&c->rx_packets));
+	add_uint(o, "rx_dropped", both(c, other, offsetof(struct net_port_counters, rx_dropped)));
+	add_uint(o, "tx_bytes", read_counter(&c->tx_bytes));
+	add_uint(o, "tx_packets", read_counter(&c->tx_packets));
+	add_uint(o, "tx_dropped", both(c, other, offsetof(struct net_port_counters, tx_dropped)));
+	add_reasons(o, "rx", c, other, offsetof(struct net_port_counters, rx_drops));
+	add_reasons(o, "tx", c, other, offsetof(struct net_port_counters, tx_drops));
 }
 
 int api_list_network_ports(struct api_call *call, struct error *error)
@@ -351,7 +361,7 @@ int api_list_network_ports(struct api_call *call, struct error *error)
 		add_mac(o, port->config.mac);
 		add_bool(o, "linked", port->linked);
 		if (n->stats)
-			add_counters(o, &stats_view_network(n->stats)->ports[port->number]);
+			add_counters(o, network_port_counters(port), NULL);
 		json_object_array_add(array, o);
 	}
 	api_call_reply(call, wrap("ports", array));
@@ -433,6 +443,7 @@ static const char *source_of(const struct domain_nic *nic)
 static struct json_object *interface_to_json(
 	const struct domain *d, const struct domain_config *config, unsigned i, bool live)
 {
+	const struct network_port *port = network_find_port(d->manager, d->uuid, i);
 	struct json_object *o = json_object_new_object();
 
 	add_string(o, "target", live ? domain_nic_target(d, i) : config->nics[i].target);
@@ -442,7 +453,8 @@ static struct json_object *interface_to_json(
 	add_mac(o, config->vm.nics[i].port.mac);
 	add_bool(o, "link", !(config->vm.nics[i].port.flags & NET_PORT_LINK_DOWN));
 	if (live && d->stats)
-		add_counters(o, &stats_view_page(d->stats)->nics[i]);
+		add_counters(o, &stats_view_page(d->stats)->nics[i],
+			port ? network_port_counters(port) : NULL);
 	return o;
 }
 

@@ -9,6 +9,7 @@
 
 #include "daemon/api.h"
 #include "daemon/domain-nic.h"
+#include "daemon/network.h"
 #include "daemon/process.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/strutil.h"
@@ -92,17 +93,20 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 }
 
 /* libvirt's keys; nothing here is an error but what was dropped. */
-static void add_interface_counters(
-	struct json_object *o, unsigned i, const struct net_port_counters *c)
+/* 'other' (may be NULL): the network's end of the cable, where frames are dropped as well. */
+static void add_interface_counters(struct json_object *o, unsigned i,
+	const struct net_port_counters *c, const struct net_port_counters *other)
 {
 	add_indexed(o, "net", i, "rx.bytes", stat_read(&c->rx_bytes));
 	add_indexed(o, "net", i, "rx.pkts", stat_read(&c->rx_packets));
 	add_indexed(o, "net", i, "rx.errs", 0);
-	add_indexed(o, "net", i, "rx.drop", stat_read(&c->rx_dropped));
+	add_indexed(o, "net", i, "rx.drop",
+		stat_read(&c->rx_dropped) + (other ? stat_read(&other->rx_dropped) : 0));
 	add_indexed(o, "net", i, "tx.bytes", stat_read(&c->tx_bytes));
 	add_indexed(o, "net", i, "tx.pkts", stat_read(&c->tx_packets));
 	add_indexed(o, "net", i, "tx.errs", 0);
-	add_indexed(o, "net", i, "tx.drop", stat_read(&c->tx_dropped));
+	add_indexed(o, "net", i, "tx.drop",
+		stat_read(&c->tx_dropped) + (other ? stat_read(&other->tx_dropped) : 0));
 }
 
 static void add_interfaces(struct json_object *o, const struct domain *d)
@@ -111,11 +115,13 @@ static void add_interfaces(struct json_object *o, const struct domain *d)
 
 	add(o, "net.count", n);
 	for (unsigned i = 0; i < n && d->live && d->stats; i++) {
+		const struct network_port *port = network_find_port(d->manager, d->uuid, i);
 		char name[64];
 
 		(void)snprintf(name, sizeof(name), "net.%u.name", i);
 		json_object_object_add(o, name, json_object_new_string(domain_nic_target(d, i)));
-		add_interface_counters(o, i, &stats_view_page(d->stats)->nics[i]);
+		add_interface_counters(o, i, &stats_view_page(d->stats)->nics[i],
+			port ? network_port_counters(port) : NULL);
 	}
 }
 

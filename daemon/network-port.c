@@ -9,6 +9,7 @@
 #include "daemon/domain-nic.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
+#include "daemon/stats-view.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
 
@@ -89,6 +90,13 @@ const struct network_port *network_find_mac(const struct manager *m, const uint8
 const struct network_port *network_find_ifname(const struct manager *m, const char *ifname)
 {
 	return find_port(m, has_ifname, ifname);
+}
+
+const struct net_port_counters *network_port_counters(const struct network_port *port)
+{
+	const struct stats_view *stats = port->network->stats;
+
+	return stats ? &stats_view_network(stats)->ports[port->number] : NULL;
 }
 
 unsigned network_n_ports(const struct network *n)

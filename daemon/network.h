@@ -124,6 +124,8 @@ int network_update_port(struct domain *domain, unsigned nic, const struct net_po
 	domain_done_fn done, void *userdata, struct error *error);
 const struct network_port *network_find_port(
 	const struct manager *manager, const uint8_t domain[16], unsigned nic);
+/* What the network's worker counts at the port, since it began; NULL: nothing is known. */
+const struct net_port_counters *network_port_counters(const struct network_port *port);
 unsigned network_n_ports(const struct network *network);
 /* The prefix length of the network that 'ip' is in, by the definition; 0: unknown. */
 unsigned network_prefix_of(const struct network *network, const struct net_ip *ip);

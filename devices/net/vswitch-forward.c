@@ -19,12 +19,16 @@ static bool must_wait(struct port_state *src, uint64_t now_ns)
 	return true;
 }
 
-/* It is on its way: nothing can make it come again. 'lost': what vswitch_deliver() said of the one receiver that mattered. */
-static int sent(struct vswitch *sw, struct port_state *src, const struct frame *frame,
-	uint64_t now_ns, int lost)
+/* 'r' is vswitch_deliver()'s, of the one receiver that mattered: the frame is lost, and its sender's loss. */
+static bool is_lost(const struct vswitch *sw, int r)
 {
-	if (lost && sw->config.blame_sender)
-		return drop(src, (enum net_drop)lost);
+	return r > 0 && sw->config.blame_sender;
+}
+
+/* It is on its way: nothing can make it come again. */
+static int sent(
+	struct vswitch *sw, struct port_state *src, const struct frame *frame, uint64_t now_ns)
+{
 	vswitch_count_tx(src, frame);
 	meter_charge(&src->out, now_ns, frame->len);
 	if (sw->n_mirrors)
@@ -84,7 +88,9 @@ static int unicast_known(struct vswitch *sw, struct port_state *src, struct port
 		return r;
 	if (sw->n_promiscuous)
 		(void)show(sw, src, dst, frame, now_ns, false, &guessed);
-	(void)sent(sw, src, frame, now_ns, r);
+	if (is_lost(sw, r))
+		return drop(src, (enum net_drop)r);
+	(void)sent(sw, src, frame, now_ns);
 	if (r == 0 && src->pairs)
 		vswitch_count_pair(sw, src, dst, now_ns);
 	return 0;
@@ -114,7 +120,8 @@ static int unicast_unknown(
 		meter_charge(storm, now_ns, 1);
 	if (!up && !n)
 		return drop(src, NET_DROP_UNKNOWN);
-	return sent(sw, src, frame, now_ns, n ? 0 : lost);
+	return !n && is_lost(sw, lost) ? drop(src, (enum net_drop)lost)
+				       : sent(sw, src, frame, now_ns);
 }
 
 static int unicast(
@@ -190,7 +197,7 @@ static int flood(struct vswitch *sw, struct port_state *src, const struct frame 
 			lost = r;
 	}
 	meter_charge(storm, now_ns, 1);
-	return sent(sw, src, frame, now_ns, lost);
+	return is_lost(sw, lost) ? drop(src, (enum net_drop)lost) : sent(sw, src, frame, now_ns);
 }
 
 static int forward(struct vswitch *sw, struct port_state *src, struct frame *frame, uint64_t now_ns)

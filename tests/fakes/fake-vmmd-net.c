@@ -248,12 +248,12 @@ int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error
 
 	if (!d)
 		return -ENOENT;
-	return sd_bus_reply_method_return(m, "aa{sv}", 1, 12, "target", "s",
+	return sd_bus_reply_method_return(m, "aa{sv}", 1, 14, "target", "s",
 		d->id >= 0 ? "vnet0" : "", "type", "s", "network", "source", "s", "default",
 		"model", "s", "virtio", "mac", "s", "52:54:00:a6:b5:71", "link", "b", 1, "rx_bytes",
 		"x", (int64_t)1000, "rx_packets", "x", (int64_t)10, "rx_dropped", "x", (int64_t)1,
 		"tx_bytes", "x", (int64_t)2000, "tx_packets", "x", (int64_t)20, "tx_dropped", "x",
-		(int64_t)2);
+		(int64_t)2, "rx_drop_full", "x", (int64_t)1, "tx_drop_storm", "x", (int64_t)2);
 }
 
 int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error)

@@ -14,7 +14,7 @@
  *
  * As a network's worker it takes ports and counts them where its statistics are: tx_packets of a port goes up when it is
  * added, rx_packets when it is removed, tx_bytes when it is set, tx_gso by its mirrors, rx_gso by 100 from + 10 to + direction of
- * each, rx_multicast when it is a mirror's target. A capture's reader is sent what was asked. A vm's worker counts the links of a vNIC likewise:
+ * each, rx_multicast when it is a mirror's target; three frames for it are lost. A capture's reader is sent what was asked. A vm's worker counts the links of a vNIC likewise:
  * tx_packets stars, rx_packets direct links, tx_bytes uses, rx_bytes stops, rx_multicast removals, rx_gso and tx_gso
  * configurations with its link down and up. Words in a network's
  * name: net-fail (at START) net-die (when it has its second port, once a file of that name is gone) net-pair (tells
@@ -267,6 +267,8 @@ static void port_request(struct fake *f, const struct packet *p, unsigned n_fds)
 		reply(f, p->header.seq, n_fds == PROTO_LINK_FDS ? 0 : -EINVAL, "");
 		net_count(&c->tx_packets, 1);
 		count_mirrors(c, p);
+		net_count(&c->rx_drops[NET_DROP_FULL], 3);
+		net_count(&c->rx_dropped, 3);
 		f->n_ports++;
 	} else if (p->header.type == PROTO_PORT_SET) {
 		reply(f, p->header.seq, 0, "");

@@ -8,6 +8,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/api.h"
+#include "daemon/network.h"
 #include "vmm-core/base/capture-record.h"
 #include "vmm-core/base/names.h"
 
@@ -410,6 +411,46 @@ static struct proto_capture captured(sd_bus_message *m)
 	return what;
 }
 
+/* A reply has 'key' with this number. */
+static void has_number(sd_bus_message *m, const char *key, int64_t value)
+{
+	char want[128], *text = NULL, *at;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	ok(sd_bus_message_ref(m));
+	assert_true(sd_bus_message_rewind(m, true) >= 0);
+	assert_true(sd_bus_message_dump(m, f, SD_BUS_MESSAGE_DUMP_SUBTREE_ONLY) >= 0);
+	fclose(f);
+	(void)snprintf(want, sizeof(want), "\"%s\"", key);
+	at = strstr(text, want);
+	assert_non_null(at);
+	(void)snprintf(want, sizeof(want), "INT64 %lld;", (long long)value);
+	at = strstr(at, "INT64");
+	assert_non_null(at);
+	assert_memory_equal(at, want, strlen(want));
+	free(text);
+	sd_bus_message_unref(m);
+}
+
+/* What the network's end of the cable could not give is among what an interface has lost. */
+static void test_drops(void **state)
+{
+	struct fixture *f = *state;
+
+	ok(CALL(f, "CreateNetwork", "ssu", "<network><name>red</name></network>", "red.xml", 0));
+	f->devices = "<interface type='network'><source network='red'/></interface>";
+	fixture_start(f, fixture_define(f, "a", "", ""));
+	RUN_UNTIL(f,
+		network_port_counters(
+			network_find_port(f->manager, manager_find(f->manager, "a", NULL)->uuid, 0))
+				->rx_dropped == 3);
+	has_number(CALL(f, "ListDomainInterfaces", "su", "a", 0), "rx_drop_full", 3);
+	has_number(CALL(f, "ListDomainInterfaces", "su", "a", 0), "rx_dropped", 3);
+	has_number(CALL(f, "ListNetworkPorts", "s", "red"), "rx_drop_full", 3);
+	has_number(CALL(f, "GetDomainStats", "asu", 0, 16), "net.0.rx.drop", 3);
+}
+
 static void test_captures(void **state)
 {
 	static const char *const wrong[] = {"vnet7", "52:54:00:00:00:99", ""};
@@ -457,6 +498,7 @@ int main(void)
 		T(test_update_network),
 		T(test_console_fd),
 		T(test_captures),
+		T(test_drops),
 		T(test_objects),
 		T(test_caller_goes_away),
 	};

@@ -367,6 +367,84 @@ static void test_storm(void **state)
 	assert_int_equal(tx_drops(f, 1, NET_DROP_STORM), 10000 - n + 2);
 }
 
+/* What guests may not answer and announce is counted as what it was. */
+static void test_guards(void **state)
+{
+	struct packet *p = calloc(1, sizeof(*p));
+	struct fixture *f = *state;
+
+	assert_non_null(p);
+	memcpy(f->config[1].mac, MAC_A, NET_MAC_LEN);
+	memcpy(f->config[2].mac, MAC_B, NET_MAC_LEN);
+	f->config[1].flags = NET_PORT_GUARD_RA;
+	f->config[2].flags = NET_PORT_GUARD_DHCP;
+	set(f, 1);
+	set(f, 2);
+	packet_icmp6(p, IP6_LL_A, 134, 40, NULL);
+	assert_int_equal(input_packet(f, 1, p), 0);
+	packet_dhcp(p, 2, IP4_A, 0);
+	assert_int_equal(input_packet(f, 2, p), 0);
+	assert_int_equal(got(f), 0);
+	assert_int_equal(tx_drops(f, 1, NET_DROP_RA_GUARD), 1);
+	assert_int_equal(tx_drops(f, 2, NET_DROP_DHCP_GUARD), 1);
+	/* With leave, both go. */
+	f->config[1].flags = f->config[2].flags = 0;
+	set(f, 1);
+	set(f, 2);
+	packet_icmp6(p, IP6_LL_A, 134, 40, NULL);
+	assert_int_equal(input_packet(f, 1, p), 0);
+	assert_int_equal(got(f), B(2) | B(3) | B(UP));
+	packet_dhcp(p, 2, IP4_A, 0);
+	assert_int_equal(input_packet(f, 2, p), 0);
+	assert_int_equal(got(f), B(1));
+	free(p);
+}
+
+/* A guest that spoofs, storms and floods the table of addresses: two others, and who is behind one of them, have lost
+ * nothing, and are shown no more of it than its limits allow. */
+static void test_bad_neighbour(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t mac[NET_MAC_LEN], own[NET_MAC_LEN], other[NET_MAC_LEN];
+	unsigned n_broadcast = 0, n_shown = 0;
+
+	f->config[1].flags = f->config[2].flags = NET_PORT_LEARN;
+	f->config[1].learn_limit = 16;
+	f->config[1].broadcast_pps = 10;
+	f->config[1].unknown_pps = 10;
+	set(f, 1);
+	set(f, 2);
+	/* 70 … 79 are behind port 2. */
+	for (unsigned i = 70; i < 80; i++) {
+		fake_mac(i, mac);
+		fake_mac(3, other);
+		assert_int_equal(
+			input(f, 2, fake_frame(&f->buffer, other, mac, -1, 0x88b5, NULL, 46)), 0);
+		assert_int_equal(got(f), B(3));
+	}
+	for (unsigned i = 0; i < 20000; i++) {
+		/* Any source, also those of the others; any destination, and everybody. */
+		fake_mac(i % 3 ? 10000 + i : 2 + i % 2, own);
+		fake_mac(i % 2 ? 50000 + i : 1, mac);
+		(void)input(f, 1,
+			fake_frame(&f->buffer, i % 4 ? mac : everybody, own, -1, 0x88b5, NULL, 46));
+		n_broadcast += (got(f) & B(3)) != 0;
+		fake_mac(70 + i % 10, mac);
+		fake_mac(3, own);
+		assert_int_equal(
+			input(f, 3, fake_frame(&f->buffer, mac, own, -1, 0x88b5, NULL, 46)), 0);
+		assert_int_equal(got(f), B(2));
+		assert_int_equal(unicast(f, 2, 3), B(3));
+		f->now += S / 1000;
+	}
+	n_shown = f->p[2].counters.rx_packets - 20000;
+	/* 20 s of 10 a second, and a bucket of each. */
+	assert_in_range(n_broadcast, 150, 220);
+	assert_in_range(n_shown, 150, 2 * 220);
+	assert_int_equal(f->p[2].counters.rx_dropped + f->p[3].counters.rx_dropped, 0);
+	assert_true(tx_drops(f, 1, NET_DROP_STORM) > 4000);
+}
+
 static int input_large(struct fixture *f, unsigned from, unsigned to, size_t size)
 {
 	uint8_t dst[NET_MAC_LEN], src[NET_MAC_LEN];
@@ -511,6 +589,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_multicast, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_multicast_router, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_storm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guards, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_neighbour, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate_in, setup, teardown),
 		cmocka_unit_test(test_rate_shared),
