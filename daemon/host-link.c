@@ -17,120 +17,18 @@
 #include <unistd.h>
 
 #include "daemon/host-net.h"
+#include "daemon/netlink.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
 
-#define REQUEST_MAX 1024
-#define ANSWER_MAX  32768 /* one interface, all that there is to say */
-
 /* rtnetlink. */
 
-struct request {
-	union {
-		struct nlmsghdr header;
-		uint8_t bytes[REQUEST_MAX];
-	};
-};
-
-static struct nlattr *put(struct request *q, unsigned type, const void *data, size_t len)
-{
-	size_t at = NLMSG_ALIGN(q->header.nlmsg_len), size = NLA_HDRLEN + NLA_ALIGN(len);
-	struct nlattr *attribute = (void *)(q->bytes + at);
-
-	assert(at + size <= sizeof(q->bytes));
-	*attribute = (struct nlattr){
-		.nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = (uint16_t)type};
-	if (len)
-		memcpy(q->bytes + at + NLA_HDRLEN, data, len);
-	q->header.nlmsg_len = (uint32_t)(at + size);
-	return attribute;
-}
-
-static void put_string(struct request *q, unsigned type, const char *s)
-{
-	(void)put(q, type, s, strlen(s) + 1);
-}
-
-static void put_u32(struct request *q, unsigned type, uint32_t value)
-{
-	(void)put(q, type, &value, sizeof(value));
-}
-
-static struct nlattr *nest(struct request *q, unsigned type)
-{
-	return put(q, type | NLA_F_NESTED, NULL, 0);
-}
-
-static void end_nest(struct request *q, struct nlattr *nested)
-{
-	nested->nla_len =
-		(uint16_t)(q->bytes + NLMSG_ALIGN(q->header.nlmsg_len) - (uint8_t *)nested);
-}
-
-static void begin(struct request *q, unsigned type, unsigned flags, unsigned family, int ifindex)
+static void begin(
+	struct netlink_request *q, unsigned type, unsigned flags, unsigned family, int ifindex)
 {
 	struct ifinfomsg info = {.ifi_family = (uint8_t)family, .ifi_index = ifindex};
 
-	*q = (struct request){.header = {
-				      .nlmsg_len = NLMSG_LENGTH(sizeof(info)),
-				      .nlmsg_type = (uint16_t)type,
-				      .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags),
-				      .nlmsg_seq = 1,
-			      }};
-	memcpy(q->bytes + NLMSG_HDRLEN, &info, sizeof(info));
-}
-
-/* Send it; 'answer' (ANSWER_MAX bytes) holds what came. Returns its length, or the kernel's -errno. */
-static int talk(const struct request *q, struct nlmsghdr *answer)
-{
-	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	if (send(fd, q, q->header.nlmsg_len, 0) < 0)
-		return -errno;
-	/* The kernel has dealt with it: the answer is there. */
-	n = recv(fd, answer, ANSWER_MAX, MSG_DONTWAIT);
-	if (n < 0)
-		return -errno;
-	if ((size_t)n < sizeof(*answer) || answer->nlmsg_len > (size_t)n)
-		return -EBADMSG;
-	if (answer->nlmsg_type == NLMSG_ERROR) {
-		const struct nlmsgerr *e = NLMSG_DATA(answer);
-
-		return answer->nlmsg_len < NLMSG_LENGTH(sizeof(*e)) ? -EBADMSG : e->error;
-	}
-	return (int)n;
-}
-
-/* One that is answered by an acknowledgement. */
-static int ask(const struct request *q)
-{
-	_cleanup_(freep) struct nlmsghdr *answer = malloc(ANSWER_MAX);
-	int r = answer ? talk(q, answer) : -ENOMEM;
-
-	return r > 0 ? -EBADMSG : r;
-}
-
-/* The first attribute of this type within [p, p + len). */
-static const struct nlattr *find_attribute(const void *p, size_t len, unsigned type)
-{
-	while (len >= NLA_HDRLEN) {
-		const struct nlattr *a = p;
-		size_t size;
-
-		if (a->nla_len < NLA_HDRLEN || a->nla_len > len)
-			return NULL;
-		if ((a->nla_type & NLA_TYPE_MASK) == type)
-			return a;
-		size = (size_t)NLA_ALIGN(a->nla_len);
-		if (size >= len)
-			return NULL;
-		p = (const uint8_t *)p + size;
-		len -= size;
-	}
-	return NULL;
+	netlink_begin(q, type, flags, &info, sizeof(info));
 }
 
 /* What an interface is, as far as it matters here. */
@@ -142,49 +40,36 @@ struct found {
 	uint8_t vlan_filtering; /* bridge */
 };
 
-static const struct nlattr *find_nested(const struct nlattr *in, unsigned type)
-{
-	return in ? find_attribute((const uint8_t *)in + NLA_HDRLEN,
-			    (size_t)in->nla_len - NLA_HDRLEN, type)
-		  : NULL;
-}
-
-static void copy_value(void *to, size_t size, const struct nlattr *a)
-{
-	if (a && a->nla_len >= NLA_HDRLEN + size)
-		memcpy(to, (const uint8_t *)a + NLA_HDRLEN, size);
-}
-
 static void parse_link(const void *attributes, size_t len, struct found *ret)
 {
-	const struct nlattr *info = find_attribute(attributes, len, IFLA_LINKINFO);
-	const struct nlattr *kind = find_nested(info, IFLA_INFO_KIND);
-	const struct nlattr *data = find_nested(info, IFLA_INFO_DATA);
+	const struct nlattr *info = netlink_find(attributes, len, IFLA_LINKINFO);
+	const struct nlattr *kind = netlink_find_nested(info, IFLA_INFO_KIND);
+	const struct nlattr *data = netlink_find_nested(info, IFLA_INFO_DATA);
 
-	copy_value(&ret->lower, sizeof(ret->lower), find_attribute(attributes, len, IFLA_LINK));
-	copy_value(ret->mac, sizeof(ret->mac), find_attribute(attributes, len, IFLA_ADDRESS));
+	netlink_copy(&ret->lower, sizeof(ret->lower), netlink_find(attributes, len, IFLA_LINK));
+	netlink_copy(ret->mac, sizeof(ret->mac), netlink_find(attributes, len, IFLA_ADDRESS));
 	if (kind && kind->nla_len > NLA_HDRLEN && kind->nla_len <= NLA_HDRLEN + sizeof(ret->kind))
 		memcpy(ret->kind, (const uint8_t *)kind + NLA_HDRLEN,
 			(size_t)kind->nla_len - NLA_HDRLEN);
 	ret->kind[sizeof(ret->kind) - 1] = 0;
 	if (streq(ret->kind, "bridge"))
-		copy_value(&ret->vlan_filtering, sizeof(ret->vlan_filtering),
-			find_nested(data, IFLA_BR_VLAN_FILTERING));
+		netlink_copy(&ret->vlan_filtering, sizeof(ret->vlan_filtering),
+			netlink_find_nested(data, IFLA_BR_VLAN_FILTERING));
 }
 
 static int find_link(const char *ifname, struct found *ret)
 {
-	_cleanup_(freep) struct nlmsghdr *answer = malloc(ANSWER_MAX);
+	_cleanup_(freep) struct nlmsghdr *answer = malloc(NETLINK_ANSWER_MAX);
 	static const size_t front = NLMSG_SPACE(sizeof(struct ifinfomsg));
 	struct found found = {0};
-	struct request q;
+	struct netlink_request q;
 	int r;
 
 	if (!answer)
 		return -ENOMEM;
 	begin(&q, RTM_GETLINK, 0, AF_UNSPEC, 0);
-	put_string(&q, IFLA_IFNAME, ifname);
-	r = talk(&q, answer);
+	netlink_put_string(&q, IFLA_IFNAME, ifname);
+	r = netlink_talk(&q, answer);
 	if (r < 0)
 		return r;
 	if (r == 0 || answer->nlmsg_type != RTM_NEWLINK || answer->nlmsg_len < front)
@@ -225,15 +110,15 @@ static void set_quiet(int ifindex)
 {
 	uint8_t none = IN6_ADDR_GEN_MODE_NONE;
 	struct nlattr *families, *inet6;
-	struct request q;
+	struct netlink_request q;
 
 	begin(&q, RTM_SETLINK, NLM_F_ACK, AF_UNSPEC, ifindex);
-	families = nest(&q, IFLA_AF_SPEC);
-	inet6 = nest(&q, AF_INET6);
-	(void)put(&q, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof(none));
-	end_nest(&q, inet6);
-	end_nest(&q, families);
-	(void)ask(&q);
+	families = netlink_nest(&q, IFLA_AF_SPEC);
+	inet6 = netlink_nest(&q, AF_INET6);
+	(void)netlink_put(&q, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof(none));
+	netlink_end_nest(&q, inet6);
+	netlink_end_nest(&q, families);
+	(void)netlink_ask(&q);
 }
 
 int host_link_mtu(const char *what, const char *ifname, unsigned *ret_mtu, struct error *error)
@@ -257,27 +142,27 @@ int host_link_mtu(const char *what, const char *ifname, unsigned *ret_mtu, struc
 static int set_isolated(int ifindex)
 {
 	struct nlattr *nested;
-	struct request q;
+	struct netlink_request q;
 	uint8_t on = 1;
 
 	begin(&q, RTM_SETLINK, NLM_F_ACK, AF_BRIDGE, ifindex);
-	nested = nest(&q, IFLA_PROTINFO);
-	(void)put(&q, IFLA_BRPORT_ISOLATED, &on, sizeof(on));
-	end_nest(&q, nested);
-	return ask(&q);
+	nested = netlink_nest(&q, IFLA_PROTINFO);
+	(void)netlink_put(&q, IFLA_BRPORT_ISOLATED, &on, sizeof(on));
+	netlink_end_nest(&q, nested);
+	return netlink_ask(&q);
 }
 
 static int change_vlan(unsigned what, int ifindex, uint16_t vid, uint16_t flags)
 {
 	struct bridge_vlan_info info = {.vid = vid, .flags = flags};
 	struct nlattr *nested;
-	struct request q;
+	struct netlink_request q;
 
 	begin(&q, what, NLM_F_ACK, AF_BRIDGE, ifindex);
-	nested = nest(&q, IFLA_AF_SPEC);
-	(void)put(&q, IFLA_BRIDGE_VLAN_INFO, &info, sizeof(info));
-	end_nest(&q, nested);
-	return ask(&q);
+	nested = netlink_nest(&q, IFLA_AF_SPEC);
+	(void)netlink_put(&q, IFLA_BRIDGE_VLAN_INFO, &info, sizeof(info));
+	netlink_end_nest(&q, nested);
+	return netlink_ask(&q);
 }
 
 static bool bridge_filters_vlans(const char *bridge)
@@ -402,29 +287,29 @@ int host_link_open_tap(const char *ifname, int *ret_fd, struct error *error)
 static int create_macvtap(const struct host_macvtap *m, unsigned lower)
 {
 	struct nlattr *info, *data;
-	struct request q;
+	struct netlink_request q;
 
 	begin(&q, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, AF_UNSPEC, 0);
-	put_string(&q, IFLA_IFNAME, m->ifname);
-	put_u32(&q, IFLA_LINK, lower);
-	(void)put(&q, IFLA_ADDRESS, m->mac, NET_MAC_LEN);
+	netlink_put_string(&q, IFLA_IFNAME, m->ifname);
+	netlink_put_u32(&q, IFLA_LINK, lower);
+	(void)netlink_put(&q, IFLA_ADDRESS, m->mac, NET_MAC_LEN);
 	if (m->mtu)
-		put_u32(&q, IFLA_MTU, m->mtu);
-	info = nest(&q, IFLA_LINKINFO);
-	put_string(&q, IFLA_INFO_KIND, "macvtap");
-	data = nest(&q, IFLA_INFO_DATA);
-	put_u32(&q, IFLA_MACVLAN_MODE, m->mode);
-	end_nest(&q, data);
-	end_nest(&q, info);
-	return ask(&q);
+		netlink_put_u32(&q, IFLA_MTU, m->mtu);
+	info = netlink_nest(&q, IFLA_LINKINFO);
+	netlink_put_string(&q, IFLA_INFO_KIND, "macvtap");
+	data = netlink_nest(&q, IFLA_INFO_DATA);
+	netlink_put_u32(&q, IFLA_MACVLAN_MODE, m->mode);
+	netlink_end_nest(&q, data);
+	netlink_end_nest(&q, info);
+	return netlink_ask(&q);
 }
 
 static int remove_link(int ifindex)
 {
-	struct request q;
+	struct netlink_request q;
 
 	begin(&q, RTM_DELLINK, NLM_F_ACK, AF_UNSPEC, ifindex);
-	return ask(&q);
+	return netlink_ask(&q);
 }
 
 int host_link_remove_macvtap(const char *ifname, const char *lower, const uint8_t mac[NET_MAC_LEN])

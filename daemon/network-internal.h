@@ -21,9 +21,11 @@ struct network_resources {
 int network_check_served(const struct network *network, struct error *error);
 int network_open(struct network *network, struct network_resources *ret, struct error *error);
 void network_resources_close(struct network_resources *resources);
-/* One uplink; its kind and MAC are filled in. The fd is the caller's. */
+/* One uplink; its kind and MAC are filled in. The fd is the caller's. An exclusive one is taken from the host, which
+ * has it back by the other. */
 int network_open_uplink(
 	const struct network *network, struct net_uplink *uplink, int *ret_fd, struct error *error);
+void network_give_back_nics(const struct network *network);
 
 /* A definition as it is kept; refuses one that is too long. */
 int network_canonical_xml(const struct network_config *config, char **ret_xml, struct error *error);

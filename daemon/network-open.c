@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "daemon/host-exclusive.h"
 #include "daemon/host-net.h"
+#include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/fdio.h"
@@ -49,15 +51,49 @@ int network_check_served(const struct network *n, struct error *error)
 		"network '%s' asks for what is not served yet: %s", n->name, what);
 }
 
+static bool is_held(const struct network *n, const char *ifname)
+{
+	for (unsigned i = 0; i < n->config->net.n_uplinks; i++)
+		if (n->config->net.uplinks[i].exclusive &&
+			streq(n->config->net.uplinks[i].ifname, ifname))
+			return true;
+	return false;
+}
+
+void network_give_back_nics(const struct network *n)
+{
+	for (unsigned i = 0; i < n->config->net.n_uplinks; i++) {
+		const struct net_uplink *uplink = &n->config->net.uplinks[i];
+		bool shared = false;
+		struct list *pos;
+
+		list_for_each (pos, &n->manager->networks) {
+			const struct network *other = list_entry(pos, struct network, link);
+
+			shared |= other != n && network_is_active(other) &&
+				is_held(other, uplink->ifname);
+		}
+		if (uplink->exclusive && !shared)
+			host_exclusive_end(uplink->ifname);
+	}
+}
+
 int network_open_uplink(
 	const struct network *n, struct net_uplink *uplink, int *ret_fd, struct error *error)
 {
 	enum host_net_view view = HOST_NET_OTHERS;
+	int r = 0;
 
-	if (uplink->exclusive)
+	if (uplink->exclusive) {
 		view = HOST_NET_ALL;
-	else if (n->config->net.team.n_targets)
+		r = host_exclusive_check(uplink->ifname, error);
+		if (r == 0)
+			r = host_exclusive_begin(uplink->ifname, n->name, error);
+	} else if (n->config->net.team.n_targets) {
 		view = HOST_NET_ANSWERS;
+	}
+	if (r < 0)
+		return r;
 	uplink->kind = NET_UPLINK_PACKET;
 	return host_net_open_packet(uplink->ifname, view, ret_fd, uplink->mac, error);
 }

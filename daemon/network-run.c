@@ -116,6 +116,7 @@ static void end_worker(struct network *n)
 void network_end_run(struct network *n)
 {
 	end_worker(n);
+	network_give_back_nics(n);
 	n->gateway = gateway_free(n->gateway);
 	(void)store_remove_runtime(&n->manager->store->networks, n->uuid);
 }

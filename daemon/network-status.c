@@ -205,5 +205,14 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 
 void network_adopt_all(struct manager *m)
 {
+	struct list *pos;
+
 	(void)store_each_runtime(&m->store->networks, adopt_one, m);
+	/* A daemon that was killed within a start has left no status, but maybe a filter. */
+	list_for_each (pos, &m->networks) {
+		const struct network *n = list_entry(pos, struct network, link);
+
+		if (!network_is_active(n))
+			network_give_back_nics(n);
+	}
 }
