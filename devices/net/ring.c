@@ -22,7 +22,7 @@
 #define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 #define META_FLAGS (RING_META_TAGGED | RING_META_MARK)
 /* From here on "rep movsb" is the better copy, where the processor says that it is good at it. */
-#define BIG_COPY 256
+#define BIG_COPY 512
 
 /* In the data area, in front of each frame. */
 struct record {
@@ -178,18 +178,32 @@ static int reserve(struct ring *r, uint64_t step)
 }
 
 /* Ask to be told of room; then look once more, since the peer may have made it just before it could know. */
-static int ask_for_room(struct ring *r, uint64_t step)
+static void ask_for_room(struct ring *r)
 {
-	show(r);
-	if (++r->space_epoch == 0)
-		r->space_epoch = 1;
-	atomic_store_explicit(&r->own->space, r->space_epoch, memory_order_relaxed);
+	atomic_store_explicit(&r->own->space, ++r->space_epoch, memory_order_relaxed);
 	/* Pairs with the fence of the peer's ring_release(): it sees the question, or we see the room. */
 	atomic_thread_fence(memory_order_seq_cst);
 	see_head(r);
-	if (reserve(r, step) < 0)
-		return -EAGAIN;
+}
+
+static void ask_no_more(struct ring *r)
+{
 	atomic_store_explicit(&r->own->space, 0, memory_order_relaxed);
+}
+
+static int reserve_or_ask(struct ring *r, uint64_t step)
+{
+	if (reserve(r, step) == 0)
+		return 0;
+	show(r);
+	ask_for_room(r);
+	if (reserve(r, step) < 0) {
+		r->waits = true;
+		return -EAGAIN;
+	}
+	/* Another frame may wait for more than this one needed. */
+	if (!r->waits)
+		ask_no_more(r);
 	return 0;
 }
 
@@ -204,9 +218,7 @@ static int put(struct ring *r, const struct record *record, const struct iovec *
 		return -EPIPE;
 	see_head(r);
 	rewind_if_empty(r);
-	error = reserve(r, step);
-	if (error < 0)
-		error = ask_for_room(r, step);
+	error = reserve_or_ask(r, step);
 	if (error < 0)
 		return error;
 	to = r->out + (r->tail & (r->size - 1));
@@ -248,7 +260,7 @@ int ring_put_mark(struct ring *r, uint64_t cookie)
 
 bool ring_publish(struct ring *r)
 {
-	uint32_t epoch;
+	uint64_t epoch;
 
 	if (r->shown != r->tail)
 		show(r);
@@ -270,7 +282,14 @@ static uint64_t enough_room(const struct ring *r)
 bool ring_has_space(struct ring *r)
 {
 	see_head(r);
-	return room(r) >= enough_room(r);
+	/* The bell was for room that others of our frames have taken since: it rings once for a question. */
+	if (room(r) < enough_room(r))
+		ask_for_room(r);
+	if (room(r) < enough_room(r))
+		return false;
+	r->waits = false;
+	ask_no_more(r);
+	return true;
 }
 
 /* Consumer. */
@@ -285,10 +304,12 @@ static void see_tail(struct ring *r)
 {
 	/* Pairs with the release of the peer's show(): the records up to here are written. */
 	r->peer_tail = atomic_load_explicit(&r->peer->tail, memory_order_acquire);
-	if (r->head != r->peer_tail &&
-		r->head == atomic_load_explicit(&r->peer->skip, memory_order_relaxed) &&
-		(r->head & (r->size - 1)))
-		r->head += r->size - (r->head & (r->size - 1));
+	/* It rewinds when it knows that we have read all, not before. */
+	if (r->head == r->peer_tail || r->head != r->released || !(r->head & (r->size - 1)) ||
+		r->head != atomic_load_explicit(&r->peer->skip, memory_order_relaxed))
+		return;
+	r->head += r->size - (r->head & (r->size - 1));
+	r->base = r->head;
 }
 
 static bool is_valid(const struct record *record)
@@ -326,7 +347,9 @@ int ring_get(struct ring *r, struct ring_frame *ret)
 		uint64_t left = r->peer_tail - r->head, offset = r->head & (r->size - 1), step;
 		struct record record;
 
-		if (left > r->size || left % ALIGN_TO || left == 0)
+		/* More than we have given back would be written over what we are reading. */
+		if (left > r->size || r->peer_tail - r->base > r->size || left % ALIGN_TO ||
+			left == 0)
 			return poison(r);
 		/* Once: the peer may write another header while we look at it. */
 		memcpy(&record, r->in + offset, sizeof(record));
@@ -357,12 +380,11 @@ void ring_done(struct ring *r)
 
 bool ring_release(struct ring *r)
 {
-	uint64_t used;
-	uint32_t epoch;
+	uint64_t used, epoch;
 
 	if (r->released == r->head || !r->own)
 		return false;
-	r->released = r->head;
+	r->released = r->base = r->head;
 	/* Pairs with the acquire of the peer's see_head(). */
 	atomic_store_explicit(&r->own->head, r->head, memory_order_release);
 	/* Pairs with the fence of the peer's ask_for_room(): it sees the room, or we see the question. */
@@ -386,9 +408,7 @@ uint64_t ring_seen(struct ring *r)
 
 bool ring_park(struct ring *r)
 {
-	if (++r->wake_epoch == 0)
-		r->wake_epoch = 1;
-	atomic_store_explicit(&r->own->wake, r->wake_epoch, memory_order_relaxed);
+	atomic_store_explicit(&r->own->wake, ++r->wake_epoch, memory_order_relaxed);
 	/* Pairs with the fence of the peer's ring_publish(): it sees that we sleep, or we see its tail. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (r->poisoned || atomic_load_explicit(&r->peer->tail, memory_order_relaxed) == r->head)

@@ -16,7 +16,7 @@
  *
  * Wake-ups are counted by epochs, since the producer cannot clear a flag in the consumer's page: ring_park() writes a new
  * epoch, the producer remembers the last one that it rang for. So there is at most one kick for each sleep, and none while
- * the consumer is awake. The same for room.
+ * the consumer is awake. The same for room. (64 bits: an epoch never comes again.)
  *
  * A ring that runs empty begins again at its start, when it has gone RING_REWIND_AFTER bytes into its memory: a quiet link
  * keeps a few pages warm, whatever its size.
@@ -69,8 +69,8 @@ struct ring_words {
 	_Atomic uint64_t
 		skip; /* the ring was empty here: what comes next is at the start of the data */
 	_Alignas(64) _Atomic uint64_t head; /* bytes of the peer's that are done with */
-	_Alignas(64) _Atomic uint32_t wake; /* not 0: I sleep, kick me; a new number each time */
-	_Atomic uint32_t space;             /* not 0: I wait for room */
+	_Alignas(64) _Atomic uint64_t wake; /* not 0: I sleep, kick me; a new number each time */
+	_Atomic uint64_t space;             /* not 0: I wait for room */
 };
 static_assert(sizeof(struct ring_words) <= RING_PAGE, "shared layout");
 static_assert(offsetof(struct ring_words, head) == 64, "shared layout");
@@ -88,13 +88,16 @@ struct ring {
 	uint64_t tail, shown; /* written; and published */
 	uint64_t live;        /* nothing before this is of use: behind the last rewind */
 	uint64_t peer_head;   /* as last seen */
-	uint32_t rung, space_epoch;
+	uint64_t rung, space_epoch;
 	unsigned n_unshown;
+	bool waits; /* a frame found no room, and the peer was asked to tell */
 	/* Consumer. */
 	uint64_t head, released;
+	uint64_t
+		base; /* the peer's tail is at most 'size' ahead of this: released, or rewound to */
 	uint64_t peer_tail; /* as last seen */
 	uint32_t next_step; /* bytes to the record behind the one that was got */
-	uint32_t wake_epoch, space_rung;
+	uint64_t wake_epoch, space_rung;
 };
 
 /* Map both files; the fds stay the caller's and may be closed. 'data_size' is a power of two from RING_MIN_DATA to
@@ -114,7 +117,8 @@ int ring_put(struct ring *ring, const struct ring_meta *meta, const struct iovec
 int ring_put_mark(struct ring *ring, uint64_t cookie);
 /* Show all that was put. True: the peer sleeps, ring its bell. */
 bool ring_publish(struct ring *ring);
-/* There is room for a frame of any size, and half of the ring at least: what the peer's bell says. */
+/* There is room for a frame of any size, and half of the ring at least: what the peer's bell says. False: it will ring
+ * (again). */
 bool ring_has_space(struct ring *ring);
 
 /* Consumer. */

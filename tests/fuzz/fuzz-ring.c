@@ -117,13 +117,11 @@ static void step(struct ring *ring, struct ring_words *peer, uint8_t *out, struc
 		atomic_store(&peer->head, atomic_load(&peer->head) + 64 * take(in, 2));
 		break;
 	case 3:
-		if ((n & 3) == 3)
-			atomic_store(&peer->wake, (uint32_t)take(in, 4));
-		else
-			atomic_store((n & 3) == 0      ? &peer->tail
-					: (n & 3) == 1 ? &peer->skip
-						       : &peer->head,
-				take(in, 8));
+		atomic_store((n & 3) == 0      ? &peer->tail
+				: (n & 3) == 1 ? &peer->skip
+				: (n & 3) == 2 ? &peer->head
+					       : &peer->wake,
+			take(in, 8));
 		break;
 	case 4:
 		consume(ring, n + 1);
