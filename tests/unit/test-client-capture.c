@@ -308,6 +308,8 @@ static void test_hostile_worker(void **state)
 	assert_int_equal(session.n_frames, 2);
 	assert_int_equal(session.n_bytes, 20);
 	assert_int_equal(session.n_lost, 7);
+	/* Two frames of ten bytes. */
+	assert_true(ftell(file) > 0 && ftell(file) < 1000);
 	fclose(file);
 	close(pair[0]);
 	unlink(path);
