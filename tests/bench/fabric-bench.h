@@ -69,9 +69,11 @@ struct path {
 	bool (*start)(struct run *run);
 };
 
-extern const struct path vm_direct, vm_star, vm_open;
+extern const struct path vm_direct, vm_star, vm_open, vm_taps, vm_network_tap;
 extern const struct path peer_ring, peer_ring_read, peer_memcpy, peer_bridge, peer_vde, peer_unix;
 
+/* Two taps in a Linux bridge. In a network namespace of our own: see main(). They go with the last process that has them open. */
+bool bench_make_bridge(int ret_taps[2]);
 _noreturn_ void bench_die(const char *what, int error);
 uint64_t bench_now_ns(void);
 /* A process of this run that does 'work'. It ends with its parent. */

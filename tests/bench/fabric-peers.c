@@ -350,21 +350,28 @@ static int open_tap(const char *name)
 	return fd;
 }
 
-/* In a network namespace of our own: see main(). The taps go with the last process that has them open. */
-static bool start_bridge(struct run *run)
+bool bench_make_bridge(int ret_taps[2])
 {
-	struct endpoint e[2];
-
 	for (unsigned i = 0; i < 2; i++) {
-		e[i] = (struct endpoint){.fd = open_tap(i ? "bench1" : "bench0")};
-		if (e[i].fd < 0)
+		ret_taps[i] = open_tap(i ? "bench1" : "bench0");
+		if (ret_taps[i] < 0)
 			return false;
 	}
 	(void)command("ip link del benchbr 2>/dev/null");
-	if (!command("ip link add benchbr type bridge mcast_snooping 0 && "
-		     "ip link set dev bench0 master benchbr up && "
-		     "ip link set dev bench1 master benchbr up && ip link set dev benchbr up"))
+	return command("ip link add benchbr type bridge mcast_snooping 0 && "
+		       "ip link set dev bench0 master benchbr up && "
+		       "ip link set dev bench1 master benchbr up && ip link set dev benchbr up");
+}
+
+static bool start_bridge(struct run *run)
+{
+	struct endpoint e[2] = {0};
+	int taps[2];
+
+	if (!bench_make_bridge(taps))
 		return false;
+	for (unsigned i = 0; i < 2; i++)
+		e[i].fd = taps[i];
 	return start_messages(run, e);
 }
 

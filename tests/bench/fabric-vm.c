@@ -74,6 +74,8 @@ struct links {
 	struct ends direct;
 	struct ends star[2];
 	bool through_worker;
+	/* In a Linux bridge; NULL: none. With 'through_worker' the first is the host port of the sender's network. */
+	const int *taps;
 };
 
 /* The guest. */
@@ -242,7 +244,7 @@ static void port_config(unsigned of, struct net_port_config *config)
 	bench_mac(of, config->mac);
 }
 
-static void make_machine(struct vm *vm)
+static void make_machine(struct vm *vm, int tap)
 {
 	vm->f = fake_machine_new(RAM);
 	/* Its clock stands; this one runs, and takes the lock as the worker's does. */
@@ -254,6 +256,7 @@ static void make_machine(struct vm *vm)
 	vm->f->m.stats = &vm->stats;
 	port_config(vm->number, &vm->f->config.nics[0].port);
 	vm->f->config.n_nics = 1;
+	vm->f->fds.nics[0] = tap;
 	if (device_new(&q35_host_class, &vm->f->m, 0, &vm->root) < 0 ||
 		device_new(&virtio_net_pci_class.class, &vm->f->m, 0, &vm->dev) < 0 ||
 		q35_host_class.ops->machine_done(vm->root) < 0 ||
@@ -389,17 +392,25 @@ static void ping(struct vm *vm)
 		turn(vm, LOOP_NEVER);
 }
 
+/* It has a tap of its own, and no links. */
+static bool is_on_tap(const struct links *links, unsigned number)
+{
+	return links->taps && (number || !links->through_worker);
+}
+
 static void work_vm(struct run *run, const struct links *links, unsigned number)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
+	bool on_tap = is_on_tap(links, number);
 
 	if (!vm)
 		bench_die("vm", ENOMEM);
 	vm->run = run;
 	vm->number = number;
-	make_machine(vm);
+	make_machine(vm, on_tap ? links->taps[number] : -EBADF);
 	start_guest(vm);
-	connect_vm(vm, links);
+	if (!on_tap)
+		connect_vm(vm, links);
 	if (number)
 		receive(vm, run->mode != MODE_FLOOD);
 	else if (run->mode == MODE_FLOOD)
@@ -441,11 +452,17 @@ static void work_network(struct run *run, void *arg)
 	net_config_init(&config);
 	(void)strcpy(config.name, "bench");
 	network_fds_init(&fds);
+	if (links->taps) {
+		config.has_host_port = 1;
+		config.host_port.flags =
+			NET_PORT_LEARN | NET_PORT_ALLOW_FORGED | NET_PORT_PROMISCUOUS;
+		fds.host_tap = links->taps[0];
+	}
 	fds.stats = memfd_create("stats", MFD_CLOEXEC);
 	if (r < 0 || ftruncate(fds.stats, sizeof(struct net_stats_page)) < 0 ||
 		network_new(&config, &fds, loop, &owner, &network, reason) < 0)
 		bench_die(reason, EINVAL);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < (links->taps ? 1 : 2); i++) {
 		struct proto_port port = {.port = i + 1, .ring_data = PROTO_RING_DATA};
 		int ends[PROTO_LINK_FDS];
 
@@ -481,6 +498,47 @@ static bool start_star(struct run *run)
 	return true;
 }
 
+/* Taps that do not block, as the daemon makes them. */
+static bool make_taps(int ret_taps[2])
+{
+	if (!bench_make_bridge(ret_taps))
+		return false;
+	for (unsigned i = 0; i < 2; i++)
+		if (fcntl(ret_taps[i], F_SETFL, O_NONBLOCK) < 0)
+			return false;
+	return true;
+}
+
+static bool start_taps(struct run *run)
+{
+	int taps[2];
+	struct links links = {.taps = taps};
+
+	if (!make_taps(taps))
+		return false;
+	bench_fork(run, work_receiver, &links);
+	bench_fork(run, work_sender, &links);
+	close(taps[0]);
+	close(taps[1]);
+	return true;
+}
+
+static bool start_network_tap(struct run *run)
+{
+	int taps[2];
+	struct links links = {.star = {make_ends()}, .through_worker = true, .taps = taps};
+
+	if (!make_taps(taps))
+		return false;
+	bench_fork(run, work_network, &links);
+	bench_fork(run, work_receiver, &links);
+	bench_fork(run, work_sender, &links);
+	close_ends(&links.star[0]);
+	close(taps[0]);
+	close(taps[1]);
+	return true;
+}
+
 const struct path vm_direct = {.name = "vmmd, direct link",
 	.max_size = UINT32_MAX,
 	.ping = true,
@@ -493,3 +551,11 @@ const struct path vm_star = {.name = "vmmd, by the network's worker",
 	.start = start_star};
 const struct path vm_open = {
 	.name = "vmmd, no window, direct link", .max_size = UINT32_MAX, .start = start_direct};
+const struct path vm_taps = {.name = "vmmd, taps in a Linux bridge",
+	.max_size = UINT32_MAX,
+	.ping = true,
+	.start = start_taps};
+const struct path vm_network_tap = {.name = "vmmd, a network's tap in a Linux bridge",
+	.max_size = UINT32_MAX,
+	.ping = true,
+	.start = start_network_tap};

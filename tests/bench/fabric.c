@@ -39,14 +39,15 @@
 #define RECORD       32
 #define PING_SIZE    64
 #define N_SIZES      3
-#define N_PATHS      9
+#define N_PATHS      11
 #define DIRECT       0
 #define STAR         1
 #define VDE          7
 
 static const uint32_t sizes[N_SIZES] = {64, 1500, 65000};
 static const struct path *const paths[N_PATHS] = {&vm_direct, &vm_star, &vm_open, &peer_ring,
-	&peer_ring_read, &peer_memcpy, &peer_bridge, &peer_vde, &peer_unix};
+	&peer_ring_read, &peer_memcpy, &peer_bridge, &peer_vde, &peer_unix, &vm_taps,
+	&vm_network_tap};
 
 struct series {
 	double v[MAX_ROUNDS]; /* by round; negative: no figure */
