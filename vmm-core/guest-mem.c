@@ -11,7 +11,8 @@
 static int map_region(struct guest_mem *mem, int fd, uint64_t base, uint64_t size, uint64_t offset)
 {
 	int flags = MAP_NORESERVE | (fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
-	void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+	void *host =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd >= 0 ? fd : -1, (off_t)offset);
 
 	if (host == MAP_FAILED)
 		return -errno;

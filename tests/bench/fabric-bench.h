@@ -74,6 +74,10 @@ extern const struct path peer_ring, peer_ring_read, peer_memcpy, peer_bridge, pe
 
 /* Two taps in a Linux bridge. In a network namespace of our own: see main(). They go with the last process that has them open. */
 bool bench_make_bridge(int ret_taps[2]);
+/* Two machines (and the network's worker) in turn in this process, until 'frames' have come: for valgrind, which counts
+ * instructions. Answers how many came. */
+uint64_t bench_count_vm(struct run *run, bool through_worker, uint64_t frames);
+
 _noreturn_ void bench_die(const char *what, int error);
 uint64_t bench_now_ns(void);
 /* A process of this run that does 'work'. It ends with its parent. */

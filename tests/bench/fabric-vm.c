@@ -398,7 +398,7 @@ static bool is_on_tap(const struct links *links, unsigned number)
 	return links->taps && (number || !links->through_worker);
 }
 
-static void work_vm(struct run *run, const struct links *links, unsigned number)
+static struct vm *make_vm(struct run *run, const struct links *links, unsigned number)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
 	bool on_tap = is_on_tap(links, number);
@@ -411,6 +411,13 @@ static void work_vm(struct run *run, const struct links *links, unsigned number)
 	start_guest(vm);
 	if (!on_tap)
 		connect_vm(vm, links);
+	return vm;
+}
+
+static void work_vm(struct run *run, const struct links *links, unsigned number)
+{
+	struct vm *vm = make_vm(run, links, number);
+
 	if (number)
 		receive(vm, run->mode != MODE_FLOOD);
 	else if (run->mode == MODE_FLOOD)
@@ -437,18 +444,16 @@ static bool on_event(void *opaque, const struct proto_net_event *event)
 	return true;
 }
 
-static void work_network(struct run *run, void *arg)
+static struct loop *make_network(const struct links *links)
 {
 	static struct net_config config;
 	const struct network_owner owner = {.event = on_event};
-	const struct links *links = arg;
 	char reason[PROTO_REASON_MAX] = "";
 	struct network *network;
 	struct network_fds fds;
 	struct loop *loop;
 	int r = loop_new(&loop);
 
-	(void)run;
 	net_config_init(&config);
 	(void)strcpy(config.name, "bench");
 	network_fds_init(&fds);
@@ -472,8 +477,41 @@ static void work_network(struct run *run, void *arg)
 		if (r < 0)
 			bench_die("port", r);
 	}
-	r = loop_run(loop);
+	return loop;
+}
+
+static void work_network(struct run *run, void *arg)
+{
+	int r = loop_run(make_network(arg));
+
+	(void)run;
 	bench_die("network", r);
+}
+
+uint64_t bench_count_vm(struct run *run, bool through_worker, uint64_t frames)
+{
+	struct links links = {.through_worker = through_worker};
+	struct loop *network = NULL;
+	struct vm *a, *b;
+
+	if (through_worker) {
+		links.star[0] = make_ends();
+		links.star[1] = make_ends();
+		network = make_network(&links);
+	} else {
+		links.direct = make_ends();
+	}
+	a = make_vm(run, &links, 0);
+	b = make_vm(run, &links, 1);
+	while (b->tally.received < frames) {
+		(void)guest_send(a, POOL_FRAMES);
+		turn(a, 0);
+		if (network)
+			(void)loop_run_once(network, 0);
+		turn(b, 0);
+		(void)guest_receive(b);
+	}
+	return b->tally.received;
 }
 
 static bool start_direct(struct run *run)

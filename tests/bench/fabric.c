@@ -6,6 +6,8 @@
  *
  *	bench-fabric [ROUNDS [PATH]]	default: 11, all whose name has PATH in it; needs root (a network namespace of its
  *					own, taps); vde2 is skipped if missing
+ *	bench-fabric --count direct|worker SIZE FRAMES	no clock: one process moves so many frames, for valgrind
+ *					--tool=callgrind; the difference between two numbers is what frames cost
  *
  * What keeps to a window (fabric-bench.h) loses nothing; without one, a sender that is faster than its receiver drops what
  * has no room for 200 us, and the time that this took counts.
@@ -386,8 +388,25 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+static int count(char **args)
+{
+	struct run run = {
+		.mode = MODE_FLOOD, .size = (uint32_t)atoi(args[1]), .window = UINT64_MAX};
+	uint64_t n;
+
+	run.shared = mmap(NULL, sizeof(*run.shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (run.shared == MAP_FAILED || run.size < PING_SIZE || run.size > sizes[N_SIZES - 1])
+		bench_die("--count", EINVAL);
+	n = bench_count_vm(&run, strcmp(args[0], "worker") == 0, strtoull(args[2], NULL, 10));
+	printf("%llu frames\n", (unsigned long long)n);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 5 && strcmp(argv[1], "--count") == 0)
+		return count(argv + 2);
 	if (argc > 1)
 		n_rounds = (unsigned)atoi(argv[1]);
 	if (argc > 2)
