@@ -95,6 +95,8 @@ enum domain_ip_learning {     /* parameter CTRL_IP_LEARNING */
 };
 
 struct domain_nic {
+	uint8_t number; /* its place in the worker, which stays when others go; the alias has it; at the start the
+				* index */
 	uint8_t type;                 /* enum domain_nic_type */
 	uint8_t filter;               /* enum domain_nic_filter */
 	uint8_t ip_learning;          /* enum domain_ip_learning */

@@ -251,6 +251,7 @@ int domain_after_interface(struct xml_parser *p, xmlNode *node, const struct xml
 
 	if (p->report->counts[CONTRACT_REFUSED])
 		return 0;
+	host->number = (uint8_t)place->index;
 	r = settle_source(p, node, place, host);
 	if (r == 0)
 		r = settle_target(p, place, host);

@@ -321,14 +321,17 @@ void domain_format_alias(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out)
 {
 	const char *word = rule->fixed;
+	unsigned number = place->index;
 
 	if (!f->user || xml_is_kept(f, place, rule))
 		return;
 	if (streq(word, "console") &&
 		((const struct vm_console *)place->base[0])->target == VM_CONSOLE_TARGET_SERIAL)
 		word = "serial";
+	if (streq(word, "net"))
+		number = ((const struct domain_nic *)place->base[1])->number;
 	xml_buf_indent(out, depth);
-	xml_buf_addf(out, "<alias name='%s%u'/>\n", word, place->index);
+	xml_buf_addf(out, "<alias name='%s%u'/>\n", word, number);
 }
 
 void domain_format_id(struct xml_formatter *f, const struct xml_rule *rule,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Inside of domain-xml.c: the verdict tables of domain XML (domain-rules.c for the machine,
+ * Inside of domain-xml.c and domain-device.c: the verdict tables of domain XML (domain-rules.c for the machine,
  * domain-rules-devices.c for <devices>, domain-rules-disk.c for <disk>,
  * domain-rules-net.c for <interface>) and the code behind the rows that a table cannot express
  * (domain-hooks.c and domain-hooks-net.c for one element, domain-finish.c for what elements have to do with each other).
@@ -74,6 +74,11 @@ void domain_format_ip_name(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
 void domain_format_portid(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+
+/* The whole document by the rules. 0, or a negative errno, with p->error set but for -ENOMEM. */
+int domain_parse_rules(struct xml_parser *p, xmlDoc *doc, struct domain_config *config);
+/* domain_finish(), and -EOPNOTSUPP if something was refused meanwhile. */
+int domain_parse_finish(struct xml_parser *p, struct domain_config *config);
 
 /* After the whole document: defaults, pairs of serial port and console, places on the PCI bus, checks
  * between elements. Returns 0, -EINVAL with p->error, or another negative errno. */

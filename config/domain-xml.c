@@ -8,7 +8,7 @@
 #include "config/xml-read.h"
 #include "vmm-core/base/strutil.h"
 
-static int parse_document(struct xml_parser *p, xmlDoc *doc, struct domain_config *config)
+int domain_parse_rules(struct xml_parser *p, xmlDoc *doc, struct domain_config *config)
 {
 	xmlNode *node = xmlDocGetRootElement(doc);
 	int r;
@@ -18,12 +18,16 @@ static int parse_document(struct xml_parser *p, xmlDoc *doc, struct domain_confi
 	r = xml_rules_parse(p, node, &domain_root, &config->vm, config);
 	if (r < 0)
 		return r;
-	if (p->report->counts[CONTRACT_REFUSED])
-		return -EOPNOTSUPP;
-	r = domain_finish(p, config);
-	if (r == 0 && p->report->counts[CONTRACT_REFUSED])
-		r = -EOPNOTSUPP;
-	return r;
+	return p->report->counts[CONTRACT_REFUSED] ? -EOPNOTSUPP : 0;
+}
+
+int domain_parse_finish(struct xml_parser *p, struct domain_config *config)
+{
+	int r = domain_finish(p, config);
+
+	if (r < 0)
+		return r;
+	return p->report->counts[CONTRACT_REFUSED] ? -EOPNOTSUPP : 0;
 }
 
 int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
@@ -47,7 +51,9 @@ int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned f
 	r = xml_read(xml, len, p.source, &doc, ret_error);
 	if (r < 0)
 		return r;
-	r = parse_document(&p, doc, config);
+	r = domain_parse_rules(&p, doc, config);
+	if (r == 0)
+		r = domain_parse_finish(&p, config);
 	if (r < 0)
 		*ret_error = TAKE_PTR(p.error);
 	free(p.error);

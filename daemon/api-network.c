@@ -443,17 +443,18 @@ static const char *source_of(const struct domain_nic *nic)
 static struct json_object *interface_to_json(
 	const struct domain *d, const struct domain_config *config, unsigned i, bool live)
 {
-	const struct network_port *port = network_find_port(d->manager, d->uuid, i);
+	unsigned number = config->nics[i].number;
+	const struct network_port *port = network_find_port(d->manager, d->uuid, number);
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "target", live ? domain_nic_target(d, i) : config->nics[i].target);
+	add_string(o, "target", live ? domain_nic_target(d, number) : config->nics[i].target);
 	add_string(o, "type", nic_types[config->nics[i].type]);
 	add_string(o, "source", source_of(&config->nics[i]));
 	add_string(o, "model", "virtio");
 	add_mac(o, config->vm.nics[i].port.mac);
 	add_bool(o, "link", !(config->vm.nics[i].port.flags & NET_PORT_LINK_DOWN));
 	if (live && d->stats)
-		add_counters(o, &stats_view_page(d->stats)->nics[i],
+		add_counters(o, &stats_view_page(d->stats)->nics[number],
 			port ? network_port_counters(port) : NULL);
 	return o;
 }
@@ -490,7 +491,8 @@ int api_list_interface_addresses(struct api_call *call, struct error *error)
 		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
 	array = json_object_new_array();
 	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
-		const struct network_port *port = network_find_port(call->manager, d->uuid, i);
+		const struct network_port *port =
+			network_find_port(call->manager, d->uuid, d->live->nics[i].number);
 
 		for (unsigned j = 0; port && j < port->n_ips; j++) {
 			struct json_object *o = json_object_new_object();
@@ -522,7 +524,7 @@ static int find_interface(const struct domain *d, const char *key, struct error 
 	for (unsigned i = 0; is_mac && i < NET_MAC_LEN; i++)
 		mac[i] = (uint8_t)m[i];
 	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
-		const char *target = domain_nic_target(d, i);
+		const char *target = domain_nic_target(d, d->live->nics[i].number);
 
 		if (*target && streq(target, key))
 			return (int)i;
@@ -550,7 +552,8 @@ int api_set_interface_link(struct api_call *call, struct error *error)
 	config.flags &= ~NET_PORT_LINK_DOWN;
 	if (!api_arg_bool(call, "up"))
 		config.flags |= NET_PORT_LINK_DOWN;
-	r = network_update_port(d, (unsigned)i, &config, on_done, api_call_ref(call), error);
+	r = network_update_port(
+		d, d->live->nics[i].number, &config, on_done, api_call_ref(call), error);
 	if (r < 0)
 		(void)api_call_unref(call);
 	return r;
@@ -597,7 +600,7 @@ int api_open_capture(struct api_call *call, struct error *error)
 	i = find_interface(d, api_arg_string(call, "interface"), error);
 	if (i < 0)
 		return i;
-	return open_capture(call, d->worker, "domain", d->name, (uint32_t)i, error);
+	return open_capture(call, d->worker, "domain", d->name, d->live->nics[i].number, error);
 }
 
 /* An empty name: none, and '*ret' stays. */

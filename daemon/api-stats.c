@@ -115,12 +115,14 @@ static void add_interfaces(struct json_object *o, const struct domain *d)
 
 	add(o, "net.count", n);
 	for (unsigned i = 0; i < n && d->live && d->stats; i++) {
-		const struct network_port *port = network_find_port(d->manager, d->uuid, i);
+		unsigned number = d->live->nics[i].number;
+		const struct network_port *port = network_find_port(d->manager, d->uuid, number);
 		char name[64];
 
 		(void)snprintf(name, sizeof(name), "net.%u.name", i);
-		json_object_object_add(o, name, json_object_new_string(domain_nic_target(d, i)));
-		add_interface_counters(o, i, &stats_view_page(d->stats)->nics[i],
+		json_object_object_add(
+			o, name, json_object_new_string(domain_nic_target(d, number)));
+		add_interface_counters(o, i, &stats_view_page(d->stats)->nics[number],
 			port ? network_port_counters(port) : NULL);
 	}
 }

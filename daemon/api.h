@@ -114,6 +114,9 @@ int api_create_domain(struct api_call *call, struct error *error);
 int api_set_autostart(struct api_call *call, struct error *error);
 /* The contract report as an array of {verdict, path, line, why}. */
 struct json_object *api_report_to_json(const struct contract_report *report);
+/* api-device.c */
+int api_attach_device(struct api_call *call, struct error *error);
+int api_detach_device(struct api_call *call, struct error *error);
 /* api-network.c */
 int api_list_networks(struct api_call *call, struct error *error);
 int api_get_network(struct api_call *call, struct error *error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
- * (requests) domain-status.c (what outlives the daemon). */
+ * (requests) domain-plug.c (interfaces that come and go) domain-status.c (what outlives the daemon). */
 #pragma once
 
 #include "daemon/domain.h"
@@ -23,7 +23,13 @@ void domain_end_run(struct domain *domain);
 /* Kill the worker when it has not gone by itself in 'usec'. */
 void domain_kill_later(struct domain *domain, uint64_t usec);
 
-/* Ask the worker to give vNIC 'nic' another configuration; the live configuration follows its answer. */
+/* The worker has these vNICs, bits by number: what is not among them is gone. */
+void domain_nics_seen(struct domain *domain, uint32_t present);
+/* The run is over: who waits for a guest waits no longer. */
+void domain_end_detaches(struct domain *domain);
+void domain_drop_detaches(struct domain *domain); /* they are never called */
+
+/* Ask the worker to give vNIC number 'nic' another configuration; the live configuration follows its answer. */
 int domain_set_nic(struct domain *domain, unsigned nic, const struct net_port_config *config,
 	domain_done_fn done, void *userdata, struct error *error);
 

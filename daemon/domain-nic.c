@@ -129,9 +129,12 @@ static void load(struct manager *m, const uint8_t uuid[16], struct domain_tap ta
 void domain_load_nics(struct domain *d)
 {
 	load(d->manager, d->uuid, d->taps);
-	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++)
-		if (*d->taps[i].ifname && d->taps[i].mtu != NET_MTU_DEFAULT)
-			d->live->vm.nics[i].port.mtu = (uint16_t)d->taps[i].mtu;
+	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
+		const struct domain_tap *tap = &d->taps[d->live->nics[i].number];
+
+		if (*tap->ifname && tap->mtu != NET_MTU_DEFAULT)
+			d->live->vm.nics[i].port.mtu = (uint16_t)tap->mtu;
+	}
 }
 
 static void remove_macvtap(const struct domain_tap *tap)
@@ -154,13 +157,25 @@ void domain_sweep_nics(struct manager *m, const uint8_t uuid[16])
 		remove_macvtap(&taps[i]);
 }
 
+/* What is asked for vNIC number 'nic', which the live configuration has. */
+
+static const struct domain_nic *host_of(const struct domain *d, unsigned nic)
+{
+	return &d->live->nics[domain_nic_index(d, nic)];
+}
+
+static struct net_port_config *port_of(const struct domain *d, unsigned nic)
+{
+	return &d->live->vm.nics[domain_nic_index(d, nic)].port;
+}
+
 /* Preparing: what can be refused, or found out, before anything is made. */
 
 /* The guest's MTU is that of what it is on, if the XML says nothing else. */
 static int take_mtu(
 	struct domain *d, unsigned nic, const char *what, const char *ifname, struct error *error)
 {
-	struct net_port_config *port = &d->live->vm.nics[nic].port;
+	struct net_port_config *port = port_of(d, nic);
 	unsigned mtu;
 	int r = host_link_mtu(what, ifname, &mtu, error);
 
@@ -173,34 +188,34 @@ static int take_mtu(
 
 static int prepare_bridge(struct domain *d, unsigned nic, struct error *error)
 {
-	return take_mtu(d, nic, "bridge", d->live->nics[nic].bridge, error);
+	return take_mtu(d, nic, "bridge", host_of(d, nic)->bridge, error);
 }
 
 static int prepare_ethernet(struct domain *d, unsigned nic, struct error *error)
 {
-	const struct domain_nic *host = &d->live->nics[nic];
+	const struct domain_nic *host = host_of(d, nic);
 
 	return host->existing_tap ? take_mtu(d, nic, "tap", host->target, error) : 0;
 }
 
 static int prepare_direct(struct domain *d, unsigned nic, struct error *error)
 {
-	return take_mtu(d, nic, "network interface", d->live->nics[nic].dev, error);
+	return take_mtu(d, nic, "network interface", host_of(d, nic)->dev, error);
 }
 
 /* Opening. */
 
 static unsigned mtu_of(const struct domain *d, unsigned nic)
 {
-	const struct net_port_config *port = &d->live->vm.nics[nic].port;
+	const struct net_port_config *port = port_of(d, nic);
 
 	return port->mtu ? port->mtu : NET_MTU_DEFAULT;
 }
 
 static int open_tap(struct domain *d, unsigned nic, int *ret_fd, struct error *error)
 {
-	const struct domain_nic *host = &d->live->nics[nic];
-	const struct net_port_config *port = &d->live->vm.nics[nic].port;
+	const struct domain_nic *host = host_of(d, nic);
+	const struct net_port_config *port = port_of(d, nic);
 	struct host_tap tap = {
 		.ifname = d->taps[nic].ifname,
 		.mac = port->mac,
@@ -224,11 +239,11 @@ static int open_macvtap(struct domain *d, unsigned nic, int *ret_fd, struct erro
 		[DOMAIN_NIC_MACVLAN_BRIDGE] = MACVLAN_MODE_BRIDGE,
 		[DOMAIN_NIC_PASSTHROUGH] = MACVLAN_MODE_PASSTHRU,
 	};
-	const struct domain_nic *host = &d->live->nics[nic];
+	const struct domain_nic *host = host_of(d, nic);
 	struct host_macvtap macvtap = {
 		.ifname = d->taps[nic].ifname,
 		.lower = host->dev,
-		.mac = d->live->vm.nics[nic].port.mac,
+		.mac = port_of(d, nic)->mac,
 		.mtu = mtu_of(d, nic),
 		.mode = modes[host->mode],
 	};
@@ -249,16 +264,16 @@ static const struct {
 
 int domain_nic_prepare(struct domain *d, unsigned nic, struct error *error)
 {
-	return types[d->live->nics[nic].type].prepare(d, nic, error);
+	return types[host_of(d, nic)->type].prepare(d, nic, error);
 }
 
 static int name_tap(struct domain *d, unsigned nic, struct error *error)
 {
-	const struct domain_nic *host = &d->live->nics[nic];
+	const struct domain_nic *host = host_of(d, nic);
 	struct domain_tap *tap = &d->taps[nic];
 	struct domain_tap named = {.mtu = mtu_of(d, nic)};
 
-	memcpy(named.mac, d->live->vm.nics[nic].port.mac, NET_MAC_LEN);
+	memcpy(named.mac, port_of(d, nic)->mac, NET_MAC_LEN);
 	if (host->type == DOMAIN_NIC_DIRECT)
 		memcpy(named.lower, host->dev, sizeof(named.lower));
 	if (*host->target)
@@ -276,7 +291,7 @@ static int name_tap(struct domain *d, unsigned nic, struct error *error)
 
 int domain_nic_open(struct domain *d, unsigned nic, int *ret_fd, struct error *error)
 {
-	uint8_t type = d->live->nics[nic].type;
+	uint8_t type = host_of(d, nic)->type;
 	int r;
 
 	if (!types[type].open) {

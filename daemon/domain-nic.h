@@ -7,6 +7,8 @@
  *	domain_nic_open()      makes the tap: an fd for the worker, with PROTO_FD_NIC
  *	domain_nic_release()   the worker has let go of it, or never had it: undoes both, as far as they came
  *
+ * 'nic' is domain_nic.number everywhere: what the worker calls it, too.
+ *
  * A tap goes with its last fd, which the worker holds; a macvtap must be removed. RUNTIME/domains/UUID/nics, written before a
  * macvtap is made, tells a later daemon of it, and how the taps are called.
  *

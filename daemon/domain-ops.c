@@ -310,8 +310,10 @@ static void on_nic_changed(void *userdata, const struct error *error)
 {
 	struct nic_change *change = userdata;
 
-	if (!error && change->domain->live)
-		change->domain->live->vm.nics[change->nic].port = change->config;
+	int i = domain_nic_index(change->domain, change->nic);
+
+	if (!error && i >= 0)
+		change->domain->live->vm.nics[i].port = change->config;
 	change->done(change->userdata, error);
 	free(change);
 }

@@ -112,7 +112,7 @@ static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct
 	struct jail_env env = {
 		.n_vcpus = d->live->vm.vcpus_max,
 		.n_disks = d->live->vm.n_disks,
-		.n_ports = d->live->vm.n_nics,
+		.n_ports = VM_MAX_NICS, /* some may come later */
 		.memory_bytes = KIB(d->live->vm.memory_kib),
 		.memory_locked = d->live->vm.memory_locked,
 	};
@@ -177,6 +177,8 @@ int domain_begin_run(struct domain *d, struct error *error)
 	int r;
 
 	d->stop_seen = d->destroying = d->degraded = false;
+	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
+		d->live->nics[i].number = (uint8_t)i;
 	d->start_error = (struct error){0};
 	r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);
 	if (r < 0)
@@ -214,6 +216,8 @@ void domain_end_run(struct domain *d)
 	d->cgroup = cgroup_free(d->cgroup, true);
 	resources_close(&d->resources);
 	d->resources = (struct resources){0};
+	domain_end_detaches(d);
+	d->nics_plugging = 0;
 	d->phase = DOMAIN_IDLE;
 	d->degraded = false;
 	(void)store_remove_runtime(&d->manager->store->domains, d->uuid);
@@ -403,9 +407,10 @@ static void on_state(void *opaque, const struct proto_state *s)
 		log_info("domain '%s': %s", d->name, s->text);
 	if (s->state == PROTO_VM_STOPPED)
 		on_stopped(d, s->reason);
-	else if (d->phase != DOMAIN_ACTIVE)
+	if (s->state == PROTO_VM_STOPPED || d->phase != DOMAIN_ACTIVE)
 		return; /* before START's answer: that one counts */
-	else if (s->state == PROTO_VM_PAUSED)
+	domain_nics_seen(d, s->nics);
+	if (s->state == PROTO_VM_PAUSED)
 		on_paused(d, s->reason);
 	else if (d->state == DOMAIN_STATE_PAUSED || d->state == DOMAIN_STATE_CRASHED) {
 		domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_UNPAUSED);
@@ -434,6 +439,8 @@ static void on_adopted(struct domain *d, const struct proto_state *s)
 							       : DOMAIN_RUNNING_UNPAUSED);
 	else if (s->state != PROTO_VM_RUNNING)
 		on_state(d, s);
+	if (s->state != PROTO_VM_STOPPED)
+		domain_nics_seen(d, s->nics);
 	network_sweep_directs(d);
 	manager_changed(d->manager, d);
 }

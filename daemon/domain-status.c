@@ -22,7 +22,7 @@
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
-#define STATUS_VERSION 1
+#define STATUS_VERSION 2
 
 struct status {
 	char name[VM_NAME_MAX];
@@ -33,6 +33,8 @@ struct status {
 	char serials[VM_MAX_SERIALS][RESOURCES_PATH_MAX];
 	char consoles[VM_MAX_CONSOLES][RESOURCES_PATH_MAX];
 	char channels[VM_MAX_CHANNELS][RESOURCES_PATH_MAX];
+	unsigned n_nics;
+	uint8_t nics[VM_MAX_NICS]; /* the numbers of the interfaces in live.xml */
 };
 
 static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_t n)
@@ -41,6 +43,15 @@ static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_
 
 	for (size_t i = 0; i < n; i++)
 		json_object_array_add(array, json_object_new_string(paths[i]));
+	return array;
+}
+
+static struct json_object *numbers_to_json(const struct domain_config *config)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned i = 0; i < config->vm.n_nics; i++)
+		json_object_array_add(array, json_object_new_int(config->nics[i].number));
 	return array;
 }
 
@@ -67,6 +78,7 @@ void domain_save_status(struct domain *d)
 		o, "consoles", paths_to_json(d->resources.console_paths, VM_MAX_CONSOLES));
 	json_object_object_add(
 		o, "channels", paths_to_json(d->resources.channel_paths, VM_MAX_CHANNELS));
+	json_object_object_add(o, "nics", numbers_to_json(d->live));
 	r = store_save_runtime(&d->manager->store->domains, d->uuid, "status.json",
 		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
@@ -108,6 +120,27 @@ static void get_paths(
 	}
 }
 
+/* Different numbers, each below VM_MAX_NICS. */
+static bool get_numbers(struct json_object *o, struct status *ret)
+{
+	struct json_object *array;
+	uint32_t seen = 0;
+
+	if (!json_object_object_get_ex(o, "nics", &array) ||
+		!json_object_is_type(array, json_type_array) ||
+		json_object_array_length(array) > VM_MAX_NICS)
+		return false;
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		int64_t n = json_object_get_int64(json_object_array_get_idx(array, i));
+
+		if (n < 0 || n >= VM_MAX_NICS || seen >> n & 1)
+			return false;
+		seen |= UINT32_C(1) << n;
+		ret->nics[ret->n_nics++] = (uint8_t)n;
+	}
+	return true;
+}
+
 static int parse_status(const char *text, struct status *ret)
 {
 	struct json_object *o = json_tokener_parse(text), *name;
@@ -121,7 +154,7 @@ static int parse_status(const char *text, struct status *ret)
 		get_number(o, "id", 1, INT32_MAX, &id) &&
 		get_number(o, "slot", 0, UINT32_MAX, &slot) &&
 		get_number(o, "state", 0, DOMAIN_STATE_X_MAX - 1, &state) &&
-		get_number(o, "reason", 0, 64, &reason) &&
+		get_number(o, "reason", 0, 64, &reason) && get_numbers(o, ret) &&
 		json_object_object_get_ex(o, "name", &name) &&
 		str_copy(ret->name, sizeof(ret->name), json_object_get_string(name)) == 0) {
 		ret->pid = (pid_t)pid;
@@ -198,6 +231,8 @@ static void take_over(struct domain *d, const struct status *status)
 	d->slot = status->slot;
 	d->state = (enum domain_state)status->state;
 	d->reason = status->reason;
+	for (unsigned i = 0; i < MIN(d->live->vm.n_nics, status->n_nics); i++)
+		d->live->nics[i].number = status->nics[i];
 	memcpy(d->resources.serial_paths, status->serials, sizeof(status->serials));
 	memcpy(d->resources.console_paths, status->consoles, sizeof(status->consoles));
 	memcpy(d->resources.channel_paths, status->channels, sizeof(status->channels));

@@ -30,6 +30,7 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 	d->state = DOMAIN_STATE_SHUTOFF;
 	list_init(&d->start_waits);
 	list_init(&d->stop_waits);
+	list_init(&d->detaches);
 	return d;
 }
 
@@ -69,6 +70,7 @@ struct domain *domain_free(struct domain *d)
 	domain_drop_waits(&d->stop_waits);
 	(void)sd_event_source_disable_unref(d->kill_timer);
 	(void)worker_free(d->worker);
+	domain_drop_detaches(d);
 	(void)worker_log_free(d->log);
 	(void)stats_view_free(d->stats);
 	(void)cgroup_free(d->cgroup, false);
@@ -148,7 +150,7 @@ int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, str
 		if (d->resources.channel_paths[i][0])
 			live.channel_paths[i] = d->resources.channel_paths[i];
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++) {
-		const char *target = domain_nic_target(d, i);
+		const char *target = domain_nic_target(d, d->live->nics[i].number);
 
 		live.nics[i].target = *target ? target : NULL;
 	}

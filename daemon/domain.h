@@ -27,12 +27,15 @@
 #define DOMAIN_LOCK_USEC     UINT64_C(1000000) /* on top, for each GiB of locked memory */
 #define DOMAIN_REQUEST_USEC  (15 * UINT64_C(1000000))
 #define DOMAIN_QUIT_USEC     (5 * UINT64_C(1000000)) /* destroy: from QUIT to SIGKILL */
+#define DOMAIN_DETACH_USEC   (5 * UINT64_C(1000000)) /* that a guest has to release a device */
 #define DOMAIN_RESTART_BURST 5                       /* restarts by on_* within … */
 #define DOMAIN_RESTART_USEC  (60 * UINT64_C(1000000))
 
 #define DOMAIN_START_PAUSED     (1U << 1)
 #define DOMAIN_DESTROY_GRACEFUL (1U << 0)
 #define DOMAIN_CONSOLE_FORCE    (1U << 0)
+#define DOMAIN_AFFECT_LIVE      (1U << 0)
+#define DOMAIN_AFFECT_CONFIG    (1U << 1)
 
 enum domain_phase { DOMAIN_IDLE, DOMAIN_STARTING, DOMAIN_ACTIVE };
 
@@ -84,6 +87,9 @@ typedef void (*domain_done_fn)(void *userdata, const struct error *error);
 /* 'fd' is the receiver's (-EBADF with an error). */
 typedef void (*domain_fd_fn)(void *userdata, int fd, const struct error *error);
 
+/* 'gone' false without an error: the guest was asked, and has not released the device yet; it goes when it does. */
+typedef void (*domain_detached_fn)(void *userdata, bool gone, const struct error *error);
+
 struct domain_wait {
 	struct list link;
 	domain_done_fn done;
@@ -130,7 +136,9 @@ struct domain {
 	enum domain_stop stop;
 	struct error start_error;
 	sd_event_source *kill_timer;
-	struct list start_waits, stop_waits;          /* struct domain_wait */
+	struct list start_waits, stop_waits; /* struct domain_wait */
+	uint32_t nics_plugging;              /* bits of numbers: the worker has not answered yet */
+	struct list detaches;                /* domain-plug.c's */
 	uint64_t restarts_usec[DOMAIN_RESTART_BURST]; /* a ring of times, CLOCK_MONOTONIC */
 	unsigned n_restarts;
 };
@@ -177,6 +185,18 @@ int domain_open_console(struct domain *domain, const char *device, unsigned flag
  * happens. */
 int domain_resize_console(struct domain *domain, const char *device, uint32_t cols, uint32_t rows,
 	domain_done_fn done, void *userdata, struct error *error);
+
+/* Interfaces that come and go (domain-plug.c). 'xml' is one device; 'flags': DOMAIN_AFFECT_*, 0: what runs if the domain
+ * does, else the definition. All of what is to be changed changes, or nothing. Each returns 1 when it is done already, and
+ * 'done' is never called. */
+int domain_attach_device(struct domain *domain, const char *xml, const char *source, unsigned flags,
+	domain_done_fn done, void *userdata, struct contract_report **ret_report,
+	struct error *error);
+/* The device is found by its address (config/domain-device.h). */
+int domain_detach_device(struct domain *domain, const char *xml, const char *source, unsigned flags,
+	domain_detached_fn done, void *userdata, struct error *error);
+/* Which of the live configuration's interfaces the worker, ports and statistics call 'number'. -ENOENT: none. */
+int domain_nic_index(const struct domain *domain, unsigned number);
 
 /* The live (or, with 'inactive' or when inactive, the persistent) XML; the caller frees it. */
 int domain_format_xml(

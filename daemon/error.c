@@ -16,6 +16,7 @@ static const struct {
 	[ERROR_NONE] = {"None", "", 0},
 	[ERROR_NO_DOMAIN] = {"NoDomain", "Domain not found: ", ENOENT},
 	[ERROR_DOMAIN_EXISTS] = {"DomainExists", "operation failed: ", EEXIST},
+	[ERROR_NO_DEVICE] = {"NoDevice", "device not found: ", ENODEV},
 	[ERROR_NO_NETWORK] = {"NoNetwork", "Network not found: ", ENOENT},
 	[ERROR_NETWORK_EXISTS] = {"NetworkExists", "operation failed: ", EEXIST},
 	[ERROR_OPERATION_INVALID] = {"OperationInvalid",

@@ -16,6 +16,8 @@ enum event_kind {
 	EVENT_REBOOT,
 	EVENT_IO_ERROR,
 	EVENT_CONSOLE, /* an attached console came or went */
+	EVENT_DEVICE_ADDED,
+	EVENT_DEVICE_REMOVED, /* the guest has released it, and it is gone */
 	/* Of a network: 'network' is set, 'domain' is not. */
 	EVENT_NETWORK, /* its life */
 	EVENT_LEASE,   /* an address was leased to a guest, or is free again */
@@ -34,14 +36,15 @@ struct event {
 	const struct domain *domain;
 	const struct network *network;
 	const char *detail; /* "Started"; "" for the other kinds */
-	const char *reason; /* "Booted"; a disk's target for EVENT_IO_ERROR */
+	const char *
+		reason; /* "Booted"; a disk's target for EVENT_IO_ERROR; a device's alias for EVENT_DEVICE_* */
 	/* Of networks' events. An empty value is left out. */
 	const struct event_field *fields;
 	unsigned n_fields;
 	uint64_t sequence; /* goes up by one for each event of this daemon */
 };
 
-/* "lifecycle" (of a network too), "reboot", "io-error", "console", "lease", "link" */
+/* "lifecycle" (of a network too), "reboot", "io-error", "console", "device-added", "device-removed", "lease", "link" */
 const char *event_kind_name(enum event_kind kind);
 
 struct event_sink {

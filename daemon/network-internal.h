@@ -59,6 +59,8 @@ struct network_port *network_port_adopt(
 void network_free_ports(struct network *network);
 void network_port_free(struct network_port *port);
 struct network_port *network_find_number(const struct network *network, unsigned number);
+/* A port that is not linked yet gets its star, if both ends are there. */
+void network_link_port(struct network_port *port);
 /* The network's worker and the peers of direct links forget the port. */
 void network_unlink_port(struct network_port *port);
 /* Port 'number' uses this address. */
@@ -73,6 +75,9 @@ void network_uplinks_end(struct network *network);
 void network_tell_guest(const struct network_port *port);
 /* Two ports exchange many frames: give them a link of their own. */
 void network_pair(struct network *network, unsigned a, unsigned b);
+/* What 'asked' for vNIC number 'nic' of 'domain' comes to in this network. -ENOENT: it has no such portgroup. */
+int network_resolve_port(const struct network *network, const struct domain *domain, unsigned nic,
+	const struct net_port_config *asked, struct net_port_config *ret);
 /* Mirrors: the definition sends copies to vNIC 'nic' of 'domain'; copies of what this port sends or is given; PORT_ADD's part, with
  * the ports that are linked by now. */
 bool network_is_mirror_target(

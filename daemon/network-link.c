@@ -178,6 +178,12 @@ static void link_waiting(struct network *n)
 	}
 }
 
+void network_link_port(struct network_port *port)
+{
+	if (!port->linked)
+		(void)link_port(port);
+}
+
 void network_link_domain(struct domain *d)
 {
 	struct list *net, *pos;
@@ -440,7 +446,7 @@ void network_sweep_directs(struct domain *d)
 		}
 	}
 	for (unsigned i = 0; d->live && can_talk(d->worker) && i < d->live->vm.n_nics; i++) {
-		struct proto_link_id id = {.nic = i, .id = PROTO_LINK_ALL};
+		struct proto_link_id id = {.nic = d->live->nics[i].number, .id = PROTO_LINK_ALL};
 
 		(void)worker_request(d->worker, PROTO_LINK_USE, &id, sizeof(id), NULL, 0,
 			NETWORK_REQUEST_USEC, NULL, NULL);

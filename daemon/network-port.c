@@ -208,10 +208,28 @@ static unsigned free_number(const struct network *n)
 	return 0;
 }
 
+int network_resolve_port(const struct network *n, const struct domain *d, unsigned nic,
+	const struct net_port_config *asked, struct net_port_config *ret)
+{
+	const struct domain_nic *host = &d->live->nics[domain_nic_index(d, nic)];
+
+	if (network_config_port(n->config, host->portgroup, asked, ret) < 0)
+		return -ENOENT;
+	if (!ret->mtu)
+		ret->mtu = n->config->net.mtu;
+	if (network_is_mirror_target(n, d, nic)) {
+		/* Of every VLAN, with its tag; for whoever it was. */
+		ret->flags |= NET_PORT_MIRROR | NET_PORT_PROMISCUOUS;
+		ret->vlan = (struct net_vlan){0};
+	}
+	return 0;
+}
+
 int network_attach_nic(struct domain *d, unsigned i, struct error *error)
 {
-	const struct domain_nic *nic = &d->live->nics[i];
-	struct net_port_config *config = &d->live->vm.nics[i].port;
+	int index = domain_nic_index(d, i);
+	const struct domain_nic *nic = &d->live->nics[index];
+	struct net_port_config *config = &d->live->vm.nics[index].port;
 	struct net_port_config resolved;
 	const struct network_port *other;
 	struct network_port *port;
@@ -225,16 +243,9 @@ int network_attach_nic(struct domain *d, unsigned i, struct error *error)
 	if (n->phase != NETWORK_ACTIVE)
 		return error_set(
 			error, ERROR_OPERATION_INVALID, "network '%s' is not active", n->name);
-	if (network_config_port(n->config, nic->portgroup, config, &resolved) < 0)
+	if (network_resolve_port(n, d, i, config, &resolved) < 0)
 		return error_set(error, ERROR_CONFIG_UNSUPPORTED,
 			"network '%s' has no portgroup '%s'", n->name, nic->portgroup);
-	if (!resolved.mtu)
-		resolved.mtu = n->config->net.mtu;
-	if (network_is_mirror_target(n, d, i)) {
-		/* Of every VLAN, with its tag; for whoever it was. */
-		resolved.flags |= NET_PORT_MIRROR | NET_PORT_PROMISCUOUS;
-		resolved.vlan = (struct net_vlan){0};
-	}
 	other = network_find_mac(d->manager, config->mac);
 	if (other && other->network == n) {
 		const struct domain *owner = manager_find_uuid(d->manager, other->domain);
@@ -274,6 +285,16 @@ void network_detach_nic(struct domain *d, unsigned nic)
 
 	if (port)
 		release(port);
+}
+
+void network_link_nic(struct domain *d, unsigned nic)
+{
+	struct network_port *port = find_port(d->manager, has_owner, &(struct owner){d->uuid, nic});
+
+	if (!port)
+		return;
+	network_link_port(port);
+	network_save_status(port->network);
 }
 
 void network_detach_domain(struct domain *d)

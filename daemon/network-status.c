@@ -112,6 +112,16 @@ static struct network *find_or_make(struct manager *m, const uint8_t uuid[16])
 	return n;
 }
 
+/* The domain's live.xml has what was asked for; what came of it in this network is found again. */
+static void adopt_config(struct network_port *port, struct domain *d, unsigned index)
+{
+	struct net_port_config *asked = &d->live->vm.nics[index].port, resolved;
+
+	if (network_resolve_port(port->network, d, port->nic, asked, &resolved) == 0)
+		*asked = resolved;
+	port->config = *asked;
+}
+
 /* A port of a domain that runs on is ours again; one of a domain that ended is given back. */
 static void adopt_ports(struct network *n, struct json_object *ports)
 {
@@ -122,6 +132,7 @@ static void adopt_ports(struct network *n, struct json_object *ports)
 		struct network_port *port;
 		struct domain *d;
 		uint8_t uuid[16];
+		int index;
 
 		if (!text || uuid_parse(text, uuid) < 0 ||
 			!get_number(o, "port", 1, NET_MAX_PORTS - 1, &number) ||
@@ -129,8 +140,9 @@ static void adopt_ports(struct network *n, struct json_object *ports)
 			continue;
 		port = network_port_adopt(n, (unsigned)number, uuid, (unsigned)nic);
 		d = manager_find_uuid(n->manager, uuid);
-		if (port && d && d->live && nic < d->live->vm.n_nics)
-			port->config = d->live->vm.nics[nic].port;
+		index = d ? domain_nic_index(d, (unsigned)nic) : -ENOENT;
+		if (port && index >= 0)
+			adopt_config(port, d, (unsigned)index);
 	}
 }
 

@@ -42,7 +42,7 @@ struct network_port {
 	struct network *network;
 	unsigned number; /* 1 … NET_MAX_PORTS - 1, unique in the network */
 	uint8_t domain[16];
-	unsigned nic;                  /* index into the domain's vm_config.nics */
+	unsigned nic;                  /* domain_nic.number of the domain's interface */
 	struct net_port_config config; /* resolved: portgroup and network have been looked at */
 	char ifname[NET_IFNAME_MAX];   /* what lists and the live XML call it: "vnet3" */
 	bool linked;
@@ -109,7 +109,7 @@ int network_format_xml(
 
 /* Ports. */
 
-/* vNIC 'nic' of 'domain' (its live configuration) names a network: check that the network is active, that the portgroup
+/* vNIC number 'nic' of 'domain' (its live configuration) names a network: check that the network is active, that the portgroup
  * exists, that the address is free; make the port, and resolve its configuration into domain->live->vm.nics. For
  * domain-nic.h, as network_detach_nic() is: it copes with a vNIC that has none. */
 int network_attach_nic(struct domain *domain, unsigned nic, struct error *error);
@@ -119,7 +119,10 @@ void network_detach_nic(struct domain *domain, unsigned nic);
 void network_link_domain(struct domain *domain);
 /* The domain's worker is gone. */
 void network_detach_domain(struct domain *domain);
-/* Ask the domain's worker and the network's to take another configuration of vNIC 'nic' (link state, bandwidth). */
+/* The worker of a domain that runs has this one now. */
+void network_link_nic(struct domain *domain, unsigned nic);
+/* Ask the domain's worker and the network's to take another configuration of the interface with number 'nic' (link state,
+ * bandwidth). */
 int network_update_port(struct domain *domain, unsigned nic, const struct net_port_config *config,
 	domain_done_fn done, void *userdata, struct error *error);
 const struct network_port *network_find_port(

@@ -81,12 +81,15 @@ static int (*const nic_requests[PROTO_TYPE_X_MAX])(const struct nic *nic, struct
 	[PROTO_CAPTURE] = nic_capture,
 };
 
-static int nic_add(struct vm *vm, const struct message *m, char *ret_reason)
+static int nic_add(struct vm *vm, struct message *m, char *ret_reason)
 {
 	struct proto_nic_add add;
 
+	int tap_fd = m->n_fds ? m->fds[0] : -EBADF;
+
 	memcpy(&add, m->payload, sizeof(add));
-	return vm_nic_add(vm, add.nic, &add.config, ret_reason);
+	m->n_fds = 0; /* taken over */
+	return vm_nic_add(vm, add.nic, &add.config, tap_fd, ret_reason);
 }
 
 int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason)

@@ -64,7 +64,7 @@ enum proto_type {
 	PROTO_CONSOLE_RESIZE, /* struct proto_console_size; what has no size ignores it */
 	PROTO_UPLINK_ADD, /* struct proto_uplink, one fd: an uplink whose NIC was gone is back */
 	/* to a vm */
-	PROTO_NIC_ADD, /* struct proto_nic_add: plug one in; its star comes with LINK_ADD */
+	PROTO_NIC_ADD, /* struct proto_nic_add, and its tap if it has one: plug it in; a star comes with LINK_ADD */
 	PROTO_NIC_REMOVE, /* struct proto_nic_id: ask the guest to let go of it; STATE follows when it has */
 	/* to either */
 	PROTO_CAPTURE, /* struct proto_capture, one fd (a SOCK_SEQPACKET socket): frames as they pass */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm-core/base/cleanup.h"
 #include "vmm-core/vm.h"
 
 static int failed(char *reason, int error, const char *text)
@@ -55,9 +56,11 @@ static void drop_device(struct vm *vm, struct device *dev)
 	(void)device_free(dev);
 }
 
-int vm_nic_add(struct vm *vm, unsigned number, const struct vm_nic *nic, char *ret_reason)
+int vm_nic_add(
+	struct vm *vm, unsigned number, const struct vm_nic *nic, int tap_fd, char *ret_reason)
 {
 	const struct machine_hotplug_ops *ops = vm->machine.hotplug_ops;
+	_cleanup_(closep) int tap = tap_fd;
 	struct device *dev;
 	int r;
 
@@ -72,7 +75,10 @@ int vm_nic_add(struct vm *vm, unsigned number, const struct vm_nic *nic, char *r
 	if (r < 0)
 		return r;
 	take_place(vm, number, nic);
+	vm->fds.devices.nics[number] = TAKE_FD(tap);
 	r = vm_add_device(vm, "virtio-net-pci", number, &dev, ret_reason);
+	/* It has the tap now, or nobody. */
+	vm->fds.devices.nics[number] = safe_close(vm->fds.devices.nics[number]);
 	if (r < 0)
 		return r;
 	r = ops->plug(vm->machine.hotplug, dev);

@@ -127,10 +127,11 @@ int vm_inject_nmi(struct vm *vm);
 
 /* vNICs that come and go (vm-plug.c). 'number' is the place in machine.nics[], vm_config.nics[] and the statistics page. */
 
-/* Make it and tell the guest, in any state but STOPPED. -ENOTSUP without ACPI, -EEXIST when the number or its slot is taken,
+/* Make it and tell the guest, in any state but STOPPED. 'tap_fd' (-EBADF: none) is taken over, whatever the answer. -ENOTSUP without ACPI, -EEXIST when the number or its slot is taken,
  * -EINVAL when it does not go together with the rest of the configuration, -ENOSPC; nothing has changed then, and ret_reason
  * (of PROTO_REASON_MAX bytes) says why. */
-int vm_nic_add(struct vm *vm, unsigned number, const struct vm_nic *nic, char *ret_reason);
+int vm_nic_add(
+	struct vm *vm, unsigned number, const struct vm_nic *nic, int tap_fd, char *ret_reason);
 /* Ask the guest to let go of it. When it does (which may be never), or is reset, the vNIC is freed and
  * vm_owner.nics_changed() called. -ENOTSUP without ACPI; -ENODEV: there is none. */
 int vm_nic_remove(struct vm *vm, unsigned number, char *ret_reason);

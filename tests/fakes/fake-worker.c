@@ -8,7 +8,9 @@
  *			wrong-seq bad-text back-to-new stop-reading flood exit-quietly
  *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
  *			fake=exit-on-eof, and lines typed on an attached console: poweroff reset panic pause-io crash
- *			notice-reset exit garbage stop
+ *			notice-reset exit garbage stop release
+ *	vNICs		come and go at once; fake=refuse-nics takes none, fake=keep-nics releases none before the line
+ *			release, fake=nics-crash dies when one is to come
  *
  * The power button powers off. A console echoes, and says which console has which size when it is resized.
  *
@@ -55,6 +57,7 @@ struct fake {
 	struct net_config net;
 	struct net_stats_page *net_stats;
 	unsigned n_ports;
+	uint32_t nics, unwanted; /* bits */
 };
 
 static bool told(const struct fake *f, const char *word)
@@ -84,7 +87,8 @@ static void send_raw(struct fake *f, unsigned type, uint32_t seq, int error, con
 
 static void send_state(struct fake *f, enum proto_type type)
 {
-	struct proto_state s = {.state = f->state, .reason = f->reason, .pid = (uint32_t)getpid()};
+	struct proto_state s = {
+		.state = f->state, .reason = f->reason, .pid = (uint32_t)getpid(), .nics = f->nics};
 
 	memcpy(s.uuid, f->is_network ? f->net.uuid : f->config.uuid, 16);
 	memcpy(s.text, f->text, sizeof(s.text));
@@ -184,6 +188,7 @@ static void start(struct fake *f, const struct packet *p, const int *fds, unsign
 		if (s.fds[i].kind == PROTO_FD_STATS)
 			take_stats(f, fds[i]);
 	f->flags = s.flags;
+	f->nics = (UINT32_C(1) << f->config.n_nics) - 1;
 	if (told(f, "fail-start")) {
 		reply(f, p->header.seq, -ENOMEM, "KVM_CREATE_VM: Cannot allocate memory");
 		exit(1);
@@ -337,6 +342,39 @@ static void link_request(struct fake *f, const struct packet *p, unsigned n_fds)
 		net_count(&c->rx_multicast, 1);
 }
 
+static void release_nics(struct fake *f)
+{
+	f->nics &= ~f->unwanted;
+	f->unwanted = 0;
+	send_state(f, PROTO_STATE);
+}
+
+static void plug_request(struct fake *f, const struct packet *p)
+{
+	struct proto_nic_add add;
+	struct proto_nic_id id; /* begins as that does */
+	int r;
+
+	memcpy(&id, p->payload, sizeof(id));
+	if (p->header.type == PROTO_NIC_REMOVE) {
+		r = f->nics >> id.nic & 1 ? 0 : -ENODEV;
+		reply(f, p->header.seq, r, r < 0 ? "no such vNIC" : "");
+		f->unwanted |= r < 0 ? 0 : UINT32_C(1) << id.nic;
+		if (!told(f, "keep-nics"))
+			release_nics(f);
+		return;
+	}
+	memcpy(&add, p->payload, sizeof(add));
+	if (told(f, "nics-crash"))
+		raise(SIGKILL);
+	r = told(f, "refuse-nics") ? -EEXIST : 0;
+	if (add.nic >= VM_MAX_NICS || f->nics >> add.nic & 1 || !add.config.port.mac[0])
+		r = -EINVAL;
+	if (r == 0)
+		f->nics |= UINT32_C(1) << add.nic;
+	reply(f, p->header.seq, r, r < 0 ? "told to refuse" : "");
+}
+
 static void resize(struct fake *f, const struct packet *p)
 {
 	struct proto_console_size size;
@@ -409,6 +447,10 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_LINK_REMOVE:
 		link_request(f, p, n_fds);
 		break;
+	case PROTO_NIC_ADD:
+	case PROTO_NIC_REMOVE:
+		plug_request(f, p);
+		break;
 	case PROTO_PORT_ADD:
 	case PROTO_PORT_SET:
 	case PROTO_PORT_REMOVE:
@@ -443,6 +485,8 @@ static void console_line(struct fake *f)
 		(void)!write(f->control, "bad", 3);
 	if (strcmp(f->line, "stop") == 0)
 		raise(SIGSTOP);
+	if (strcmp(f->line, "release") == 0)
+		release_nics(f);
 }
 
 static void console_input(struct fake *f)

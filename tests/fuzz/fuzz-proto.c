@@ -88,7 +88,6 @@ static const struct {
 	{PROTO_CONSOLE_RESIZE, sizeof(struct proto_console_size), 0},
 	{PROTO_NIC_SET, sizeof(struct proto_nic), 0},
 	{PROTO_NIC_ANNOUNCE, sizeof(struct proto_nic_id), 0},
-	{PROTO_NIC_ADD, sizeof(struct proto_nic_add), 0},
 	{PROTO_NIC_REMOVE, sizeof(struct proto_nic_id), 0},
 	{PROTO_LINK_ADD, sizeof(struct proto_link), PROTO_LINK_FDS},
 	{PROTO_LINK_USE, sizeof(struct proto_link_id), 0},
@@ -109,6 +108,10 @@ static void check_accepted(const struct packet *packet, size_t len, unsigned n_f
 	if (type == PROTO_START || type == PROTO_START_NETWORK) {
 		check(packet->header.len == sizeof(struct proto_start));
 		check_start(packet, n_fds);
+		return;
+	}
+	if (type == PROTO_NIC_ADD) {
+		check(packet->header.len == sizeof(struct proto_nic_add) && n_fds <= 1);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(with_payload); i++) {

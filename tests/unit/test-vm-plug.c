@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vNICs that come and go, as the vm keeps them: numbers, configuration, statistics, and what a failure leaves. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "vmm-core/base/cleanup.h"
 #include "vmm-core/vm.h"
 
 struct fixture {
@@ -20,6 +23,8 @@ struct fixture {
 	struct device *out[VM_MAX_NICS]; /* that the guest let go of */
 	unsigned n_out, n_asked, n_changed, n_freed;
 	int add_error, plug_error;
+	bool takes_tap;
+	int tap;
 };
 
 static struct fixture *fixture;
@@ -51,6 +56,8 @@ int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, stru
 	assert_int_equal(r, 0);
 	vm->devices[vm->n_devices++] = *ret_dev;
 	vm->machine.nics[instance] = *ret_dev;
+	if (fixture->takes_tap)
+		fixture->tap = TAKE_FD(vm->fds.devices.nics[instance]);
 	return 0;
 }
 
@@ -82,11 +89,18 @@ static void on_nics(void *opaque)
 	fixture->n_changed++;
 }
 
+static void vm_fds_init_none(struct fixture *f)
+{
+	for (unsigned i = 0; i < VM_MAX_NICS; i++)
+		f->vm.fds.devices.nics[i] = -EBADF;
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = fixture = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
+	vm_fds_init_none(f);
 	vm_config_init(&f->vm.config);
 	(void)strcpy(f->vm.config.name, "n");
 	f->vm.config.uuid[0] = 1;
@@ -117,7 +131,7 @@ static int add(struct fixture *f, unsigned number, uint8_t mac, char *reason)
 	struct vm_nic nic = {.port.mac = {0x52, 0x54, 0, 0, 0, mac}};
 
 	*reason = 0;
-	return vm_nic_add(&f->vm, number, &nic, reason);
+	return vm_nic_add(&f->vm, number, &nic, -EBADF, reason);
 }
 
 static void test_come_and_go(void **state)
@@ -172,7 +186,7 @@ static void test_refusals(void **state)
 	/* The address of another one; none at all. The validator says so. */
 	assert_int_equal(add(f, 3, 1, reason), -EINVAL);
 	assert_non_null(strstr(reason, "52:54:00:00:00:01"));
-	assert_int_equal(vm_nic_add(&f->vm, 3, &(struct vm_nic){0}, reason), -EINVAL);
+	assert_int_equal(vm_nic_add(&f->vm, 3, &(struct vm_nic){0}, -EBADF, reason), -EINVAL);
 	assert_int_equal(vm_nic_remove(&f->vm, 3, reason), -ENODEV);
 	assert_int_equal(vm_nic_remove(&f->vm, VM_MAX_NICS, reason), -ENODEV);
 	assert_int_equal(vm_nics(&f->vm), 1U << 2);
@@ -207,6 +221,36 @@ static void test_failures(void **state)
 	assert_int_equal(add(f, 1, 2, reason), 0);
 }
 
+/* A tap is the device's, or closed. */
+static void test_tap(void **state)
+{
+	struct fixture *f = *state;
+	struct vm_nic nic = {.port.mac = {0x52, 0x54, 0, 0, 0, 1}};
+	char reason[PROTO_REASON_MAX];
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	f->takes_tap = true;
+	assert_int_equal(vm_nic_add(&f->vm, 4, &nic, fd, reason), 0);
+	assert_int_equal(f->tap, fd);
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	assert_true(f->vm.fds.devices.nics[4] < 0);
+	/* The number is taken; the device does not want it; it fails. */
+	assert_int_equal(vm_nic_add(&f->vm, 4, &nic, fd, reason), -EEXIST);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	nic.port.mac[5] = 2;
+	f->takes_tap = false;
+	fd = dup(0);
+	assert_int_equal(vm_nic_add(&f->vm, 5, &nic, fd, reason), 0);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	nic.port.mac[5] = 3;
+	f->add_error = -EIO;
+	fd = dup(0);
+	assert_int_equal(vm_nic_add(&f->vm, 6, &nic, fd, reason), -EIO);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_true(f->vm.fds.devices.nics[6] < 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -214,6 +258,7 @@ int main(void)
 		TEST(test_come_and_go),
 		TEST(test_refusals),
 		TEST(test_failures),
+		TEST(test_tap),
 	};
 
 	return cmocka_run_group_tests_name("vm-plug", tests, NULL, NULL);
