@@ -23,6 +23,11 @@
 		.name = (n), .type = OPTION_STRING, .help = (h)                                    \
 	}
 
+#define NAMED_STRING(n, h)                                                                         \
+	{                                                                                          \
+		.name = (n), .type = OPTION_STRING, .named_only = true, .help = (h)                \
+	}
+
 const struct verb_option common_options[] = {
 	FLAG("json", "print one JSON document instead of text"),
 	FLAG("help", "print help for this command"),
@@ -31,6 +36,57 @@ const struct verb_option common_options[] = {
 
 static const struct verb_option any_domain[] = {DOMAIN_OPTION(COMPLETE_DOMAIN), {}};
 static const struct verb_option active_domain[] = {DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN), {}};
+
+#define AFFECT_OPTIONS                                                                             \
+	FLAG("persistent", "make live change persistent"), FLAG("config", "affect next boot"),     \
+		FLAG("live", "affect running domain"), FLAG("current", "affect current domain")
+#define DEVICE_FILE                                                                                \
+	{                                                                                          \
+		.name = "file", .type = OPTION_DATA, .completion = COMPLETE_FILE,                  \
+		.required = true, .help = "XML file"                                               \
+	}
+#define INTERFACE_TYPE                                                                             \
+	{                                                                                          \
+		.name = "type", .type = OPTION_DATA, .required = true,                             \
+		.help = "network interface type"                                                   \
+	}
+
+static const struct verb_option device_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	DEVICE_FILE,
+	AFFECT_OPTIONS,
+	{},
+};
+
+static const struct verb_option attach_interface_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_TYPE,
+	{.name = "source",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_NETWORK,
+		.required = true,
+		.help = "source of network interface"},
+	NAMED_STRING("target", "target network name"),
+	NAMED_STRING("mac", "MAC address"),
+	NAMED_STRING("script", "script used to bridge network interface"),
+	NAMED_STRING("model", "model type"),
+	NAMED_STRING("alias", "custom alias name of interface device"),
+	NAMED_STRING("inbound", "control domain's incoming traffics"),
+	NAMED_STRING("outbound", "control domain's outgoing traffics"),
+	AFFECT_OPTIONS,
+	FLAG("print-xml", "print XML document rather than attach the interface"),
+	NAMED_STRING("source-mode", "mode attribute of <source/> element"),
+	{},
+};
+
+static const struct verb_option detach_interface_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_TYPE,
+	NAMED_STRING("mac", "MAC address"),
+	AFFECT_OPTIONS,
+	FLAG("print-xml", "print XML document rather than detach the interface"),
+	{},
+};
 
 static const struct verb_option autostart_options[] = {
 	DOMAIN_OPTION(COMPLETE_DOMAIN),
@@ -443,6 +499,13 @@ const struct verb_group verb_groups[] = {
 };
 
 const struct verb verbs[] = {
+	{"attach-device", "domain", VERB_CHANGES, "attach device from an XML file",
+		"Attach device from an XML <file>. Only interfaces can be attached.",
+		device_options, verb_attach_device},
+	{"attach-interface", "domain", VERB_CHANGES, "attach network interface",
+		"Attach new network interface. The source is the network, the bridge, or for type\n"
+		"direct the NIC.",
+		attach_interface_options, verb_attach_interface},
 	{"autostart", "domain", VERB_CHANGES, "autostart a domain",
 		"Configure a domain to be automatically started at boot.", autostart_options,
 		verb_autostart},
@@ -471,6 +534,18 @@ const struct verb verbs[] = {
 	{"destroy", "domain", VERB_CHANGES, "destroy (stop) a domain",
 		"Forcefully stop a given domain, but leave its resources intact.", destroy_options,
 		verb_simple},
+	{"detach-device", "domain", VERB_CHANGES, "detach device from an XML file",
+		"Detach device from an XML <file>. It is found by its MAC address, its place on "
+		"the "
+		"PCI\n"
+		"bus, or both. A running guest is asked to release it; if it has not done so "
+		"after\n"
+		"five seconds, the request stands until it does.",
+		device_options, verb_detach_device},
+	{"detach-interface", "domain", VERB_CHANGES, "detach network interface",
+		"Detach network interface. A running guest is asked to release it, as with\n"
+		"detach-device.",
+		detach_interface_options, verb_detach_interface},
 	{"domid", "domain", 0, "convert a domain name or UUID to domain id", NULL, any_domain,
 		verb_domid},
 	{"domname", "domain", 0, "convert a domain id or UUID to domain name", NULL, any_domain,

@@ -53,6 +53,12 @@ int verb_net_autostart(struct ctl *ctl, const struct args *args);
 int verb_capture(struct ctl *ctl, const struct args *args);
 int verb_net_capture(struct ctl *ctl, const struct args *args);
 
+/* verbs-device.c */
+int verb_attach_device(struct ctl *ctl, const struct args *args);
+int verb_detach_device(struct ctl *ctl, const struct args *args);
+int verb_attach_interface(struct ctl *ctl, const struct args *args);
+int verb_detach_interface(struct ctl *ctl, const struct args *args);
+
 /* verbs-interface.c */
 int verb_domiflist(struct ctl *ctl, const struct args *args);
 int verb_domifaddr(struct ctl *ctl, const struct args *args);

@@ -589,6 +589,8 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("ListNetworkForwards", "su", "aa{sv}", fake_on_list_forwards),
 	METHOD("ListNetworkPorts", "s", "aa{sv}", fake_on_list_ports),
 	METHOD("ListNetworkLeases", "s", "aa{sv}", fake_on_list_leases),
+	METHOD("AttachDevice", "sssu", "aa{sv}", fake_on_attach),
+	METHOD("DetachDevice", "sssu", "b", fake_on_detach),
 	METHOD("ListDomainInterfaces", "su", "aa{sv}", fake_on_list_interfaces),
 	METHOD("ListInterfaceAddresses", "s", "aa{sv}", fake_on_list_addresses),
 	METHOD("SetInterfaceLink", "ssb", "", fake_on_set_link),

@@ -56,6 +56,8 @@ int fake_on_list_leases(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_ports(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_attach(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_detach(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error);
 

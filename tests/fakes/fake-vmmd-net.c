@@ -337,3 +337,52 @@ int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		f->loop, &c->source, CLOCK_MONOTONIC, 10000, 0, send_frame, c);
 	return r;
 }
+
+/* What is wrong with a device, or 0. */
+static int check_device(
+	sd_bus_message *m, const struct fake_domain *d, const char **ret_xml, sd_bus_error *error)
+{
+	const char *source;
+	uint32_t flags;
+
+	(void)sd_bus_message_read(m, "ssu", ret_xml, &source, &flags);
+	if (flags & 1 && d->id < 0)
+		return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: domain is not running");
+	if (!strstr(*ret_xml, "<interface"))
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "ConfigUnsupported",
+			"unsupported configuration: %s:1: only an <interface> can be attached or "
+			"detached",
+			source);
+	return 0;
+}
+
+int fake_on_attach(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
+	const char *xml;
+	int r;
+
+	if (!d)
+		return -ENOENT;
+	r = check_device(m, d, &xml, error);
+	if (r < 0)
+		return r;
+	(void)sd_bus_message_new_method_return(m, &reply);
+	fake_append_report(reply, xml);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
+/* A guest that is slow by its XML keeps it. */
+int fake_on_detach(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
+	const char *xml;
+	int r;
+
+	if (!d)
+		return -ENOENT;
+	r = check_device(m, d, &xml, error);
+	return r < 0 ? r : sd_bus_reply_method_return(m, "b", (int)!strstr(xml, "slow"));
+}

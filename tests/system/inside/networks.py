@@ -177,6 +177,62 @@ def link_state():
         f"ping -n -q -c 1 -W 2 {address_of('net3')} | tail -n 3; true"), 60, 0.5)
 
 
+PLUGGED = "52:54:00:00:09:13"
+
+
+def attached(name):
+    return [nic["mac"] for nic in json.loads(vmctl("domiflist", name, "--json"))]
+
+
+def addresses_in(name):
+    return guests[name].command("cat /sys/class/net/*/address").split()
+
+
+def plug_and_ping():
+    """A second card for net3, by which net1 reaches it; asks the guest which name it has."""
+    equal(vmctl("attach-interface", "net3", "network", "red", "--model", "virtio", "--mac", PLUGGED),
+          "Interface attached successfully", "attach-interface")
+    wait_until("the guest sees the card", lambda: PLUGGED in addresses_in("net3"), 60, 0.5)
+    name = guests["net3"].command(f"dirname $(grep -l {PLUGGED} /sys/class/net/*/address) | xargs basename")
+    guests["net3"].command(f"ip addr add 10.9.1.3/24 dev {name}; ip link set {name} up")
+    guests["net1"].command("ip addr replace 10.9.1.1/24 dev eth0")
+    wait_until("net1 reaches the card", lambda: " 0% packet loss" in guests["net1"].command(
+        "ping -n -q -c 1 -W 2 10.9.1.3 | tail -n 3; true"), 60, 0.5)
+    return name
+
+
+def unplug():
+    answer = vmctl("detach-interface", "net3", "network", "--mac", PLUGGED)
+    # A slow guest may need longer than the answer waits.
+    check(answer in ("Interface detached successfully", "Interface detach request sent successfully"), answer)
+    wait_until("the card is gone", lambda: attached("net3") == [mac_of("net3")], 60, 0.5)
+    check(PLUGGED not in addresses_in("net3"), "the guest has the card still")
+    check(" 0% packet loss" in ping("net1", "net3", 1), "the other card is gone too")
+
+
+@suite.case("an interface comes and goes while the guest runs", needs="three guests on the isolated network")
+def hotplug():
+    name = plug_and_ping()
+    equal(attached("net3"), [mac_of("net3"), PLUGGED], "interfaces of net3")
+    check("<alias name='net1'/>" in vmctl("dumpxml", "net3"), "the alias of the second interface")
+    check(PLUGGED not in vmctl("dumpxml", "net3", "--inactive"), "the definition has it")
+    vmctl("domif-setlink", "net3", PLUGGED, "down")
+    wait_until("the guest sees its link go down",
+               lambda: guests["net3"].command(f"cat /sys/class/net/{name}/carrier") == "0", 20, 0.5)
+    vmctl("domif-setlink", "net3", PLUGGED, "up")
+    unplug()
+    # Again, with another daemon in between.
+    plug_and_ping()
+    run("systemctl", "kill", "-s", "KILL", "vmmd.service")
+    wait_until("the daemon is back", lambda: run("vmctl", "net-list").status == 0, 30, 0.5)
+    check(" 0% packet loss" in guests["net1"].command("ping -n -q -c 1 -W 5 10.9.1.3 | tail -n 3"),
+          "the card is silent after the daemon's restart")
+    equal(attached("net3"), [mac_of("net3"), PLUGGED], "interfaces of net3 after the daemon's restart")
+    unplug()
+    check("No interface with MAC address" in vmctl_fails("detach-interface", "net3", "network", "--mac", PLUGGED),
+          "an interface that is gone")
+
+
 @suite.case("refusals around networks", needs="an isolated network")
 def net_refusals():
     check("no network with matching name 'blue'" in vmctl_fails("net-start", "blue"), "an unknown network")
