@@ -474,6 +474,17 @@ static const struct verb_option domif_setlink_options[] = {
 	{},
 };
 
+static const struct verb_option domiftune_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_OPTION,
+	STRING("inbound", "control domain's incoming traffics: average,peak,burst,floor"),
+	STRING("outbound", "control domain's outgoing traffics: average,peak,burst"),
+	FLAG("config", "affect next boot"),
+	FLAG("live", "affect running domain"),
+	FLAG("current", "affect current domain"),
+	{},
+};
+
 static const struct verb_option version_options[] = {
 	FLAG("daemon", "report daemon version too"),
 	{},
@@ -555,6 +566,10 @@ const struct verb verbs[] = {
 	{"domif-setlink", "domain", VERB_CHANGES, "set link state of a virtual interface",
 		"Set link state of a domain's virtual interface.", domif_setlink_options,
 		verb_domif_setlink},
+	{"domiftune", "domain", 0, "get/set parameters of a virtual interface",
+		"Get/set parameters of a domain's virtual interface. Rates are in 1000 bytes a\n"
+		"second, bursts in KiB; 0 is no limit.",
+		domiftune_options, verb_domiftune},
 	{"dumpxml", "domain", 0, "domain information in XML",
 		"Output the domain information as an XML dump to stdout.", dumpxml_options,
 		verb_dumpxml},

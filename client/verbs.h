@@ -42,6 +42,7 @@ int verb_net_define(struct ctl *ctl, const struct args *args);
 int verb_net_create(struct ctl *ctl, const struct args *args);
 int verb_net_dumpxml(struct ctl *ctl, const struct args *args);
 int verb_net_edit(struct ctl *ctl, const struct args *args);
+int verb_domiftune(struct ctl *ctl, const struct args *args);
 int verb_net_update(struct ctl *ctl, const struct args *args);
 int verb_net_forward_add(struct ctl *ctl, const struct args *args);
 int verb_net_forward_delete(struct ctl *ctl, const struct args *args);

@@ -58,7 +58,8 @@ struct net_ip {
 	uint8_t bytes[16];
 };
 
-/* libvirt's <bandwidth>: average, peak and floor in KiB/s, burst in KiB; 0: none. "in" is towards the owner of the port. */
+/* libvirt's <bandwidth>: average, peak and floor in 1000 bytes a second, burst in KiB, as tc(8) takes what libvirt gives
+ * it; 0: none. "in" is towards the owner of the port. */
 struct net_rate {
 	uint64_t average, peak, burst, floor;
 };

@@ -440,6 +440,17 @@ static const char *source_of(const struct domain_nic *nic)
 						 : "";
 }
 
+static void add_bandwidth(struct json_object *o, const struct net_bandwidth *b)
+{
+	add_uint(o, "inbound_average", b->in.average);
+	add_uint(o, "inbound_peak", b->in.peak);
+	add_uint(o, "inbound_burst", b->in.burst);
+	add_uint(o, "inbound_floor", b->in.floor);
+	add_uint(o, "outbound_average", b->out.average);
+	add_uint(o, "outbound_peak", b->out.peak);
+	add_uint(o, "outbound_burst", b->out.burst);
+}
+
 static struct json_object *interface_to_json(
 	const struct domain *d, const struct domain_config *config, unsigned i, bool live)
 {
@@ -453,6 +464,7 @@ static struct json_object *interface_to_json(
 	add_string(o, "model", "virtio");
 	add_mac(o, config->vm.nics[i].port.mac);
 	add_bool(o, "link", !(config->vm.nics[i].port.flags & NET_PORT_LINK_DOWN));
+	add_bandwidth(o, &config->vm.nics[i].port.bandwidth);
 	if (live && d->stats)
 		add_counters(o, &stats_view_page(d->stats)->nics[number],
 			port ? network_port_counters(port) : NULL);
@@ -514,7 +526,7 @@ int api_list_interface_addresses(struct api_call *call, struct error *error)
 }
 
 /* By target or address, as virsh takes both. Answers the index, or -EINVAL with 'error' set. */
-static int find_interface(const struct domain *d, const char *key, struct error *error)
+int api_find_interface(const struct domain *d, const char *key, struct error *error)
 {
 	unsigned m[NET_MAC_LEN];
 	uint8_t mac[NET_MAC_LEN];
@@ -535,28 +547,35 @@ static int find_interface(const struct domain *d, const char *key, struct error 
 		error, ERROR_INVALID_ARGUMENT, "domain '%s' has no interface '%s'", d->name, key);
 }
 
+int api_change_interface(struct api_call *call, struct domain *d, unsigned index,
+	const struct net_port_config *config, struct error *error)
+{
+	int r = network_update_port(
+		d, d->live->nics[index].number, config, on_done, api_call_ref(call), error);
+
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
 int api_set_interface_link(struct api_call *call, struct error *error)
 {
 	struct domain *d = api_arg_domain(call, error);
 	struct net_port_config config;
-	int i, r;
+	int i;
 
 	if (!d)
 		return -ENOENT;
 	if (!domain_is_active(d))
 		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
-	i = find_interface(d, api_arg_string(call, "interface"), error);
+	i = api_find_interface(d, api_arg_string(call, "interface"), error);
 	if (i < 0)
 		return i;
 	config = d->live->vm.nics[i].port;
 	config.flags &= ~NET_PORT_LINK_DOWN;
 	if (!api_arg_bool(call, "up"))
 		config.flags |= NET_PORT_LINK_DOWN;
-	r = network_update_port(
-		d, d->live->nics[i].number, &config, on_done, api_call_ref(call), error);
-	if (r < 0)
-		(void)api_call_unref(call);
-	return r;
+	return api_change_interface(call, d, (unsigned)i, &config, error);
 }
 
 /* Captures. */
@@ -597,7 +616,7 @@ int api_open_capture(struct api_call *call, struct error *error)
 		return -ENOENT;
 	if (!domain_is_active(d))
 		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
-	i = find_interface(d, api_arg_string(call, "interface"), error);
+	i = api_find_interface(d, api_arg_string(call, "interface"), error);
 	if (i < 0)
 		return i;
 	return open_capture(call, d->worker, "domain", d->name, d->live->nics[i].number, error);

@@ -248,6 +248,13 @@ const struct api_method api_methods[] = {
 			API_NAME(capture),
 		MANAGE,
 		.handler = api_open_network_capture},
+	{.name = "SetInterfaceTune",
+		.in = "ssssu",
+		.out = "",
+		.names = API_NAME(domain) API_NAME(interface) API_NAME(inbound) API_NAME(outbound)
+			API_NAME(flags),
+		MANAGE,
+		.handler = api_set_interface_tune},
 	{.name = "GetDomainStats",
 		.in = "asu",
 		.out = "aa{sv}",

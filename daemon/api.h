@@ -136,6 +136,13 @@ int api_list_interface_addresses(struct api_call *call, struct error *error);
 int api_set_interface_link(struct api_call *call, struct error *error);
 int api_open_capture(struct api_call *call, struct error *error);
 int api_open_network_capture(struct api_call *call, struct error *error);
+/* Which of a running domain's interfaces has this target or address: its index, or a negative errno with 'error' set. */
+int api_find_interface(const struct domain *domain, const char *key, struct error *error);
+/* Give it another configuration; the call is answered when it has it. Returns as a handler. */
+int api_change_interface(struct api_call *call, struct domain *domain, unsigned index,
+	const struct net_port_config *config, struct error *error);
+/* api-tune.c */
+int api_set_interface_tune(struct api_call *call, struct error *error);
 /* api-stats.c */
 int api_get_domain_stats(struct api_call *call, struct error *error);
 /* api-host.c */

@@ -306,14 +306,41 @@ struct nic_change {
 	struct domain *domain;
 };
 
+/* What dumpxml shows and the next daemon reads. Of the configuration only what can change while it runs: the rest has
+ * been put together with the portgroup's and the network's. */
+static void note_nic_change(struct domain *d, unsigned nic, const struct net_port_config *port)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct definition *running;
+	struct net_port_config *own;
+	int r = definition_parse(d->running, &config);
+
+	if (r == 0 && nic < config->vm.n_nics) {
+		own = &config->vm.nics[nic].port;
+		own->bandwidth = port->bandwidth;
+		own->flags =
+			(own->flags & ~NET_PORT_LINK_DOWN) | (port->flags & NET_PORT_LINK_DOWN);
+		r = definition_new(config, &running);
+		if (r == 0) {
+			(void)definition_free(d->running);
+			d->running = running;
+			domain_save_status(d);
+		}
+	}
+	if (r < 0)
+		log_warning("domain '%s': a change of its vNIC is not in its XML: %s", d->name,
+			strerror(-r));
+}
+
 static void on_nic_changed(void *userdata, const struct error *error)
 {
 	struct nic_change *change = userdata;
-
 	int i = domain_nic_index(change->domain, change->nic);
 
-	if (!error && i >= 0)
+	if (!error && i >= 0) {
 		change->domain->live->vm.nics[i].port = change->config;
+		note_nic_change(change->domain, (unsigned)i, &change->config);
+	}
 	change->done(change->userdata, error);
 	free(change);
 }

@@ -99,6 +99,24 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 	return 0;
 }
 
+int manager_redefine(struct manager *m, struct domain *d, const struct domain_config *config,
+	struct error *error)
+{
+	_cleanup_(definition_freep) struct definition *definition = NULL;
+	int r = definition_new(config, &definition);
+
+	if (r < 0)
+		return fail_definition(r, error);
+	r = store_save(&m->store->domains, d->uuid, definition->xml);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot save the definition of '%s'", d->name);
+	(void)definition_free(d->definition);
+	d->definition = TAKE_PTR(definition);
+	manager_changed(m, d);
+	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", "Updated");
+	return 0;
+}
+
 int manager_undefine(struct manager *m, struct domain *d, struct error *error)
 {
 	int r;

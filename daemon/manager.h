@@ -71,6 +71,9 @@ struct domain *manager_find_name(struct manager *manager, const char *name);
  * 'ret_report' (may be NULL) is the contract, set on -EOPNOTSUPP too; the caller frees it. */
 int manager_define(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error);
+/* Another definition of a persistent domain, which has its name and UUID. Nothing has changed when it fails. */
+int manager_redefine(struct manager *manager, struct domain *domain,
+	const struct domain_config *config, struct error *error);
 int manager_undefine(struct manager *manager, struct domain *domain, struct error *error);
 /* Parse 'xml' and start it, transient unless it is defined already. Answered as domain_start(). */
 int manager_create(struct manager *manager, const char *xml, const char *source, unsigned flags,

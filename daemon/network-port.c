@@ -225,6 +225,37 @@ int network_resolve_port(const struct network *n, const struct domain *d, unsign
 	return 0;
 }
 
+/* libvirt's rules of <inbound floor=>. 'port' has it already, or NULL. */
+static int check_floor(const struct network *n, const struct network_port *port,
+	const struct net_port_config *config, struct error *error)
+{
+	uint64_t sum = config->bandwidth.in.floor, average = n->config->net.bandwidth.in.average;
+	char mac[NET_MAC_STRING_SIZE];
+	struct list *pos;
+
+	if (!sum)
+		return 0;
+	net_mac_format(config->mac, mac);
+	if (!average)
+		return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+			"Invalid use of 'floor' on interface with MAC address %s - network '%s' "
+			"has "
+			"no inbound QoS set",
+			mac, n->name);
+	list_for_each (pos, &n->ports) {
+		const struct network_port *other = list_entry(pos, struct network_port, link);
+
+		if (other != port)
+			sum += other->config.bandwidth.in.floor;
+	}
+	if (sum > average)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"Cannot plug '%s' interface into '%s' because it would overcommit 'inbound "
+			"average' on network '%s'",
+			mac, n->config->bridge, n->name);
+	return 0;
+}
+
 int network_attach_nic(struct domain *d, unsigned i, struct error *error)
 {
 	int index = domain_nic_index(d, i);
@@ -235,6 +266,7 @@ int network_attach_nic(struct domain *d, unsigned i, struct error *error)
 	struct network_port *port;
 	struct network *n;
 	unsigned number;
+	int r;
 
 	n = network_find_name(d->manager, nic->network);
 	if (!n)
@@ -256,6 +288,9 @@ int network_attach_nic(struct domain *d, unsigned i, struct error *error)
 			config->mac[0], config->mac[1], config->mac[2], config->mac[3],
 			config->mac[4], config->mac[5], n->name, owner ? owner->name : "?");
 	}
+	r = check_floor(n, NULL, &resolved, error);
+	if (r < 0)
+		return r;
 	number = free_number(n);
 	if (!number)
 		return error_set(error, ERROR_OPERATION_FAILED,
@@ -341,8 +376,10 @@ int network_update_port(struct domain *d, unsigned nic, const struct net_port_co
 {
 	struct network_port *port = find_port(d->manager, has_owner, &(struct owner){d->uuid, nic});
 	struct proto_port message = {.config = *config};
-	int r;
+	int r = port ? check_floor(port->network, port, config, error) : 0;
 
+	if (r < 0)
+		return r;
 	if (port) {
 		message.port = port->number;
 		tell_link(d, port, config);

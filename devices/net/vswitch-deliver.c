@@ -138,6 +138,15 @@ static struct meter *shared_meter(
 	return NULL;
 }
 
+/* Within its floor a port is given what comes in whatever the others have taken; it counts for the whole all the same, so
+ * that they wait. */
+static bool shared_ready(const struct vswitch *sw, const struct meter *shared,
+	const struct port_state *dst, uint64_t now_ns)
+{
+	return !shared || meter_ready(shared, now_ns) ||
+		(shared == &sw->in && dst->floor.on && meter_ready(&dst->floor, now_ns));
+}
+
 int vswitch_deliver(struct vswitch *sw, struct port_state *src, struct port_state *dst,
 	const struct frame *frame, uint64_t now_ns, bool may_wait)
 {
@@ -147,7 +156,7 @@ int vswitch_deliver(struct vswitch *sw, struct port_state *src, struct port_stat
 	int r;
 
 	reason = check_receiver(dst, frame, now_ns, &tci);
-	if (reason == NET_DROP_NONE && shared && !meter_ready(shared, now_ns)) {
+	if (reason == NET_DROP_NONE && !shared_ready(sw, shared, dst, now_ns)) {
 		if (may_wait && shared == &sw->out) {
 			src->retry_ns = token_bucket_ready_ns(&shared->bucket, now_ns);
 			return -EAGAIN;
@@ -171,6 +180,8 @@ int vswitch_deliver(struct vswitch *sw, struct port_state *src, struct port_stat
 	meter_charge(&dst->in, now_ns, frame->len);
 	if (shared)
 		meter_charge(shared, now_ns, frame->len);
+	if (shared == &sw->in)
+		meter_charge(&dst->floor, now_ns, frame->len);
 	if (sw->n_mirrors)
 		vswitch_mirror_copies(sw, dst, VSWITCH_MIRROR_RX, frame);
 	return 0;

@@ -47,6 +47,7 @@ struct port_state {
 	uint64_t copied; /* number of the last frame that a mirror was given */
 	struct fdb_port fdb;
 	struct meter storms[STORM_X_MAX], in, out;
+	struct meter floor; /* of what the network's limit may not take from it */
 	struct pair *pairs; /* NET_MAX_PORTS, or NULL */
 	struct guard_learned guard;
 	struct vlan vlan;

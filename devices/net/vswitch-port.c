@@ -22,7 +22,13 @@ void vswitch_meter_set(struct meter *meter, const struct token_limit *limit)
 	token_bucket_init(&meter->bucket, limit);
 }
 
-static uint64_t bytes_of(uint64_t kib)
+/* libvirt gives rates to tc(8) as "kbps", 1000 bytes a second, and bursts as "kb", 1024 bytes. */
+static uint64_t rate_of(uint64_t kilobytes)
+{
+	return MIN(kilobytes, UINT64_MAX / 1000) * 1000;
+}
+
+static uint64_t burst_of(uint64_t kib)
 {
 	return MIN(kib, UINT64_MAX / 1024) * 1024;
 }
@@ -30,9 +36,9 @@ static uint64_t bytes_of(uint64_t kib)
 void vswitch_meter_set_rate(struct meter *meter, const struct net_rate *rate)
 {
 	vswitch_meter_set(meter,
-		&(struct token_limit){.rate = bytes_of(rate->average),
-			.burst = bytes_of(rate->burst),
-			.peak = bytes_of(rate->peak)});
+		&(struct token_limit){.rate = rate_of(rate->average),
+			.burst = burst_of(rate->burst),
+			.peak = rate_of(rate->peak)});
 }
 
 static void set_meters(struct port_state *s, const struct net_port_config *config)
@@ -43,6 +49,8 @@ static void set_meters(struct port_state *s, const struct net_port_config *confi
 		&s->storms[STORM_MULTICAST], &(struct token_limit){.rate = config->multicast_pps});
 	vswitch_meter_set(
 		&s->storms[STORM_UNKNOWN], &(struct token_limit){.rate = config->unknown_pps});
+	vswitch_meter_set(
+		&s->floor, &(struct token_limit){.rate = rate_of(config->bandwidth.in.floor)});
 	vswitch_meter_set_rate(&s->in, &config->bandwidth.in);
 	vswitch_meter_set_rate(&s->out, &config->bandwidth.out);
 }

@@ -37,7 +37,9 @@
  *
  * Limits. NET_DROP_STORM: broadcast_pps and multicast_pps of the sender; unknown_pps counts unknown unicast only as far as
  * it is shown to ports that did not ask for it (learning ports), not what goes to the default uplink. <bandwidth>
- * outbound is backpressure: -EAGAIN, and vswitch_retry_ns() says when; inbound drops at the receiver.
+ * outbound is backpressure: -EAGAIN, and vswitch_retry_ns() says when; inbound drops at the receiver. A port's floor
+ * is its part of the network's inbound average, which the others cannot take; who configures ports sees to it that floors are
+ * together no more than that average.
  *
  * Frames are given on at once (run to completion); ports publish in flush(), which vswitch_flush() calls for those that
  * were written to: once per batch of its caller.

@@ -594,6 +594,7 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("ListDomainInterfaces", "su", "aa{sv}", fake_on_list_interfaces),
 	METHOD("ListInterfaceAddresses", "s", "aa{sv}", fake_on_list_addresses),
 	METHOD("SetInterfaceLink", "ssb", "", fake_on_set_link),
+	METHOD("SetInterfaceTune", "ssssu", "", fake_on_set_tune),
 	SD_BUS_SIGNAL("DomainEvent", "ssssst", 0),
 	SD_BUS_VTABLE_END,
 };

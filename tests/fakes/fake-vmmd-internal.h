@@ -58,6 +58,7 @@ int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error
 int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_attach(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_detach(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_set_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error);
 

@@ -248,12 +248,14 @@ int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error
 
 	if (!d)
 		return -ENOENT;
-	return sd_bus_reply_method_return(m, "aa{sv}", 1, 14, "target", "s",
-		d->id >= 0 ? "vnet0" : "", "type", "s", "network", "source", "s", "default",
-		"model", "s", "virtio", "mac", "s", "52:54:00:a6:b5:71", "link", "b", 1, "rx_bytes",
-		"x", (int64_t)1000, "rx_packets", "x", (int64_t)10, "rx_dropped", "x", (int64_t)1,
-		"tx_bytes", "x", (int64_t)2000, "tx_packets", "x", (int64_t)20, "tx_dropped", "x",
-		(int64_t)2, "rx_drop_full", "x", (int64_t)1, "tx_drop_storm", "x", (int64_t)2);
+	return sd_bus_reply_method_return(m, "aa{sv}", 1, 17, "inbound_average", "t",
+		(uint64_t)1000, "inbound_peak", "t", (uint64_t)5000, "outbound_burst", "t",
+		(uint64_t)64, "target", "s", d->id >= 0 ? "vnet0" : "", "type", "s", "network",
+		"source", "s", "default", "model", "s", "virtio", "mac", "s", "52:54:00:a6:b5:71",
+		"link", "b", 1, "rx_bytes", "x", (int64_t)1000, "rx_packets", "x", (int64_t)10,
+		"rx_dropped", "x", (int64_t)1, "tx_bytes", "x", (int64_t)2000, "tx_packets", "x",
+		(int64_t)20, "tx_dropped", "x", (int64_t)2, "rx_drop_full", "x", (int64_t)1,
+		"tx_drop_storm", "x", (int64_t)2);
 }
 
 int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error)
@@ -270,6 +272,22 @@ int fake_on_list_addresses(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		"prefix", "x", (int64_t)24, 5, "target", "s", "vnet0", "mac", "s",
 		"52:54:00:a6:b5:71", "family", "s", "ipv6", "address", "s",
 		"fe80::5054:ff:fea6:b571", "prefix", "x", (int64_t)0);
+}
+
+/* Says what it was asked, but for one that works. */
+int fake_on_set_tune(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	struct fake_domain *d = fake_read_domain(opaque, m, error);
+	const char *interface, *in, *out;
+	uint32_t flags;
+
+	if (!d)
+		return -ENOENT;
+	(void)sd_bus_message_read(m, "sssu", &interface, &in, &out, &flags);
+	if (!streq(interface, "vnet0") || flags)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+			"invalid argument: %s '%s' '%s' %u", interface, in, out, flags);
+	return sd_bus_reply_method_return(m, "");
 }
 
 int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error)

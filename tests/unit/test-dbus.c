@@ -313,6 +313,60 @@ static void test_update_network(void **state)
 		"unsupported flags");
 }
 
+static void tune(
+	struct fixture *f, const char *key, const char *in, const char *out, unsigned flags)
+{
+	ok(CALL(f, "SetInterfaceTune", "ssssu", "vm", key, in, out, flags));
+}
+
+static void test_tune(void **state)
+{
+	static const char mac[] = "52:54:00:00:00:07";
+	struct fixture *f = *state;
+	struct network *n = NULL;
+	const struct net_bandwidth *b;
+	struct domain *d;
+
+	f->devices = "<interface type='network'><mac address='52:54:00:00:00:07'/><source "
+		     "network='red'/><model type='virtio'/></interface>";
+	d = fixture_define(f, "vm", "", "");
+	/* The definition: by the address. */
+	tune(f, mac, "100,200,,", "", 0);
+	assert_non_null(strstr(d->definition->xml, "<inbound average='100' peak='200'/>"));
+	assert_null(strstr(d->definition->xml, "<outbound"));
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "1", "", 1),
+		VMMD_ERROR_PREFIX "OperationInvalid", "domain is not running");
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", "vnet0", "1", "", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument",
+		"the definition of 'vm' has no interface 'vnet0'");
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "1,2,3,4,5", "", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "write AVERAGE,PEAK,BURST,FLOOR");
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "-1", "", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "write AVERAGE,PEAK,BURST,FLOOR");
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "", "1,,,1", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "only inbound has a floor");
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "", "1", 4),
+		VMMD_ERROR_PREFIX "InvalidArgument", "unsupported flags");
+	/* What runs, by the target; and both. */
+	assert_int_equal(network_define(f->manager, "<network><name>red</name></network>", "n", 0,
+				 &n, NULL, &f->error),
+		0);
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	fixture_start(f, d);
+	tune(f, "vnet0", "", "7,8,9", 0);
+	b = &d->live->vm.nics[0].port.bandwidth;
+	assert_true(b->in.average == 100 && b->out.average == 7 && b->out.peak == 8 &&
+		b->out.burst == 9);
+	assert_non_null(strstr(d->running->xml, "<outbound average='7' peak='8' burst='9'/>"));
+	assert_null(strstr(d->definition->xml, "<outbound"));
+	tune(f, "vnet0", "0", "11", 3);
+	assert_true(b->in.average == 0 && b->in.peak == 0 && b->out.average == 11);
+	assert_null(strstr(d->definition->xml, "<inbound"));
+	assert_non_null(strstr(d->definition->xml, "<outbound average='11'/>"));
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", "vnet9", "1", "", 1),
+		VMMD_ERROR_PREFIX "InvalidArgument", "domain 'vm' has no interface 'vnet9'");
+}
+
 static void test_console_fd(void **state)
 {
 	struct fixture *f = *state;
@@ -496,6 +550,7 @@ int main(void)
 		T(test_errors),
 		T(test_lists_and_reads),
 		T(test_update_network),
+		T(test_tune),
 		T(test_console_fd),
 		T(test_captures),
 		T(test_drops),

@@ -143,6 +143,8 @@ static void test_changes(void **state)
 			"10.0.0.1'|!<dhcp>"},
 		{nat, LAST, DNS_HOST, -1, "<host ip='10.0.0.9'><hostname>nine</hostname></host>",
 			"10.0.0.8|10.0.0.9|nine"},
+		{nat, LAST, DNS_HOST, -1, "<host ip='10.0.0.9'><hostname>seven</hostname></host>",
+			"10.0.0.8|10.0.0.9|seven"},
 		{bare, LAST, DNS_HOST, -1, "<host ip='10.0.0.9'><hostname>nine</hostname></host>",
 			"<dns>|<host ip='10.0.0.9'>"},
 		{nat, DELETE, DNS_HOST, -1, "<host><hostname>vii</hostname></host>",

@@ -262,6 +262,12 @@ static void test_portgroups(void **state)
 	d = define_domain(f, "d", "red' portgroup='nosuch", "", "");
 	assert_true(domain_start(d, 0, fixture_done, f, &f->error) < 0);
 	assert_non_null(strstr(f->error.message, "network 'red' has no portgroup 'nosuch'"));
+	/* Another daemon puts them together again. */
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	d = manager_find(f->manager, "b", &f->error);
+	assert_int_equal(d->live->vm.nics[0].port.vlan.tags[0], 20);
+	assert_int_equal(network_find_port(f->manager, d->uuid, 0)->config.vlan.tags[0], 20);
 }
 
 /* Guests' links go down with the last uplink, also those of guests that come later, whatever is changed of them meanwhile. */
@@ -619,6 +625,54 @@ static bool has(const struct network *n, bool inactive, const char *part)
 	return found;
 }
 
+#define INBOUND(x) "<bandwidth><inbound " x "/></bandwidth>"
+
+/* Floors are within what the network has; a change of a vNIC is seen, and outlives the daemon. */
+static void test_floors(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define(f, "red", INBOUND("average='1000'"));
+	struct net_port_config config;
+	struct domain *a, *b;
+	char *xml = NULL;
+
+	(void)running(f, "blue");
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	a = define_domain(
+		f, "none", "blue", "", "<mac address='52:54:00:00:00:09'/>" INBOUND("floor='1'"));
+	assert_int_equal(domain_start(a, 0, fixture_done, f, &f->error), -EOPNOTSUPP);
+	assert_string_equal(f->error.message,
+		"unsupported configuration: Invalid use of 'floor' on interface with MAC address "
+		"52:54:00:00:00:09 - network 'blue' has no inbound QoS set");
+	a = define_domain(
+		f, "a", "red", "", "<mac address='52:54:00:00:00:01'/>" INBOUND("floor='600'"));
+	fixture_start(f, a);
+	b = define_domain(
+		f, "b", "red", "", "<mac address='52:54:00:00:00:02'/>" INBOUND("floor='401'"));
+	assert_int_equal(domain_start(b, 0, fixture_done, f, &f->error), -ENOTCONN);
+	assert_non_null(strstr(f->error.message,
+		"Cannot plug '52:54:00:00:00:02' interface into '' because it would overcommit "
+		"'inbound average' on network 'red'"));
+	/* Less for the one: the other fits. */
+	config = a->live->vm.nics[0].port;
+	config.bandwidth.in.floor = 599;
+	config.bandwidth.out.average = 77;
+	fixture_wait(f, network_update_port(a, 0, &config, fixture_done, f, &f->error));
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	fixture_start(f, b);
+	config.bandwidth.in.floor = 600;
+	assert_int_equal(network_update_port(a, 0, &config, fixture_done, f, &f->error), -ENOTCONN);
+	assert_int_equal(a->live->vm.nics[0].port.bandwidth.in.floor, 599);
+	assert_int_equal(network_find_port(f->manager, a->uuid, 0)->config.bandwidth.in.floor, 599);
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	a = manager_find(f->manager, "a", &f->error);
+	assert_int_equal(a->live->vm.nics[0].port.bandwidth.out.average, 77);
+	assert_int_equal(domain_format_xml(a, false, &xml, &f->error), 0);
+	assert_non_null(strstr(xml, "floor='599'"));
+	free(xml);
+}
+
 #define GROUP(name) "<portgroup name='" name "'/>"
 
 static void test_update(void **state)
@@ -763,6 +817,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_definitions),
+		TEST(test_floors),
 		TEST(test_update),
 		TEST(test_update_refused),
 		TEST(test_default_network),

@@ -484,6 +484,8 @@ static uint64_t bytes_sent(
 	return bytes;
 }
 
+#define KB(x) ((uint64_t)(x)*1000)
+
 /* Q01 - Q05. */
 static void test_rate_out(void **state)
 {
@@ -493,23 +495,23 @@ static void test_rate_out(void **state)
 	f->config[1].bandwidth.out.burst = 64;
 	set(f, 1);
 	/* Ten seconds: within 2 per cent of the average, with the burst on top. */
-	assert_in_range(bytes_sent(f, 1, 2, 1500, 10 * S), KIB(10000), KIB(10064) + 3000);
+	assert_in_range(bytes_sent(f, 1, 2, 1500, 10 * S), KB(10000), KB(10000) + KIB(64) + 3000);
 	assert_int_equal(f->p[1].counters.tx_dropped, 0);
 	f->now += 10 * S;
 	/* The burst at once, then at the average. */
 	assert_in_range(bytes_sent(f, 1, 2, 1024, 0), KIB(64), KIB(65));
-	assert_in_range(bytes_sent(f, 1, 2, 1024, S), KIB(990), KIB(1010));
+	assert_in_range(bytes_sent(f, 1, 2, 1024, S), KB(990), KB(1010));
 	/* Q04: 64 KiB through a bucket of 1 KiB. */
 	f->config[1].bandwidth.out.burst = 1;
 	set(f, 1);
 	f->now += 10 * S;
-	assert_in_range(bytes_sent(f, 1, 2, 64000, 10 * S), KIB(9800), KIB(10200));
+	assert_in_range(bytes_sent(f, 1, 2, 64000, 10 * S), KB(9800), KB(10200));
 	/* Q03: no more than the peak, even within the burst. */
 	f->config[1].bandwidth.out =
 		(struct net_rate){.average = 1000, .peak = 2000, .burst = 4000};
 	set(f, 1);
 	f->now += 10 * S;
-	assert_in_range(bytes_sent(f, 1, 2, 1500, S), KIB(1950), KIB(2250));
+	assert_in_range(bytes_sent(f, 1, 2, 1500, S), KB(1950), KB(2250));
 	/* Floods wait like all else. */
 	f->config[1].bandwidth.out = (struct net_rate){.average = 1, .burst = 1};
 	set(f, 1);
@@ -532,7 +534,7 @@ static void test_rate_in(void **state)
 		f->now += S / 5000;
 	}
 	was = f->p[2].counters.rx_bytes;
-	assert_in_range(was, KIB(200), KIB(212));
+	assert_in_range(was, KB(200), KB(200) + KIB(12));
 	assert_int_equal(rx_drops(f, 2, NET_DROP_RATE), 10000 - f->p[2].counters.rx_packets);
 	assert_int_equal(f->p[3].counters.rx_packets, 10000);
 }
@@ -551,7 +553,7 @@ static void test_rate_shared(void **state)
 	add(f, UP, PORT_UPLINK);
 	for (unsigned i = 0; i < 2000; i++)
 		assert_int_equal(unicast(f, 1, 2), B(2));
-	assert_in_range(bytes_sent(f, 1, 99, 1500, 10 * S), KIB(98), KIB(103));
+	assert_in_range(bytes_sent(f, 1, 99, 1500, 10 * S), KB(98), KB(103));
 	/* Nothing is left for port 2, nor to the host. */
 	fake_mac(6, mac);
 	(void)bytes_sent(f, 2, 6, 60000, 0);
@@ -575,6 +577,47 @@ static void test_rate_shared(void **state)
 	(void)teardown(state);
 }
 
+/* Q06: what a port is promised it gets, however much another takes. */
+static void test_rate_floor(void **state)
+{
+	const struct vswitch_config config = {.bandwidth = {.in = {.average = 100, .burst = 10}}};
+	struct fixture *f = start(&config);
+	uint8_t mac[NET_MAC_LEN], world[NET_MAC_LEN];
+
+	fake_mac(99, world);
+	for (unsigned i = 1; i <= 2; i++)
+		add(f, i, PORT_VNIC);
+	add(f, UP, PORT_UPLINK);
+	f->config[1].bandwidth.in.floor = 40;
+	set(f, 1);
+	/* Ten seconds: 10 times as much for port 2 as there is, and then something for port 1. */
+	for (unsigned i = 0; i < 10000; i++) {
+		fake_mac(i % 10 == 9 ? 1 : 2, mac);
+		assert_int_equal(input(f, UP, frame_of(f, mac, 99, -1)), 0);
+		f->now += S / 1000;
+		(void)got(f);
+	}
+	/* 1000 frames of 60 bytes are less than the floor. */
+	assert_int_equal(rx_drops(f, 1, NET_DROP_RATE), 0);
+	/* Far more than the floor: that much, and the others have the rest. */
+	forget_all(f);
+	f->now += 100 * S;
+	f->p[1].counters.rx_bytes = f->p[2].counters.rx_bytes = 0;
+	for (unsigned i = 0; i < 20000; i++) {
+		fake_mac(1 + i % 2, mac);
+		assert_int_equal(
+			input(f, UP, fake_frame(&f->buffer, mac, world, -1, 0x88b5, NULL, 1000)),
+			0);
+		f->now += S / 2000;
+		(void)got(f);
+	}
+	assert_true(f->p[1].counters.rx_bytes >= KB(395));
+	assert_in_range(f->p[1].counters.rx_bytes + f->p[2].counters.rx_bytes, KB(980),
+		KB(1000) + KIB(10) + KB(10));
+	*state = f;
+	(void)teardown(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +637,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rate_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate_in, setup, teardown),
 		cmocka_unit_test(test_rate_shared),
+		cmocka_unit_test(test_rate_floor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
