@@ -252,45 +252,63 @@ static int on_scope(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	(void)userdata;
 	(void)error;
 	if (sd_bus_message_is_method_error(m, NULL))
-		log_warning("systemd makes no scope for a worker: %s",
-			sd_bus_message_get_error(m)->message);
+		log_warning("systemd makes no scope: %s", sd_bus_message_get_error(m)->message);
 	return 0;
 }
 
-static int ask_for_scope(struct cgroup *c, int id, pid_t pid)
+/* 'limits' may be NULL. */
+static void ask_for_scope(struct cgroup_root *root, const char *unit, const char *description,
+	const struct cgroup_limits *limits, pid_t pid)
 {
 	sd_bus_message *m = NULL;
-	char unit[64];
-	int r;
-
-	(void)snprintf(unit, sizeof(unit), "vmmd-vm-%d-%d.scope", id, (int)pid);
-	r = sd_bus_message_new_method_call(c->root->bus, &m, "org.freedesktop.systemd1",
+	int r = sd_bus_message_new_method_call(root->bus, &m, "org.freedesktop.systemd1",
 		"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
 		"StartTransientUnit");
+
 	if (r >= 0)
-		r = sd_bus_message_append(m, "ssa(sv)a(sa(sv))", unit, "fail", 6, "Description",
-			"s", "vmmd worker", "Slice", "s", SLICE, "PIDs", "au", 1, (uint32_t)pid,
-			"MemoryMax", "t", c->limits.memory_bytes, "TasksMax", "t",
-			(uint64_t)c->limits.pids, "CollectMode", "s", "inactive-or-failed", 0);
-	/* The answer is for the log only: no slot, so it may come when this cgroup is long gone. */
+		r = sd_bus_message_append(m, "ss", unit, "fail");
 	if (r >= 0)
-		r = sd_bus_call_async(c->root->bus, NULL, m, on_scope, NULL, 0);
+		r = sd_bus_message_open_container(m, 'a', "(sv)");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "Description", "s", description,
+			"Slice", "s", SLICE, "PIDs", "au", 1, (uint32_t)pid, "CollectMode", "s",
+			"inactive-or-failed");
+	if (r >= 0 && limits)
+		r = sd_bus_message_append(m, "(sv)(sv)", "MemoryMax", "t", limits->memory_bytes,
+			"TasksMax", "t", (uint64_t)limits->pids);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "a(sa(sv))", 0);
+	/* The answer is for the log only: no slot, so it may come when nobody asks any more. */
+	if (r >= 0)
+		r = sd_bus_call_async(root->bus, NULL, m, on_scope, NULL, 0);
 	sd_bus_message_unref(m);
-	return r;
+	if (r < 0)
+		(void)log_warning_errno(r, "cannot ask systemd for a scope: %m");
 }
 
 void cgroup_started(struct cgroup *c, int id, pid_t pid)
 {
-	int r;
+	char unit[64];
 
 	if (!c)
 		return;
 	close_fds(c);
 	if (c->kind != CGROUP_SYSTEMD)
 		return;
-	r = ask_for_scope(c, id, pid);
-	if (r < 0)
-		(void)log_warning_errno(r, "cannot ask systemd for a scope: %m");
+	(void)snprintf(unit, sizeof(unit), "vmmd-vm-%d-%d.scope", id, (int)pid);
+	ask_for_scope(c->root, unit, "vmmd worker", &c->limits, pid);
+}
+
+void cgroup_move(struct cgroup_root *root, const char *name, const char *description, pid_t pid)
+{
+	char unit[96];
+
+	if (cgroup_root_kind(root) != CGROUP_SYSTEMD)
+		return;
+	(void)snprintf(unit, sizeof(unit), "vmmd-%s-%d.scope", name, (int)pid);
+	ask_for_scope(root, unit, description, NULL, pid);
 }
 
 struct cgroup *cgroup_free(struct cgroup *c, bool remove)

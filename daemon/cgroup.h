@@ -46,5 +46,9 @@ int cgroup_new(struct cgroup_root *root, const char *name, const struct cgroup_l
 /* The process exists: close what the child has joined by, or ask systemd for a scope. */
 void cgroup_started(struct cgroup *cgroup, int id, pid_t pid);
 
+/* A program that is no worker, with all that it starts: ask systemd for a scope vmmd-NAME-PID.scope of its own in the
+ * slice. Without systemd it stays where it was started. */
+void cgroup_move(struct cgroup_root *root, const char *name, const char *description, pid_t pid);
+
 /* 'remove': the process is gone, the groups may go. Takes NULL, answers NULL. */
 struct cgroup *cgroup_free(struct cgroup *cgroup, bool remove);

@@ -36,7 +36,7 @@ static void test_none(void **state)
 
 struct seen {
 	unsigned n;
-	char unit[64], slice[64];
+	char unit[64], slice[64], description[64];
 	uint32_t pid;
 	uint64_t memory, tasks;
 };
@@ -53,6 +53,11 @@ static void read_property(sd_bus_message *m, struct seen *seen)
 
 		assert_true(sd_bus_message_read(m, "v", "s", &slice) > 0);
 		snprintf(seen->slice, sizeof(seen->slice), "%s", slice);
+	} else if (strcmp(key, "Description") == 0) {
+		const char *text;
+
+		assert_true(sd_bus_message_read(m, "v", "s", &text) > 0);
+		snprintf(seen->description, sizeof(seen->description), "%s", text);
 	} else if (strcmp(key, "PIDs") == 0) {
 		assert_true(sd_bus_message_read(m, "v", "au", 1, &seen->pid) > 0);
 	} else if (strcmp(key, "MemoryMax") == 0) {
@@ -128,7 +133,20 @@ static void test_systemd_scope(void **state)
 	assert_int_equal(seen.pid, 4711);
 	assert_int_equal(seen.memory, MIB(128));
 	assert_int_equal(seen.tasks, 23);
+	/* Another program: no limits of a worker's. */
+	seen = (struct seen){0};
+	cgroup_move(root, "gateway-dnsmasq", "dnsmasq of the gateway of network red", 4712);
+	for (unsigned i = 0; i < 50 && !seen.n; i++)
+		assert_true(sd_event_run(event, 10000) >= 0);
+	assert_int_equal(seen.n, 1);
+	assert_string_equal(seen.unit, "vmmd-gateway-dnsmasq-4712.scope");
+	assert_string_equal(seen.description, "dnsmasq of the gateway of network red");
+	assert_string_equal(seen.slice, "vmmd.slice");
+	assert_int_equal(seen.pid, 4712);
+	assert_int_equal(seen.memory, 0);
+	assert_int_equal(seen.tasks, 0);
 	cgroup_root_set_bus(root, NULL);
+	cgroup_move(root, "gateway-dnsmasq", "nobody is asked", 4713);
 	assert_int_equal(cgroup_root_kind(root), CGROUP_NONE);
 	cgroup_root_free(root);
 	sd_bus_close_unref(client);
