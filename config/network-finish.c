@@ -285,6 +285,13 @@ static int finish_ip(struct xml_parser *p, struct network_config *config, uint32
 			return xml_fail_path(
 				p, path, "a second <dhcp> of IPv%u; remove one", ip->ip.family);
 	}
+	/* A zone of DNS ends with a byte, or (IPv6) with a digit. */
+	if (ip->local_ptr == VM_TRISTATE_YES && ip->ip.prefix % (ip->ip.family == 4 ? 8 : 4))
+		return xml_fail_path(p, path,
+			"localPtr needs a prefix that is a multiple of %u; write another prefix, "
+			"or "
+			"localPtr='no'",
+			ip->ip.family == 4 ? 8 : 4);
 	if (ip->ip.family == 6 && (*ip->tftp_root || *ip->bootp_file))
 		return xml_fail_path(
 			p, path, "tftp and bootp are of IPv4 only; move them to an IPv4 <ip>");

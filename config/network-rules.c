@@ -126,8 +126,14 @@ static const struct xml_word forward_words[] = {
 			0                                                                          \
 		}                                                                                  \
 	}
+static const struct xml_word nat_ipv6_words[] = {
+	{.word = "yes", .value = VM_TRISTATE_YES},
+	{"no", VM_TRISTATE_NO, CONTRACT_ADAPTED,
+		"IPv6 is translated too, unless the kernel does it (dev, address or port)"},
+	{0},
+};
 static const struct xml_rule nat_rows[] = {
-	{.name = "@ipv6", .kind = XML_ENUM, .names = VM_ENUM_TRISTATE, NETWORK(nat_ipv6)},
+	{.name = "@ipv6", .kind = XML_WORD, .words = nat_ipv6_words, NETWORK(nat_ipv6)},
 	{.name = "address",
 		.kind = XML_ELEMENT,
 		.rows = RANGE_ROWS(nat_start, nat_end, struct network_config, XML_IP)},
@@ -168,7 +174,9 @@ static const struct xml_word table_words[] = {
 };
 static const struct xml_rule bridge_rows[] = {
 	{.name = "@name", .kind = XML_STRING, NETWORK(bridge), .check = net_check_ifname},
-	KEEP("@zone", "firewalld's zones are not set: the gateway filters by itself"),
+	KEEP("@zone",
+		"firewalld is not told; if it filters, put the interface into a zone by "
+		"firewall-cmd"),
 	KEEP("@stp", NO_LOOPS),
 	KEEP("@delay", NO_LOOPS),
 	{.name = "@macTableManager",

@@ -47,6 +47,35 @@ static bool is_ip(const struct net_ip *ip)
 	return net_ip_bits(ip->family) && ip->prefix <= net_ip_bits(ip->family);
 }
 
+bool gateway_is_on_host(const struct gateway_config *c)
+{
+	return c->kind != GATEWAY_NAT;
+}
+
+bool gateway_leads_out(const struct gateway_config *c)
+{
+	return c->kind != GATEWAY_ISOLATED;
+}
+
+bool gateway_has_rules(const struct gateway_config *c)
+{
+	return gateway_is_on_host(c) && c->kind != GATEWAY_OPEN;
+}
+
+unsigned gateway_n_fds(const struct gateway_config *c)
+{
+	return c->kind == GATEWAY_NAT || gateway_has_rules(c) ? 2 : 1;
+}
+
+struct net_ip gateway_network(const struct net_ip *ip)
+{
+	struct net_ip net = *ip;
+
+	for (unsigned bit = ip->prefix; bit < net_ip_bits(ip->family); bit++)
+		net.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	return net;
+}
+
 bool gateway_has_family(const struct gateway_config *c, unsigned family)
 {
 	for (unsigned i = 0; i < c->n_ips; i++)
@@ -161,12 +190,17 @@ static bool in_each_others_way(const struct gateway_forward *a, const struct gat
 		(a->guest.family == b->guest.family || a->host.family || b->host.family);
 }
 
+static bool translates(const struct gateway_config *c)
+{
+	return c->kind == GATEWAY_NAT || c->kind == GATEWAY_MASQUERADE;
+}
+
 static int check_forwards(const struct gateway_config *c, struct error *error)
 {
 	for (unsigned i = 0; i < c->n_forwards; i++) {
 		const struct gateway_forward *f = &c->forwards[i];
 
-		if (c->kind != GATEWAY_NAT || f->proto > GATEWAY_UDP || !is_ip(&f->guest) ||
+		if (!translates(c) || f->proto > GATEWAY_UDP || !is_ip(&f->guest) ||
 			!f->host_port || !f->guest_port || !gateway_network_of(c, &f->guest) ||
 			(f->host.family && (!is_ip(&f->host) || f->host.family != f->guest.family)))
 			return bad(error, c, "the port forward", i);
@@ -181,6 +215,29 @@ static int check_forwards(const struct gateway_config *c, struct error *error)
 	return 0;
 }
 
+static int check_ways(const struct gateway_config *c, struct error *error)
+{
+	const struct net_ip *first = &c->nat_first, *last = &c->nat_last;
+
+	for (unsigned i = 0; i < c->n_routes; i++) {
+		const struct gateway_route *r = &c->routes[i];
+
+		if (!is_ip(&r->net) || !is_ip(&r->gateway) || r->net.family != r->gateway.family ||
+			!gateway_network_of(c, &r->gateway))
+			return bad(error, c, "the route", i);
+	}
+	if (c->kind != GATEWAY_MASQUERADE && (first->family || c->nat_port_first || c->nat_ipv6))
+		return bad(error, c, "the way of <nat>", 0);
+	if (first->family != last->family ||
+		(first->family && (first->family != 4 || net_ip_compare(first, last) > 0)))
+		return bad(error, c, "the range of addresses of <nat>", 0);
+	if (c->nat_port_first > c->nat_port_last || (!c->nat_port_first && c->nat_port_last))
+		return bad(error, c, "the range of ports of <nat>", 0);
+	if (c->dev[0] && c->kind != GATEWAY_ROUTE && c->kind != GATEWAY_MASQUERADE)
+		return bad(error, c, "the interface of <forward>", 0);
+	return 0;
+}
+
 static int check_ifname(const struct gateway_config *c, struct error *error)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -189,10 +246,12 @@ static int check_ifname(const struct gateway_config *c, struct error *error)
 	char *count;
 
 	if (!ends(c->ifname, sizeof(c->ifname)) || !ends(c->dev, sizeof(c->dev)) ||
-		(c->dev[0] && !net_ifname_is_valid(c->dev)))
+		(c->dev[0] &&
+			(!net_ifname_is_valid(c->dev) ||
+				strspn(c->dev, letters) != strlen(c->dev))))
 		return bad(error, c, "the name of interface", 0);
 	memcpy(plain, c->ifname, sizeof(plain));
-	count = c->kind == GATEWAY_HOST ? strstr(plain, "%d") : NULL;
+	count = gateway_is_on_host(c) ? strstr(plain, "%d") : NULL;
 	if (count)
 		memset(count, '0', 2);
 	/* Names go into rules in quotes: only letters that need no thought. */
@@ -207,7 +266,8 @@ static bool counts_fit(const struct gateway_config *c)
 	return c->n_ips <= GATEWAY_MAX_IPS && c->n_ranges <= GATEWAY_MAX_RANGES &&
 		c->n_hosts <= GATEWAY_MAX_HOSTS && c->n_dns_hosts <= GATEWAY_MAX_DNS_HOSTS &&
 		c->n_srv <= GATEWAY_MAX_RECORDS && c->n_txt <= GATEWAY_MAX_RECORDS &&
-		c->n_forwarders <= GATEWAY_MAX_FORWARDERS && c->n_forwards <= GATEWAY_MAX_FORWARDS;
+		c->n_forwarders <= GATEWAY_MAX_FORWARDERS &&
+		c->n_forwards <= GATEWAY_MAX_FORWARDS && c->n_routes <= GATEWAY_MAX_ROUTES;
 }
 
 int gateway_config_validate(const struct gateway_config *c, struct error *error)
@@ -215,17 +275,20 @@ int gateway_config_validate(const struct gateway_config *c, struct error *error)
 	int r;
 
 	if (!ends(c->name, sizeof(c->name)) || !c->name[0] || !str_is_clean_utf8(c->name) ||
-		strpbrk(c->name, "/\t\n") || c->kind > GATEWAY_NAT || !counts_fit(c))
+		strpbrk(c->name, "/\t\n") || c->kind >= GATEWAY_KIND_X_MAX || !counts_fit(c))
 		return bad(error, c, "the network", 0);
 	for (unsigned i = 0; i < c->n_ips; i++)
 		if (!is_ip(&c->ips[i]) || !c->ips[i].prefix || net_ip_is_group(&c->ips[i]) ||
-			net_ip_is_unspecified(&c->ips[i]))
+			net_ip_is_unspecified(&c->ips[i]) ||
+			(c->local_ptr[i] && c->ips[i].prefix % (c->ips[i].family == 4 ? 8 : 4)))
 			return bad(error, c, "the address <ip>", i);
 	r = check_ifname(c, error);
 	if (r == 0)
 		r = check_dhcp(c, error);
 	if (r == 0)
 		r = check_dns(c, error);
+	if (r == 0)
+		r = check_ways(c, error);
 	if (r == 0)
 		r = check_forwards(c, error);
 	return r;

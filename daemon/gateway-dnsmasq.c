@@ -39,15 +39,6 @@ static void put_lease_time(FILE *f, uint32_t lease_s)
 		fprintf(f, ",%u", lease_s);
 }
 
-static struct net_ip network(const struct net_ip *ip)
-{
-	struct net_ip net = *ip;
-
-	for (unsigned bit = ip->prefix; bit < net_ip_bits(ip->family); bit++)
-		net.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
-	return net;
-}
-
 static void put_netmask(FILE *f, unsigned prefix)
 {
 	uint32_t mask = prefix ? UINT32_MAX << (32 - prefix) : 0;
@@ -79,7 +70,7 @@ static void put_ranges(FILE *f, const struct gateway_config *c)
 static void put_bare_networks(FILE *f, const struct gateway_config *c)
 {
 	for (unsigned i = 0; i < c->n_ips; i++) {
-		struct net_ip net = network(&c->ips[i]);
+		struct net_ip net = gateway_network(&c->ips[i]);
 		bool has_range = false, has_host = false;
 
 		for (unsigned j = 0; j < c->n_ranges; j++)
@@ -101,19 +92,19 @@ static void put_bare_networks(FILE *f, const struct gateway_config *c)
 	}
 }
 
-static void put_dhcp(FILE *f, const struct gateway_config *c, const char *run, const char *leases)
+static void put_dhcp(FILE *f, const struct gateway_config *c, const struct gateway_paths *paths)
 {
 	bool v4 = gateway_has_dhcp(c, 4), v6 = gateway_has_family(c, 6);
 
 	if (v4 || v6) {
 		fputs("dhcp-no-override\ndhcp-authoritative\n", f);
 		fprintf(f, "dhcp-lease-max=%u\ndhcp-leasefile=", GATEWAY_MAX_LEASES);
-		put_quoted(f, leases);
-		fprintf(f, "\ndhcp-hostsfile=%s/dhcp-hosts\n", run);
+		put_quoted(f, paths->leases);
+		fprintf(f, "\ndhcp-hostsfile=%s/dhcp-hosts\n", paths->run);
 	}
 	put_ranges(f, c);
 	put_bare_networks(f, c);
-	if (v4 && c->isolated)
+	if (v4 && !gateway_leads_out(c))
 		fputs("dhcp-option=option:router\n", f);
 	if (v4 && !c->dns)
 		fputs("dhcp-option=option:dns-server\n", f);
@@ -121,7 +112,7 @@ static void put_dhcp(FILE *f, const struct gateway_config *c, const char *run, c
 		fprintf(f, "dhcp-option=option:mtu,%u\n", c->mtu);
 	if (v6)
 		fputs("enable-ra\n", f);
-	if (v6 && c->isolated)
+	if (v6 && !gateway_leads_out(c))
 		fputs("ra-param=*,0,0\n", f);
 	if (c->bootp_file[0]) {
 		fputs("dhcp-boot=", f);
@@ -137,7 +128,7 @@ static void put_dhcp(FILE *f, const struct gateway_config *c, const char *run, c
 	}
 }
 
-static void put_resolvers(FILE *f, const struct gateway_config *c)
+static void put_resolvers(FILE *f, const struct gateway_config *c, const char *resolv)
 {
 	bool everything = false;
 
@@ -156,7 +147,7 @@ static void put_resolvers(FILE *f, const struct gateway_config *c)
 	else if (c->kind == GATEWAY_NAT)
 		fputs("no-resolv\nserver=" GATEWAY_OUT_DNS "\n", f);
 	else
-		fputs("resolv-file=/etc/resolv.conf\n", f);
+		fprintf(f, "resolv-file=%s\n", resolv);
 }
 
 static void put_records(FILE *f, const struct gateway_config *c)
@@ -178,7 +169,22 @@ static void put_records(FILE *f, const struct gateway_config *c)
 	}
 }
 
-static void put_dns(FILE *f, const struct gateway_config *c, const char *run)
+/* The zone of a network's addresses, RFC 1035 3.5 and RFC 3596 2.5: whole bytes, or whole digits. */
+static void put_reverse_zone(FILE *f, const struct net_ip *ip)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	fputs("local=/", f);
+	if (ip->family == 4)
+		for (unsigned i = ip->prefix / 8; i-- > 0;)
+			fprintf(f, "%u.", ip->bytes[i]);
+	else
+		for (unsigned i = ip->prefix / 4; i-- > 0;)
+			fprintf(f, "%c.", digits[ip->bytes[i / 2] >> (i % 2 ? 0 : 4) & 15]);
+	fprintf(f, "%s/\n", ip->family == 4 ? "in-addr.arpa" : "ip6.arpa");
+}
+
+static void put_dns(FILE *f, const struct gateway_config *c, const struct gateway_paths *paths)
 {
 	if (c->domain[0])
 		fprintf(f, "domain=%s\nexpand-hosts\n", c->domain);
@@ -188,12 +194,15 @@ static void put_dns(FILE *f, const struct gateway_config *c, const char *run)
 	}
 	if (!c->dns_hosts_file)
 		fputs("no-hosts\n", f);
-	fprintf(f, "addn-hosts=%s/hosts\n", run);
+	fprintf(f, "strict-order\naddn-hosts=%s/hosts\n", paths->run);
 	if (!c->dns_forward_plain)
 		fputs("domain-needed\nlocal=//\n", f);
 	if (c->domain[0] && c->domain_local_only)
 		fprintf(f, "local=/%s/\n", c->domain);
-	put_resolvers(f, c);
+	for (unsigned i = 0; i < c->n_ips; i++)
+		if (c->local_ptr[i])
+			put_reverse_zone(f, &c->ips[i]);
+	put_resolvers(f, c, paths->resolv);
 	put_records(f, c);
 }
 
@@ -209,7 +218,7 @@ static int finish(FILE *f, char **text, char **ret_text)
 	return 0;
 }
 
-int gateway_dnsmasq_conf(const struct gateway_config *c, const char *run, const char *lease_path,
+int gateway_dnsmasq_conf(const struct gateway_config *c, const struct gateway_paths *paths,
 	const char *user, char **ret_text)
 {
 	char *text = NULL;
@@ -219,10 +228,10 @@ int gateway_dnsmasq_conf(const struct gateway_config *c, const char *run, const 
 	if (!f)
 		return -ENOMEM;
 	fputs("# Written by vmmd, and written again by the next start of the network.\n", f);
-	fprintf(f, "user=%s\npid-file=%s/dnsmasq.pid\nlog-facility=-\n", user, run);
+	fprintf(f, "user=%s\npid-file=%s/dnsmasq.pid\nlog-facility=-\n", user, paths->run);
 	fprintf(f, "interface=%s\nexcept-interface=lo\nbind-dynamic\n", c->ifname);
-	put_dns(f, c, run);
-	put_dhcp(f, c, run, lease_path);
+	put_dns(f, c, paths);
+	put_dhcp(f, c, paths);
 	return finish(f, &text, ret_text);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between the files of gateway: gateway.c (life), gateway-update.c (changes), gateway-process.c (start, watch, start again), gateway-keeper.c (tap
- * and namespace), gateway-config.c (checks), gateway-dnsmasq.c and gateway-netns.c (texts for the programs),
- * gateway-lease.c (leases), gateway-status.c (what outlives the daemon). */
+/* Between the files of gateway: gateway.c (life), gateway-update.c (changes), gateway-files.c (its folder), gateway-process.c (start, watch, start again), gateway-keeper.c (tap
+ * and namespace), gateway-sysctl.c, gateway-nft.c (what it sets), gateway-config.c (checks), gateway-dnsmasq.c,
+ * gateway-netns.c and gateway-rules.c (texts for the programs), gateway-lease.c (leases), gateway-status.c (what
+ * outlives the daemon). */
 #pragma once
 
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "daemon/gateway.h"
@@ -26,6 +28,11 @@
 #define GATEWAY_IN_MARK  1   /* of connections that came in by pasta */
 #define GATEWAY_IN_TABLE 100 /* the routes of their answers */
 #define GATEWAY_WAN_MTU  65520
+
+/* In /run as dnsmasq and pasta see it: the host's resolv.conf, if that is in /run; the namespace, where the AppArmor
+ * profile of pasta lets it look (by /proc/PID/ns/net it would need ptrace). */
+#define GATEWAY_RESOLV "/run/resolv"
+#define GATEWAY_NETNS  "/run/user/0/netns/vmmd"
 
 #define GATEWAY_MAX_ARGS (40 + 2 * GATEWAY_MAX_FORWARDS)
 
@@ -57,13 +64,16 @@ struct gateway {
 	void *opaque;
 	int runtime_fd, dir_fd, state_fd; /* dir: RUNTIME/gateway */
 	char dir_path[4096], state_path[4096];
-	char ip_program[GATEWAY_TEXT_MAX], nft_program[GATEWAY_TEXT_MAX];
+	char ip_program[GATEWAY_TEXT_MAX];
 	char dnsmasq_user[32];
+	char resolv_dir[GATEWAY_TEXT_MAX]; /* below /run, shown to dnsmasq as GATEWAY_RESOLV; "" */
 
 	struct gateway_process processes[GATEWAY_PROCESS_X_MAX];
 	struct worker_log *log;
 	int log_fd; /* what the programs write on */
-	int tap_fd, netns_fd;
+	int tap_fd;
+	int netns_fd;  /* GATEWAY_NAT */
+	int rules_fd;  /* the socket that the table belongs to */
 	int keeper_fd; /* the keeper's answer, until it came */
 	sd_event_source *keeper_source, *setup_timer;
 	sd_event_source *pid_watch; /* dnsmasq.pid appears */
@@ -77,6 +87,16 @@ struct gateway {
 
 /* gateway-config.c */
 
+/* Its tap is an interface of the host. */
+bool gateway_is_on_host(const struct gateway_config *config);
+/* Something is forwarded: not isolated. */
+bool gateway_leads_out(const struct gateway_config *config);
+/* It has a table in the host's namespace. */
+bool gateway_has_rules(const struct gateway_config *config);
+/* How many fds the keeper keeps. */
+unsigned gateway_n_fds(const struct gateway_config *config);
+/* 'ip' without its host's part. */
+struct net_ip gateway_network(const struct net_ip *ip);
 bool gateway_has_dhcp(const struct gateway_config *config, unsigned family);
 /* Something for dnsmasq to do. */
 bool gateway_wants_dnsmasq(const struct gateway_config *config);
@@ -87,9 +107,14 @@ const struct net_ip *gateway_network_of(
 
 /* gateway-dnsmasq.c: the content of dnsmasq's files. Pure; the caller frees. Return 0 or -ENOMEM. */
 
-/* 'run' is the folder that dnsmasq sees the files in, 'lease_path' its lease file. */
-int gateway_dnsmasq_conf(const struct gateway_config *config, const char *run,
-	const char *lease_path, const char *user, char **ret_text);
+/* As dnsmasq sees them. */
+struct gateway_paths {
+	const char *run;    /* the gateway's folder */
+	const char *leases; /* the lease file */
+	const char *resolv; /* the host's resolv.conf */
+};
+int gateway_dnsmasq_conf(const struct gateway_config *config, const struct gateway_paths *paths,
+	const char *user, char **ret_text);
 int gateway_dnsmasq_hosts(const struct gateway_config *config, char **ret_text);
 int gateway_dnsmasq_dhcp_hosts(const struct gateway_config *config, char **ret_text);
 
@@ -101,6 +126,18 @@ int gateway_ip_batch(
 /* What leads in alone, for a gateway that had no port forwards when it was made. */
 int gateway_ip_batch_in(const struct gateway_config *config, unsigned family, char **ret_text);
 int gateway_nft_rules(const struct gateway_config *config, const char *ifname, char **ret_text);
+
+/* gateway-rules.c: the same for a table in the host's namespace. */
+
+#define GATEWAY_TABLE_MAX (NET_NAME_MAX + 8)
+/* "vmmd_NAME", with the UUID if the name has other characters than letters, digits, '-', '_' and '.'. */
+void gateway_table(const struct gateway_config *config, char ret_name[GATEWAY_TABLE_MAX]);
+int gateway_host_rules(const struct gateway_config *config, const char *ifname, char **ret_text);
+/* Which port the gateway itself answers on. */
+bool gateway_is_own_port(
+	const struct gateway_config *config, const struct gateway_forward *forward);
+/* "dnat … to …", a line. */
+void gateway_put_target(FILE *f, const struct gateway_forward *forward);
 
 struct gateway_args {
 	unsigned n;
@@ -114,14 +151,46 @@ void gateway_slirp_args(
 void gateway_pasta_args(const struct gateway_config *config, const char *netns, bool ipv6,
 	struct gateway_args *ret_args);
 
+/* gateway-files.c. Return 0 or -errno. */
+
+/* dir_fd and its like; 'create': make the folder. */
+int gateway_open_dirs(struct gateway *gateway, const struct gateway_place *place, bool create);
+/* What dnsmasq is told: dnsmasq_user; resolv_dir, and the path of resolv.conf as it sees it. */
+void gateway_find_user(struct gateway *gateway);
+void gateway_find_resolv(struct gateway *gateway, char *ret_path, size_t size);
+/* Everything that the programs will want to find, by 'config'; of it dnsmasq.conf. */
+int gateway_write_files(struct gateway *gateway, const struct gateway_config *config);
+int gateway_format_conf(
+	struct gateway *gateway, const struct gateway_config *config, char **ret_text);
+void gateway_remove_files(const struct gateway *gateway);
+
+/* gateway-sysctl.c, in the keeper. Return 0, or a negative errno with 'error' set. */
+
+/* Of the namespace that the caller is alone in. */
+int gateway_set_inside(struct error *error);
+/* Of the host: what the tap takes, and forwarding. Before the tap has addresses. */
+int gateway_set_host(const struct gateway_config *config, const char *ifname, struct error *error);
+
+/* gateway-nft.c, in the keeper, in the namespace of the caller. */
+
+/* Run these commands of nft(8), all or none. '*ret_fd', if wanted, is the socket that did it: a table with 'flags owner'
+ * lives as long as it. */
+int gateway_load_rules(const char *rules, int *ret_fd, struct error *error);
+/* Is there a chain of this hook that drops what it has no rule for? Says so, and what to do about it for 'ifname', as
+ * text without an end of line. */
+bool gateway_find_drop(const char *hook, const char *ifname, char *ret_text, size_t size);
+/* The same in the output of `nft list chains`. Pure. */
+bool gateway_find_drop_in(
+	const char *list, const char *hook, const char *ifname, char *ret_text, size_t size);
+
 /* gateway-keeper.c */
 
-/* The keeper's answer, with the fds of tap and namespace (GATEWAY_NAT) when r is 0. */
+/* The keeper's answer, with the fd of the tap, and of namespace or rules, when r is 0; 'text' is a warning then. */
 struct gateway_keeper_reply {
 	int32_t r;
 	char text[ERROR_MESSAGE_MAX];
 };
-/* The child. Never returns. Keeps g->tap_fd and netns_fd if there are any, else makes them. */
+/* The child. Never returns. Keeps g->tap_fd, netns_fd and rules_fd if there are any, else makes them. */
 _noreturn_ void gateway_keeper(const struct gateway *gateway, int reply_fd);
 /* Connect to the keeper that runs; it sends a reply. Returns the fd or -errno. */
 int gateway_ask_keeper(int dir_fd);
@@ -148,10 +217,6 @@ int gateway_child_begin(int log_fd, int keep_fd);
  * Answers true when the gateway is gone. */
 bool gateway_on_death(
 	struct gateway *gateway, enum gateway_process_kind kind, const char *how, int status);
-/* Everything that the programs will want to find, by 'config'. Return 0 or -errno. */
-int gateway_write_files(struct gateway *gateway, const struct gateway_config *config);
-int gateway_format_conf(
-	struct gateway *gateway, const struct gateway_config *config, char **ret_text);
 /* Wait for the answer on keeper_fd. */
 int gateway_watch_keeper(struct gateway *gateway);
 /* dnsmasq says that it serves. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The keeper: a child of the daemon that makes the tap, for GATEWAY_NAT in a network namespace of its own, configures
- * both, sends their fds to the daemon, and then holds them for as long as it lives, so that they outlive daemon and
- * network worker; the next daemon gets them by connecting to RUNTIME/gateway/keeper. It may block, which the daemon
+ * it and what it leads to, sends the fds of tap, namespace and rules to the daemon, and then holds them for as long as
+ * it lives, so that they outlive daemon and network worker; the next daemon gets them by connecting to RUNTIME/gateway/keeper. It may block, which the daemon
  * may not, and when it has done its work it has no rights left.
  *
- * Tested by tests/unit/test-gateway-net.c.
+ * Tested by tests/unit/test-gateway-nat.c, -host.c and -life.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,6 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -31,43 +30,6 @@
 #include "daemon/host-net.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
-
-/* Of the new namespace. A proc mounted from inside it, because the daemon's own may be read-only
- * (ProtectKernelTunables=); it is mounted nowhere. Forwarding; 127.0.0.1 as a source (see dnat_self); answers may
- * come by another interface than the route says; the addresses are ours for certain. */
-static int set_sysctls(struct error *error)
-{
-	static const struct {
-		const char *path, *value;
-	} sysctls[] = {
-		{"sys/net/ipv4/ip_forward", "1"},
-		{"sys/net/ipv4/conf/all/route_localnet", "1"},
-		{"sys/net/ipv4/conf/all/rp_filter", "0"},
-		{"sys/net/ipv4/conf/default/rp_filter", "0"},
-		{"sys/net/ipv6/conf/all/disable_ipv6", "0"},
-		{"sys/net/ipv6/conf/default/disable_ipv6", "0"},
-		{"sys/net/ipv6/conf/default/accept_dad", "0"},
-		{"sys/net/ipv6/conf/all/forwarding", "1"},
-	};
-	_cleanup_(closep) int fs_fd = fsopen("proc", FSOPEN_CLOEXEC), proc_fd = -EBADF;
-
-	if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return error_set_errno(error, errno, "cannot make a proc file system");
-	proc_fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, 0);
-	if (proc_fd < 0)
-		return error_set_errno(error, errno, "cannot mount a proc file system");
-	for (size_t i = 0; i < ARRAY_SIZE(sysctls); i++) {
-		_cleanup_(closep) int fd = openat(proc_fd, sysctls[i].path, O_WRONLY | O_CLOEXEC);
-
-		/* A host without IPv6 has none inside either. */
-		if (fd < 0 && errno == ENOENT && strstr(sysctls[i].path, "ipv6"))
-			continue;
-		if (fd < 0 || write(fd, sysctls[i].value, 1) != 1)
-			return error_set_errno(
-				error, errno, "cannot write %s", sysctls[i].path + 4);
-	}
-	return 0;
-}
 
 /* Run a program with 'text' as its input, and wait. What it says goes into 'error'. */
 static int run(const char *program, const char *const argv[], const char *text, struct error *error)
@@ -120,52 +82,90 @@ static int run_ip(const struct gateway *g, const char *ifname, unsigned family, 
 	return batch[0] ? run(g->ip_program, argv, batch, error) : 0;
 }
 
-static int configure(const struct gateway *g, const char *ifname, struct error *error)
+/* In the host's namespace, where others may have rules too. 'said' is a warning, or left alone. */
+static int configure_host(const struct gateway *g, const char *ifname, int *ret_rules,
+	struct error *said, struct error *error)
 {
-	static const char *const argv[] = {"nft", "-f", "-", NULL};
+	const struct gateway_config *c = g->config;
 	_cleanup_(freep) char *rules = NULL;
-	int r;
+	int r = gateway_set_host(c, ifname, error);
 
-	r = run_ip(g, ifname, 4, error);
+	if (r == 0)
+		r = run_ip(g, ifname, 4, error);
 	if (r == 0)
 		r = run_ip(g, ifname, 6, error);
-	if (r < 0 || g->config->kind != GATEWAY_NAT)
+	if (r == 0 && gateway_has_rules(c)) {
+		if (gateway_host_rules(c, ifname, &rules) < 0)
+			return error_set(error, ERROR_NO_MEMORY, "gateway");
+		r = gateway_load_rules(rules, ret_rules, error);
+	}
+	if (r == 0 &&
+		!(gateway_leads_out(c) &&
+			gateway_find_drop(
+				"forward", ifname, said->message, sizeof(said->message))) &&
+		gateway_wants_dnsmasq(c))
+		(void)gateway_find_drop("input", ifname, said->message, sizeof(said->message));
+	return r;
+}
+
+static int configure_inside(const struct gateway *g, const char *ifname, struct error *error)
+{
+	_cleanup_(freep) char *rules = NULL;
+	int r = run_ip(g, ifname, 4, error);
+
+	if (r == 0)
+		r = run_ip(g, ifname, 6, error);
+	if (r < 0)
 		return r;
 	if (gateway_nft_rules(g->config, ifname, &rules) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "gateway");
-	return run(g->nft_program, argv, rules, error);
+	return gateway_load_rules(rules, NULL, error);
 }
 
+/* What is kept: the tap, and what else there is. */
+struct kept {
+	int tap_fd, netns_fd, rules_fd;
+};
+
 /* Everything from nothing. */
-static int set_up(const struct gateway *g, int *ret_tap, int *ret_netns, struct error *error)
+static int set_up(
+	const struct gateway *g, struct kept *ret, struct error *said, struct error *error)
 {
 	const struct gateway_config *c = g->config;
 	char ifname[IFNAMSIZ];
 	int r;
 
-	if (c->kind == GATEWAY_NAT) {
+	if (!gateway_is_on_host(c)) {
 		if (unshare(CLONE_NEWNET) < 0)
 			return error_set_errno(error, errno, "cannot make a network namespace");
-		*ret_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		if (*ret_netns < 0)
+		ret->netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		if (ret->netns_fd < 0)
 			return error_set_errno(error, errno, "cannot open the network namespace");
-		r = set_sysctls(error);
+		r = gateway_set_inside(error);
 		if (r < 0)
 			return r;
 	}
-	r = host_net_make_tap(c->ifname, c->mac, c->mtu, ret_tap, error);
+	r = host_net_make_tap(c->ifname, c->mac, c->mtu, &ret->tap_fd, error);
 	if (r == 0)
-		r = tap_name(*ret_tap, ifname, error);
-	return r < 0 ? r : configure(g, ifname, error);
+		r = tap_name(ret->tap_fd, ifname, error);
+	if (r < 0)
+		return r;
+	return gateway_is_on_host(c) ? configure_host(g, ifname, &ret->rules_fd, said, error)
+				     : configure_inside(g, ifname, error);
 }
 
-static int send_reply(int fd, int r, const struct error *error, int tap_fd, int netns_fd)
+static int other_fd(const struct kept *k)
+{
+	return k->netns_fd >= 0 ? k->netns_fd : k->rules_fd;
+}
+
+static int send_reply(int fd, int r, const char *text, const struct kept *k)
 {
 	struct gateway_keeper_reply reply = {.r = r};
-	int fds[] = {tap_fd, netns_fd};
+	int fds[] = {k->tap_fd, other_fd(k)};
 
-	(void)str_copy(reply.text, sizeof(reply.text), error->message);
-	return send_packet(fd, &reply, sizeof(reply), fds, r < 0 ? 0 : netns_fd >= 0 ? 2 : 1);
+	(void)str_copy(reply.text, sizeof(reply.text), text);
+	return send_packet(fd, &reply, sizeof(reply), fds, r < 0 ? 0 : fds[1] >= 0 ? 2 : 1);
 }
 
 /* The socket's path by its folder's fd: no limit of 108 bytes. */
@@ -212,32 +212,27 @@ static void drop_rights(void)
 	(void)!chdir("/");
 }
 
-/* Nothing of the daemon's stays open but what is kept: 3 the tap, 4 the socket, 5 the namespace. */
-static int arrange(int *tap_fd, int *listen_fd, int *netns_fd)
+/* Nothing of the daemon's stays open but what is kept: 3 the tap, 4 the socket, 5 namespace or rules. */
+static int arrange(const struct kept *k, int listen_fd)
 {
-	int r;
+	int other = other_fd(k);
 
-	if (dup2(*tap_fd, 3) < 0 || dup2(*listen_fd, 4) < 0 ||
-		(*netns_fd >= 0 && dup2(*netns_fd, 5) < 0))
+	if (dup2(k->tap_fd, 3) < 0 || dup2(listen_fd, 4) < 0 || (other >= 0 && dup2(other, 5) < 0))
 		return -errno;
-	r = gateway_child_begin(-EBADF, *netns_fd >= 0 ? 5 : 4);
-	*tap_fd = 3;
-	*listen_fd = 4;
-	*netns_fd = *netns_fd >= 0 ? 5 : -EBADF;
-	return r;
+	return gateway_child_begin(-EBADF, other >= 0 ? 5 : 4);
 }
 
 /* Whoever may reach the socket (root) gets what is kept. */
-static _noreturn_ void serve(int listen_fd, int tap_fd, int netns_fd)
+static _noreturn_ void serve(bool has_other)
 {
-	const struct error none = {0};
+	const struct kept kept = {3, -EBADF, has_other ? 5 : -EBADF};
 
 	for (;;) {
-		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(4, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0)
 			continue;
-		(void)send_reply(fd, 0, &none, tap_fd, netns_fd);
+		(void)send_reply(fd, 0, "", &kept);
 		(void)safe_close(fd);
 	}
 }
@@ -247,37 +242,43 @@ static int out_of_the_way(int fd)
 	return fd < 0 ? -EBADF : fcntl(fd, F_DUPFD_CLOEXEC, 16);
 }
 
+/* A low number may be one of the places. */
+static void move_out(struct kept *k)
+{
+	k->tap_fd = out_of_the_way(k->tap_fd);
+	k->netns_fd = out_of_the_way(k->netns_fd);
+	k->rules_fd = out_of_the_way(k->rules_fd);
+}
+
 void gateway_keeper(const struct gateway *g, int reply_fd)
 {
-	int tap_fd = out_of_the_way(g->tap_fd), netns_fd = out_of_the_way(g->netns_fd), r = 0;
-	int listen_fd;
-	struct error error = {0};
+	struct kept k = {g->tap_fd, g->netns_fd, g->rules_fd};
+	struct error error = {0}, said = {0};
+	int listen_fd, r = 0;
 
 	(void)prctl(PR_SET_NAME, "vmmd-gateway", 0, 0, 0);
 	(void)umask(0077);
 	reply_fd = out_of_the_way(reply_fd);
+	move_out(&k);
 	listen_fd = listen_for_daemons(g->dir_fd);
 	listen_fd = listen_fd < 0 ? listen_fd : out_of_the_way(listen_fd);
 	if (listen_fd < 0)
 		r = error_set_errno(&error, listen_fd, "cannot make the keeper's socket");
-	else if (tap_fd < 0)
-		r = set_up(g, &tap_fd, &netns_fd, &error);
-	else if (netns_fd >= 0 && setns(netns_fd, CLONE_NEWNET) < 0)
+	else if (k.tap_fd < 0)
+		r = set_up(g, &k, &said, &error);
+	else if (k.netns_fd >= 0 && setns(k.netns_fd, CLONE_NEWNET) < 0)
 		r = error_set_errno(&error, errno, "cannot enter the network namespace");
-	/* A low number may be one of the places. */
-	tap_fd = out_of_the_way(tap_fd);
-	netns_fd = out_of_the_way(netns_fd);
+	move_out(&k);
 	drop_rights();
-	if (send_reply(reply_fd, r, &error, tap_fd, netns_fd) < 0 || r < 0 ||
-		arrange(&tap_fd, &listen_fd, &netns_fd) < 0)
+	if (send_reply(reply_fd, r, r < 0 ? error.message : said.message, &k) < 0 || r < 0 ||
+		arrange(&k, listen_fd) < 0)
 		_exit(1);
-	serve(listen_fd, tap_fd, netns_fd);
+	serve(other_fd(&k) >= 0);
 }
 
 /* What leads in may be there from before: the rules decide whether it worked. */
 static int change(const struct gateway *g, struct error *error)
 {
-	static const char *const nft[] = {"nft", "-f", "-", NULL};
 	_cleanup_(freep) char *rules = NULL, *all = NULL;
 
 	for (unsigned family = 4; g->config->n_forwards && family <= 6; family += 2) {
@@ -292,7 +293,7 @@ static int change(const struct gateway *g, struct error *error)
 	if (gateway_nft_rules(g->config, g->config->ifname, &rules) < 0 ||
 		asprintf(&all, "table inet vmmd\ndelete table inet vmmd\n%s", rules) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "gateway");
-	return run(g->nft_program, nft, all, error);
+	return gateway_load_rules(all, NULL, error);
 }
 
 void gateway_changer(const struct gateway *g)

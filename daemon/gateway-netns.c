@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What ip(8), nft(8), slirp4netns(1) and pasta(1) are told. The picture is in gateway.h.
+ * What ip(8) is told, and inside a namespace nft(8), slirp4netns(1) and pasta(1). The picture is in gateway.h.
  *
- * Tested by tests/unit/test-gateway-net.c and tests/unit/test-network-gateway.c.
+ * Tested by tests/unit/test-gateway-nat.c and tests/unit/test-network-gateway.c.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,6 +81,22 @@ static void put_ways(FILE *f, const struct gateway_config *c, unsigned family)
 		put_way_in(f, family);
 }
 
+static void put_routes(FILE *f, const struct gateway_config *c, const char *ifname, unsigned family)
+{
+	for (unsigned i = 0; i < c->n_routes; i++) {
+		const struct gateway_route *r = &c->routes[i];
+		struct net_ip net = gateway_network(&r->net);
+		char to[NET_IP_STRING_SIZE], via[NET_IP_STRING_SIZE];
+
+		if (net.family != family)
+			continue;
+		net_ip_format(&net, to);
+		net_ip_format(&r->gateway, via);
+		fprintf(f, "route add %s/%u via %s dev %s metric %u proto static\n", to, net.prefix,
+			via, ifname, r->metric ? r->metric : 1);
+	}
+}
+
 int gateway_ip_batch(
 	const struct gateway_config *c, const char *ifname, unsigned family, char **ret_text)
 {
@@ -93,6 +109,7 @@ int gateway_ip_batch(
 	if (c->kind == GATEWAY_NAT && family == 4)
 		put_taps(f, c);
 	put_addresses(f, c, ifname, family);
+	put_routes(f, c, ifname, family);
 	if (c->kind == GATEWAY_NAT && (family == 4 || gateway_has_family(c, 6)))
 		put_ways(f, c, family);
 	return finish(f, &text, ret_text);
@@ -123,7 +140,7 @@ static unsigned inner_port(const struct gateway_config *c, const struct gateway_
 	return 0;
 }
 
-static void put_target(FILE *f, const struct gateway_forward *w)
+void gateway_put_target(FILE *f, const struct gateway_forward *w)
 {
 	char ip[NET_IP_STRING_SIZE];
 
@@ -144,8 +161,7 @@ static const char *nfproto(unsigned family)
 	return family == 4 ? "ipv4" : "ipv6";
 }
 
-/* The gateway answers there itself. */
-static bool is_own_port(const struct gateway_config *c, const struct gateway_forward *w)
+bool gateway_is_own_port(const struct gateway_config *c, const struct gateway_forward *w)
 {
 	if (w->host_port == 53)
 		return c->dns;
@@ -161,12 +177,12 @@ static void put_dnat(FILE *f, const struct gateway_config *c, const char *ifname
 
 		fprintf(f, "\t\tiifname \"" GATEWAY_IN "\" meta nfproto %s %s dport %u ",
 			nfproto(w->guest.family), proto_name(w), inner_port(c, w));
-		put_target(f, w);
-		if (is_own_port(c, w))
+		gateway_put_target(f, w);
+		if (gateway_is_own_port(c, w))
 			continue;
 		fprintf(f, "\t\tiifname \"%s\" meta nfproto %s fib daddr type local %s dport %u ",
 			ifname, nfproto(w->guest.family), proto_name(w), w->host_port);
-		put_target(f, w);
+		gateway_put_target(f, w);
 	}
 	/* pasta connects from inside when a program of the host connects to 127.0.0.1. */
 	fputs("\t}\n\tchain dnat_self {\n\t\ttype nat hook output priority -100\n", f);
@@ -177,7 +193,7 @@ static void put_dnat(FILE *f, const struct gateway_config *c, const char *ifname
 			continue;
 		fprintf(f, "\t\toifname \"lo\" ip daddr 127.0.0.1 %s dport %u ", proto_name(w),
 			inner_port(c, w));
-		put_target(f, w);
+		gateway_put_target(f, w);
 	}
 	fputs("\t}\n", f);
 }
@@ -255,14 +271,6 @@ void gateway_slirp_args(const struct gateway_config *c, const char *netns, struc
 	add_all(ret, fixed);
 	if (gateway_has_family(c, 6))
 		add(ret, "--enable-ipv6");
-	if (c->dev[0]) {
-		add(ret, "--outbound-addr");
-		add(ret, c->dev);
-	}
-	if (c->dev[0] && gateway_has_family(c, 6)) {
-		add(ret, "--outbound-addr6");
-		add(ret, c->dev);
-	}
 	add(ret, netns);
 	add(ret, GATEWAY_OUT);
 }
@@ -331,10 +339,6 @@ void gateway_pasta_args(
 		add(ret, GATEWAY_IN_GW6);
 	} else {
 		add(ret, "-4");
-	}
-	if (c->dev[0]) {
-		add(ret, "-i");
-		add(ret, c->dev);
 	}
 	add_ports(ret, c, GATEWAY_TCP, ipv6);
 	add_ports(ret, c, GATEWAY_UDP, ipv6);

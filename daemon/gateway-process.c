@@ -2,7 +2,7 @@
 /*
  * The processes of a gateway: started in their namespaces, watched, started again, found again, killed.
  *
- * Tested by tests/unit/test-gateway-net.c.
+ * Tested by tests/unit/test-gateway-nat.c, -host.c and -life.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,15 +62,33 @@ int gateway_child_begin(int log_fd, int keep_fd)
 	return syscall(SYS_close_range, keep_fd + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
-/* A mount namespace of its own: what it mounts (slirp4netns and pasta do) is nobody else's business. With 'run', the
- * gateway's folder is its /run. */
-static int enter_mounts(const struct gateway *g, bool run)
+/* 'source' is seen as 'target' too, which is /run/SOMETHING of the gateway's folder. */
+static int show(const struct gateway *g, const char *source, const char *target)
 {
+	char path[sizeof(g->dir_path) + 64];
+
+	(void)snprintf(path, sizeof(path), "%s%s", g->dir_path, target + strlen("/run"));
+	return mount(source, path, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+}
+
+/* A mount namespace of its own: what it mounts (slirp4netns and pasta do) is nobody else's business. dnsmasq and pasta
+ * have the gateway's folder as their /run. */
+static int enter_mounts(const struct gateway_process *p, const char *netns)
+{
+	const struct gateway *g = p->gateway;
+	int r = 0;
+
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	if (run && mount(g->dir_path, "/run", NULL, MS_BIND, NULL) < 0)
-		return -errno;
-	return 0;
+	if (p->kind == GATEWAY_SLIRP)
+		return 0;
+	if (p->kind == GATEWAY_PASTA)
+		r = show(g, netns, GATEWAY_NETNS);
+	else if (g->resolv_dir[0])
+		r = show(g, g->resolv_dir, GATEWAY_RESOLV);
+	if (r < 0)
+		return r;
+	return mount(g->dir_path, "/run", NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
 }
 
 static _noreturn_ void exec_dnsmasq(const struct gateway_process *p)
@@ -102,11 +120,11 @@ static bool has_ipv6_route(void)
 }
 
 /* By its own path: what policy the host has for it (AppArmor) holds. It shuts itself in as soon as it is ready. */
-static _noreturn_ void exec_pasta(const struct gateway_process *p, const char *netns)
+static _noreturn_ void exec_pasta(const struct gateway_process *p)
 {
 	struct gateway_args args;
 
-	gateway_pasta_args(p->gateway->config, netns, has_ipv6_route(), &args);
+	gateway_pasta_args(p->gateway->config, GATEWAY_NETNS, has_ipv6_route(), &args);
 	/* It takes a SIGPIPE that is ignored already for an error. */
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)execv(p->program, (char *const *)(uintptr_t)args.argv);
@@ -134,7 +152,7 @@ static _noreturn_ void child(const struct gateway_process *p)
 		_exit(126);
 	r = gateway_child_begin(g->log_fd, STDERR_FILENO);
 	if (r == 0)
-		r = enter_mounts(g, p->kind != GATEWAY_SLIRP);
+		r = enter_mounts(p, netns);
 	if (r < 0) {
 		(void)dprintf(STDERR_FILENO, "vmmd: cannot prepare %s: %s\n",
 			gateway_process_name(p->kind), strerror(-r));
@@ -143,7 +161,7 @@ static _noreturn_ void child(const struct gateway_process *p)
 	if (p->kind == GATEWAY_DNSMASQ)
 		exec_dnsmasq(p);
 	else if (p->kind == GATEWAY_PASTA)
-		exec_pasta(p, netns);
+		exec_pasta(p);
 	exec_slirp(p, netns);
 }
 
@@ -191,6 +209,20 @@ static void describe(const siginfo_t *si, char *text, size_t size)
 		(void)snprintf(text, size, "ended with exit status %d", si->si_status);
 }
 
+/* A policy of the host that may be why it ends: " (…)", or "". */
+static const char *hint(const struct gateway_process *p)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	if (p->kind != GATEWAY_PASTA ||
+		read_file(AT_FDCWD, "/sys/kernel/security/apparmor/profiles", MIB(1), &text, NULL) <
+			0 ||
+		!strstr(text, "passt (enforce)"))
+		return "";
+	return " (AppArmor's profile 'passt' is in force: if the kernel's log says that it denied "
+	       "something, run `aa-complain passt`)";
+}
+
 static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct gateway_process *p = userdata;
@@ -216,9 +248,9 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *use
 		return 0;
 	}
 	retry_later(p);
-	log_warning("network '%s': %s %s; it is started again in %u.%u s", p->gateway->config->name,
-		gateway_process_name(p->kind), how, (unsigned)(p->delay_usec / 1000000),
-		(unsigned)(p->delay_usec / 100000 % 10));
+	log_warning("network '%s': %s %s%s; it is started again in %u.%u s",
+		p->gateway->config->name, gateway_process_name(p->kind), how, hint(p),
+		(unsigned)(p->delay_usec / 1000000), (unsigned)(p->delay_usec / 100000 % 10));
 	gateway_save_status(p->gateway);
 	return 0;
 }
@@ -252,6 +284,8 @@ static int spawn(struct gateway_process *p, int reply_fd)
 		r = watch(p);
 	if (r < 0)
 		gateway_process_kill(p);
+	else if (p->gateway->ops->started && p->kind != GATEWAY_CHANGER)
+		p->gateway->ops->started(p->gateway->opaque, gateway_process_name(p->kind), pid);
 	return r;
 }
 

@@ -2,7 +2,7 @@
 /*
  * What a gateway tells the next daemon: RUNTIME/gateway/status, a line "NAME PID START-TIME" for each process.
  *
- * Tested by tests/unit/test-gateway-net.c.
+ * Tested by tests/unit/test-gateway-life.c.
  */
 #include <fcntl.h>
 #include <inttypes.h>

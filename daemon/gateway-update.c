@@ -4,11 +4,11 @@
  *
  *	hosts, names		files that dnsmasq reads again at SIGHUP
  *	ranges, records		dnsmasq's configuration: it is started again, and finds its leases in their file
- *	port forwards		a child enters the namespace, adds what leads in if it is not there, and puts the new
+ *	port forwards		(GATEWAY_NAT; others have theirs in a table that they share with nobody) a child enters the namespace, adds what leads in if it is not there, and puts the new
  *				rules in the place of the old ones in one step; then pasta is started again, as it
  *				takes its ports when it starts. Connections that come in by it are cut; others are not
  *
- * Tested by tests/unit/test-gateway-net.c.
+ * Tested by tests/unit/test-gateway-nat.c and -host.c.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -47,6 +47,12 @@ static int check(const struct gateway *g, const struct gateway_config *c, struct
 
 	if (r < 0 || same_forwards(g->config, c))
 		return r;
+	if (c->kind != GATEWAY_NAT)
+		return error_set(error, ERROR_NOT_SUPPORTED,
+			"network '%s' has its port forwards by the host's kernel, and keeps those "
+			"that "
+			"it was started with; write --config, and start it anew",
+			c->name);
 	if (c->n_forwards && !g->processes[GATEWAY_PASTA].program[0])
 		return error_set(error, ERROR_OPERATION_FAILED,
 			"network '%s' needs pasta: install passt", c->name);

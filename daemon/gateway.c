@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "daemon/gateway-internal.h"
@@ -20,13 +19,6 @@
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
-
-#define DIR_NAME "gateway"
-
-/* What is in the folder, for removing it. */
-static const char *const files[] = {"dnsmasq.conf", "dnsmasq.conf.new", "hosts", "hosts.new",
-	"dhcp-hosts", "dhcp-hosts.new", "dnsmasq.pid", "pasta", "pasta.new", "pasta.avx2",
-	"pasta.avx2.new", "status", "status.new", "log", "keeper"};
 
 static int find_program(const struct gateway_place *place, const char *name, char *ret, size_t size)
 {
@@ -54,7 +46,6 @@ static int find_programs(struct gateway *g, const struct gateway_place *place, s
 		char *path;
 	} programs[] = {
 		{g->config->n_ips > 0 || nat, "ip", "iproute2", g->ip_program},
-		{nat, "nft", "nftables", g->nft_program},
 		{all[GATEWAY_DNSMASQ].wanted, "dnsmasq", "dnsmasq-base",
 			all[GATEWAY_DNSMASQ].program},
 		{nat, "slirp4netns", "slirp4netns", all[GATEWAY_SLIRP].program},
@@ -72,35 +63,6 @@ static int find_programs(struct gateway *g, const struct gateway_place *place, s
 				"network '%s' needs %s: install %s", g->config->name,
 				programs[i].name, programs[i].package);
 	return 0;
-}
-
-/* The user that dnsmasq becomes: its own where the package has made it. */
-static void find_user(struct gateway *g)
-{
-	_cleanup_(freep) char *text = NULL;
-	bool own = read_file(AT_FDCWD, "/etc/passwd", MIB(1), &text, NULL) == 0 &&
-		(strncmp(text, "dnsmasq:", 8) == 0 || strstr(text, "\ndnsmasq:"));
-
-	(void)str_copy(g->dnsmasq_user, sizeof(g->dnsmasq_user), own ? "dnsmasq" : "nobody");
-}
-
-static int open_dirs(struct gateway *g, const struct gateway_place *place, bool create)
-{
-	g->runtime_fd = fcntl(place->runtime_fd, F_DUPFD_CLOEXEC, 3);
-	g->state_fd = fcntl(place->state_fd, F_DUPFD_CLOEXEC, 3);
-	if (g->runtime_fd < 0 || g->state_fd < 0)
-		return -errno;
-	if ((size_t)snprintf(g->dir_path, sizeof(g->dir_path), "%s/" DIR_NAME,
-		    place->runtime_path) >= sizeof(g->dir_path) ||
-		str_copy(g->state_path, sizeof(g->state_path), place->state_path) < 0)
-		return -ENAMETOOLONG;
-	if (create && mkdirat(g->runtime_fd, DIR_NAME, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	g->dir_fd =
-		openat(g->runtime_fd, DIR_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (g->dir_fd < 0)
-		return -errno;
-	return create && fchmod(g->dir_fd, 0755) < 0 ? -errno : 0;
 }
 
 static void open_log(struct gateway *g, const struct gateway_place *place)
@@ -128,7 +90,7 @@ static struct gateway *allocate(sd_event *event, const struct gateway_config *co
 	g->ops = ops;
 	g->opaque = opaque;
 	g->runtime_fd = g->dir_fd = g->state_fd = g->log_fd = -EBADF;
-	g->tap_fd = g->netns_fd = g->keeper_fd = -EBADF;
+	g->tap_fd = g->netns_fd = g->rules_fd = g->keeper_fd = -EBADF;
 	for (unsigned i = 0; i < GATEWAY_PROCESS_X_MAX; i++)
 		g->processes[i] = (struct gateway_process){
 			.gateway = g, .kind = (enum gateway_process_kind)i, .pidfd = -EBADF};
@@ -141,42 +103,6 @@ static struct gateway *allocate(sd_event *event, const struct gateway_config *co
 	g->processes[GATEWAY_SLIRP].wanted = config->kind == GATEWAY_NAT;
 	g->processes[GATEWAY_PASTA].wanted = config->kind == GATEWAY_NAT && config->n_forwards;
 	return g;
-}
-
-static int write_hosts(const struct gateway *g, const struct gateway_config *c)
-{
-	_cleanup_(freep) char *hosts = NULL, *dhcp_hosts = NULL;
-	int r;
-
-	r = gateway_dnsmasq_hosts(c, &hosts);
-	if (r == 0)
-		r = gateway_dnsmasq_dhcp_hosts(c, &dhcp_hosts);
-	if (r == 0)
-		r = gateway_write_file(g->dir_fd, "hosts", hosts, 0644);
-	return r == 0 ? gateway_write_file(g->dir_fd, "dhcp-hosts", dhcp_hosts, 0644) : r;
-}
-
-int gateway_format_conf(struct gateway *g, const struct gateway_config *c, char **ret_text)
-{
-	char name[UUID_STRING_LEN + 16], leases[sizeof(g->state_path) + sizeof(name) + 1];
-
-	gateway_lease_name(c->uuid, name, sizeof(name));
-	(void)snprintf(leases, sizeof(leases), "%s/%s", g->state_path, name);
-	return gateway_dnsmasq_conf(c, "/run", leases, g->dnsmasq_user, ret_text);
-}
-
-int gateway_write_files(struct gateway *g, const struct gateway_config *c)
-{
-	_cleanup_(freep) char *conf = NULL;
-	int r = gateway_format_conf(g, c, &conf);
-
-	if (r == 0)
-		r = gateway_write_file(g->dir_fd, "dnsmasq.conf", conf, 0644);
-	if (r == 0)
-		r = gateway_write_file(g->dir_fd, "pasta", "", 0644);
-	if (r == 0)
-		r = gateway_write_file(g->dir_fd, "pasta.avx2", "", 0644);
-	return r == 0 ? write_hosts(g, c) : r;
 }
 
 /* Answers nothing that may be touched any more. */
@@ -261,6 +187,19 @@ static void go_on(struct gateway *g)
 	gateway_check_ready(g);
 }
 
+/* What the keeper sent: the tap, and for some another. */
+static void take_kept(struct gateway *g, const int fds[2], unsigned n_fds)
+{
+	int *other = g->config->kind == GATEWAY_NAT ? &g->netns_fd : &g->rules_fd;
+
+	(void)safe_close(g->tap_fd);
+	g->tap_fd = fds[0];
+	if (n_fds < 2)
+		return;
+	(void)safe_close(*other);
+	*other = fds[1];
+}
+
 static int on_keeper(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	static const char prefix[] = "operation failed: ";
@@ -277,16 +216,14 @@ static int on_keeper(sd_event_source *source, int fd, uint32_t revents, void *us
 	n = recv_packet(fd, &reply, sizeof(reply), fds, 2, &n_fds);
 	g->keeper_source = sd_event_source_disable_unref(g->keeper_source);
 	g->keeper_fd = safe_close(g->keeper_fd);
-	if (n == (ssize_t)sizeof(reply) && reply.r == 0 &&
-		n_fds == (g->config->kind == GATEWAY_NAT ? 2U : 1U)) {
+	reply.text[sizeof(reply.text) - 1] = 0;
+	if (n == (ssize_t)sizeof(reply) && reply.r == 0 && n_fds == gateway_n_fds(g->config)) {
 		bool first = g->tap_fd < 0;
 
-		(void)safe_close(g->tap_fd);
-		g->tap_fd = fds[0];
-		if (n_fds > 1) {
-			(void)safe_close(g->netns_fd);
-			g->netns_fd = fds[1];
-		}
+		text_clean(reply.text);
+		if (reply.text[0])
+			log_warning("network '%s': %s", g->config->name, reply.text);
+		take_kept(g, fds, n_fds);
 		if (first)
 			go_on(g);
 		return 0;
@@ -296,7 +233,6 @@ static int on_keeper(sd_event_source *source, int fd, uint32_t revents, void *us
 	/* One that was to take over what there is: its death starts another. */
 	if (g->tap_fd >= 0)
 		return 0;
-	reply.text[sizeof(reply.text) - 1] = 0;
 	/* error_set() says it again. */
 	if (strncmp(text, prefix, strlen(prefix)) == 0)
 		text += strlen(prefix);
@@ -355,11 +291,11 @@ static int begin(struct gateway *g, const struct gateway_place *place, struct er
 
 	if (r < 0)
 		return r;
-	r = open_dirs(g, place, true);
+	r = gateway_open_dirs(g, place, true);
 	if (r < 0)
 		return error_set_errno(error, r,
 			"network '%s': cannot make the folder of its gateway", g->config->name);
-	find_user(g);
+	gateway_find_user(g);
 	open_log(g, place);
 	(void)unlinkat(g->dir_fd, "dnsmasq.pid", 0);
 	r = gateway_leases_watch(g);
@@ -399,7 +335,7 @@ int gateway_new(sd_event *event, const struct gateway_config *config,
 static int take_fds(struct gateway *g)
 {
 	_cleanup_(closep) int fd = gateway_ask_keeper(g->dir_fd);
-	unsigned n_fds = 0, n_wanted = g->config->kind == GATEWAY_NAT ? 2 : 1;
+	unsigned n_fds = 0;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	struct gateway_keeper_reply reply;
 	int fds[2];
@@ -410,27 +346,28 @@ static int take_fds(struct gateway *g)
 	if (poll(&p, 1, GATEWAY_ADOPT_MS) != 1)
 		return -ETIMEDOUT;
 	n = recv_packet(fd, &reply, sizeof(reply), fds, 2, &n_fds);
-	if (n != (ssize_t)sizeof(reply) || n_fds != n_wanted) {
+	if (n != (ssize_t)sizeof(reply) || n_fds != gateway_n_fds(g->config)) {
 		for (unsigned i = 0; i < n_fds; i++)
 			(void)safe_close(fds[i]);
 		return n < 0 ? (int)n : -EBADMSG;
 	}
-	g->tap_fd = fds[0];
-	g->netns_fd = n_fds > 1 ? fds[1] : -EBADF;
+	take_kept(g, fds, n_fds);
 	return 0;
 }
 
 static int take_over(struct gateway *g, const struct gateway_place *place)
 {
+	char resolv[GATEWAY_TEXT_MAX];
 	struct gateway_status status;
-	int r = open_dirs(g, place, false), keeper;
+	int r = gateway_open_dirs(g, place, false), keeper;
 
 	if (r == 0)
 		r = gateway_load_status(g->dir_fd, &status);
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
 	open_log(g, place);
-	find_user(g);
+	gateway_find_user(g);
+	gateway_find_resolv(g, resolv, sizeof(resolv));
 	keeper = -ESRCH;
 	for (unsigned i = 0; i < GATEWAY_PROCESS_X_MAX; i++) {
 		r = status.pids[i] ? gateway_process_adopt(&g->processes[i], status.pids[i],
@@ -497,6 +434,7 @@ struct gateway *gateway_release(struct gateway *g)
 	(void)safe_close(g->log_fd);
 	(void)safe_close(g->tap_fd);
 	(void)safe_close(g->netns_fd);
+	(void)safe_close(g->rules_fd);
 	(void)safe_close(g->dir_fd);
 	(void)safe_close(g->state_fd);
 	(void)safe_close(g->runtime_fd);
@@ -513,11 +451,7 @@ struct gateway *gateway_free(struct gateway *g)
 	/* The keeper last: what the others hold is inside what it holds. */
 	for (unsigned i = GATEWAY_PROCESS_X_MAX; i-- > 0;)
 		gateway_process_kill(&g->processes[i]);
-	if (g->dir_fd >= 0) {
-		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-			(void)unlinkat(g->dir_fd, files[i], 0);
-		(void)unlinkat(g->runtime_fd, DIR_NAME, AT_REMOVEDIR);
-	}
+	gateway_remove_files(g);
 	return gateway_release(g);
 }
 

@@ -3,11 +3,11 @@
  * A network's gateway: what stands at the end of its tap and serves its guests: addresses of the host's side, DHCP,
  * DNS, TFTP and router advertisements (by dnsmasq), the way out, and port forwards.
  *
- *	GATEWAY_HOST	the tap is an interface of the host, with the network's addresses; dnsmasq runs in the host's
- *			network namespace. For isolated (with addresses), routed and open networks.
  *	GATEWAY_NAT	the tap is an interface of a network namespace of the gateway's own. There the kernel forwards and
  *			masquerades, and two user-mode stacks lead out of it. Of the host's namespace nothing is needed and
  *			nothing is changed: no rule, no address, no route, no sysctl.
+ *	all others	the tap is an interface of the host, with the network's addresses and routes; dnsmasq runs in the
+ *			host's network namespace, and the host's kernel forwards.
  *
  *	             ┌──────────── namespace of the gateway ────────────┐
  *	guests ─ tap ┤ 192.168.122.1   dnsmasq   nftables              │
@@ -30,8 +30,26 @@
  * listen: it is tried again. Without an IPv6 default route of the host, forwards of IPv6 wait: pasta would not start
  * with them.
  *
- * Guests do not reach the host's loopback, nor slirp's own network. dnsmasq asks the resolvers of the host's
+ * Of GATEWAY_NAT: guests do not reach the host's loopback, nor slirp's own network. dnsmasq asks the resolvers of the host's
  * /etc/resolv.conf, through slirp (libslirp follows changes), also when that is 127.0.0.53.
+ *
+ * Where the host's kernel forwards, it is told to (ip_forward, and forwarding of IPv6), for the families that the network
+ * has addresses of; nothing ever switches it off again: others may need it by then. IPv6 is refused while the host has
+ * routes from router advertisements and would lose them (accept_ra). The tap takes no advertisements, and has no IPv6
+ * without an address. A table of the gateway's own, "inet vmmd_NAME", rejects what is not to be forwarded:
+ *
+ *			guests to elsewhere			from elsewhere to guests
+ *	ISOLATED	nothing					nothing
+ *	ROUTE		from the network's own addresses	to them
+ *	OPEN		(no table: no rule at all)
+ *	MASQUERADE	as ROUTE, translated			answers, and what was forwarded to a port
+ *
+ * all of it by 'dev' only, if that is given. MASQUERADE with IPv6 addresses routes them, unless nat_ipv6. In nftables
+ * the verdict of one table cannot allow what another one drops: a host whose own rules drop what they do not know has
+ * to let the tap through itself. The gateway looks for such chains when it starts, and says which, and what to write.
+ *
+ * The table belongs to a socket that keeper and daemon hold (NFT_TABLE_F_OWNER): nobody else can change it, `nft flush
+ * ruleset` included, it survives the death of either, and it is gone with the last of them, however they end.
  *
  * Processes: the keeper, a child of the daemon that makes tap and namespace and then holds both, without any
  * capability; dnsmasq; slirp4netns; pasta. All of them outlive the daemon: gateway_adopt() finds them again by pid
@@ -62,6 +80,7 @@
 #define GATEWAY_MAX_DNS_NAMES  8
 #define GATEWAY_MAX_RECORDS    64 /* SRV and TXT, each */
 #define GATEWAY_MAX_FORWARDERS 16
+#define GATEWAY_MAX_ROUTES     32
 #define GATEWAY_MAX_FORWARDS   128
 #define GATEWAY_MAX_LEASES     4096
 #define GATEWAY_HOSTNAME_MAX   256 /* with the NUL */
@@ -79,7 +98,14 @@
 #define GATEWAY_KILL_MS        2000
 #define GATEWAY_ADOPT_MS       2000 /* for the keeper's answer */
 
-enum gateway_kind { GATEWAY_HOST, GATEWAY_NAT };
+enum gateway_kind {
+	GATEWAY_ISOLATED,
+	GATEWAY_ROUTE,
+	GATEWAY_OPEN,
+	GATEWAY_MASQUERADE, /* NAT by the host's kernel: for what user space cannot do */
+	GATEWAY_NAT,
+	GATEWAY_KIND_X_MAX
+};
 enum gateway_proto { GATEWAY_TCP, GATEWAY_UDP };
 
 /* <dhcp><range>: both ends are in the network of one of the addresses. */
@@ -123,8 +149,15 @@ struct gateway_forwarder {
 	char domain[GATEWAY_HOSTNAME_MAX];
 };
 
-/* GATEWAY_NAT only. Host and guest are of one family. One port of the host can be forwarded once, or once for each
- * family when both are for every address. */
+/* A network that a guest leads to. */
+struct gateway_route {
+	struct net_ip net;     /* with prefix */
+	struct net_ip gateway; /* in the network of one of the addresses */
+	uint32_t metric;       /* 0: 1, libvirt's */
+};
+
+/* GATEWAY_NAT and GATEWAY_MASQUERADE only. Host and guest are of one family. One port of the host can be forwarded once,
+ * or once for each family when both are for every address. */
 struct gateway_forward {
 	uint8_t proto;      /* enum gateway_proto */
 	struct net_ip host; /* all zero: every address of the host */
@@ -138,14 +171,15 @@ struct gateway_config {
 	uint8_t uuid[16];
 	uint8_t kind;
 	char ifname
-		[NET_IFNAME_MAX]; /* of the tap; with "%d" in it (GATEWAY_HOST) the kernel counts */
+		[NET_IFNAME_MAX]; /* of the tap; with "%d" in it (not GATEWAY_NAT) the kernel counts */
 	uint8_t mac[NET_MAC_LEN]; /* of the tap; all zero: the kernel's choice */
 	uint16_t mtu;             /* 0: NET_MTU_DEFAULT */
-	char dev[NET_IFNAME_MAX]; /* GATEWAY_NAT: the host's interface to go out by; "": by the routes */
-	bool isolated;            /* DHCP and RA name no default router */
+	char dev[NET_IFNAME_MAX]; /* ROUTE, MASQUERADE: only by this interface of the host's; "": by any */
 
-	unsigned n_ips, n_ranges, n_hosts;
+	unsigned n_ips, n_ranges, n_hosts, n_routes;
 	struct net_ip ips[GATEWAY_MAX_IPS]; /* with prefix */
+	bool local_ptr[GATEWAY_MAX_IPS];    /* names of its addresses are never asked for outside */
+	struct gateway_route routes[GATEWAY_MAX_ROUTES];
 	struct gateway_range ranges[GATEWAY_MAX_RANGES];
 	struct gateway_host hosts[GATEWAY_MAX_HOSTS];
 	char bootp_file[GATEWAY_TEXT_MAX], bootp_server[GATEWAY_HOSTNAME_MAX];
@@ -162,6 +196,11 @@ struct gateway_config {
 	struct gateway_forwarder forwarders[GATEWAY_MAX_FORWARDERS];
 	char domain[GATEWAY_HOSTNAME_MAX];
 	bool domain_local_only; /* names of 'domain' are never asked for outside */
+
+	/* GATEWAY_MASQUERADE */
+	struct net_ip nat_first, nat_last;      /* IPv4; family 0: the address of the way out */
+	uint16_t nat_port_first, nat_port_last; /* 0: 1024 … 65535 */
+	bool nat_ipv6;
 
 	unsigned n_forwards;
 	struct gateway_forward forwards[GATEWAY_MAX_FORWARDS];
@@ -195,6 +234,9 @@ struct gateway_ops {
 	void (*failed)(void *opaque, const struct error *error);
 	/* A lease is new, has another owner, or is gone. May be NULL. */
 	void (*lease)(void *opaque, const struct gateway_lease *lease, bool gone);
+	/* Process 'pid' of this program has just been started: a control group can be made for it. May be NULL; must
+	 * not free the gateway. */
+	void (*started)(void *opaque, const char *program, pid_t pid);
 };
 
 /* Where a gateway puts things. The folders are the caller's and exist; the paths say where they are, for programs
@@ -236,7 +278,7 @@ DEFINE_CLEANUP(struct gateway *, gateway_free);
 /* Another fd of the tap, for a worker that was started again. Returns it, or -errno before ready(). */
 int gateway_tap_fd(const struct gateway *gateway);
 
-/* The namespace, an fd of the gateway's; -EBADF for GATEWAY_HOST. */
+/* The namespace, an fd of the gateway's; -EBADF without one. */
 int gateway_netns_fd(const struct gateway *gateway);
 
 /* What the tap is called: "%d" has become a number by the time of ready(). */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/net-addr.h"
+#include "daemon/cgroup.h"
 #include "daemon/gateway.h"
 #include "daemon/host-net.h"
 #include "daemon/manager.h"
@@ -51,6 +52,7 @@ static int add_ip(struct gateway_config *g, const struct network_config *config,
 {
 	if (g->n_ips >= GATEWAY_MAX_IPS)
 		return too_many(config, "addresses", GATEWAY_MAX_IPS, error);
+	g->local_ptr[g->n_ips] = ip->local_ptr == VM_TRISTATE_YES;
 	g->ips[g->n_ips++] = ip->ip;
 	for (unsigned i = 0; i < ip->n_ranges; i++) {
 		if (g->n_ranges >= GATEWAY_MAX_RANGES)
@@ -129,29 +131,37 @@ static_assert(NETWORK_MAX_DNS_HOSTS <= GATEWAY_MAX_DNS_HOSTS, "all fit");
 static_assert(NETWORK_MAX_TXTS <= GATEWAY_MAX_RECORDS, "all fit");
 static_assert(NETWORK_MAX_SRVS <= GATEWAY_MAX_RECORDS, "all fit");
 static_assert(NETWORK_MAX_FORWARDERS <= GATEWAY_MAX_FORWARDERS, "all fit");
+static_assert(NETWORK_MAX_ROUTES <= GATEWAY_MAX_ROUTES, "all fit");
 static_assert(NETWORK_MAX_FORWARDS <= GATEWAY_MAX_FORWARDS, "all fit");
 
-int network_gateway_config(
-	const struct network_config *config, struct gateway_config *ret, struct error *error)
+/* What user space cannot do is for the kernel. */
+static enum gateway_kind kind_of(const struct network_config *config)
 {
-	struct gateway_config *g = ret;
-	int r = 0;
+	static const enum gateway_kind kinds[NETWORK_FORWARD_X_MAX] = {
+		[NETWORK_ISOLATED] = GATEWAY_ISOLATED,
+		[NETWORK_NAT] = GATEWAY_NAT,
+		[NETWORK_ROUTE] = GATEWAY_ROUTE,
+		[NETWORK_OPEN] = GATEWAY_OPEN,
+	};
+	bool kernel = *config->forward_dev || config->nat_start.family || config->nat_port_start;
 
-	memset(g, 0, sizeof(*g));
-	(void)str_copy(g->name, sizeof(g->name), config->net.name);
-	memcpy(g->uuid, config->net.uuid, sizeof(g->uuid));
-	g->kind = config->forward == NETWORK_NAT ? GATEWAY_NAT : GATEWAY_HOST;
-	(void)str_copy(g->ifname, sizeof(g->ifname),
-		*config->bridge                   ? config->bridge
-			: g->kind == GATEWAY_HOST ? "vmmd%d"
-						  : "vmmd0");
-	memcpy(g->mac, config->net.host_port.mac, NET_MAC_LEN);
-	g->mtu = config->net.mtu;
+	return config->forward == NETWORK_NAT && kernel ? GATEWAY_MASQUERADE
+							: kinds[config->forward];
+}
+
+static void add_ways(struct gateway_config *g, const struct network_config *config)
+{
 	(void)str_copy(g->dev, sizeof(g->dev), config->forward_dev);
-	g->isolated = config->forward == NETWORK_ISOLATED;
-	for (unsigned i = 0; i < config->n_ips && r == 0; i++)
-		r = add_ip(g, config, &config->ips[i], error);
-	add_dns(g, config);
+	for (unsigned i = 0; i < config->n_routes; i++)
+		g->routes[g->n_routes++] = (struct gateway_route){
+			config->routes[i].ip, config->routes[i].gateway, config->routes[i].metric};
+	if (g->kind == GATEWAY_MASQUERADE) {
+		g->nat_first = config->nat_start;
+		g->nat_last = config->nat_end;
+		g->nat_port_first = config->nat_port_start;
+		g->nat_port_last = config->nat_port_end;
+		g->nat_ipv6 = config->nat_ipv6 == VM_TRISTATE_YES;
+	}
 	for (unsigned i = 0; i < config->n_forwards; i++) {
 		const struct network_port_forward *from = &config->forwards[i];
 
@@ -163,6 +173,28 @@ int network_gateway_config(
 			.guest_port = from->to_port ? from->to_port : from->port,
 		};
 	}
+}
+
+int network_gateway_config(
+	const struct network_config *config, struct gateway_config *ret, struct error *error)
+{
+	struct gateway_config *g = ret;
+	int r = 0;
+
+	memset(g, 0, sizeof(*g));
+	(void)str_copy(g->name, sizeof(g->name), config->net.name);
+	memcpy(g->uuid, config->net.uuid, sizeof(g->uuid));
+	g->kind = kind_of(config);
+	(void)str_copy(g->ifname, sizeof(g->ifname),
+		*config->bridge                  ? config->bridge
+			: g->kind == GATEWAY_NAT ? "vmmd0"
+						 : "vmmd%d");
+	memcpy(g->mac, config->net.host_port.mac, NET_MAC_LEN);
+	g->mtu = config->net.mtu;
+	for (unsigned i = 0; i < config->n_ips && r == 0; i++)
+		r = add_ip(g, config, &config->ips[i], error);
+	add_dns(g, config);
+	add_ways(g, config);
 	return r;
 }
 
@@ -202,8 +234,22 @@ static void on_lease(void *opaque, const struct gateway_lease *lease, bool gone)
 		ARRAY_SIZE(fields));
 }
 
+/* Out of the daemon's control group: what ends that must not end them. */
+static void on_started(void *opaque, const char *program, pid_t pid)
+{
+	const struct network *n = opaque;
+	char description[NET_NAME_MAX + 64], unit[64];
+
+	if (!n->manager->cgroup_root)
+		return;
+	(void)snprintf(unit, sizeof(unit), "gateway-%s", program);
+	(void)snprintf(description, sizeof(description), "%s of the gateway of network %s", program,
+		n->name);
+	cgroup_move(n->manager->cgroup_root, unit, description, pid);
+}
+
 static const struct gateway_ops gateway_ops = {
-	.ready = on_ready, .failed = on_failed, .lease = on_lease};
+	.ready = on_ready, .failed = on_failed, .lease = on_lease, .started = on_started};
 
 /* What both ways to a gateway need: the configuration (to be freed) and the place. */
 struct prepared {

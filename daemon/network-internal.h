@@ -17,8 +17,6 @@ struct network_resources {
 	unsigned n;
 	int stats_fd; /* one of fds */
 };
-/* -EOPNOTSUPP with 'error' set: the definition asks for what this version does not serve. */
-int network_check_served(const struct network *network, struct error *error);
 int network_open(struct network *network, struct network_resources *ret, struct error *error);
 void network_resources_close(struct network_resources *resources);
 /* One uplink; its kind and MAC are filled in. The fd is the caller's. An exclusive one is taken from the host, which

@@ -30,27 +30,6 @@ static void add(struct network_resources *res, enum proto_fd_kind kind, unsigned
 	res->fds[res->n++] = fd;
 }
 
-/* What a definition may say and this version does not serve yet is refused at the start, before anything is made. */
-int network_check_served(const struct network *n, struct error *error)
-{
-	const struct network_config *config = n->config;
-	const char *what = NULL;
-
-	if (config->forward == NETWORK_ROUTE || config->forward == NETWORK_OPEN)
-		what = "<forward mode='route' or 'open'>; write mode='nat', or bridge the network "
-		       "to a NIC";
-	else if (config->forward == NETWORK_NAT && *config->forward_dev)
-		what = "<forward dev='…'>; remove 'dev', and the host's routes decide";
-	else if (config->n_routes)
-		what = "<route>";
-	else if (config->nat_start.family || config->nat_port_start)
-		what = "<nat> with addresses or ports of its own";
-	if (!what)
-		return 0;
-	return error_set(error, ERROR_CONFIG_UNSUPPORTED,
-		"network '%s' asks for what is not served yet: %s", n->name, what);
-}
-
 static bool is_held(const struct network *n, const char *ifname)
 {
 	for (unsigned i = 0; i < n->config->net.n_uplinks; i++)

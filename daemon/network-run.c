@@ -127,9 +127,6 @@ int network_start(struct network *n, domain_done_fn done, void *userdata, struct
 
 	if (network_is_active(n))
 		return error_set(error, ERROR_OPERATION_INVALID, "network is already active");
-	r = network_check_served(n, error);
-	if (r < 0)
-		return r;
 	n->n_restarts = 0;
 	r = domain_add_wait(&n->start_waits, done, userdata);
 	if (r < 0)

@@ -3,7 +3,7 @@
  * net-update: one element of a network changes, in the definition, in what runs, or in both. Everything is computed and
  * checked before anything changes; what runs is changed first, as it is what may fail.
  *
- * Tested by tests/unit/test-network.c and tests/unit/test-gateway-net.c.
+ * Tested by tests/unit/test-network.c and tests/unit/test-gateway-nat.c.
  */
 #include "config/network-update.h"
 #include "daemon/gateway.h"

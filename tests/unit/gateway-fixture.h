@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Configurations of gateways, for test-gateway.c and test-gateway-net.c. */
+/* Configurations of gateways, for test-gateway.c and gateway-world.c. */
 #pragma once
 
 #include <stdlib.h>

@@ -96,25 +96,73 @@ static struct gateway_config *plain_config(void)
 
 static struct gateway_config *isolated_config(void)
 {
-	struct gateway_config *c = fixture_config(GATEWAY_HOST, "virbr1");
+	struct gateway_config *c = fixture_config(GATEWAY_ISOLATED, "virbr1");
 
 	fixture_add_ip(c, "10.0.5.1", 24);
 	fixture_add_ip(c, "fd05::1", 64);
 	fixture_add_range(c, "10.0.5.10", "10.0.5.20");
-	c->isolated = true;
+	return c;
+}
+
+static void add_route(
+	struct gateway_config *c, const char *net, unsigned prefix, const char *gateway)
+{
+	c->routes[c->n_routes++] =
+		(struct gateway_route){fixture_ip(net, prefix), fixture_ip(gateway, 0), 0};
+}
+
+/* Of the host, with a network behind a guest. */
+static struct gateway_config *host_config(enum gateway_kind kind)
+{
+	struct gateway_config *c = fixture_config(kind, "virbr2");
+
+	fixture_add_ip(c, "192.168.100.1", 24);
+	fixture_add_ip(c, "2001:db8:ca2:2::1", 64);
+	fixture_add_range(c, "192.168.100.128", "192.168.100.254");
+	add_route(c, "10.1.2.3", 8, "192.168.100.3");
+	c->routes[0].metric = 7;
+	add_route(c, "2001:db8:ca2:4::", 64, "2001:db8:ca2:2::4");
+	c->local_ptr[0] = c->local_ptr[1] = true;
+	c->dns = true;
+	return c;
+}
+
+static struct gateway_config *dev_config(enum gateway_kind kind)
+{
+	struct gateway_config *c = host_config(kind);
+
+	(void)str_copy(c->dev, sizeof(c->dev), "eth7");
+	return c;
+}
+
+/* All that NAT by the kernel can be told. */
+static struct gateway_config *range_config(void)
+{
+	struct gateway_config *c = host_config(GATEWAY_MASQUERADE);
+
+	c->nat_first = fixture_ip("203.0.113.10", 0);
+	c->nat_last = fixture_ip("203.0.113.20", 0);
+	c->nat_port_first = 5000;
+	c->nat_port_last = 6000;
+	c->nat_ipv6 = true;
+	fixture_add_forward(c, GATEWAY_TCP, 8080, "192.168.100.5", 80);
+	fixture_add_forward(c, GATEWAY_UDP, 53, "192.168.100.5", 53);
+	fixture_add_forward(c, GATEWAY_TCP, 8081, "2001:db8:ca2:2::5", 80);
+	c->forwards[0].host = fixture_ip("203.0.113.2", 0);
 	return c;
 }
 
 static void check_goldens(const char *name, struct gateway_config *c)
 {
+	static const struct gateway_paths paths = {
+		"/run", "/var/lib/vmmd/a b.leases", "/run/resolv/stub-resolv.conf"};
 	char file[64], *text;
 	struct error error;
 
 	if (gateway_config_validate(c, &error) < 0)
 		fail_msg("%s", error.message);
 	(void)snprintf(file, sizeof(file), "%s.conf", name);
-	assert_int_equal(
-		gateway_dnsmasq_conf(c, "/run", "/var/lib/vmmd/a b.leases", "dnsmasq", &text), 0);
+	assert_int_equal(gateway_dnsmasq_conf(c, &paths, "dnsmasq", &text), 0);
 	assert_golden(file, text);
 	(void)snprintf(file, sizeof(file), "%s.hosts", name);
 	assert_int_equal(gateway_dnsmasq_hosts(c, &text), 0);
@@ -127,11 +175,13 @@ static void check_goldens(const char *name, struct gateway_config *c)
 		assert_int_equal(gateway_ip_batch(c, c->ifname, family, &text), 0);
 		assert_golden(file, text);
 	}
-	if (c->kind == GATEWAY_NAT) {
-		(void)snprintf(file, sizeof(file), "%s.nft", name);
+	(void)snprintf(file, sizeof(file), "%s.nft", name);
+	if (c->kind == GATEWAY_NAT)
 		assert_int_equal(gateway_nft_rules(c, c->ifname, &text), 0);
+	else if (gateway_has_rules(c))
+		assert_int_equal(gateway_host_rules(c, c->ifname, &text), 0);
+	if (c->kind == GATEWAY_NAT || gateway_has_rules(c))
 		assert_golden(file, text);
-	}
 	free(c);
 }
 
@@ -141,6 +191,11 @@ static void test_goldens(void **state)
 	check_goldens("full", full_config());
 	check_goldens("plain", plain_config());
 	check_goldens("isolated", isolated_config());
+	check_goldens("route", host_config(GATEWAY_ROUTE));
+	check_goldens("route-dev", dev_config(GATEWAY_ROUTE));
+	check_goldens("open", host_config(GATEWAY_OPEN));
+	check_goldens("masquerade-dev", dev_config(GATEWAY_MASQUERADE));
+	check_goldens("masquerade-range", range_config());
 }
 
 static char *join(const struct gateway_args *args)
@@ -174,11 +229,8 @@ static void test_arguments(void **state)
 	assert_non_null(strstr(join(&args), "--enable-ipv6 /proc/7/ns/net vmmd-out"));
 	assert_non_null(strstr(join(&args), "--disable-host-loopback"));
 	c->n_forwards = 0;
-	(void)str_copy(c->dev, sizeof(c->dev), "eth7");
-	gateway_slirp_args(c, "x", &args);
-	assert_non_null(strstr(join(&args), "--outbound-addr eth7 --outbound-addr6 eth7"));
 	gateway_pasta_args(c, "x", true, &args);
-	assert_non_null(strstr(join(&args), "-i eth7 -t none -u none"));
+	assert_non_null(strstr(join(&args), " -t none -u none"));
 	/* As many as there can be. */
 	for (unsigned i = 0; i < GATEWAY_MAX_FORWARDS; i++)
 		fixture_add_forward(c, GATEWAY_TCP, 1000 + i, "192.168.122.5", 80);
@@ -243,7 +295,103 @@ static void test_refused(void **state)
 	REFUSED(c->forwards[0].proto = 2);
 	REFUSED(c->forwards[1] = c->forwards[0]; c->forwards[1].host.family = 0);
 	REFUSED(c->forwards[1].host = fixture_ip("203.0.113.2", 0));
-	REFUSED(c->kind = GATEWAY_HOST);
+	REFUSED(c->kind = GATEWAY_ROUTE);
+	REFUSED(c->kind = GATEWAY_KIND_X_MAX);
+	REFUSED(c->n_routes = GATEWAY_MAX_ROUTES + 1);
+	REFUSED(add_route(c, "10.0.0.0", 8, "192.168.123.5"));
+	REFUSED(add_route(c, "10.0.0.0", 33, "192.168.122.5"));
+	REFUSED(add_route(c, "fd09::", 64, "192.168.122.5"));
+	REFUSED(PUT(c->dev, "eth7"));
+	REFUSED(c->nat_ipv6 = true);
+	REFUSED(c->nat_port_first = c->nat_port_last = 1);
+	REFUSED(c->local_ptr[0] = true; c->ips[0].prefix = 20);
+}
+
+/* The same for what only the kernel does. */
+static void test_refused_ways(void **state)
+{
+	static const struct {
+		const char *first, *last;
+		unsigned port_first, port_last;
+	} rows[] = {
+		{"203.0.113.20", "203.0.113.10", 0, 0},
+		{"fd00::1", "fd00::2", 0, 0},
+		{"203.0.113.20", NULL, 0, 0},
+		{NULL, NULL, 5, 4},
+		{NULL, NULL, 0, 4},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct gateway_config *c = host_config(GATEWAY_MASQUERADE);
+		struct error error;
+
+		assert_int_equal(gateway_config_validate(c, &error), 0);
+		if (rows[i].first)
+			c->nat_first = fixture_ip(rows[i].first, 0);
+		if (rows[i].last)
+			c->nat_last = fixture_ip(rows[i].last, 0);
+		c->nat_port_first = (uint16_t)rows[i].port_first;
+		c->nat_port_last = (uint16_t)rows[i].port_last;
+		if (gateway_config_validate(c, &error) >= 0)
+			fail_msg("row %zu is accepted", i);
+		free(c);
+	}
+}
+
+static void test_table_names(void **state)
+{
+	static const struct {
+		const char *name, *table;
+	} rows[] = {
+		{"red", "vmmd_red"},
+		{"a-b_c.9", "vmmd_a-b_c.9"},
+		{"a b", "vmmd_11111111-1111-1111-1111-111111111111"},
+		{"a{", "vmmd_11111111-1111-1111-1111-111111111111"},
+	};
+	struct gateway_config *c = isolated_config();
+	char table[GATEWAY_TABLE_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		PUT(c->name, rows[i].name);
+		gateway_table(c, table);
+		assert_string_equal(table, rows[i].table);
+	}
+	free(c);
+}
+
+/* Chains of others: what `nft list chains` says of them. */
+static void test_drops(void **state)
+{
+	static const char docker[] = "table ip nat {\n\tchain POSTROUTING {\n\t\ttype nat hook "
+				     "postrouting priority srcnat; policy "
+				     "drop;\n\t}\n}\n"
+				     "table ip filter {\n\tchain DOCKER {\n\t}\n\tchain FORWARD "
+				     "{\n\t\ttype filter hook forward "
+				     "priority filter; policy drop;\n\t}\n\tchain INPUT "
+				     "{\n\t\ttype filter hook input priority "
+				     "filter; policy accept;\n\t}\n}\n";
+	static const char others[] = "table inet firewalld {\n\tchain filter_INPUT {\n\t\ttype "
+				     "filter hook input priority filter + 10; "
+				     "policy accept;\n\t}\n}\n"
+				     "table inet own {\n\tchain fwd {\n\t\ttype filter hook "
+				     "forward priority filter; policy "
+				     "drop;\n\t}\n}\n";
+	char text[512];
+
+	(void)state;
+	assert_true(gateway_find_drop_in(docker, "forward", "virbr3", text, sizeof(text)));
+	assert_non_null(strstr(text, "nothing is forwarded for 'virbr3'"));
+	assert_non_null(strstr(text, "iptables -I FORWARD -i virbr3 -j ACCEPT"));
+	assert_false(gateway_find_drop_in(docker, "input", "virbr3", text, sizeof(text)));
+	assert_false(gateway_find_drop_in(docker, "postrouting", "virbr3", text, sizeof(text)));
+	assert_true(gateway_find_drop_in(others, "input", "virbr3", text, sizeof(text)));
+	assert_non_null(strstr(text, "firewall-cmd --zone=trusted --add-interface=virbr3"));
+	assert_true(gateway_find_drop_in(others, "forward", "virbr3", text, sizeof(text)));
+	assert_non_null(strstr(text, "nft insert rule inet own fwd iifname virbr3 accept"));
+	assert_false(gateway_find_drop_in("", "forward", "virbr3", text, sizeof(text)));
+	assert_false(gateway_find_drop_in("table", "forward", "virbr3", text, sizeof(text)));
 }
 
 static void test_counted_names(void **state)
@@ -327,6 +475,9 @@ int main(void)
 		cmocka_unit_test(test_goldens),
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused_ways),
+		cmocka_unit_test(test_table_names),
+		cmocka_unit_test(test_drops),
 		cmocka_unit_test(test_counted_names),
 		cmocka_unit_test(test_leases),
 		cmocka_unit_test(test_hostile_leases),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a network's XML says to its gateway. That a gateway serves it is test-gateway-net's, and the system tests'. */
+/* What a network's XML says to its gateway. That a gateway serves it is that of test-gateway-nat, -host and -life, and of the system tests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,7 +69,6 @@ static void test_default_network(void **state)
 	assert_string_equal(g->name, "n");
 	assert_string_equal(g->ifname, "virbr0");
 	assert_memory_equal(g->mac, "\x52\x54\x00\x4c\xc3\x75", 6);
-	assert_false(g->isolated);
 	assert_true(g->dns && !g->dns_local_only && g->dns_forward_plain);
 	assert_int_equal(g->n_ips, 1);
 	assert_int_equal(g->ips[0].prefix, 24);
@@ -97,10 +96,10 @@ static void test_everything(void **state)
 		"<ip family='ipv6' address='fd00:9::1' prefix='64'/>");
 
 	(void)state;
-	assert_int_equal(g->kind, GATEWAY_HOST);
+	assert_int_equal(g->kind, GATEWAY_ISOLATED);
 	assert_string_equal(g->ifname, "vmmd%d");
 	assert_int_equal(g->mtu, 9000);
-	assert_true(g->isolated && g->dns_local_only && !g->dns_forward_plain);
+	assert_true(g->dns_local_only && !g->dns_forward_plain);
 	assert_true(g->domain_local_only);
 	assert_string_equal(g->domain, "lab");
 	assert_int_equal(g->n_ips, 2);
@@ -118,6 +117,56 @@ static void test_everything(void **state)
 	assert_string_equal(g->tftp_root, "/srv/tftp");
 	assert_string_equal(g->bootp_file, "pxe.0");
 	free(g);
+}
+
+/* How a network leads out. */
+static void test_ways(void **state)
+{
+	static const struct {
+		const char *inner;
+		enum gateway_kind kind;
+	} rows[] = {
+		{"", GATEWAY_ISOLATED},
+		{"<forward mode='nat'/>", GATEWAY_NAT},
+		{"<forward mode='route'/>", GATEWAY_ROUTE},
+		{"<forward mode='route' dev='eth7'/>", GATEWAY_ROUTE},
+		{"<forward mode='open'/>", GATEWAY_OPEN},
+		{"<forward mode='nat'><nat ipv6='yes'/></forward>", GATEWAY_NAT},
+		{"<forward mode='nat' dev='eth7'/>", GATEWAY_MASQUERADE},
+		{"<forward mode='nat'><interface dev='eth7'/></forward>", GATEWAY_MASQUERADE},
+		{"<forward mode='nat'><nat><port start='5000' end='6000'/></nat></forward>",
+			GATEWAY_MASQUERADE},
+		{"<forward mode='nat'><nat ipv6='yes'><address start='192.0.2.4' "
+		 "end='192.0.2.7'/></nat></forward>",
+			GATEWAY_MASQUERADE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char inner[1024];
+		struct gateway_config *g;
+
+		(void)snprintf(inner, sizeof(inner),
+			"%s<ip address='10.9.0.1' prefix='24' localPtr='yes'/><ip family='ipv6' "
+			"address='fd00:9::1' prefix='64'/><route address='10.10.0.0' prefix='16' "
+			"gateway='10.9.0.5' metric='3'/>",
+			rows[i].inner);
+		g = convert(inner);
+		assert_int_equal(g->kind, rows[i].kind);
+		assert_string_equal(g->dev, strstr(rows[i].inner, "eth7") ? "eth7" : "");
+		assert_int_equal(g->nat_port_first, strstr(rows[i].inner, "5000") ? 5000 : 0);
+		assert_int_equal(g->nat_port_last, strstr(rows[i].inner, "5000") ? 6000 : 0);
+		assert_int_equal(g->nat_first.bytes[3], strstr(rows[i].inner, "192") ? 4 : 0);
+		assert_int_equal(g->nat_last.bytes[3], strstr(rows[i].inner, "192") ? 7 : 0);
+		assert_int_equal(g->nat_ipv6, strstr(rows[i].inner, "192") != NULL);
+		assert_string_equal(g->ifname, g->kind == GATEWAY_NAT ? "vmmd0" : "vmmd%d");
+		assert_int_equal(g->n_routes, 1);
+		assert_int_equal(g->routes[0].net.prefix, 16);
+		assert_int_equal(g->routes[0].gateway.bytes[3], 5);
+		assert_int_equal(g->routes[0].metric, 3);
+		assert_true(g->local_ptr[0] && !g->local_ptr[1]);
+		free(g);
+	}
 }
 
 static void test_forwards(void **state)
@@ -145,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_who_wants_one),
 		cmocka_unit_test(test_default_network),
 		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_forwards),
 	};
 

@@ -185,6 +185,10 @@ static void test_wrong_forward(void **state)
 		"forward/interface[2]: the gateway has one way out");
 	wrong(NETWORK("<forward dev='eth0'><interface dev='eth1'/></forward>" IP("")),
 		"forward/interface[1]: is not that of");
+	wrong(NETWORK("<ip address='10.9.0.1' prefix='20' localPtr='yes'/>"),
+		"ip[1]: localPtr needs a prefix that is a multiple of 8");
+	wrong(NETWORK("<ip address='fd00::1' prefix='63' localPtr='yes'/>"),
+		"ip[1]: localPtr needs a prefix that is a multiple of 4");
 	wrong(NETWORK("<forward mode='open' dev='eth0'/>" IP("")), "forward: mode='open' filters");
 	wrong(NETWORK("<forward mode='route'><nat><port start='1' end='2'/></nat></forward>" IP(
 		      "")),

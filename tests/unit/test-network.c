@@ -147,25 +147,6 @@ static void test_start_fails(void **state)
 	assert_false(fixture_saw(f, "network lifecycle net-fail Started"));
 }
 
-static void test_not_served(void **state)
-{
-	static const char *const asks[] = {
-		"<forward mode='route'/><ip address='10.9.0.1' prefix='24'/>",
-		"<forward mode='open'/><ip address='10.9.0.1' prefix='24'/>",
-		"<forward mode='nat' dev='lo'/><ip address='10.9.0.1' prefix='24'/>",
-	};
-	struct fixture *f = *state;
-
-	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
-		struct network *n = NULL;
-
-		assert_true(network_create(f->manager, net_xml("x", asks[i]), "x", 0, fixture_done,
-				    f, &n, NULL, &f->error) < 0);
-		assert_non_null(strstr(f->error.message, "not served yet"));
-		assert_int_equal(f->manager->n_networks, 0);
-	}
-}
-
 static void test_transient(void **state)
 {
 	struct fixture *f = *state;
@@ -824,7 +805,6 @@ int main(void)
 		TEST(test_no_default_beside_others),
 		TEST(test_start_and_destroy),
 		TEST(test_start_fails),
-		TEST(test_not_served),
 		TEST(test_transient),
 		TEST(test_domain_refusals),
 		TEST(test_ports),
