@@ -20,7 +20,8 @@ const char *const event_names[] = {"lifecycle", "reboot", "rtc-change", "watchdo
 	"block-job-2", "tunable", "agent-lifecycle", "device-added", "migration-iteration",
 	"job-completed", "device-removal-failed", "metadata-change", "block-threshold",
 	"memory-failure", "memory-device-size-change", "console", NULL};
-const char *const net_event_names[] = {"lifecycle", "metadata-change", "lease", "link", NULL};
+const char *const net_event_names[] = {
+	"lifecycle", "metadata-change", "lease", "link", "failover", NULL};
 
 /* Whose events a verb prints. */
 struct event_class {

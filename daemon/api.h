@@ -143,6 +143,10 @@ int api_change_interface(struct api_call *call, struct domain *domain, unsigned 
 	const struct net_port_config *config, struct error *error);
 /* api-tune.c */
 int api_set_interface_tune(struct api_call *call, struct error *error);
+/* api-team.c */
+int api_get_team(struct api_call *call, struct error *error);
+int api_get_team_reports(struct api_call *call, struct error *error);
+int api_test_team(struct api_call *call, struct error *error);
 /* api-stats.c */
 int api_get_domain_stats(struct api_call *call, struct error *error);
 /* api-host.c */

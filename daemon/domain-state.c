@@ -37,6 +37,7 @@ static const char *const kinds[EVENT_KIND_X_MAX] = {
 	[EVENT_NETWORK] = "lifecycle",
 	[EVENT_LEASE] = "lease",
 	[EVENT_LINK] = "link",
+	[EVENT_FAILOVER] = "failover",
 };
 
 const char *domain_state_name(enum domain_state state)

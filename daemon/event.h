@@ -19,9 +19,10 @@ enum event_kind {
 	EVENT_DEVICE_ADDED,
 	EVENT_DEVICE_REMOVED, /* the guest has released it, and it is gone */
 	/* Of a network: 'network' is set, 'domain' is not. */
-	EVENT_NETWORK, /* its life */
-	EVENT_LEASE,   /* an address was leased to a guest, or is free again */
-	EVENT_LINK,    /* an uplink, or a guest's interface, has another link state */
+	EVENT_NETWORK,  /* its life */
+	EVENT_LEASE,    /* an address was leased to a guest, or is free again */
+	EVENT_LINK,     /* an uplink, or a guest's interface, has another link state */
+	EVENT_FAILOVER, /* its team uses another member */
 	EVENT_KIND_X_MAX
 };
 
@@ -44,7 +45,8 @@ struct event {
 	uint64_t sequence; /* goes up by one for each event of this daemon */
 };
 
-/* "lifecycle" (of a network too), "reboot", "io-error", "console", "device-added", "device-removed", "lease", "link" */
+/* "lifecycle" (of a network too), "reboot", "io-error", "console", "device-added", "device-removed", "lease", "link",
+ * "failover" */
 const char *event_kind_name(enum event_kind kind);
 
 struct event_sink {

@@ -107,6 +107,7 @@ struct manager *manager_free(struct manager *m)
 	list_for_each_safe (pos, tmp, &m->networks)
 		(void)network_free(list_entry(pos, struct network, link));
 	network_free_directs(m);
+	(void)sd_event_source_disable_unref(m->guests_timer);
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
 	free(m->slots_rest_until);
@@ -280,23 +281,24 @@ struct domain *manager_find(struct manager *m, const char *key, struct error *er
 	return d;
 }
 
-void manager_emit(struct manager *m, enum event_kind kind, const struct domain *d,
-	const char *detail, const char *reason)
+static void emit(struct manager *m, struct event *event)
 {
-	struct event event = {
-		.kind = kind,
-		.domain = d,
-		.detail = detail,
-		.reason = reason,
-		.sequence = ++m->sequence,
-	};
 	struct list *pos;
 
+	event->sequence = ++m->sequence;
 	list_for_each (pos, &m->sinks) {
 		struct event_sink *sink = list_entry(pos, struct event_sink, link);
 
-		sink->event(sink, &event);
+		sink->event(sink, event);
 	}
+}
+
+void manager_emit(struct manager *m, enum event_kind kind, const struct domain *d,
+	const char *detail, const char *reason)
+{
+	struct event event = {.kind = kind, .domain = d, .detail = detail, .reason = reason};
+
+	emit(m, &event);
 }
 
 void manager_changed(struct manager *m, const struct domain *d)
@@ -321,15 +323,9 @@ void manager_emit_network(struct manager *m, enum event_kind kind, const struct 
 		.reason = "",
 		.fields = fields,
 		.n_fields = n_fields,
-		.sequence = ++m->sequence,
 	};
-	struct list *pos;
 
-	list_for_each (pos, &m->sinks) {
-		struct event_sink *sink = list_entry(pos, struct event_sink, link);
-
-		sink->event(sink, &event);
-	}
+	emit(m, &event);
 }
 
 int manager_make_jail(struct manager *m, int exe_fd, uint32_t slot, struct jail_env *env,

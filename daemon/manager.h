@@ -41,8 +41,10 @@ struct manager {
 	unsigned n_domains;
 	struct list networks; /* struct network */
 	unsigned n_networks;
-	struct list directs; /* network-link.c's */
-	struct list sinks;   /* struct event_sink */
+	struct list directs;           /* network-link.c's */
+	sd_event_source *guests_timer; /* network-uplink.c's */
+	unsigned guests_delay_s;
+	struct list sinks; /* struct event_sink */
 	uint64_t sequence;
 	uint32_t last_link_id;
 	int last_id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (what
  * links them) network-define.c (definitions) network-update.c (net-update) network-default.c (the first of them) network-status.c (what outlives the daemon) network-open.c (host side: fds)
- * network-uplink.c (uplinks that fail) network-mirror.c (mirrors). */
+ * network-uplink.c (uplinks that fail) network-team.c (reports, tests) network-mirror.c (mirrors). */
 #pragma once
 
 #include "daemon/network.h"
@@ -64,12 +64,10 @@ void network_unlink_port(struct network_port *port);
 /* Port 'number' uses this address. */
 void network_note_address(struct network *network, unsigned number, const uint8_t mac[NET_MAC_LEN],
 	const struct net_ip *ip);
-/* What the worker tells of its uplinks. */
-void network_uplink_event(struct network *network, const struct proto_net_event *event);
-/* This daemon has found a worker that was there before it. */
-void network_uplinks_reconnected(struct network *network);
+/* What the worker tells of its uplinks: all of it, each time. */
+void network_uplinks_are(struct network *network, const struct net_team_state *state);
 void network_uplinks_end(struct network *network);
-/* The vNIC of this port gets its configuration, with its link down if the uplinks are. */
+/* The vNIC of this port gets its configuration, with its link down if the uplinks are; again later if that fails. */
 void network_tell_guest(const struct network_port *port);
 /* Two ports exchange many frames: give them a link of their own. */
 void network_pair(struct network *network, unsigned a, unsigned b);

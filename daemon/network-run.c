@@ -103,6 +103,7 @@ static void end_worker(struct network *n)
 {
 	n->kill_timer = sd_event_source_disable_unref(n->kill_timer);
 	network_uplinks_end(n);
+	network_team_end(n, false);
 	if (n->worker)
 		manager_rest_slot(n->manager, n->slot);
 	n->worker = worker_free(n->worker);
@@ -117,6 +118,7 @@ void network_end_run(struct network *n)
 {
 	end_worker(n);
 	network_give_back_nics(n);
+	network_team_end(n, true);
 	n->gateway = gateway_free(n->gateway);
 	(void)store_remove_runtime(&n->manager->store->networks, n->uuid);
 }
@@ -284,7 +286,6 @@ static void on_hello(void *opaque, const struct proto_state *s)
 		worker_kill(n->worker);
 	} else {
 		network_drop_dead_ports(n); /* of domains that ended while no daemon looked */
-		network_uplinks_reconnected(n);
 	}
 }
 
@@ -313,10 +314,16 @@ static void on_net_event(void *opaque, const struct proto_net_event *e)
 		network_note_address(n, e->a, e->mac, &e->ip);
 	else if (e->kind == PROTO_NET_LINK_BROKEN)
 		log_warning("network '%s': port %u broke its ring and was cut off", n->name, e->a);
-	else if (e->kind == PROTO_NET_UPLINK)
-		network_uplink_event(n, e);
-	else if (e->kind == PROTO_NET_FAILOVER)
-		log_notice("network '%s': %s", n->name, e->text);
+}
+
+static bool on_team_state(void *opaque, const struct net_team_state *state)
+{
+	return network_team_state(opaque, state);
+}
+
+static bool on_team_report(void *opaque, const struct net_team_report *report)
+{
+	return network_team_reported(opaque, report);
 }
 
 static void on_silent(void *opaque)
@@ -401,6 +408,8 @@ const struct worker_ops network_worker_ops = {
 	.state = on_state,
 	.notice = on_notice,
 	.net_event = on_net_event,
+	.team_state = on_team_state,
+	.team_report = on_team_report,
 	.silent = on_silent,
 	.gone = on_gone,
 };

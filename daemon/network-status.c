@@ -162,6 +162,7 @@ static void take_over(struct network *n, struct worker *worker, int dir_fd, uint
 	(void)worker_log_open(m->event, m->store->log_fd, name, dir_fd, &n->log, NULL);
 	if (stats_view_find(STATS_NETWORK, worker_pid(worker), &n->stats) < 0)
 		log_notice("network '%s': its statistics page cannot be reached again", n->name);
+	network_team_load(n, worker_start_time(worker));
 	log_info("network '%s' runs on (worker %d)", n->name, (int)worker_pid(worker));
 }
 
@@ -205,6 +206,7 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 		/* The worker died while no daemon looked; its ports want a new one. */
 		log_notice("network '%s' lost its worker while no vmmd ran", n->name);
 		adopt_ports(n, ports);
+		network_team_load(n, 0);
 		n->n_restarts = 1;
 		if (network_wants_gateway(n->config))
 			(void)network_adopt_gateway(n, dir_fd);

@@ -14,17 +14,64 @@
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/log.h"
 
-#define GONE_USEC UINT64_C(1000000) /* how often it is looked whether a NIC is back */
+#define GONE_USEC   UINT64_C(1000000) /* how often it is looked whether a NIC is back */
+#define MAX_RETRY_S 64U
 
 /* Guests' links. */
 
+static void tell_guests(const struct network *n)
+{
+	struct list *pos;
+
+	list_for_each (pos, &n->ports) {
+		const struct network_port *port = list_entry(pos, struct network_port, link);
+
+		if (port->linked)
+			network_tell_guest(port);
+	}
+}
+
+/* All guests once more: that is the same as what those heard who could be told. */
+static int on_guests_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	struct list *pos;
+
+	(void)source;
+	(void)usec;
+	m->guests_timer = sd_event_source_disable_unref(m->guests_timer);
+	list_for_each (pos, &m->networks) {
+		const struct network *n = list_entry(pos, struct network, link);
+
+		if (n->uplinks_known)
+			tell_guests(n);
+	}
+	return 0;
+}
+
+/* Later and later, until it works or the uplinks change. */
+static void tell_later(struct manager *m)
+{
+	if (m->guests_timer)
+		return;
+	m->guests_delay_s = m->guests_delay_s ? MIN(2 * m->guests_delay_s, MAX_RETRY_S) : 1;
+	if (sd_event_add_time_relative(m->event, &m->guests_timer, CLOCK_MONOTONIC,
+		    m->guests_delay_s * UINT64_C(1000000), 0, on_guests_timer, m) < 0)
+		log_warning("a guest's link that does not follow the uplinks stays as it is");
+}
+
+/* The network may be gone by now; the manager is not. */
 static void on_nic_reply(void *userdata, int error, const char *text)
 {
-	const struct network *n = userdata;
+	struct manager *m = userdata;
 
-	if (error < 0 && error != -ECONNRESET)
-		log_warning("network '%s': a guest's link does not follow the uplinks: %s", n->name,
+	/* Who has no worker (any more) is told when it has one. */
+	if (error >= 0 || error == -ECONNRESET || error == -ENODEV)
+		return;
+	if (!m->guests_timer)
+		log_warning("a guest's link does not follow the uplinks yet: %s",
 			*text ? text : strerror(-error));
+	tell_later(m);
 }
 
 void network_tell_guest(const struct network_port *port)
@@ -34,39 +81,43 @@ void network_tell_guest(const struct network_port *port)
 	struct proto_nic message = {.nic = port->nic, .port = port->config};
 	int r;
 
-	if (!d || !d->worker || !worker_is_connected(d->worker))
+	if (!d || !d->worker)
 		return;
+	/* An earlier daemon's, that has not said HELLO yet. */
+	if (!worker_is_connected(d->worker)) {
+		tell_later(n->manager);
+		return;
+	}
 	if (n->uplinks_down)
 		message.port.flags |= NET_PORT_LINK_DOWN;
 	r = worker_request(d->worker, PROTO_NIC_SET, &message, sizeof(message), NULL, 0,
-		NETWORK_REQUEST_USEC, on_nic_reply, n);
+		NETWORK_REQUEST_USEC, on_nic_reply, n->manager);
 	if (r < 0)
-		on_nic_reply(n, r, "");
+		on_nic_reply(n->manager, r, "");
 }
 
 static void guests_follow(struct network *n, bool up)
 {
-	struct list *pos;
-
 	/* Where guests' links do not follow, the worker does not tell; but it is not believed. */
 	if (n->config->net.team.guest_link_up || (n->uplinks_known && n->uplinks_down == !up))
 		return;
 	n->uplinks_known = true;
 	n->uplinks_down = !up;
-	list_for_each (pos, &n->ports) {
-		const struct network_port *port = list_entry(pos, struct network_port, link);
-
-		if (port->linked)
-			network_tell_guest(port);
-	}
+	n->manager->guests_delay_s = 0;
+	tell_guests(n);
 }
 
 /* NICs that were gone. */
 
+static void look_later(struct network *n);
+
+/* Whether it is still gone is in the worker's next words, or else looked at again. */
 static void on_added(void *userdata, int error, const char *text)
 {
-	const struct network *n = userdata;
+	struct network *n = userdata;
 
+	if (error < 0 && error != -ECONNRESET && n->team && n->team->known)
+		network_uplinks_are(n, &n->team->state);
 	/* EEXIST: it never was gone. */
 	if (error < 0 && error != -ECONNRESET && error != -EEXIST)
 		log_warning("network '%s' did not take an uplink back: %s", n->name,
@@ -85,8 +136,6 @@ static bool try_uplink(struct network *n, unsigned i)
 	return worker_request(n->worker, PROTO_UPLINK_ADD, &message, sizeof(message), &fd, 1,
 		       NETWORK_REQUEST_USEC, on_added, n) == 0;
 }
-
-static void look_later(struct network *n);
 
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -110,13 +159,6 @@ static void look_later(struct network *n)
 		log_warning("network '%s': uplinks that are gone are not looked for", n->name);
 }
 
-void network_uplinks_reconnected(struct network *n)
-{
-	/* Which of them went while no daemon looked? The worker refuses those that it has. */
-	n->uplinks_gone = (1U << n->config->net.n_uplinks) - 1;
-	look_later(n);
-}
-
 void network_uplinks_end(struct network *n)
 {
 	n->uplink_timer = sd_event_source_disable_unref(n->uplink_timer);
@@ -124,29 +166,15 @@ void network_uplinks_end(struct network *n)
 	n->uplinks_down = n->uplinks_known = false;
 }
 
-static void tell_link(struct network *n, unsigned uplink, unsigned state)
+void network_uplinks_are(struct network *n, const struct net_team_state *state)
 {
-	static const char *const words[] = {[PROTO_UPLINK_UP] = "Up",
-		[PROTO_UPLINK_DOWN] = "Down",
-		[PROTO_UPLINK_GONE] = "Gone"};
-	const struct event_field field = {"uplink", n->config->net.uplinks[uplink].ifname};
+	uint32_t gone = 0;
 
-	if (state < ARRAY_SIZE(words) && words[state])
-		manager_emit_network(n->manager, EVENT_LINK, n, words[state], &field, 1);
-}
-
-void network_uplink_event(struct network *n, const struct proto_net_event *e)
-{
-	if (e->a < n->config->net.n_uplinks)
-		tell_link(n, e->a, e->b);
-	if (e->a == PROTO_UPLINK_ALL) {
-		guests_follow(n, e->b == PROTO_UPLINK_UP);
-	} else if (e->a < n->config->net.n_uplinks && e->b == PROTO_UPLINK_GONE) {
-		n->uplinks_gone |= 1U << e->a;
+	for (unsigned i = 0; i < state->n_members; i++)
+		if (state->members[i].state == TEAM_MEMBER_ABSENT)
+			gone |= 1U << i;
+	n->uplinks_gone = gone;
+	if (gone && !n->uplink_timer)
 		look_later(n);
-	}
-	if (e->b == PROTO_UPLINK_UP)
-		log_info("network '%s': %s", n->name, e->text);
-	else
-		log_warning("network '%s': %s", n->name, e->text);
+	guests_follow(n, state->guests_up);
 }

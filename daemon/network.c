@@ -48,6 +48,7 @@ struct network *network_free(struct network *n)
 	domain_drop_waits(&n->start_waits);
 	domain_drop_waits(&n->stop_waits);
 	network_free_ports(n);
+	network_team_free(n);
 	(void)sd_event_source_disable_unref(n->kill_timer);
 	(void)sd_event_source_disable_unref(n->uplink_timer);
 	(void)worker_free(n->worker);

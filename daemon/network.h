@@ -23,6 +23,7 @@
 
 #include "config/network-xml.h"
 #include "daemon/domain.h"
+#include "daemon/network-team.h"
 
 #define NETWORK_START_USEC    (20 * UINT64_C(1000000))
 #define NETWORK_REQUEST_USEC  (10 * UINT64_C(1000000))
@@ -65,13 +66,14 @@ struct network {
 	struct worker_log *log;
 	struct cgroup *cgroup;
 	struct stats_view *stats;
-	struct gateway *gateway; /* kept while workers come and go; NULL: the network has none */
-	int tap_fd;              /* the gateway's tap, for the next worker; -EBADF */
+	struct network_team *team; /* NULL: nothing is known of uplinks */
+	struct gateway *gateway;   /* kept while workers come and go; NULL: the network has none */
+	int tap_fd;                /* the gateway's tap, for the next worker; -EBADF */
 	uint32_t slot;
 	bool destroying;
 	struct error start_error;
 	sd_event_source *kill_timer;
-	/* By the worker's events, and only while it lives. */
+	/* By the worker's words, and only while it lives. */
 	bool uplinks_known, uplinks_down; /* all of them; guests' links follow */
 	uint32_t uplinks_gone;            /* bits: their NICs are to be opened again */
 	sd_event_source *uplink_timer;

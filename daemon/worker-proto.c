@@ -130,6 +130,34 @@ static const char *on_net_event(struct worker *w, const struct packet *packet)
 	return NULL;
 }
 
+static const char *on_team_state(struct worker *w, const struct packet *packet)
+{
+	struct net_team_state s;
+
+	if (packet->header.len != sizeof(s) || packet->header.seq != 0)
+		return "a state of a team of the wrong length";
+	if (!w->hello)
+		return "a state of a team before HELLO";
+	memcpy(&s, packet->payload, sizeof(s));
+	if (!w->ops->team_state || !w->ops->team_state(w->opaque, &s))
+		return "a state of a team that cannot be";
+	return NULL;
+}
+
+static const char *on_team_report(struct worker *w, const struct packet *packet)
+{
+	struct net_team_report r;
+
+	if (packet->header.len != sizeof(r) || packet->header.seq != 0)
+		return "a report of the wrong length";
+	if (!w->hello)
+		return "a report before HELLO";
+	memcpy(&r, packet->payload, sizeof(r));
+	if (!w->ops->team_report || !w->ops->team_report(w->opaque, &r))
+		return "a report that cannot be";
+	return NULL;
+}
+
 static const char *on_reply(struct worker *w, const struct packet *packet)
 {
 	int32_t error = packet->header.error;
@@ -166,6 +194,10 @@ static const char *on_packet(struct worker *w, const struct packet *packet, size
 		return on_notice(w, packet);
 	case PROTO_NET_EVENT:
 		return on_net_event(w, packet);
+	case PROTO_TEAM_STATE:
+		return on_team_state(w, packet);
+	case PROTO_TEAM_REPORT:
+		return on_team_report(w, packet);
 	case PROTO_REPLY:
 		return on_reply(w, packet);
 	default:

@@ -42,6 +42,9 @@ struct worker_ops {
 	void (*notice)(void *opaque, const struct proto_notice *notice);
 	/* Its numbers are not checked beyond the kind. */
 	void (*net_event)(void *opaque, const struct proto_net_event *event);
+	/* False: it cannot be true, the worker is to be killed. NULL: it has no business to say such a thing. */
+	bool (*team_state)(void *opaque, const struct net_team_state *state);
+	bool (*team_report)(void *opaque, const struct net_team_report *report);
 	/* No HELLO within WORKER_HELLO_USEC. A spawned worker is then killed; an adopted one lives on and may still
 	 * say HELLO later. */
 	void (*silent)(void *opaque);

@@ -146,6 +146,20 @@ static int uplink_add(struct network *network, struct message *m)
 	return network_uplink_add(network, &uplink, m->fds[0]);
 }
 
+static int team_look(struct network *network, struct message *m)
+{
+	(void)m;
+	return network_team_look(network);
+}
+
+static int team_test(struct network *network, struct message *m)
+{
+	struct proto_team_test test;
+
+	memcpy(&test, m->payload, sizeof(test));
+	return network_team_test(network, &test);
+}
+
 static int capture(struct network *network, struct message *m)
 {
 	struct proto_capture what;
@@ -161,6 +175,8 @@ static int (*const network_requests[PROTO_TYPE_X_MAX])(
 	[PROTO_PORT_SET] = port_set,
 	[PROTO_PORT_REMOVE] = port_remove,
 	[PROTO_UPLINK_ADD] = uplink_add,
+	[PROTO_TEAM_LOOK] = team_look,
+	[PROTO_TEAM_TEST] = team_test,
 	[PROTO_CAPTURE] = capture,
 };
 

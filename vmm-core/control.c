@@ -56,7 +56,8 @@ static void disconnect(struct control *control)
 		loop_exit(control->loop, EXIT_FAILURE);
 }
 
-static void send_message(struct control *control, enum proto_type type, uint32_t seq, int error,
+/* 0, -ENOTCONN or -EAGAIN: no room now. */
+static int try_message(struct control *control, enum proto_type type, uint32_t seq, int error,
 	const void *payload, size_t len)
 {
 	struct {
@@ -70,11 +71,24 @@ static void send_message(struct control *control, enum proto_type type, uint32_t
 			.error = error},
 	};
 
+	int r;
+
 	if (!control->connected)
-		return;
+		return -ENOTCONN;
 	if (len)
 		memcpy(packet.payload, payload, len);
-	if (send_packet(PROTO_CONTROL_FD, &packet, sizeof(packet.header) + len, NULL, 0) < 0)
+	r = send_packet(PROTO_CONTROL_FD, &packet, sizeof(packet.header) + len, NULL, 0);
+	if (r >= 0 || r == -EAGAIN)
+		return r;
+	disconnect(control);
+	return -ENOTCONN;
+}
+
+/* What must not be lost: a daemon that reads none of it is given up. */
+static void send_message(struct control *control, enum proto_type type, uint32_t seq, int error,
+	const void *payload, size_t len)
+{
+	if (try_message(control, type, seq, error, payload, len) == -EAGAIN)
 		disconnect(control);
 }
 
@@ -149,10 +163,13 @@ static bool on_net_event(void *opaque, const struct proto_net_event *event)
 {
 	struct control *control = opaque;
 
-	if (!control->connected || !may_notice(control))
-		return false;
-	send_message(control, PROTO_NET_EVENT, 0, 0, event, sizeof(*event));
-	return control->connected;
+	return control->connected && may_notice(control) &&
+		try_message(control, PROTO_NET_EVENT, 0, 0, event, sizeof(*event)) == 0;
+}
+
+static int on_team(void *opaque, enum proto_type type, const void *payload, size_t len)
+{
+	return try_message(opaque, type, 0, 0, payload, len);
 }
 
 static void on_nics(void *opaque)
@@ -482,6 +499,8 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_PORT_REMOVE] = handle_network,
 	[PROTO_UPLINK_ADD] = handle_network,
 	[PROTO_CAPTURE] = handle_capture,
+	[PROTO_TEAM_LOOK] = handle_network,
+	[PROTO_TEAM_TEST] = handle_network,
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
 	[PROTO_NIC_ADD] = handle_nic,
 	[PROTO_NIC_REMOVE] = handle_nic,
@@ -531,6 +550,8 @@ static int connect_control(struct control *control)
 		return r;
 	control->connected = true;
 	send_state(control, PROTO_HELLO);
+	if (control->network)
+		network_connected(control->network);
 	if (control->vm && control->vm->state == PROTO_VM_STOPPED && control->connected)
 		loop_exit(control->loop, EXIT_SUCCESS);
 	return 0;
@@ -581,7 +602,7 @@ int control_new(struct loop *loop, struct control **ret_control)
 		.enter_io_sandbox = on_io_thread,
 		.opaque = control,
 	};
-	control->network_owner = (struct network_owner){on_net_event, control};
+	control->network_owner = (struct network_owner){on_net_event, on_team, control};
 	r = fd_set_nonblock(PROTO_CONTROL_FD, true);
 	if (r < 0)
 		return r;

@@ -21,6 +21,9 @@ struct network_fds {
 struct network_owner {
 	/* Something for the daemon; control.c limits how many. False: it was not sent. */
 	bool (*event)(void *opaque, const struct proto_net_event *event);
+	/* TEAM_STATE or TEAM_REPORT, which the network itself limits. 0; -ENOTCONN: nobody listens, network_connected() tells
+	 * when; -EAGAIN: not now. */
+	int (*team)(void *opaque, enum proto_type type, const void *payload, size_t len);
 	void *opaque;
 };
 
@@ -47,3 +50,9 @@ int network_uplink_add(struct network *network, const struct proto_uplink *uplin
 /* Frames that pass, or those of one uplink, for a reader outside (devices/net/capture.h). 'fd' is taken over, whatever the
  * answer. -ENODEV (no such uplink), or what captures_add() says. */
 int network_capture(struct network *network, const struct proto_capture *capture, int fd);
+
+/* A new daemon listens. */
+void network_connected(struct network *network);
+/* The state of the team is told (owner.team) before these return. -ENOENT: the network has no uplinks. */
+int network_team_look(struct network *network);
+int network_team_test(struct network *network, const struct proto_team_test *test);

@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/net-team.h"
 #include "config/vm-config.h"
 
 #define PROTO_VERSION     2
@@ -68,6 +69,12 @@ enum proto_type {
 	PROTO_NIC_REMOVE, /* struct proto_nic_id: ask the guest to let go of it; STATE follows when it has */
 	/* to either */
 	PROTO_CAPTURE, /* struct proto_capture, one fd (a SOCK_SEQPACKET socket): frames as they pass */
+	PROTO_TEAM_LOOK, /* tell the state of the team, with counters of now; -ENOENT: no uplinks */
+	PROTO_TEAM_TEST, /* struct proto_team_test: exercise it; what came of it is in its state */
+	/* worker -> daemon, seq 0: the uplinks of a network. The state comes after HELLO, when it has changed, and before the REPLY
+	 * of TEAM_LOOK and TEAM_TEST; after HELLO the last reports come again. */
+	PROTO_TEAM_STATE,  /* struct net_team_state */
+	PROTO_TEAM_REPORT, /* struct net_team_report */
 	PROTO_TYPE_X_MAX
 };
 
@@ -269,18 +276,26 @@ struct proto_uplink {
 	struct net_uplink uplink; /* the new one */
 };
 
+#define PROTO_TEST_FORCE   (1U << 0) /* also when that cuts the network */
+#define PROTO_TEST_MAX_MS  60000
+#define PROTO_TEST_STOP_MS 0
+
+/* -EINVAL (member, ms, flags), -EALREADY (another test goes on), -ENETDOWN (the member does not work anyhow), -EBUSY
+ * (without it no traffic could go on). */
+struct proto_team_test {
+	uint32_t member;
+	uint32_t
+		ms; /* out of use for so long, at most PROTO_TEST_MAX_MS; STOP: end the test of the member */
+	uint32_t flags;
+};
+static_assert(sizeof(struct proto_team_test) == 12, "wire format");
+
 enum proto_net_event_kind {
 	PROTO_NET_LINK_BROKEN, /* vm: 'a' nic, 'b' link; network: 'a' port: the peer broke the ring */
 	PROTO_NET_PAIR,        /* ports a and b exchange many frames */
 	PROTO_NET_ADDRESS,     /* port 'a' has 'mac' and 'ip' */
-	PROTO_NET_UPLINK, /* uplink 'a' is up, down or gone (b: enum proto_uplink_state); PROTO_UPLINK_ALL: any is
-				* up, or all are down: guests' links go with them */
-	PROTO_NET_FAILOVER, /* the team went from member a to b (UINT32_MAX: none); 'text' is the report */
 	PROTO_NET_EVENT_KIND_X_MAX
 };
-
-#define PROTO_UPLINK_ALL UINT32_MAX
-enum proto_uplink_state { PROTO_UPLINK_DOWN, PROTO_UPLINK_UP, PROTO_UPLINK_GONE };
 
 struct proto_net_event {
 	uint32_t kind;

@@ -408,3 +408,19 @@ int network_capture(struct network *n, const struct proto_capture *capture, int 
 	(void)safe_close(fd);
 	return -ENODEV;
 }
+
+void network_connected(struct network *n)
+{
+	if (n->uplinks)
+		uplinks_connected(n->uplinks);
+}
+
+int network_team_look(struct network *n)
+{
+	return n->uplinks ? uplinks_tell(n->uplinks) : -ENOENT;
+}
+
+int network_team_test(struct network *n, const struct proto_team_test *test)
+{
+	return n->uplinks ? uplinks_test(n->uplinks, test) : -ENOENT;
+}

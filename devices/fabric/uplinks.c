@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "devices/fabric/team-news.h"
 #include "devices/net/capture.h"
 #include "devices/net/port-packet.h"
 #include "devices/net/port-tap.h"
@@ -43,8 +44,8 @@ struct uplinks {
 	struct loop_source *netlink;
 	int netlink_fd;
 	uint64_t poll_ns;
-	bool guest_link_up; /* of the configuration: guests are not told */
-	bool guests_up, told, told_up;
+	struct team_news news;
+	bool looked;  /* at all links, once */
 	bool sending; /* within the port's transmit() */
 	const struct frame *incoming;
 	struct captures captures; /* by member */
@@ -57,18 +58,15 @@ static struct uplinks *uplinks_of(struct port *port)
 	return container_of(port, struct uplinks, port);
 }
 
-static const char *member_name(const struct uplinks *u, unsigned i)
-{
-	return i < u->n ? u->members[i].uplink.ifname : "none";
-}
-
-/* The team's deadline may have become another one by anything that was done with it. */
+/* The team's deadline, and what there is to tell, may be another by anything that was done with it. */
 static void arm_team(struct uplinks *u)
 {
 	uint64_t deadline_ns = team_deadline(u->team);
 
 	if (deadline_ns != u->team_timer.deadline_ns)
 		(void)loop_timer_set(&u->team_timer, deadline_ns);
+	if (u->looked)
+		team_news_check(&u->news);
 }
 
 static void on_team_timer(struct loop_timer *timer, uint64_t now_ns)
@@ -167,85 +165,29 @@ static void on_each_address(void *opaque,
 	vswitch_each_address(u->sw, loop_now_ns(u->loop), walk_address, &walk);
 }
 
-/* What the daemon is told. */
-
-static void tell_guests(struct uplinks *u)
-{
-	struct proto_net_event event = {
-		.kind = PROTO_NET_UPLINK, .a = PROTO_UPLINK_ALL, .b = u->guests_up};
-
-	if (u->guest_link_up || (u->told && u->told_up == u->guests_up))
-		return;
-	(void)snprintf(event.text, sizeof(event.text), "%s",
-		u->guests_up ? "uplinks: guests' links go up"
-			     : "uplinks: none works, guests' links go down");
-	/* If not now, then with the next poll. */
-	if (!u->owner.event(u->owner.opaque, &event))
-		return;
-	u->told = true;
-	u->told_up = u->guests_up;
-}
-
-static void on_guest_link(void *opaque, bool up)
+static unsigned on_each_ip(void *opaque, const uint8_t mac[NET_MAC_LEN], uint16_t vid,
+	struct net_ip ips[TEAM_NOTIFY_IPS])
 {
 	struct uplinks *u = opaque;
 
-	u->guests_up = up;
-	tell_guests(u);
+	return vswitch_ips_of(u->sw, mac, vid, loop_now_ns(u->loop), ips, TEAM_NOTIFY_IPS);
 }
 
-static void on_report(void *opaque, const struct team_report *r)
+static void on_report(void *opaque, const struct net_team_report *report)
 {
 	struct uplinks *u = opaque;
-	struct proto_net_event event = {.kind = PROTO_NET_FAILOVER, .a = r->from, .b = r->to};
-	uint64_t took_us = (r->switched_ns - r->detected_ns) / 1000;
 
-	if (r->cause == TEAM_CAUSE_AMBIGUOUS)
-		(void)snprintf(event.text, sizeof(event.text),
-			"uplinks: %s; it cannot be said whose path fails",
-			team_cause_to_string(r->cause));
-	else
-		(void)snprintf(event.text, sizeof(event.text),
-			"%s -> %s: %s; detected, switched %llu.%llu ms later, %llu frames lost, %u "
-			"ports moved, %u addresses announced",
-			member_name(u, r->from), member_name(u, r->to),
-			team_cause_to_string(r->cause), (unsigned long long)took_us / 1000,
-			(unsigned long long)took_us / 100 % 10, (unsigned long long)r->frames_lost,
-			r->ports_moved, r->macs_announced);
-	(void)u->owner.event(u->owner.opaque, &event);
+	team_news_report(&u->news, report);
 }
 
 static const struct team_ops team_ops = {
 	.transmit = on_transmit,
-	.guest_link = on_guest_link,
 	.report = on_report,
 	.pending = on_pending,
 	.is_local = on_is_local,
 	.each_address = on_each_address,
+	.each_ip = on_each_ip,
 };
-
-static void tell_member(struct member *m, uint32_t mbps)
-{
-	static const struct {
-		enum proto_uplink_state state;
-		const char *word;
-	} words[] = {
-		[SIGHT_DOWN] = {PROTO_UPLINK_DOWN, "link down"},
-		[SIGHT_UP] = {PROTO_UPLINK_UP, "link up"},
-		[SIGHT_GONE] = {PROTO_UPLINK_GONE, "the interface is gone"},
-	};
-	struct uplinks *u = m->uplinks;
-	struct proto_net_event event = {
-		.kind = PROTO_NET_UPLINK, .a = m->index, .b = words[m->seen].state};
-
-	if (m->seen == SIGHT_UP && mbps)
-		(void)snprintf(event.text, sizeof(event.text), "uplink %s: link up, %u Mbit/s",
-			m->uplink.ifname, mbps);
-	else
-		(void)snprintf(event.text, sizeof(event.text), "uplink %s: %s", m->uplink.ifname,
-			words[m->seen].word);
-	(void)u->owner.event(u->owner.opaque, &event);
-}
 
 /* Links. */
 
@@ -273,30 +215,27 @@ static void member_close(struct member *m)
 	m->packet = (struct port_packet){0};
 }
 
-static void poll_member(struct member *m, uint64_t now_ns)
+static void poll_member(struct member *m, enum team_detector by, uint64_t now_ns)
 {
 	struct uplinks *u = m->uplinks;
-	enum sight before = m->seen;
 	uint32_t mbps;
 
-	if (before == SIGHT_GONE)
+	if (m->seen == SIGHT_GONE)
 		return;
 	m->seen = look(m, &mbps);
-	if (m->seen != before && !(before == SIGHT_NONE && m->seen == SIGHT_DOWN))
-		tell_member(m, mbps);
 	if (m->seen == SIGHT_GONE) {
 		member_close(m);
-		team_member_gone(u->team, m->index, now_ns);
+		team_member_gone(u->team, m->index, by, now_ns);
 	} else {
-		team_set_link(u->team, m->index, m->seen == SIGHT_UP, mbps, true, now_ns);
+		team_set_link(u->team, m->index, m->seen == SIGHT_UP, mbps, true, by, now_ns);
 	}
 }
 
-static void poll_all(struct uplinks *u, uint64_t now_ns)
+static void poll_all(struct uplinks *u, enum team_detector by, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < u->n; i++)
-		poll_member(&u->members[i], now_ns);
-	tell_guests(u);
+		poll_member(&u->members[i], by, now_ns);
+	u->looked = true;
 	arm_team(u);
 }
 
@@ -304,7 +243,7 @@ static void on_poll_timer(struct loop_timer *timer, uint64_t now_ns)
 {
 	struct uplinks *u = container_of(timer, struct uplinks, poll_timer);
 
-	poll_all(u, now_ns);
+	poll_all(u, TEAM_BY_POLL, now_ns);
 	(void)loop_timer_set(timer, now_ns + u->poll_ns);
 }
 
@@ -357,7 +296,7 @@ static void on_netlink(void *opaque, uint32_t events)
 			hint |= concerns_us(u, m);
 	}
 	if (hint)
-		poll_all(u, loop_now_ns(u->loop));
+		poll_all(u, TEAM_BY_NETLINK, loop_now_ns(u->loop));
 }
 
 /* Frames. */
@@ -418,7 +357,7 @@ static void input_done(struct member *m, uint64_t now_ns)
 	vswitch_flush(u->sw);
 	/* An error on its socket: the link is gone, or the NIC. */
 	if (m->uplink.kind == NET_UPLINK_TAP ? !m->tap.source : !m->packet.source)
-		poll_member(m, now_ns);
+		poll_member(m, TEAM_BY_SOCKET, now_ns);
 	arm_team(u);
 }
 
@@ -494,15 +433,16 @@ int uplinks_new(const struct net_config *config, const struct network_fds *fds,
 	u->loop = loop;
 	u->owner = *owner;
 	u->counters = counters;
-	u->guest_link_up = config->team.guest_link_up;
 	u->poll_ns = (config->team.poll_ms ? config->team.poll_ms : POLL_MS) * NSEC_PER_MSEC;
 	captures_init(&u->captures, loop, NULL);
 	loop_timer_init(&u->poll_timer, loop, on_poll_timer);
 	loop_timer_init(&u->team_timer, loop, on_team_timer);
 	r = team_new(
 		&config->team, config->uplinks, config->n_uplinks, seed, &team_ops, u, &u->team);
-	if (r == 0)
-		r = vswitch_add(sw, &u->port, &port);
+	if (r < 0)
+		return r;
+	team_news_init(&u->news, loop, &u->owner, u->team);
+	r = vswitch_add(sw, &u->port, &port);
 	if (r < 0)
 		return r;
 	u->sw = sw;
@@ -525,6 +465,7 @@ struct uplinks *uplinks_free(struct uplinks *u)
 		loop_timer_stop(&u->poll_timer);
 		loop_timer_stop(&u->team_timer);
 	}
+	team_news_done(&u->news);
 	u->netlink = loop_source_remove(u->netlink);
 	captures_done(&u->captures);
 	for (unsigned i = 0; i < u->n; i++)
@@ -578,7 +519,7 @@ int uplinks_add(struct uplinks *u, unsigned member, const struct net_uplink *upl
 		return r;
 	}
 	m->seen = SIGHT_NONE;
-	poll_all(u, now_ns);
+	poll_all(u, TEAM_BY_POLL, now_ns);
 	return 0;
 }
 
@@ -592,4 +533,30 @@ int uplinks_capture(struct uplinks *u, const struct proto_capture *capture, int 
 		return captures_add(&u->captures, &spec, fd);
 	(void)safe_close(fd);
 	return -ENODEV;
+}
+
+/* The daemon. */
+
+void uplinks_connected(struct uplinks *u)
+{
+	team_news_restart(&u->news);
+}
+
+int uplinks_tell(struct uplinks *u)
+{
+	if (!u->looked)
+		poll_all(u, TEAM_BY_POLL, loop_now_ns(u->loop));
+	return team_news_tell_state(&u->news);
+}
+
+int uplinks_test(struct uplinks *u, const struct proto_team_test *test)
+{
+	int r;
+
+	if (test->ms > PROTO_TEST_MAX_MS || test->flags & ~PROTO_TEST_FORCE)
+		return -EINVAL;
+	r = team_test(u->team, test->member, test->ms, test->flags & PROTO_TEST_FORCE,
+		loop_now_ns(u->loop));
+	arm_team(u);
+	return r < 0 ? r : team_news_tell_state(&u->news);
 }

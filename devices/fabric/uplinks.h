@@ -15,8 +15,7 @@
  * Counters, by member, are as for ports: tx is what came in over it, rx what was sent out. Frames that no member can take
  * count as NO_UPLINK at the one that was used last.
  *
- * The daemon is told by events: PROTO_NET_UPLINK of each member, and of PROTO_UPLINK_ALL, which is repeated until it
- * could be sent, since guests' links hang on it; PROTO_NET_FAILOVER with the report.
+ * What the daemon is told of links, members and failovers: team-news.h. Guests' links hang on it.
  *
  * Threads: the loop's. Tested by tests/unit/test-uplinks.c and tests/net/test-uplinks.c.
  */
@@ -47,3 +46,10 @@ void uplinks_port_removed(struct uplinks *uplinks, uint32_t cookie);
 int uplinks_add(struct uplinks *uplinks, unsigned member, const struct net_uplink *uplink, int fd);
 /* Of member 'capture->index'; 'fd' and the answer are network_capture()'s. */
 int uplinks_capture(struct uplinks *uplinks, const struct proto_capture *capture, int fd);
+
+/* A new daemon listens: it is told everything. */
+void uplinks_connected(struct uplinks *uplinks);
+/* The state goes to the daemon before these return. 0, or -ENOTCONN or -EAGAIN: it cannot be sent now. */
+int uplinks_tell(struct uplinks *uplinks);
+/* team_test(), and proto.h's limits. */
+int uplinks_test(struct uplinks *uplinks, const struct proto_team_test *test);

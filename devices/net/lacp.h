@@ -29,6 +29,7 @@
  */
 #pragma once
 
+#include "config/net-team.h"
 #include "vmm-core/base/macro.h"
 
 #define LACP_MAX_MEMBERS 8
@@ -87,77 +88,6 @@ struct lacp_ops {
 	void (*changed)(void *opaque, unsigned member);
 	/* lacp_fallback() has changed. May be NULL. */
 	void (*fallback_changed)(void *opaque);
-};
-
-enum lacp_rx_state { /* 6.4.12 */
-	LACP_RX_INITIALIZE,
-	LACP_RX_PORT_DISABLED,
-	LACP_RX_LACP_DISABLED,
-	LACP_RX_EXPIRED,
-	LACP_RX_DEFAULTED,
-	LACP_RX_CURRENT,
-	LACP_RX_X_MAX
-};
-
-enum lacp_periodic_state { /* 6.4.13 */
-	LACP_PERIODIC_NONE,
-	LACP_PERIODIC_FAST,
-	LACP_PERIODIC_SLOW,
-	LACP_PERIODIC_TX,
-	LACP_PERIODIC_X_MAX
-};
-
-enum lacp_selected { /* 6.4.14 */
-	LACP_UNSELECTED,
-	LACP_STANDBY,
-	LACP_SELECTED,
-	LACP_SELECTED_X_MAX
-};
-
-enum lacp_mux_state { /* 6.4.15 */
-	LACP_MUX_DETACHED,
-	LACP_MUX_WAITING,
-	LACP_MUX_ATTACHED,
-	LACP_MUX_COLLECTING,
-	LACP_MUX_DISTRIBUTING,
-	LACP_MUX_X_MAX
-};
-
-enum lacp_churn_state { /* 6.4.17 */
-	LACP_CHURN_MONITOR,
-	LACP_CHURN_NONE,
-	LACP_CHURN,
-	LACP_CHURN_X_MAX
-};
-
-/* One end of a link: actor or partner. */
-struct lacp_info {
-	uint16_t system_priority;
-	uint8_t system[LACP_MAC_LEN];
-	uint16_t key;
-	uint16_t port_priority;
-	uint16_t port; /* the actor's: index + 1 */
-	uint8_t state; /* LACP_STATE_* */
-};
-
-/* Since lacp_member_add(). The first seven are those of 7.3.3 (dot3adAggPortStats). */
-struct lacp_counters {
-	uint64_t rx_lacpdu;          /* good ones, whether or not the receive machine ran */
-	uint64_t rx_marker;          /* markers from the partner */
-	uint64_t rx_marker_response; /* answers to markers; we send none */
-	uint64_t rx_unknown;         /* another slow protocol, or not one at all */
-	uint64_t rx_illegal;         /* short, wrong lengths, impossible subtype */
-	uint64_t tx_lacpdu;
-	uint64_t tx_marker_response;
-	uint64_t tx_errors;         /* transmit() failed */
-	uint64_t tx_limited;        /* LACPDUs that had to wait for the limit of LACP_MAX_TX */
-	uint64_t marker_limited;    /* markers unanswered because of LACP_MAX_MARKER */
-	uint64_t n_expired;         /* CURRENT -> EXPIRED: the partner went silent */
-	uint64_t n_defaulted;       /* entries into DEFAULTED */
-	uint64_t n_partner_changes; /* another partner, port or key behind the link than before */
-	uint64_t n_sync_changes;    /* of the actor's SYNC bit */
-	uint64_t n_actor_churn;     /* entries into LACP_CHURN */
-	uint64_t n_partner_churn;
 };
 
 struct lacp_status {
@@ -268,10 +198,3 @@ bool lacp_fallback(const struct lacp *l);
 
 /* Everything about a member. Returns 0, -EINVAL (index) or -ENOENT. */
 int lacp_status(const struct lacp *l, unsigned index, struct lacp_status *ret_status);
-
-/* Names for status output: "current", "slow-periodic", "standby", "collecting", "churn", … */
-const char *lacp_rx_name(enum lacp_rx_state state);
-const char *lacp_periodic_name(enum lacp_periodic_state state);
-const char *lacp_selected_name(enum lacp_selected selected);
-const char *lacp_mux_name(enum lacp_mux_state state);
-const char *lacp_churn_name(enum lacp_churn_state state);

@@ -228,3 +228,36 @@ int neigh_find(const struct neigh *n, uint16_t vid, const struct net_ip *ip, uin
 	}
 	return heard;
 }
+
+static bool has_ip(const struct net_ip *ips, unsigned n_ips, const struct net_ip *ip)
+{
+	for (unsigned i = 0; i < n_ips; i++)
+		if (same_ip(&ips[i], ip))
+			return true;
+	return false;
+}
+
+unsigned neigh_of(const struct neigh *n, unsigned port, bool is_owner,
+	const uint8_t mac[NET_MAC_LEN], uint16_t vid, uint64_t now_ns, struct net_ip *ret_ips,
+	unsigned max)
+{
+	const struct neigh_port *p = &n->ports[port];
+	unsigned n_ips = 0;
+
+	assert(port < NET_MAX_PORTS);
+	if (!p->vlan)
+		return 0;
+	for (struct list *at = p->own.next; is_owner && vlan_has(p->vlan, vid); at = at->next) {
+		if (at == &p->own || n_ips == max)
+			break;
+		ret_ips[n_ips++] = list_entry(at, struct entry, link)->ip;
+	}
+	for (struct list *at = p->heard.prev; at != &p->heard && n_ips < max; at = at->prev) {
+		const struct entry *e = list_entry(at, struct entry, link);
+
+		if (e->vid == vid && memcmp(e->mac, mac, NET_MAC_LEN) == 0 &&
+			now_ns - e->heard_ns <= NEIGH_CLAIM_NS && !has_ip(ret_ips, n_ips, &e->ip))
+			ret_ips[n_ips++] = e->ip;
+	}
+	return n_ips;
+}

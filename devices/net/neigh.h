@@ -16,7 +16,8 @@
 
 #define NEIGH_MAX_HEARD 32
 #define NEIGH_FRESH_NS  (60 * NSEC_PER_SEC)
-#define NEIGH_TELL_NS   (60 * NSEC_PER_SEC) /* how often the same is news */
+#define NEIGH_CLAIM_NS  (600 * NSEC_PER_SEC) /* heard within it: still believed to be in use */
+#define NEIGH_TELL_NS   (60 * NSEC_PER_SEC)  /* how often the same is news */
 
 struct neigh;
 
@@ -39,3 +40,9 @@ void neigh_forget(struct neigh *n, uint16_t vid, const struct net_ip *ip);
 
 /* The number of the port that has it, or -1. */
 int neigh_find(const struct neigh *n, uint16_t vid, const struct net_ip *ip, uint64_t now_ns);
+
+/* The addresses that 'mac' behind 'port' uses in this VLAN, at most 'max': those heard in the last NEIGH_CLAIM_NS, the
+ * newest first, after the port's own if it 'is_owner'. Returns their number. */
+unsigned neigh_of(const struct neigh *n, unsigned port, bool is_owner,
+	const uint8_t mac[NET_MAC_LEN], uint16_t vid, uint64_t now_ns, struct net_ip *ret_ips,
+	unsigned max);

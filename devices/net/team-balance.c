@@ -79,6 +79,8 @@ static unsigned pick_port(
 
 static void move_port(struct team *t, unsigned s, unsigned to, uint64_t now_ns)
 {
+	const struct team_reason reason = {
+		.cause = TEAM_CAUSE_REBALANCE, .detected_ns = now_ns, .lost_mark = UINT64_MAX};
 	uint8_t want[TEAM_SLOTS];
 
 	for (unsigned i = 0; i < TEAM_SLOTS; i++)
@@ -86,7 +88,7 @@ static void move_port(struct team *t, unsigned s, unsigned to, uint64_t now_ns)
 	want[s] = (uint8_t)to;
 	t->slots[s].home = (uint8_t)to;
 	t->slots[s].dwell_until_ns = now_ns + TEAM_DWELL_NS;
-	team_map_apply(t, want, TEAM_CAUSE_REBALANCE, now_ns, UINT64_MAX, now_ns);
+	team_map_apply(t, want, &reason, now_ns);
 }
 
 void team_balance_poll(struct team *t, uint64_t now_ns)

@@ -49,10 +49,14 @@ static void send_beacon(struct team *t, unsigned member, uint64_t now_ns)
 	(void)team_packet_send(t, member, &p, 0);
 }
 
+uint64_t team_beacon_well_ns(const struct team_member *m)
+{
+	return MIN(m->beacon_rx_ns, m->beacon_tx_ns);
+}
+
 static bool is_fresh(const struct team *t, const struct team_member *m, uint64_t now_ns)
 {
-	return now_ns - m->beacon_rx_ns <= silence_ns(t) &&
-		now_ns - m->beacon_tx_ns <= silence_ns(t);
+	return now_ns - team_beacon_well_ns(m) <= silence_ns(t);
 }
 
 /* Answers whether a verdict changed. */
@@ -77,7 +81,7 @@ static bool judge(struct team *t, uint64_t now_ns)
 		m->beacon_bad = bad;
 	}
 	if (linked == 2 && !fresh)
-		team_report_ambiguous(t, &t->beacon_ambiguous, now_ns);
+		team_report_ambiguous(t, &t->beacon_ambiguous, TEAM_BY_BEACON, now_ns);
 	else if (fresh == linked)
 		t->beacon_ambiguous = false;
 	return changed;

@@ -61,6 +61,8 @@ static struct team_verdict input_unicast(
 	s = t->policy->address_slot(t, frame_dst(f), f->vid, cookie);
 	pinned = t->map[s];
 	slot = &t->slots[s];
+	if (t->test.phase == NET_TEST_OUT && pinned == member)
+		team_test_frame(t, s, member, true, now_ns);
 	if (pinned == member || pinned == TEAM_NONE || is_deaf(t, pinned, now_ns))
 		return deliver;
 	if (slot->moved_ns != TEAM_NEVER && now_ns - slot->moved_ns < TEAM_GRACE_NS)
@@ -109,8 +111,11 @@ struct team_verdict team_input(
 	}
 	if (t->policy->negotiates && !lacp_member_is_collecting(&t->lacp, member))
 		return drop(NET_DROP_LINK_DOWN);
-	if (!t->policy->independent)
+	if (!t->policy->independent) {
+		if (t->test.phase == NET_TEST_OUT && !(f->flags & FRAME_MULTICAST))
+			team_test_frame(t, TEAM_SLOTS, member, true, now_ns);
 		return deliver;
+	}
 	if (f->flags & FRAME_MULTICAST)
 		return input_designated(t, member, now_ns);
 	return input_unicast(t, member, f, now_ns);

@@ -5,7 +5,7 @@
 #include "devices/net/team.h"
 #include "vmm-core/base/token-bucket.h"
 
-#define TEAM_NONE           0xff /* in maps: no member */
+#define TEAM_NONE           NET_TEAM_NO_MEMBER /* in maps */
 #define TEAM_NEVER          UINT64_MAX
 #define TEAM_MOVE_STEP_NS   NSEC_PER_MSEC /* how often a flow that moves is looked at */
 #define TEAM_MIN_FRAME      60
@@ -26,8 +26,12 @@ struct team_member {
 	uint64_t deadline_ns;    /* RESTING, FAILING */
 	uint64_t test_until_ns;  /* 0: no test */
 	uint64_t bench_until_ns; /* only in place of another, until then */
-	uint64_t detected_ns;
-	uint64_t lost_mark; /* tx_refused then */
+	uint64_t detected_ns,
+		failed_well_ns;     /* of its last failure; when it was well before that */
+	uint64_t lost_mark;         /* tx_refused then */
+	enum team_detector link_by; /* why the link was looked at when it changed */
+	uint64_t well_ns;           /* the link was seen up */
+	uint32_t failures[TEAM_DETECTOR_X_MAX];
 	uint32_t mbps, flaps, weight;
 	/* Of the same things, heard by the team: see team_is_deaf(). */
 	uint64_t last_rx_ns, broadcasts_mark;
@@ -68,11 +72,20 @@ struct team_notify {
 /* The change that is going on: from the first slot that moves until none does. */
 struct team_event {
 	bool going;
-	struct team_report report;
+	struct net_team_report report;
 	uint64_t lost_mark;
 	unsigned n_moved;
 	bool moved[TEAM_SLOTS];
 	unsigned from[NET_MAX_UPLINKS + 1], to[NET_MAX_UPLINKS + 1]; /* slots; the last: none */
+};
+
+/* Why the map becomes another one. */
+struct team_reason {
+	enum team_cause cause;
+	enum team_detector detector;
+	uint64_t well_ns; /* 0: nothing failed */
+	uint64_t detected_ns;
+	uint64_t lost_mark; /* UINT64_MAX: nothing is counted */
 };
 
 struct team_policy_ops;
@@ -97,8 +110,10 @@ struct team {
 	uint64_t heal_ns; /* the next address announced for a stray frame, not before */
 	bool beacon_ambiguous, probe_ambiguous; /* and reported */
 	struct team_event event;
-	bool has_report;
-	struct team_report report;
+	uint64_t n_reports, n_changes;
+	struct net_team_test test;
+	uint64_t test_began_ns, test_ended_ns;
+	uint64_t benches_ns[NET_MAX_UPLINKS]; /* bench_until_ns before the test */
 	struct team_notify notify;
 	struct lacp lacp;
 	struct team_slot slots[TEAM_SLOTS];
@@ -107,7 +122,6 @@ struct team {
 
 /* One row for each enum net_team_policy; team-policy.c. */
 struct team_policy_ops {
-	const char *name;
 	bool independent; /* the switch knows nothing: R2, R3, announcements */
 	bool single;      /* one active member */
 	bool by_port;     /* slots are ports */
@@ -137,8 +151,8 @@ bool team_member_linked(const struct team_member *m, uint64_t now_ns);
 /* team-map.c: which slot goes where, and the moves. */
 void team_map_assign(const struct team *t, unsigned fresh, uint8_t ret_want[TEAM_SLOTS]);
 uint8_t team_map_least(const struct team *t, bool by_port);
-void team_map_apply(struct team *t, const uint8_t want[TEAM_SLOTS], enum team_cause cause,
-	uint64_t detected_ns, uint64_t lost_mark, uint64_t now_ns);
+void team_map_apply(struct team *t, const uint8_t want[TEAM_SLOTS],
+	const struct team_reason *reason, uint64_t now_ns);
 /* One step of a slot that moves; true: nothing new for the old member now. */
 bool team_move_step(struct team *t, unsigned slot, uint64_t now_ns);
 void team_move_poll(struct team *t, uint64_t now_ns);
@@ -155,12 +169,28 @@ bool team_probe_poll(struct team *t, uint64_t now_ns);
 bool team_probe_input(struct team *t, unsigned member, const struct frame *f, uint64_t now_ns);
 void team_probe_reset(struct team *t, unsigned member, uint64_t now_ns);
 /* Once, until '*said' is reset. */
-void team_report_ambiguous(struct team *t, bool *said, uint64_t now_ns);
+void team_report_ambiguous(
+	struct team *t, bool *said, enum team_detector detector, uint64_t now_ns);
+/* Number it, and hand it out. */
+void team_report(struct team *t, struct net_team_report *report);
+/* When the member was last known to do what its failure is about. */
+uint64_t team_beacon_well_ns(const struct team_member *m);
+uint64_t team_probe_well_ns(const struct team *t, const struct team_member *m);
+
+/* team-test.c */
+void team_test_poll(struct team *t, uint64_t now_ns);
+uint64_t team_test_deadline(const struct team *t);
+/* Something has moved because of it. */
+void team_test_switched(struct team *t, const struct net_team_report *report);
+/* A frame of the slot went, or came, over 'member'. */
+void team_test_frame(struct team *t, unsigned slot, unsigned member, bool in, uint64_t now_ns);
 
 /* team-notify.c */
 int team_notify_init(struct team *t);
 void team_notify_done(struct team *t);
-unsigned team_notify_moved(struct team *t, const bool moved[TEAM_SLOTS], uint64_t now_ns);
+/* Begins to announce what moved: counts it in the report, and names it there. */
+void team_notify_moved(struct team *t, const bool moved[TEAM_SLOTS], struct net_team_report *report,
+	uint64_t now_ns);
 void team_notify_one(struct team *t, const uint8_t mac[NET_MAC_LEN], uint16_t vid, uint32_t cookie,
 	uint64_t now_ns);
 void team_notify_poll(struct team *t, uint64_t now_ns);

@@ -162,14 +162,14 @@ static unsigned most_of(const unsigned counts[NET_MAX_UPLINKS + 1])
 	for (unsigned i = 0; i < NET_MAX_UPLINKS; i++)
 		if (counts[i] > (best == NET_MAX_UPLINKS ? 0 : counts[best]))
 			best = i;
-	return best == NET_MAX_UPLINKS ? TEAM_NO_MEMBER : best;
+	return best == NET_MAX_UPLINKS ? TEAM_NONE : best;
 }
 
 /* All that was to move has moved, or another change begins: tell, announce. */
 static void event_end(struct team *t, uint64_t now_ns)
 {
 	struct team_event *e = &t->event;
-	struct team_report *r = &e->report;
+	struct net_team_report *r = &e->report;
 
 	if (!e->going)
 		return;
@@ -177,29 +177,30 @@ static void event_end(struct team *t, uint64_t now_ns)
 	if (!e->n_moved)
 		return;
 	r->switched_ns = now_ns;
-	r->from = most_of(e->from);
-	r->to = most_of(e->to);
-	if (r->from == TEAM_NO_MEMBER)
+	r->from = (uint8_t)most_of(e->from);
+	r->to = (uint8_t)most_of(e->to);
+	if (r->from == TEAM_NONE)
 		r->frames_lost = t->lost - e->lost_mark;
 	else if (e->lost_mark != UINT64_MAX)
 		r->frames_lost = t->members[r->from].tx_refused - e->lost_mark;
-	r->macs_announced = team_notify_moved(t, e->moved, now_ns);
-	t->report = *r;
-	t->has_report = true;
-	t->ops->report(t->opaque, r);
-	if (r->from == TEAM_NO_MEMBER)
+	team_notify_moved(t, e->moved, r, now_ns);
+	team_test_switched(t, r);
+	team_report(t, r);
+	if (r->from == TEAM_NONE)
 		t->lost = 0;
 }
 
-static void event_begin(struct team *t, enum team_cause cause, uint64_t detected_ns,
-	uint64_t lost_mark, uint64_t now_ns)
+static void event_begin(
+	struct team *t, const struct team_reason *reason, uint64_t lost_mark, uint64_t now_ns)
 {
 	event_end(t, now_ns);
 	memset(&t->event, 0, sizeof(t->event));
 	t->event.going = true;
 	t->event.lost_mark = lost_mark;
-	t->event.report.cause = cause;
-	t->event.report.detected_ns = detected_ns;
+	t->event.report.cause = (uint8_t)reason->cause;
+	t->event.report.detector = (uint8_t)reason->detector;
+	t->event.report.well_ns = reason->well_ns;
+	t->event.report.detected_ns = reason->detected_ns;
 }
 
 static unsigned index_of(uint8_t member)
@@ -221,19 +222,22 @@ static void commit(struct team *t, unsigned s, uint8_t to, uint64_t now_ns)
 	t->target[s] = TEAM_NONE;
 	t->map[s] = to;
 	t->slots[s].moved_ns = now_ns;
+	t->n_changes++;
 }
 
-void team_map_apply(struct team *t, const uint8_t want[TEAM_SLOTS], enum team_cause cause,
-	uint64_t detected_ns, uint64_t lost_mark, uint64_t now_ns)
+void team_map_apply(struct team *t, const uint8_t want[TEAM_SLOTS],
+	const struct team_reason *reason, uint64_t now_ns)
 {
+	/* From nowhere: all that was lost counts. */
+	uint64_t lost_mark =
+		t->map[0] == TEAM_NONE && reason->lost_mark == UINT64_MAX ? 0 : reason->lost_mark;
 	bool changed = false;
 
 	for (unsigned s = 0; s < TEAM_SLOTS; s++)
 		changed |= t->map[s] != want[s] || t->target[s] != TEAM_NONE;
 	if (!changed)
 		return;
-	event_begin(t, cause, detected_ns,
-		t->map[0] == TEAM_NONE && lost_mark == UINT64_MAX ? 0 : lost_mark, now_ns);
+	event_begin(t, reason, lost_mark, now_ns);
 	for (unsigned s = 0; s < TEAM_SLOTS; s++) {
 		uint8_t from = t->map[s];
 

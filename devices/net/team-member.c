@@ -81,9 +81,10 @@ static uint64_t rest_ns(const struct team *t, const struct team_member *m)
 	return ms * NSEC_PER_MSEC;
 }
 
-static void set_state(struct team_member *m, enum team_member_state state, enum team_cause cause,
-	uint64_t deadline_ns, uint64_t now_ns)
+static void set_state(struct team *t, struct team_member *m, enum team_member_state state,
+	enum team_cause cause, uint64_t deadline_ns, uint64_t now_ns)
 {
+	t->n_changes++;
 	m->state = state;
 	m->cause = cause;
 	m->since_ns = now_ns;
@@ -92,7 +93,7 @@ static void set_state(struct team_member *m, enum team_member_state state, enum 
 
 static void member_up(struct team *t, struct team_member *m, uint64_t now_ns)
 {
-	set_state(m, TEAM_MEMBER_UP, m->cause, TEAM_NEVER, now_ns);
+	set_state(t, m, TEAM_MEMBER_UP, m->cause, TEAM_NEVER, now_ns);
 	m->up_since_ns = now_ns;
 	m->bench_until_ns = 0;
 	if (m->was_up && t->config.failback == NET_FAILBACK_NO)
@@ -112,7 +113,50 @@ static void member_down(
 	/* Tests and removals are somebody's will. */
 	else if (fault != TEAM_CAUSE_TEST && fault != TEAM_CAUSE_REMOVED)
 		m->flaps = MIN(m->flaps + 1, (uint32_t)MAX_FLAPS);
-	set_state(m, m->present ? TEAM_MEMBER_DOWN : TEAM_MEMBER_ABSENT, fault, TEAM_NEVER, now_ns);
+	set_state(t, m, m->present ? TEAM_MEMBER_DOWN : TEAM_MEMBER_ABSENT, fault, TEAM_NEVER,
+		now_ns);
+}
+
+/* Who notices this kind of fault. */
+static enum team_detector detector_of(const struct team_member *m, enum team_cause fault)
+{
+	static const enum team_detector detectors[TEAM_CAUSE_X_MAX] = {
+		[TEAM_CAUSE_SEND] = TEAM_BY_SEND,
+		[TEAM_CAUSE_BEACON] = TEAM_BY_BEACON,
+		[TEAM_CAUSE_PROBE] = TEAM_BY_TARGET,
+		[TEAM_CAUSE_LACP] = TEAM_BY_LACP,
+		[TEAM_CAUSE_TEST] = TEAM_BY_ADMIN,
+	};
+
+	if (fault == TEAM_CAUSE_LINK || fault == TEAM_CAUSE_REMOVED)
+		return m->link_by;
+	return detectors[fault];
+}
+
+/* The last sign that it had worked, as far as this fault is concerned; a test is none. */
+static uint64_t well_ns(
+	const struct team *t, const struct team_member *m, enum team_cause fault, uint64_t now_ns)
+{
+	uint64_t ns = MAX(m->well_ns, m->last_rx_ns);
+
+	if (fault == TEAM_CAUSE_TEST)
+		return 0;
+	if (fault == TEAM_CAUSE_BEACON)
+		ns = team_beacon_well_ns(m);
+	else if (fault == TEAM_CAUSE_PROBE)
+		ns = team_probe_well_ns(t, m);
+	else if (fault == TEAM_CAUSE_LACP)
+		ns = m->last_rx_ns;
+	return MIN(ns, now_ns);
+}
+
+static void count_failure(
+	struct team *t, struct team_member *m, enum team_cause fault, uint64_t now_ns)
+{
+	m->detected_ns = now_ns;
+	m->failed_well_ns = well_ns(t, m, fault, now_ns);
+	m->lost_mark = m->tx_refused;
+	m->failures[detector_of(m, fault)]++;
 }
 
 static void member_fails(
@@ -120,10 +164,9 @@ static void member_fails(
 {
 	uint64_t delay_ns = value_ms(t->config.down_delay_ms, 0) * NSEC_PER_MSEC;
 
-	m->detected_ns = now_ns;
-	m->lost_mark = m->tx_refused;
+	count_failure(t, m, fault, now_ns);
 	if (delay_ns && fault == TEAM_CAUSE_LINK)
-		set_state(m, TEAM_MEMBER_FAILING, fault, now_ns + delay_ns, now_ns);
+		set_state(t, m, TEAM_MEMBER_FAILING, fault, now_ns + delay_ns, now_ns);
 	else
 		member_down(t, m, fault, now_ns);
 }
@@ -139,16 +182,21 @@ static bool member_step(struct team *t, struct team_member *m, uint64_t now_ns)
 	case TEAM_MEMBER_DOWN:
 		if (fault) {
 			m->state = m->present ? TEAM_MEMBER_DOWN : TEAM_MEMBER_ABSENT;
+			t->n_changes += m->cause != fault || m->state != before;
 			m->cause = fault;
+		} else if (m->cause == TEAM_CAUSE_TEST) {
+			/* As if nothing had been. */
+			set_state(t, m, TEAM_MEMBER_UP, m->cause, TEAM_NEVER, now_ns);
 		} else if (another_is_up(t, m) && rest_ns(t, m)) {
-			set_state(m, TEAM_MEMBER_RESTING, m->cause, now_ns + rest_ns(t, m), now_ns);
+			set_state(t, m, TEAM_MEMBER_RESTING, m->cause, now_ns + rest_ns(t, m),
+				now_ns);
 		} else {
 			member_up(t, m, now_ns);
 		}
 		break;
 	case TEAM_MEMBER_RESTING:
 		if (fault)
-			set_state(m, m->present ? TEAM_MEMBER_DOWN : TEAM_MEMBER_ABSENT, fault,
+			set_state(t, m, m->present ? TEAM_MEMBER_DOWN : TEAM_MEMBER_ABSENT, fault,
 				TEAM_NEVER, now_ns);
 		else if (now_ns >= m->deadline_ns || !another_is_up(t, m))
 			member_up(t, m, now_ns);
@@ -159,7 +207,7 @@ static bool member_step(struct team *t, struct team_member *m, uint64_t now_ns)
 		break;
 	case TEAM_MEMBER_FAILING:
 		if (!fault)
-			set_state(m, TEAM_MEMBER_UP, m->cause, TEAM_NEVER, now_ns);
+			set_state(t, m, TEAM_MEMBER_UP, m->cause, TEAM_NEVER, now_ns);
 		else if (now_ns >= m->deadline_ns || fault != TEAM_CAUSE_LINK)
 			member_down(t, m, fault, now_ns);
 		break;
@@ -294,7 +342,7 @@ static void choose_designated(struct team *t, const unsigned order[NET_MAX_UPLIN
 			t->designated = order[i];
 }
 
-/* Why the active members are others than before: a member that failed is the reason if there is one. */
+/* Why the active members are others than before: a member that failed is the reason if there is one, of several the last. */
 static const struct team_member *blame(const struct team *t, unsigned before, unsigned chosen)
 {
 	const struct team_member *failed = NULL;
@@ -320,6 +368,45 @@ static enum team_cause cause_of(const struct team *t, unsigned before, unsigned 
 	return t->policy->negotiates && !fresh ? TEAM_CAUSE_LACP : TEAM_CAUSE_FAILBACK;
 }
 
+/* Members that LACP took out of use while their links are up. */
+static void count_lacp(struct team *t, unsigned before, unsigned chosen, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < t->n_members && t->policy->negotiates; i++)
+		if (before & ~chosen & 1U << i && carries(&t->members[i]))
+			count_failure(t, &t->members[i], TEAM_CAUSE_LACP, now_ns);
+}
+
+/* The first of 'members' (bits). */
+static const struct team_member *first_of(const struct team *t, unsigned members)
+{
+	return &t->members[__builtin_ctz(members)];
+}
+
+static struct team_reason reason_of(
+	const struct team *t, unsigned before, unsigned chosen, uint64_t now_ns)
+{
+	const struct team_member *failed = blame(t, before, chosen);
+	struct team_reason reason = {.detected_ns = now_ns, .lost_mark = UINT64_MAX};
+
+	if (failed) {
+		reason.cause = failed->cause;
+		reason.well_ns = failed->failed_well_ns;
+		reason.detected_ns = failed->detected_ns;
+		reason.lost_mark = failed->lost_mark;
+		reason.detector = detector_of(failed, failed->cause);
+		return reason;
+	}
+	reason.cause = cause_of(t, before, chosen);
+	if (reason.cause == TEAM_CAUSE_LACP) {
+		reason.detector = TEAM_BY_LACP;
+		if (before & ~chosen)
+			reason.well_ns = first_of(t, before & ~chosen)->failed_well_ns;
+	} else if (reason.cause == TEAM_CAUSE_LINK) {
+		reason.detector = first_of(t, chosen)->link_by;
+	}
+	return reason;
+}
+
 static void set_guest_link(struct team *t)
 {
 	bool up = t->n_active || t->config.guest_link_up;
@@ -327,13 +414,15 @@ static void set_guest_link(struct team *t)
 	if (up == t->guest_up)
 		return;
 	t->guest_up = up;
-	t->ops->guest_link(t->opaque, up);
+	t->n_changes++;
+	if (t->ops->guest_link)
+		t->ops->guest_link(t->opaque, up);
 }
 
 static void update_active(struct team *t, const struct team_policy_ops *was, uint64_t now_ns)
 {
 	unsigned order[NET_MAX_UPLINKS], before = 0, chosen;
-	const struct team_member *failed;
+	struct team_reason reason;
 	uint8_t want[TEAM_SLOTS];
 	bool reweighed;
 
@@ -344,17 +433,15 @@ static void update_active(struct team *t, const struct team_policy_ops *was, uin
 	reweighed = set_weights(t, chosen);
 	if (chosen == before && !reweighed && t->policy == was)
 		return;
+	t->n_changes++;
 	t->n_active = (unsigned)__builtin_popcount(chosen);
 	for (unsigned i = 0; i < t->n_members; i++)
 		t->members[i].active = chosen & 1U << i;
 	choose_designated(t, order);
-	failed = blame(t, before, chosen);
+	count_lacp(t, before, chosen, now_ns);
+	reason = reason_of(t, before, chosen, now_ns);
 	team_map_assign(t, reweighed || t->policy != was ? chosen : chosen & ~before, want);
-	if (failed)
-		team_map_apply(
-			t, want, failed->cause, failed->detected_ns, failed->lost_mark, now_ns);
-	else
-		team_map_apply(t, want, cause_of(t, before, chosen), now_ns, UINT64_MAX, now_ns);
+	team_map_apply(t, want, &reason, now_ns);
 	set_guest_link(t);
 }
 

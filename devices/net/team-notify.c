@@ -64,6 +64,7 @@ struct moved_arg {
 	const bool *moved;
 	uint64_t now_ns;
 	unsigned n;
+	struct net_team_report *report; /* NULL: none */
 };
 
 static void found_address(
@@ -79,6 +80,12 @@ static void found_address(
 		(struct team_address){.vid = vid, .cookie = cookie, .next_ns = arg->now_ns};
 	memcpy(n->entries[n->n].mac, mac, NET_MAC_LEN);
 	n->n++;
+	if (arg->report && arg->n < NET_TEAM_REPORT_MACS) {
+		struct net_team_address *named = &arg->report->macs[arg->report->n_macs++];
+
+		memcpy(named->mac, mac, NET_MAC_LEN);
+		named->vid = vid;
+	}
 	arg->n++;
 }
 
@@ -103,19 +110,20 @@ static void drop_moved(struct team *t, const bool moved[TEAM_SLOTS])
 	n->n = kept;
 }
 
-unsigned team_notify_moved(struct team *t, const bool moved[TEAM_SLOTS], uint64_t now_ns)
+void team_notify_moved(struct team *t, const bool moved[TEAM_SLOTS], struct net_team_report *report,
+	uint64_t now_ns)
 {
 	struct team_notify *n = &t->notify;
-	struct moved_arg arg = {.t = t, .moved = moved, .now_ns = now_ns};
+	struct moved_arg arg = {.t = t, .moved = moved, .now_ns = now_ns, .report = report};
 
 	if (!n_rounds(t) || !t->n_active)
-		return 0;
+		return;
 	/* Those that are at it begin again. */
 	drop_moved(t, moved);
 	t->ops->each_address(t->opaque, found_address, &arg);
 	if (arg.n)
 		n->next_ns = now_ns;
-	return arg.n;
+	report->macs_announced = arg.n;
 }
 
 void team_notify_one(struct team *t, const uint8_t mac[NET_MAC_LEN], uint16_t vid, uint32_t cookie,

@@ -63,13 +63,20 @@ static void probe_ip6(struct team *t, unsigned member, const struct net_ip *ip, 
 	(void)team_packet_send(t, member, &p, vid);
 }
 
+uint64_t team_probe_well_ns(const struct team *t, const struct team_member *m)
+{
+	uint64_t first = UINT64_MAX, last = 0;
+
+	for (unsigned i = 0; i < n_targets(t); i++) {
+		first = MIN(first, m->target_ns[i]);
+		last = MAX(last, m->target_ns[i]);
+	}
+	return t->config.probe_all ? first : last;
+}
+
 static bool passes(const struct team *t, const struct team_member *m, uint64_t now_ns)
 {
-	unsigned n_heard = 0;
-
-	for (unsigned i = 0; i < n_targets(t); i++)
-		n_heard += now_ns - m->target_ns[i] <= silence_ns(t);
-	return t->config.probe_all ? n_heard == n_targets(t) : n_heard > 0;
+	return now_ns - team_probe_well_ns(t, m) <= silence_ns(t);
 }
 
 static bool judge(struct team *t, uint64_t now_ns)
@@ -93,7 +100,7 @@ static bool judge(struct team *t, uint64_t now_ns)
 		m->probe_bad = bad;
 	}
 	if (linked && !good)
-		team_report_ambiguous(t, &t->probe_ambiguous, now_ns);
+		team_report_ambiguous(t, &t->probe_ambiguous, TEAM_BY_TARGET, now_ns);
 	else if (good == linked)
 		t->probe_ambiguous = false;
 	return changed;

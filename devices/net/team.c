@@ -32,6 +32,7 @@ static void lacp_changed(void *opaque, unsigned member)
 
 	(void)member;
 	t->dirty = true;
+	t->n_changes++;
 }
 
 static void lacp_fallback_changed(void *opaque)
@@ -142,14 +143,16 @@ struct team *team_free(struct team *t)
 	return NULL;
 }
 
-void team_set_link(
-	struct team *t, unsigned member, bool up, uint32_t mbps, bool full_duplex, uint64_t now_ns)
+void team_set_link(struct team *t, unsigned member, bool up, uint32_t mbps, bool full_duplex,
+	enum team_detector by, uint64_t now_ns)
 {
 	struct team_member *m;
 
 	if (member >= t->n_members || !t->members[member].present)
 		return;
 	m = &t->members[member];
+	if (up)
+		m->well_ns = now_ns;
 	if (m->link == up && m->mbps == mbps && m->full_duplex == full_duplex && !m->send_failed)
 		return;
 	if (up && !m->link) {
@@ -157,14 +160,16 @@ void team_set_link(
 		m->broadcasts_mark = t->broadcasts;
 		team_probe_reset(t, member, now_ns);
 	}
+	t->n_changes++;
 	m->link = up;
+	m->link_by = by;
 	m->mbps = mbps;
 	m->full_duplex = full_duplex;
 	m->send_failed = false;
 	team_poll(t, now_ns);
 }
 
-void team_member_gone(struct team *t, unsigned member, uint64_t now_ns)
+void team_member_gone(struct team *t, unsigned member, enum team_detector by, uint64_t now_ns)
 {
 	struct team_member *m;
 
@@ -173,6 +178,8 @@ void team_member_gone(struct team *t, unsigned member, uint64_t now_ns)
 	m = &t->members[member];
 	m->present = m->link = m->send_failed = m->beacon_bad = m->probe_bad = false;
 	m->test_until_ns = 0;
+	m->link_by = by;
+	t->n_changes++;
 	if (t->config.policy == NET_TEAM_LACP)
 		lacp_member_remove(&t->lacp, member, now_ns);
 	team_poll(t, now_ns);
@@ -181,6 +188,7 @@ void team_member_gone(struct team *t, unsigned member, uint64_t now_ns)
 int team_member_added(
 	struct team *t, unsigned member, const struct net_uplink *uplink, uint64_t now_ns)
 {
+	uint32_t failures[TEAM_DETECTOR_X_MAX];
 	struct team_member *m;
 	struct net_uplink now;
 	bool was_up;
@@ -192,24 +200,15 @@ int team_member_added(
 	if (m->present)
 		return -EEXIST;
 	was_up = m->was_up;
+	memcpy(failures, m->failures, sizeof(failures));
 	now = uplink ? *uplink : m->uplink;
 	member_init(m, &now, now_ns);
 	m->cause = TEAM_CAUSE_ADDED;
 	m->was_up = was_up;
+	memcpy(m->failures, failures, sizeof(failures));
+	t->n_changes++;
 	t->n_members = MAX(t->n_members, member + 1);
 	return lacp_add(t, member);
-}
-
-int team_test(struct team *t, unsigned member, uint32_t ms, uint64_t now_ns)
-{
-	struct team_member *m;
-
-	if (member >= t->n_members || !t->members[member].present)
-		return -EINVAL;
-	m = &t->members[member];
-	m->test_until_ns = ms ? now_ns + ms * NSEC_PER_MSEC : 0;
-	team_poll(t, now_ns);
-	return 0;
 }
 
 int team_port_added(struct team *t, uint32_t cookie)
@@ -239,6 +238,7 @@ int team_port_added(struct team *t, uint32_t cookie)
 	slot->used = true;
 	t->map[at] = slot->home = member;
 	slot->moved_ns = TEAM_NEVER;
+	t->n_changes++;
 	return 0;
 }
 
@@ -251,6 +251,7 @@ void team_port_removed(struct team *t, uint32_t cookie)
 		return;
 	slot->used = false;
 	slot->bytes = slot->rate = 0;
+	t->n_changes++;
 	/* Lookups need not go on behind the last one of a row. */
 	while (!t->slots[at].used && t->slots[at].was_used &&
 		!t->slots[(at + 1) % TEAM_SLOTS].was_used) {
@@ -272,12 +273,14 @@ int team_transmit(
 		return -EAGAIN;
 	if (t->map[s] == TEAM_NONE) {
 		t->lost++;
+		t->test.frames_lost += t->test.phase == NET_TEST_OUT;
 		return -ENETDOWN;
 	}
 	m = &t->members[t->map[s]];
 	r = t->ops->transmit(t->opaque, t->map[s], f, tci);
 	if (r < 0) {
 		m->tx_refused++;
+		t->test.frames_lost += t->test.phase == NET_TEST_OUT && r != -EAGAIN;
 		if ((r == -ENETDOWN || r == -ENXIO || r == -ENODEV) && !m->send_failed) {
 			m->send_failed = true;
 			t->dirty = true;
@@ -287,6 +290,8 @@ int team_transmit(
 	m->tx_frames++;
 	m->tx_bytes += f->len;
 	team_balance_count(t, s, f->len, now_ns);
+	if (t->test.phase == NET_TEST_OUT)
+		team_test_frame(t, s, t->map[s], false, now_ns);
 	return 0;
 }
 
@@ -294,12 +299,14 @@ uint64_t team_poll(struct team *t, uint64_t now_ns)
 {
 	bool changed;
 
+	team_test_poll(t, now_ns);
 	do {
 		team_update(t, now_ns);
 		changed = team_beacon_poll(t, now_ns);
 		changed |= team_probe_poll(t, now_ns);
 	} while (changed);
 	team_move_poll(t, now_ns);
+	team_test_poll(t, now_ns);
 	team_balance_poll(t, now_ns);
 	team_notify_poll(t, now_ns);
 	return team_deadline(t);
@@ -314,23 +321,30 @@ uint64_t team_deadline(const struct team *t)
 	next = MIN(next, t->notify.next_ns);
 	next = MIN(next, t->rebalance_ns);
 	next = MIN(next, t->lacp_ns);
+	next = MIN(next, team_test_deadline(t));
 	if (t->n_moving)
 		next = MIN(next, t->move_ns);
 	return MIN(next, team_member_deadline(t));
 }
 
-void team_report_ambiguous(struct team *t, bool *said, uint64_t now_ns)
+void team_report(struct team *t, struct net_team_report *report)
 {
-	struct team_report report = {.detected_ns = now_ns,
+	report->number = ++t->n_reports;
+	t->n_changes++;
+	t->ops->report(t->opaque, report);
+}
+
+void team_report_ambiguous(struct team *t, bool *said, enum team_detector detector, uint64_t now_ns)
+{
+	struct net_team_report report = {.detected_ns = now_ns,
 		.switched_ns = now_ns,
-		.from = TEAM_NO_MEMBER,
-		.to = TEAM_NO_MEMBER,
-		.cause = TEAM_CAUSE_AMBIGUOUS};
+		.from = NET_TEAM_NO_MEMBER,
+		.to = NET_TEAM_NO_MEMBER,
+		.cause = TEAM_CAUSE_AMBIGUOUS,
+		.detector = (uint8_t)detector};
 
 	if (*said)
 		return;
 	*said = true;
-	t->report = report;
-	t->has_report = true;
-	t->ops->report(t->opaque, &report);
+	team_report(t, &report);
 }

@@ -40,6 +40,7 @@
 
 #include <limits.h>
 
+#include "config/net-team.h"
 #include "devices/net/frame.h"
 #include "devices/net/lacp.h"
 
@@ -60,54 +61,20 @@
 #define TEAM_NOTIFY_PPS   1000
 #define TEAM_NOTIFY_IPS   8 /* announced of one address */
 
+#define TEAM_TEST_BACK_NS (15 * NSEC_PER_SEC) /* after a test a member is waited for so long */
+
 #define TEAM_BEACON_TYPE 0x88b5 /* IEEE 802 local experimental */
 #define TEAM_FRAME_LEN   86     /* the longest frame that a team makes itself (ND) */
-
-/* Why a member's state changed, or a flow's member. The words are team_cause_to_string()'s. */
-enum team_cause {
-	TEAM_CAUSE_NONE,
-	TEAM_CAUSE_LINK,      /* "link": carrier lost or come */
-	TEAM_CAUSE_SEND,      /* "send": the NIC refuses frames */
-	TEAM_CAUSE_BEACON,    /* "beacon": others hear each other, not this one */
-	TEAM_CAUSE_PROBE,     /* "probe": targets answer others, not this one */
-	TEAM_CAUSE_LACP,      /* "lacp": partner */
-	TEAM_CAUSE_TEST,      /* "test": team_test() */
-	TEAM_CAUSE_ADDED,     /* "added" */
-	TEAM_CAUSE_REMOVED,   /* "removed" */
-	TEAM_CAUSE_FAILBACK,  /* "failback": a better or further member is used (again) */
-	TEAM_CAUSE_REBALANCE, /* "rebalance": load */
-	TEAM_CAUSE_MIN_LINKS, /* "min-links": too few are left to use any */
-	TEAM_CAUSE_AMBIGUOUS, /* "ambiguous": probes fail, and it cannot be said for whom */
-	TEAM_CAUSE_X_MAX
-};
-
-enum team_member_state {
-	TEAM_MEMBER_ABSENT, /* the NIC is gone */
-	TEAM_MEMBER_DOWN,
-	TEAM_MEMBER_RESTING, /* well, and waits for its up delay */
-	TEAM_MEMBER_UP,
-	TEAM_MEMBER_FAILING, /* in use, until its down delay is over */
-	TEAM_MEMBER_STATE_X_MAX
-};
-
-/* One change of what carries the traffic. */
-struct team_report {
-	uint64_t detected_ns; /* when the first sign of it was seen; of a planned move: decided */
-	uint64_t switched_ns; /* when the last slot had its new member */
-	unsigned from, to;    /* TEAM_NO_MEMBER: none; several: that of most slots */
-	enum team_cause cause;
-	uint64_t frames_lost;    /* refused by 'from' since detected_ns, or for want of a member */
-	unsigned ports_moved;    /* ports or, of a hash, buckets */
-	unsigned macs_announced; /* addresses whose announcement has begun */
-};
 
 struct team_ops {
 	/* Send over the member; 'tci' as of port_ops.transmit(). 0 or -errno; -ENETDOWN, -ENXIO and -ENODEV say that the
 	 * NIC is down, before any poll does. */
 	int (*transmit)(void *opaque, unsigned member, const struct frame *frame, int32_t tci);
-	/* Guests' link: no member can be used; one can again. Never called with guest_link_up. */
+	/* Guests' link: no member can be used; one can again. Never called with guest_link_up. May be NULL: it is in
+	 * team_state() as well. */
 	void (*guest_link)(void *opaque, bool up);
-	void (*report)(void *opaque, const struct team_report *report);
+	/* Something else carries the traffic; 'number' is set. */
+	void (*report)(void *opaque, const struct net_team_report *report);
 	/* Bytes given to the member that have not left yet. */
 	uint32_t (*pending)(void *opaque, unsigned member);
 	/* Is there a port with this address (and in this VLAN)? Then also its cookie. */
@@ -129,33 +96,6 @@ struct team_verdict {
 	enum net_drop reason; /* of TEAM_DROP */
 };
 
-struct team_member_status {
-	char ifname[NET_IFNAME_MAX];
-	enum net_uplink_role role;
-	enum team_member_state state;
-	enum team_cause cause; /* of the state */
-	uint64_t since_ns;
-	uint64_t deadline_ns; /* end of resting, failing or a test; UINT64_MAX: none */
-	bool link, full_duplex, active, designated;
-	uint32_t mbps, flaps;
-	unsigned ports; /* or buckets */
-	uint64_t rx_frames, tx_frames, tx_bytes, tx_refused, reflected, duplicates, forged;
-	bool has_lacp;
-	struct lacp_status lacp;
-};
-
-struct team_status {
-	const char *policy; /* in effect: "explicit" while LACP has no partner */
-	bool up;
-	unsigned n_active, n_usable;
-	unsigned announcing; /* addresses */
-	uint64_t rx_reflected, rx_duplicate;
-	struct team_member_status members[NET_MAX_UPLINKS];
-	unsigned n_members;
-	bool has_report;
-	struct team_report report; /* the last one */
-};
-
 struct team;
 
 /* All members present, with their links down. 'config' and 'uplinks' are copied, and were checked
@@ -166,17 +106,21 @@ int team_new(const struct net_team_config *config, const struct net_uplink *upli
 /* Takes NULL; answers NULL; calls nothing. */
 struct team *team_free(struct team *team);
 
-/* What a poll or netlink says; the same again changes nothing. 'mbps' 0: unknown. A member that does not exist is
- * ignored, here and below. */
+/* What was seen of the link, and why it was looked at ('by': POLL, NETLINK or SOCKET); the same again changes nothing, but
+ * that it was well then. 'mbps' 0: unknown. A member that does not exist is ignored, here and below. */
 void team_set_link(struct team *team, unsigned member, bool up, uint32_t mbps, bool full_duplex,
-	uint64_t now_ns);
+	enum team_detector by, uint64_t now_ns);
 /* The NIC is gone, or there (again), with its link down; 'uplink' (NULL: as it was) is copied. A member beyond the last
  * is a new one. Returns 0, -EINVAL or -EEXIST (it is not gone). */
-void team_member_gone(struct team *team, unsigned member, uint64_t now_ns);
+void team_member_gone(struct team *team, unsigned member, enum team_detector by, uint64_t now_ns);
 int team_member_added(
 	struct team *team, unsigned member, const struct net_uplink *uplink, uint64_t now_ns);
-/* As if the link went down, for 'ms' (0: ends a test). Returns 0, or -EINVAL: no such member. */
-int team_test(struct team *team, unsigned member, uint32_t ms, uint64_t now_ns);
+/* Exercise the team: the member is out of use for 'ms', as if its link were down, and then in use again without resting, as
+ * it was before, whatever failback says. Its link is not touched, and what it brings in meanwhile is dropped. 'ms' 0 ends
+ * the test of the member. What was measured is in team_state(). Returns 0, -EINVAL (no such member, or no test of it to
+ * end), -EALREADY (another test goes on), -ENETDOWN (it does not work anyhow) or, unless 'force', -EBUSY: without it no
+ * traffic could go on. */
+int team_test(struct team *team, unsigned member, uint32_t ms, bool force, uint64_t now_ns);
 
 /* Ports of the switch, for policies that count them. A frame of a port that was never added is carried as well. Returns
  * 0, -EEXIST or -ENOSPC. */
@@ -198,8 +142,7 @@ uint64_t team_poll(struct team *team, uint64_t now_ns);
 uint64_t team_deadline(const struct team *team);
 
 bool team_is_up(const struct team *team);
-void team_status(const struct team *team, struct team_status *ret_status);
-
-/* Words for messages. Never NULL. */
-const char *team_cause_to_string(enum team_cause cause);
-const char *team_member_state_to_string(enum team_member_state state);
+/* All of it, as the daemon is told. */
+void team_state(const struct team *team, struct net_team_state *ret_state);
+/* Goes up whenever team_state() says something else, counters of frames and LACPDUs aside. */
+uint64_t team_n_changes(const struct team *team);

@@ -100,6 +100,19 @@ struct port *vswitch_find(const struct vswitch *sw, const uint8_t mac[NET_MAC_LE
 	return fdb_port_state(e->port)->port;
 }
 
+unsigned vswitch_ips_of(const struct vswitch *sw, const uint8_t mac[NET_MAC_LEN], uint16_t vid,
+	uint64_t now_ns, struct net_ip *ret_ips, unsigned max)
+{
+	const struct fdb_entry *e = fdb_find(&sw->fdb, fdb_mac(mac), vid, now_ns);
+	const struct port_state *s;
+
+	if (!e || !sw->neigh)
+		return 0;
+	s = fdb_port_state(e->port);
+	return neigh_of(sw->neigh, s->index, memcmp(s->config.mac, mac, NET_MAC_LEN) == 0, mac, vid,
+		now_ns, ret_ips, max);
+}
+
 const struct port *vswitch_sender(const struct vswitch *sw)
 {
 	assert(sw->busy);

@@ -167,6 +167,10 @@ void vswitch_poll(struct vswitch *sw, uint64_t now_ns);
  * static one 0. */
 struct port *vswitch_find(const struct vswitch *sw, const uint8_t mac[NET_MAC_LEN], uint16_t vid,
 	uint64_t now_ns, uint64_t *ret_age_ns);
+/* The IP addresses of the VNIC or host port behind which 'mac' is in this VLAN, as far as they are configured or were seen
+ * lately (by a switch that tells addresses, or suppresses ARP), at most 'max'. Returns their number. */
+unsigned vswitch_ips_of(const struct vswitch *sw, const uint8_t mac[NET_MAC_LEN], uint16_t vid,
+	uint64_t now_ns, struct net_ip *ret_ips, unsigned max);
 /* Within transmit(): whose frame it is. */
 const struct port *vswitch_sender(const struct vswitch *sw);
 /* The switch's copy. */

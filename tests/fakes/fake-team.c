@@ -78,7 +78,7 @@ static void guest_link(void *opaque, bool up)
 	ft->n_guest_changes++;
 }
 
-static void report(void *opaque, const struct team_report *r)
+static void report(void *opaque, const struct net_team_report *r)
 {
 	struct fake_team *ft = opaque;
 
@@ -163,7 +163,7 @@ void fake_team_up(struct fake_team *ft, enum net_team_policy policy, unsigned n)
 
 void fake_team_link(struct fake_team *ft, unsigned member, bool up)
 {
-	team_set_link(ft->team, member, up, 1000, true, ft->now_ns);
+	team_set_link(ft->team, member, up, 1000, true, TEAM_BY_POLL, ft->now_ns);
 }
 
 void fake_team_run_ms(struct fake_team *ft, uint64_t ms)

@@ -32,7 +32,7 @@ struct fake_team {
 	struct fake_sent sent[FAKE_TEAM_SENT]; /* the first so many */
 	unsigned n_sent;
 	unsigned n_sent_by[NET_MAX_UPLINKS];
-	struct team_report report;
+	struct net_team_report report;
 	unsigned n_reports, n_guest_changes;
 	bool guest_up;
 	/* What it is told. */

@@ -21,7 +21,10 @@
  * configurations with its link down and up. Words in a network's
  * name: net-fail (at START) net-die (when it has its second port, once a file of that name is gone) net-pair (tells
  * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-uplink
- * (tells that all uplinks are down when it gets its first port, up with the third) net-address (tells that the port uses 20 addresses, and lies).
+ * (tells that all uplinks are down when it gets its first port, up with the third; of each it reports a failover, and when a
+ * daemon comes it tells all of that again) net-team-lie (reports what cannot be) net-address (tells that the port uses
+ * 20 addresses, and lies). net-uplink-team has two uplinks, whatever its configuration
+ * says; tests of the first end at once, of the other with the next test.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +36,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "config/vm-config.h"
@@ -56,8 +60,10 @@ struct fake {
 	bool is_network;
 	struct net_config net;
 	struct net_stats_page *net_stats;
-	unsigned n_ports;
 	uint32_t nics, unwanted; /* bits */
+	unsigned n_ports, n_reports, n_tests;
+	bool uplinks_up;
+	struct net_team_test test;
 };
 
 static bool told(const struct fake *f, const char *word)
@@ -225,6 +231,84 @@ static void net_event(struct fake *f, uint32_t kind, uint32_t a, uint32_t b)
 	send_raw(f, PROTO_NET_EVENT, 0, 0, &e, sizeof(e), NULL, 0);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void send_team(struct fake *f)
+{
+	struct net_team_state s = {.policy = NET_TEAM_PORT_ID,
+		.by_port = 1,
+		.n_members = (uint8_t)f->net.n_uplinks,
+		.guests_up = f->uplinks_up,
+		.n_active = f->uplinks_up && f->net.n_uplinks,
+		.n_reports = f->n_reports,
+		.test = f->test};
+
+	memset(s.map, NET_TEAM_NO_MEMBER, sizeof(s.map));
+	memset(s.map, 0, f->uplinks_up && f->net.n_uplinks ? 8 : 0);
+	for (unsigned i = 0; i < f->net.n_uplinks; i++)
+		s.members[i] = (struct net_team_member){.role = NET_ROLE_ACTIVE,
+			.state = f->uplinks_up ? TEAM_MEMBER_UP : TEAM_MEMBER_DOWN,
+			.cause = TEAM_CAUSE_LINK,
+			.flags = f->uplinks_up ? NET_TEAM_LINK | NET_TEAM_ACTIVE : 0,
+			.mbps = 1000,
+			.since_ns = 1};
+	send_raw(f, PROTO_TEAM_STATE, 0, 0, &s, sizeof(s), NULL, 0);
+}
+
+static void send_report(struct fake *f, unsigned number)
+{
+	struct net_team_report r = {.number = number,
+		.well_ns = now_ns() - 3000000,
+		.detected_ns = now_ns() - 2000000,
+		.from = number % 2 && f->net.n_uplinks ? 0 : NET_TEAM_NO_MEMBER,
+		.to = number % 2 || !f->net.n_uplinks ? NET_TEAM_NO_MEMBER : 0,
+		.cause = TEAM_CAUSE_LINK,
+		.detector = TEAM_BY_POLL,
+		.frames_lost = 5,
+		.ports_moved = 1,
+		.macs_announced = 2,
+		.n_macs = 1,
+		.macs = {{.mac = {2, 0, 0, 0, 0, 1}, .vid = 10}}};
+
+	r.switched_ns = r.detected_ns + 1000000;
+	send_raw(f, PROTO_TEAM_REPORT, 0, 0, &r, sizeof(r), NULL, 0);
+}
+
+static void uplinks_change(struct fake *f, bool up)
+{
+	f->uplinks_up = up;
+	send_report(f, ++f->n_reports);
+	send_team(f);
+}
+
+static void team_test(struct fake *f, const struct packet *p)
+{
+	struct proto_team_test test;
+
+	memcpy(&test, p->payload, sizeof(test));
+	if (test.member > 1 || (test.member == 1 && f->test.phase == NET_TEST_OUT)) {
+		reply(f, p->header.seq, -EBUSY, "");
+		return;
+	}
+	f->test = (struct net_team_test){.number = ++f->n_tests,
+		.phase = test.member ? NET_TEST_OUT : NET_TEST_DONE,
+		.member = (uint8_t)test.member,
+		.was_active = 1,
+		.moved = 3,
+		.switched_ns = 1000,
+		.first_out_ns = 2500000,
+		.first_in_ns = UINT64_MAX,
+		.back_ns = test.ms * UINT64_C(1000000)};
+	send_team(f);
+	reply(f, p->header.seq, 0, "");
+}
+
 static void start_network(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	struct proto_start s;
@@ -240,6 +324,8 @@ static void start_network(struct fake *f, const struct packet *p, const int *fds
 			f->net_stats = mmap(NULL, sizeof(*f->net_stats), PROT_READ | PROT_WRITE,
 				MAP_SHARED, fds[i], 0);
 	f->is_network = true;
+	if (strstr(f->net.name, "net-uplink-team"))
+		f->net.n_uplinks = 2;
 	if (strstr(f->net.name, "net-fail")) {
 		reply(f, p->header.seq, -ENOMEM, "the switch: Cannot allocate memory");
 		exit(1);
@@ -290,7 +376,11 @@ static void port_request(struct fake *f, const struct packet *p, unsigned n_fds)
 	}
 	if (strstr(f->net.name, "net-uplink") && p->header.type == PROTO_PORT_ADD &&
 		f->n_ports % 2 == 1)
-		net_event(f, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, f->n_ports == 3);
+		uplinks_change(f, f->n_ports == 3);
+	if (strstr(f->net.name, "net-team-lie")) {
+		f->net.n_uplinks++;
+		send_team(f);
+	}
 	if (strstr(f->net.name, "net-pair"))
 		net_event(f, PROTO_NET_PAIR, 1, 2);
 	if (strstr(f->net.name, "net-break"))
@@ -451,6 +541,13 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_NIC_REMOVE:
 		plug_request(f, p);
 		break;
+	case PROTO_TEAM_LOOK:
+		send_team(f);
+		reply(f, seq, 0, "");
+		break;
+	case PROTO_TEAM_TEST:
+		team_test(f, p);
+		break;
 	case PROTO_PORT_ADD:
 	case PROTO_PORT_SET:
 	case PROTO_PORT_REMOVE:
@@ -544,6 +641,11 @@ static void accept_control(struct fake *f)
 		close(f->control);
 	f->control = fd;
 	send_state(f, PROTO_HELLO);
+	if (f->is_network && strstr(f->net.name, "net-uplink")) {
+		for (unsigned i = 1; i <= f->n_reports; i++)
+			send_report(f, i);
+		send_team(f);
+	}
 }
 
 static void hello(struct fake *f, const char *name)

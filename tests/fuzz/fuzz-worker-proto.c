@@ -20,6 +20,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define N_UPLINKS 2
+
 struct fuzz {
 	unsigned requests, replies, hellos;
 };
@@ -62,6 +64,38 @@ static void on_net_event(void *opaque, const struct proto_net_event *e)
 	check(memchr(e->text, 0, sizeof(e->text)) && str_is_clean_utf8(e->text));
 }
 
+/* What passes can be indexed with, and has words. */
+static bool on_team_state(void *opaque, const struct net_team_state *s)
+{
+	check(((struct fuzz *)opaque)->hellos == 1);
+	if (!net_team_state_is_valid(s, N_UPLINKS))
+		return false;
+	check(s->n_members == N_UPLINKS && net_enum_to_string(NET_ENUM_TEAM_POLICY, s->policy));
+	for (unsigned i = 0; i < NET_TEAM_BUCKETS; i++)
+		check(s->map[i] < N_UPLINKS || s->map[i] == NET_TEAM_NO_MEMBER);
+	for (unsigned i = 0; i < s->n_members; i++) {
+		const struct net_team_member *m = &s->members[i];
+
+		check(net_enum_to_string(NET_ENUM_ROLE, m->role));
+		check(!streq(team_member_state_to_string(m->state), "unknown"));
+		check(!streq(lacp_mux_name(m->lacp.mux), "unknown"));
+	}
+	return true;
+}
+
+static bool on_team_report(void *opaque, const struct net_team_report *r)
+{
+	check(((struct fuzz *)opaque)->hellos == 1);
+	if (!net_team_report_is_valid(r, N_UPLINKS, UINT64_MAX))
+		return false;
+	check(r->from < N_UPLINKS || r->from == NET_TEAM_NO_MEMBER);
+	check(r->to < N_UPLINKS || r->to == NET_TEAM_NO_MEMBER);
+	check(r->n_macs <= NET_TEAM_REPORT_MACS && r->switched_ns >= r->detected_ns);
+	check(!streq(team_cause_to_string(r->cause), "unknown"));
+	check(!streq(team_detector_to_string(r->detector), "unknown"));
+	return true;
+}
+
 static void on_silent(void *opaque)
 {
 	(void)opaque;
@@ -87,6 +121,8 @@ static const struct worker_ops ops = {
 	.state = on_state,
 	.notice = on_notice,
 	.net_event = on_net_event,
+	.team_state = on_team_state,
+	.team_report = on_team_report,
 	.silent = on_silent,
 	.gone = on_gone,
 };

@@ -217,8 +217,17 @@ static void on_control(void *opaque, uint32_t events)
 		w->reply.text[0] = 0;
 		if (m.header.len == sizeof(struct proto_reason))
 			memcpy(w->reply.text, m.payload, sizeof(struct proto_reason));
-	} else if (m.header.type == PROTO_NET_EVENT && w->n_events < MAX_EVENTS) {
-		memcpy(&w->events[w->n_events++], m.payload, sizeof(struct proto_net_event));
+	} else if (m.header.type == PROTO_TEAM_STATE) {
+		assert_int_equal(m.header.len, sizeof(w->state));
+		memcpy(&w->state, m.payload, sizeof(w->state));
+		assert_true(net_team_state_is_valid(&w->state, w->config.n_uplinks));
+		w->n_states++;
+	} else if (m.header.type == PROTO_TEAM_REPORT) {
+		assert_int_equal(m.header.len, sizeof(w->reports[0]));
+		assert_true(w->n_reports < MAX_REPORTS);
+		memcpy(&w->reports[w->n_reports], m.payload, sizeof(w->reports[0]));
+		assert_true(net_team_report_is_valid(
+			&w->reports[w->n_reports++], w->config.n_uplinks, loop_now_ns(w->loop)));
 	}
 }
 
@@ -544,34 +553,65 @@ bool world_until(struct world *w, unsigned ms, bool (*is)(void *arg), void *arg)
 	return true;
 }
 
-struct wanted_event {
+struct wanted_report {
 	const struct world *world;
-	unsigned from;
-	uint32_t kind, a, b;
-	const struct proto_net_event *found;
+	unsigned since, from, to;
+	const struct net_team_report *found;
 };
 
-static bool has_event(void *arg)
+static bool has_report(void *arg)
 {
-	struct wanted_event *wanted = arg;
+	struct wanted_report *wanted = arg;
 
-	for (unsigned i = wanted->from; i < wanted->world->n_events && !wanted->found; i++) {
-		const struct proto_net_event *e = &wanted->world->events[i];
+	for (unsigned i = wanted->since; i < wanted->world->n_reports && !wanted->found; i++) {
+		const struct net_team_report *r = &wanted->world->reports[i];
 
-		if (e->kind == wanted->kind && e->a == wanted->a && e->b == wanted->b)
-			wanted->found = e;
+		if (r->from == wanted->from && r->to == wanted->to)
+			wanted->found = r;
 	}
 	return wanted->found;
 }
 
-bool world_event(struct world *w, unsigned from, unsigned ms, enum proto_net_event_kind kind,
-	uint32_t a, uint32_t b, struct proto_net_event *ret)
+const struct net_team_report *world_report(
+	struct world *w, unsigned since, unsigned ms, unsigned from, unsigned to)
 {
-	struct wanted_event wanted = {w, from, kind, a, b, NULL};
+	struct wanted_report wanted = {w, since, from, to, NULL};
 
-	if (!world_until(w, ms, has_event, &wanted))
-		return false;
-	if (ret)
-		*ret = *wanted.found;
-	return true;
+	(void)world_until(w, ms, has_report, &wanted);
+	return wanted.found;
+}
+
+struct wanted_link {
+	const struct world *world;
+	unsigned member;
+	bool up;
+};
+
+static bool guests_are(void *arg)
+{
+	const struct wanted_link *wanted = arg;
+
+	return wanted->world->n_states && wanted->world->state.guests_up == wanted->up;
+}
+
+bool world_guests(struct world *w, unsigned ms, bool up)
+{
+	struct wanted_link wanted = {w, 0, up};
+
+	return world_until(w, ms, guests_are, &wanted);
+}
+
+static bool link_is(void *arg)
+{
+	const struct wanted_link *wanted = arg;
+	const struct net_team_member *m = &wanted->world->state.members[wanted->member];
+
+	return wanted->world->n_states && !(m->flags & NET_TEAM_LINK) == !wanted->up;
+}
+
+bool world_link(struct world *w, unsigned ms, unsigned member, bool up)
+{
+	struct wanted_link wanted = {w, member, up};
+
+	return world_until(w, ms, link_is, &wanted);
 }

@@ -26,7 +26,7 @@
 #define MAX_VMS       8
 #define MAX_PROBES    12
 #define MAX_SEEN      16384
-#define MAX_EVENTS    64
+#define MAX_REPORTS   256
 
 /* Commands of ip(8): a veth pair; a switch; a NIC into it. */
 #define NET_LINK(a, b)                                                                             \
@@ -90,8 +90,10 @@ struct world {
 		int error;
 		char text[PROTO_REASON_MAX];
 	} reply;
-	struct proto_net_event events[MAX_EVENTS];
-	unsigned n_events;
+	struct net_team_state state; /* of the uplinks, as told last; n_states: how often */
+	unsigned n_states;
+	struct net_team_report reports[MAX_REPORTS];
+	unsigned n_reports;
 	int uplink_fds[NET_MAX_UPLINKS];
 	struct vm *vms[MAX_VMS];
 	unsigned n_vms;
@@ -130,9 +132,13 @@ struct probe *world_probe(struct world *w, const char *ifname);
 void world_run_ms(struct world *w, unsigned ms);
 /* Until 'is' or the time is over; answers is(). */
 bool world_until(struct world *w, unsigned ms, bool (*is)(void *arg), void *arg);
-/* An event with these, since event number 'from'; waits for it. '*ret' may be NULL. */
-bool world_event(struct world *w, unsigned from, unsigned ms, enum proto_net_event_kind kind,
-	uint32_t a, uint32_t b, struct proto_net_event *ret);
+/* Wait for a report of a failover from one member to another, since report number 'since' (w->n_reports at some time).
+ * NULL: there was none. */
+const struct net_team_report *world_report(
+	struct world *w, unsigned since, unsigned ms, unsigned from, unsigned to);
+/* Wait until the worker has said that the links of guests, or of a member, are so. */
+bool world_guests(struct world *w, unsigned ms, bool up);
+bool world_link(struct world *w, unsigned ms, unsigned member, bool up);
 void forget_all(struct world *w);
 
 extern const uint8_t net_broadcast[NET_MAC_LEN];

@@ -76,7 +76,7 @@ static void expect_frames(
 
 static void expect_up(struct world *w)
 {
-	assert_true(world_event(w, 0, 3000, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, 1, NULL));
+	assert_true(world_guests(w, 3000, true));
 }
 
 static void start_team(struct world *w, enum net_team_policy policy)
@@ -89,7 +89,7 @@ static void start_team(struct world *w, enum net_team_policy policy)
 	w->config.team.no_damping = 1;
 	world_start(w);
 	expect_up(w);
-	assert_true(world_event(w, 0, 1000, PROTO_NET_UPLINK, 1, PROTO_UPLINK_UP, NULL));
+	assert_true(world_link(w, 1000, 1, true));
 }
 
 /* Frames out and in. */
@@ -337,18 +337,25 @@ static void fail_over(struct world *w, struct vm *vm, struct vm *tagged, struct 
 		.ms = 900,
 		.at_ms = 200,
 		.down = from ? "q1" : "q0"};
-	unsigned before = w->n_events, lost;
-	struct proto_net_event report;
+	unsigned before = w->n_reports, lost;
+	const struct net_team_report *report;
 	uint64_t gap_ns;
 
 	run_stream(&s);
 	gap_ns = gap_of(&s, &lost);
-	assert_true(world_event(w, before, 1000, PROTO_NET_FAILOVER, from, !from, &report));
-	print_message("%s: gap %.1f ms, %u frames lost; %s\n", noisy ? "noisy" : "quiet",
-		(double)gap_ns / 1e6, lost, report.text);
+	report = world_report(w, before, 1000, from, !from);
+	assert_non_null(report);
+	print_message(
+		"%s: gap %.1f ms, %u frames lost; %s (%s), gap at most %.1f ms by the report\n",
+		noisy ? "noisy" : "quiet", (double)gap_ns / 1e6, lost,
+		team_cause_to_string(report->cause), team_detector_to_string(report->detector),
+		(double)(report->switched_ns - report->well_ns) / 1e6);
 	assert_true(gap_ns <= MAX_GAP);
-	assert_non_null(strstr(report.text, from ? "p1 -> p0: " : "p0 -> p1: "));
-	assert_non_null(strstr(report.text, "2 ports moved, 2 addresses announced"));
+	assert_int_equal(report->cause, TEAM_CAUSE_LINK);
+	assert_true(report->well_ns && report->well_ns <= report->detected_ns);
+	assert_int_equal(report->ports_moved, 2);
+	assert_int_equal(report->macs_announced, 2);
+	assert_int_equal(report->n_macs, 2);
 	expect_rarp(&wires[!from]->record, vm->config.mac, -1, s.down_ns);
 	expect_rarp(&wires[!from]->record, tagged->config.mac, 10, s.down_ns);
 	switch_link(w, s.down, true);
@@ -458,12 +465,11 @@ static void test_all_down(void **state)
 	start_team(w, NET_TEAM_EXPLICIT);
 	vm = world_add_vm(w, NULL);
 	peer = world_probe(w, "e1");
-	before = w->n_events;
+	before = w->n_reports;
 	set_link("q0", false);
-	assert_true(world_event(w, before, 1000, PROTO_NET_FAILOVER, 0, 1, NULL));
+	assert_non_null(world_report(w, before, 1000, 0, 1));
 	set_link("q1", false);
-	assert_true(world_event(
-		w, before, 1000, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_DOWN, NULL));
+	assert_true(world_guests(w, 1000, false));
 	forget_all(w);
 	assert_int_equal(vm_send(vm, peer_mac, 1, 60, -1), 0);
 	world_run_ms(w, 50);
@@ -471,11 +477,10 @@ static void test_all_down(void **state)
 	assert_int_equal(w->stats->uplinks[0].rx_drops[NET_DROP_NO_UPLINK] +
 			w->stats->uplinks[1].rx_drops[NET_DROP_NO_UPLINK],
 		1);
-	before = w->n_events;
+	before = w->n_reports;
 	set_link("q1", true);
-	assert_true(world_event(
-		w, before, 1000, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_UP, NULL));
-	assert_true(world_event(w, before, 1000, PROTO_NET_FAILOVER, UINT32_MAX, 1, NULL));
+	assert_true(world_guests(w, 1000, true));
+	assert_non_null(world_report(w, before, 1000, NET_TEAM_NO_MEMBER, 1));
 	/* The switch's own port may need a moment. */
 	for (unsigned i = 0; i < 200 && !count_seen(&peer->record, NET_TEST_TYPE, NULL); i++) {
 		(void)vm_send(vm, peer_mac, i, 60, -1);
@@ -540,22 +545,23 @@ static void test_member_gone(void **state)
 	vm = world_add_vm(w, NULL);
 	peer = world_probe(w, "e1");
 	back.uplink = w->config.uplinks[0];
-	before = w->n_events;
+	before = w->n_reports;
 	/* Gone and back within a poll: the old socket must not be taken for the new NIC. */
 	world_topology(w, "link del p0\n" NET_LINK("p0", "q0") NET_INTO("q0", "swa"));
-	assert_true(world_event(w, before, 1000, PROTO_NET_UPLINK, 0, PROTO_UPLINK_GONE, NULL));
-	assert_true(world_event(w, before, 1000, PROTO_NET_FAILOVER, 0, 1, NULL));
+	assert_non_null(world_report(w, before, 1000, 0, 1));
+	assert_true(world_link(w, 1000, 0, false));
+	assert_int_equal(w->state.members[0].state, TEAM_MEMBER_ABSENT);
 	forget_all(w);
 	(void)vm_send(vm, peer_mac, 1, 60, -1);
 	expect_frames(w, &peer->record, vm->config.mac, 1);
 	assert_int_equal(host_net_open_packet("p0", HOST_NET_ALL, &fd, back.uplink.mac, &e), 0);
-	before = w->n_events;
+	before = w->n_reports;
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), 0);
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), -EEXIST);
 	back.index = 2;
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), -EINVAL);
 	close(fd);
-	assert_true(world_event(w, before, 1000, PROTO_NET_FAILOVER, 1, 0, NULL));
+	assert_non_null(world_report(w, before, 1000, 1, 0));
 	wire = world_probe(w, "q0");
 	for (unsigned i = 0; i < 200 && !count_seen(&wire->record, NET_TEST_TYPE, NULL); i++) {
 		(void)vm_send(vm, peer_mac, i, 60, -1);

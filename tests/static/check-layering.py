@@ -8,7 +8,7 @@ import sys
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 
 # A file belongs to the longest prefix; it may include headers of its own layer and of those listed.
-VOCABULARY = {"config/vm-config.h", "config/net-config.h"}
+VOCABULARY = {"config/vm-config.h", "config/net-config.h", "config/net-team.h"}
 LAYERS = {
     "vmm-core/base": set(),
     "config": {"vmm-core/base"},

@@ -491,26 +491,6 @@ static void test_arguments(void **state)
 	lacp_done(NULL);
 }
 
-static void test_names(void **state)
-{
-	(void)state;
-	assert_string_equal(lacp_rx_name(LACP_RX_CURRENT), "current");
-	assert_string_equal(lacp_periodic_name(LACP_PERIODIC_SLOW), "slow-periodic");
-	assert_string_equal(lacp_selected_name(LACP_STANDBY), "standby");
-	assert_string_equal(lacp_mux_name(LACP_MUX_DISTRIBUTING), "distributing");
-	assert_string_equal(lacp_churn_name(LACP_CHURN), "churn");
-	for (unsigned i = 0; i < LACP_RX_X_MAX; i++)
-		assert_non_null(lacp_rx_name(i));
-	for (unsigned i = 0; i < LACP_PERIODIC_X_MAX; i++)
-		assert_non_null(lacp_periodic_name(i));
-	for (unsigned i = 0; i < LACP_SELECTED_X_MAX; i++)
-		assert_non_null(lacp_selected_name(i));
-	for (unsigned i = 0; i < LACP_MUX_X_MAX; i++)
-		assert_non_null(lacp_mux_name(i));
-	for (unsigned i = 0; i < LACP_CHURN_X_MAX; i++)
-		assert_non_null(lacp_churn_name(i));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -530,7 +510,6 @@ int main(void)
 		ROW(test_transmit_fails),
 		ROW(test_clock_back),
 		ROW(test_arguments),
-		ROW(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,12 +137,45 @@ static void test_limit(void **state)
 	assert_int_equal(find(f, 0, 1001 - NEIGH_MAX_HEARD, S), 1);
 }
 
+/* What an address of layer 2 uses: its own ones, and what it was heard to claim lately, the newest first. */
+static void test_of(void **state)
+{
+	struct net_port_config own = {.n_ips = 1, .ips = {ip4(1)}};
+	struct fixture *f = *state;
+	uint8_t other[NET_MAC_LEN];
+	struct net_ip ips[4];
+
+	fake_mac(2, other);
+	assert_int_equal(neigh_set_port(f->n, 2, &own, &f->ten), 0);
+	assert_true(heard(f, 2, 10, 7, S));
+	assert_true(heard(f, 2, 10, 8, 2 * S));
+	assert_true(heard(f, 2, 0, 9, 2 * S));
+	assert_false(heard(f, 2, 10, 7, 3 * S));
+	assert_int_equal(neigh_of(f->n, 2, true, f->mac, 10, 3 * S, ips, 4), 3);
+	assert_int_equal(ips[0].bytes[3], 1);
+	assert_int_equal(ips[1].bytes[3], 7);
+	assert_int_equal(ips[2].bytes[3], 8);
+	/* Heard and configured: once. */
+	assert_true(heard(f, 2, 10, 1, 3 * S));
+	assert_int_equal(neigh_of(f->n, 2, true, f->mac, 10, 3 * S, ips, 4), 3);
+	assert_int_equal(neigh_of(f->n, 2, true, f->mac, 10, 3 * S, ips, 2), 2);
+	assert_int_equal(neigh_of(f->n, 2, false, f->mac, 0, 3 * S, ips, 4), 1);
+	assert_int_equal(ips[0].bytes[3], 9);
+	assert_int_equal(neigh_of(f->n, 2, false, other, 10, 3 * S, ips, 4), 0);
+	assert_int_equal(neigh_of(f->n, 9, true, f->mac, 10, 3 * S, ips, 4), 0);
+	/* In a VLAN that is not the port's nothing is its own. */
+	assert_int_equal(neigh_of(f->n, 2, true, f->mac, 11, 3 * S, ips, 4), 0);
+	assert_int_equal(
+		neigh_of(f->n, 2, false, f->mac, 10, 2 * S + NEIGH_CLAIM_NS + 1, ips, 4), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_of, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,8 +53,12 @@ static const struct {
 	{PROTO_NIC_ADD, sizeof(struct proto_nic_add), 0, 1},
 	{PROTO_NIC_REMOVE, sizeof(struct proto_nic_id), 0, 0},
 	{PROTO_CAPTURE, sizeof(struct proto_capture), 1, 1},
+	{PROTO_TEAM_LOOK, 0, 0, 0},
+	{PROTO_TEAM_TEST, sizeof(struct proto_team_test), 0, 0},
 };
-static_assert(ARRAY_SIZE(known) == PROTO_TYPE_X_MAX - PROTO_START, "a new request: add a row");
+/* The last two are of workers. */
+static_assert(ARRAY_SIZE(known) == PROTO_TEAM_STATE - PROTO_START, "a new request: add a row");
+static_assert(PROTO_TYPE_X_MAX == PROTO_TEAM_REPORT + 1, "requests before TEAM_STATE");
 
 static void test_requests(void **state)
 {

@@ -39,12 +39,13 @@ static void net_run_ms(struct fake_team *ft, unsigned ms)
 		fake_team_run_ms(ft, 10);
 		for (unsigned i = 0; i < net->n; i++)
 			for (unsigned m = 0; m < ft->n_uplinks; m++) {
-				struct team_status status;
+				struct net_team_state status;
 				struct frame f;
 
-				team_status(ft->team, &status);
+				team_state(ft->team, &status);
 				fake_frame_again(&f, &net->log[i]);
-				if (m == net->log[i].member || !status.members[m].link ||
+				if (m == net->log[i].member ||
+					!status.members[m].flags & NET_TEAM_LINK ||
 					net->cut_tx & 1U << net->log[i].member ||
 					net->cut_rx & 1U << m)
 					continue;
@@ -143,7 +144,7 @@ static void test_beacons_forged(void **state)
 	struct net net;
 	struct fake_sent old;
 	struct frame f;
-	struct team_status status;
+	struct net_team_state status;
 
 	(void)state;
 	beacons_up(&ft, &net, 3);
@@ -180,7 +181,7 @@ static void test_beacons_forged(void **state)
 	assert_int_equal(team_input(ft.team, 2, &f, ft.now_ns).kind, TEAM_CONSUMED);
 	fake_frame_again(&f, &old);
 	assert_int_equal(team_input(ft.team, 2, &f, ft.now_ns).kind, TEAM_DROP);
-	team_status(ft.team, &status);
+	team_state(ft.team, &status);
 	assert_int_equal(status.members[1].forged, 28 - 8 + 1);
 	fake_team_done(&ft);
 }
@@ -375,7 +376,7 @@ static void test_lacp(void **state)
 {
 	static struct fake_team a, b;
 	static struct pair pair;
-	struct team_status status;
+	struct net_team_state status;
 	unsigned used = 0;
 	uint8_t stranger[NET_MAC_LEN] = {2, 0, 0, 0, 0, 9};
 
@@ -385,18 +386,19 @@ static void test_lacp(void **state)
 	fake_team_add_port(&a, 1, 0);
 	/* Nobody there: as active-backup. */
 	pair_run_ms(&pair, 5000);
-	team_status(a.team, &status);
-	assert_string_equal(status.policy, "explicit");
+	team_state(a.team, &status);
+	assert_int_equal(status.policy, NET_TEAM_EXPLICIT);
 	assert_int_equal(status.n_active, 1);
 	/* A partner: both are used, and nothing is announced. */
 	pair_start(&pair, &b, 1);
 	b.now_ns = a.now_ns;
 	pair_run_ms(&pair, 10000);
 	fake_team_clear(&a);
-	team_status(a.team, &status);
-	assert_string_equal(status.policy, "lacp");
+	team_state(a.team, &status);
+	assert_int_equal(status.policy, NET_TEAM_LACP);
 	assert_int_equal(status.n_active, 2);
-	assert_true(status.members[1].has_lacp && status.members[1].lacp.distributing);
+	assert_true(status.members[1].flags & NET_TEAM_HAS_LACP);
+	assert_true(status.members[1].lacp.flags & NET_TEAM_LACP_DISTRIBUTING);
 	for (uint16_t flow = 0; flow < 64; flow++)
 		used |= 1U << fake_team_send(&a, 1, flow);
 	assert_int_equal(used, 3);
@@ -421,7 +423,7 @@ static void test_lacp(void **state)
 	pair_run_ms(&pair, 10000);
 	fake_team_link(&a, 0, false);
 	assert_int_equal(fake_team_send(&a, 1, 1), 1);
-	team_member_gone(a.team, 1, a.now_ns);
+	team_member_gone(a.team, 1, TEAM_BY_POLL, a.now_ns);
 	assert_false(a.guest_up);
 	assert_int_equal(team_member_added(a.team, 1, NULL, a.now_ns), 0);
 	fake_team_link(&a, 1, true);
@@ -429,7 +431,7 @@ static void test_lacp(void **state)
 	assert_true(a.guest_up);
 	fake_team_link(&a, 0, true);
 	pair_run_ms(&pair, 20000);
-	team_status(a.team, &status);
+	team_state(a.team, &status);
 	assert_int_equal(status.n_active, 2);
 	fake_team_done(&a);
 	fake_team_done(&b);

@@ -17,9 +17,9 @@
 
 static unsigned ports_of(struct fake_team *ft, unsigned member)
 {
-	struct team_status status;
+	struct net_team_state status;
 
-	team_status(ft->team, &status);
+	team_state(ft->team, &status);
 	return status.members[member].ports;
 }
 
@@ -315,9 +315,10 @@ static void test_random(void **state)
 			if (what < 2) {
 				fake_team_link(&ft, member, random >> 32 & 1);
 			} else if (what == 2) {
-				team_test(ft.team, member, random >> 32 & 63, ft.now_ns);
+				team_test(ft.team, member, random >> 32 & 63, random >> 40 & 1,
+					ft.now_ns);
 			} else if (what == 3) {
-				team_member_gone(ft.team, member, ft.now_ns);
+				team_member_gone(ft.team, member, TEAM_BY_POLL, ft.now_ns);
 			} else if (what < 8) {
 				team_member_added(ft.team, member, NULL, ft.now_ns);
 			} else if (what < 10) {
@@ -539,12 +540,12 @@ static void test_weights(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		fake_team_init(&ft, i ? NET_TEAM_IP_HASH : NET_TEAM_SRC_MAC, 2);
 		fake_team_start(&ft);
-		team_set_link(ft.team, 0, true, 10000, true, ft.now_ns);
-		team_set_link(ft.team, 1, true, 1000, true, ft.now_ns);
+		team_set_link(ft.team, 0, true, 10000, true, TEAM_BY_POLL, ft.now_ns);
+		team_set_link(ft.team, 1, true, 1000, true, TEAM_BY_POLL, ft.now_ns);
 		fake_team_run_ms(&ft, 10000);
 		assert_true(ports_of(&ft, 0) >= 232 && ports_of(&ft, 0) <= 234);
 		/* Negotiated anew. */
-		team_set_link(ft.team, 0, true, 1000, true, ft.now_ns);
+		team_set_link(ft.team, 0, true, 1000, true, TEAM_BY_POLL, ft.now_ns);
 		fake_team_run_ms(&ft, 100);
 		assert_int_equal(ports_of(&ft, 0), 128);
 		fake_team_done(&ft);
@@ -553,8 +554,8 @@ static void test_weights(void **state)
 		ft.uplinks[0].weight = 1;
 		ft.uplinks[1].weight = 3;
 		fake_team_start(&ft);
-		team_set_link(ft.team, 0, true, 10000, true, ft.now_ns);
-		team_set_link(ft.team, 1, true, 0, true, ft.now_ns);
+		team_set_link(ft.team, 0, true, 10000, true, TEAM_BY_POLL, ft.now_ns);
+		team_set_link(ft.team, 1, true, 0, true, TEAM_BY_POLL, ft.now_ns);
 		fake_team_run_ms(&ft, 10000);
 		assert_int_equal(ports_of(&ft, 0), 64);
 		fake_team_done(&ft);

@@ -1,212 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Uplinks (devices/fabric/uplinks.c) whose members are "taps": sockets, with the wire in the test's hands; time is invented. */
-#include "devices/fabric/uplinks.h"
-
-#include <errno.h>
-#include <linux/rtnetlink.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-#include "tests/fakes/fake-port.h"
-#include "vmm-core/base/capture-record.h"
-
-#define TYPE      0x88b6 /* IEEE 802 local experimental */
-#define RARP      0x8035
-#define HOUR_MS   3600000
-#define MAX_EVENT 32
-
-struct world {
-	struct loop *loop;
-	struct vswitch *sw;
-	struct net_config config;
-	struct network_fds fds;
-	struct uplinks *uplinks;
-	struct net_port_counters counters[NET_MAX_UPLINKS];
-	struct fake_port vm, nested;
-	int wires[2], netlink; /* our ends */
-	bool deaf;             /* the daemon takes no events */
-	struct proto_net_event events[MAX_EVENT];
-	unsigned n_events;
-};
-
-static bool on_event(void *opaque, const struct proto_net_event *event)
-{
-	struct world *w = opaque;
-
-	if (w->deaf)
-		return false;
-	assert_true(w->n_events < MAX_EVENT);
-	w->events[w->n_events++] = *event;
-	return true;
-}
-
-static void make_wire(int *ret_ours, int *ret_theirs)
-{
-	int pair[2];
-
-	/* Packets, as a tap has them. */
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-	*ret_ours = pair[0];
-	*ret_theirs = pair[1];
-}
-
-static void turn(struct world *w)
-{
-	do
-		loop_fake_advance(w->loop, 1);
-	while (loop_run_once(w->loop, 0) > 0);
-}
-
-static void pass_ms(struct world *w, unsigned ms)
-{
-	for (unsigned i = 0; i < ms; i++) {
-		loop_fake_advance(w->loop, NSEC_PER_MSEC);
-		turn(w);
-	}
-}
-
-static void add_vm(struct world *w, struct fake_port *vm, unsigned n, struct net_port_config config)
-{
-	fake_port_init(vm, PORT_VNIC, n);
-	fake_mac(n, config.mac);
-	assert_int_equal(vswitch_add(w->sw, &vm->port, &config), 0);
-	uplinks_port_added(w->uplinks, n);
-}
-
-static void start(struct world *w)
-{
-	struct network_owner owner = {on_event, w};
-	struct net_port_config trunk = {
-		.vlan = {.mode = NET_VLAN_TRUNK, .n_tags = 2, .tags = {10, 20}},
-		.flags = NET_PORT_LEARN | NET_PORT_ALLOW_FORGED};
-
-	assert_int_equal(uplinks_new(&w->config, &w->fds, (const uint64_t[]){1, 2}, w->loop, w->sw,
-				 w->counters, &owner, &w->uplinks),
-		0);
-	add_vm(w, &w->vm, 1, (struct net_port_config){0});
-	add_vm(w, &w->nested, 2, trunk);
-	turn(w);
-}
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-	struct vswitch_config config = {.seed = {1, 2}, .mtu = 1500};
-
-	assert_int_equal(loop_new_fake(100 * NSEC_PER_SEC, &w->loop), 0);
-	assert_int_equal(vswitch_new(&config, NULL, NULL, &w->sw), 0);
-	net_config_init(&w->config);
-	network_fds_init(&w->fds);
-	for (unsigned i = 0; i < 2; i++) {
-		struct net_uplink *u = &w->config.uplinks[w->config.n_uplinks++];
-
-		(void)snprintf(u->ifname, sizeof(u->ifname), "eth%u", i + 1);
-		memcpy(u->mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)i}, NET_MAC_LEN);
-		u->kind = NET_UPLINK_TAP;
-		make_wire(&w->wires[i], &w->fds.uplinks[i]);
-	}
-	make_wire(&w->netlink, &w->fds.rtnetlink);
-	w->config.team.policy = NET_TEAM_EXPLICIT;
-	w->config.team.poll_ms = HOUR_MS;
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	w->uplinks = uplinks_free(w->uplinks);
-	vswitch_remove(w->sw, &w->vm.port);
-	vswitch_remove(w->sw, &w->nested.port);
-	(void)vswitch_free(w->sw);
-	/* Nothing is armed, nothing is watched. */
-	loop_fake_advance(w->loop, HOUR_MS * NSEC_PER_MSEC);
-	assert_int_equal(loop_run_once(w->loop, 0), 0);
-	(void)loop_free(w->loop);
-	network_fds_done(&w->fds);
-	for (unsigned i = 0; i < 2; i++)
-		close(w->wires[i]);
-	close(w->netlink);
-	free(w);
-	return 0;
-}
-
-/* Wires: an offload header of 12 bytes, and the frame. */
-
-static void wire_send(struct world *w, unsigned i, const struct fake_frame *f)
-{
-	uint8_t bytes[12 + 2048] = {0};
-
-	memcpy(bytes + 12, f->bytes, f->len);
-	assert_int_equal(write(w->wires[i], bytes, 12 + f->len), 12 + f->len);
-	turn(w);
-}
-
-/* The length of the next frame there; 0: none. */
-static size_t wire_receive(struct world *w, unsigned i, uint8_t bytes[2048])
-{
-	uint8_t buffer[12 + 2048];
-	ssize_t n = read(w->wires[i], buffer, sizeof(buffer));
-
-	if (n < 12)
-		return 0;
-	memcpy(bytes, buffer + 12, (size_t)n - 12);
-	return (size_t)n - 12;
-}
-
-static void drain_wires(struct world *w)
-{
-	uint8_t bytes[2048];
-
-	for (unsigned i = 0; i < 2; i++)
-		while (wire_receive(w, i, bytes))
-			;
-}
-
-static int vm_send(
-	struct world *w, struct fake_port *vm, const uint8_t *dst, const uint8_t *src, int32_t tci)
-{
-	struct fake_frame f;
-	int r = vswitch_input(w->sw, &vm->port, fake_frame(&f, dst, src, tci, TYPE, NULL, 50),
-		loop_now_ns(w->loop));
-
-	vswitch_flush(w->sw);
-	return r;
-}
-
-static const uint8_t far[NET_MAC_LEN] = {2, 0, 0, 0, 9, 9};
-static const uint8_t everybody[NET_MAC_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-static const struct proto_net_event *find_event(
-	const struct world *w, uint32_t kind, uint32_t a, uint32_t b)
-{
-	for (unsigned i = 0; i < w->n_events; i++)
-		if (w->events[i].kind == kind && w->events[i].a == a && w->events[i].b == b)
-			return &w->events[i];
-	return NULL;
-}
+/* Uplinks (devices/fabric/uplinks.c): frames, links, what is announced. */
+#include "uplinks-fixture.h"
 
 static void test_out_and_in(void **state)
 {
 	struct world *w = *state;
+	const struct net_team_report *report;
 	uint8_t mac[NET_MAC_LEN], bytes[2048];
 	struct fake_frame f;
 
 	start(w);
-	assert_non_null(find_event(w, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_UP));
-	assert_non_null(find_event(w, PROTO_NET_UPLINK, 1, PROTO_UPLINK_UP));
-	assert_string_equal(find_event(w, PROTO_NET_FAILOVER, UINT32_MAX, 0)->text,
-		"none -> eth1: link; detected, switched 0.0 ms later, 0 frames lost, 2 ports "
-		"moved, 3 "
-		"addresses announced");
+	pass_ms(w, 100);
+	assert_true(w->state.guests_up);
+	assert_true(w->state.members[1].flags & NET_TEAM_LINK);
+	assert_int_equal(w->state.map[1], 0);
+	assert_int_equal(w->state.map[3], NET_TEAM_NO_MEMBER);
+	assert_int_equal(w->n_reports, 1);
+	report = &w->reports[0];
+	assert_int_equal(report->from, NET_TEAM_NO_MEMBER);
+	assert_int_equal(report->to, 0);
+	assert_int_equal(report->cause, TEAM_CAUSE_LINK);
+	assert_int_equal(report->detector, TEAM_BY_POLL);
+	assert_true(report->switched_ns == report->detected_ns && !report->well_ns);
+	assert_int_equal(report->ports_moved, 2);
+	assert_int_equal(report->macs_announced, 3);
+	assert_int_equal(report->n_macs, 3);
 	drain_wires(w);
 	fake_mac(1, mac);
 	assert_int_equal(vm_send(w, &w->vm, far, mac, -1), 0);
@@ -217,8 +35,8 @@ static void test_out_and_in(void **state)
 	assert_int_equal(wire_receive(w, 0, bytes), 68);
 	assert_memory_equal(bytes + 12, ((uint8_t[]){0x81, 0, 0, 20}), 4);
 	assert_int_equal(wire_receive(w, 1, bytes), 0);
-	/* What is announced counts as sent, too: three times so far. */
-	assert_int_equal(w->counters[0].rx_packets, 2 + 3);
+	/* What is announced counts as sent, too: twice so far. */
+	assert_int_equal(w->counters[0].rx_packets, 2 + 2 * 3);
 	/* In: by the active member, and by the other. */
 	fake_mac(1, mac);
 	(void)fake_frame(&f, mac, far, -1, TYPE, NULL, 50);
@@ -257,17 +75,6 @@ static void test_moved_out(void **state)
 	assert_int_equal(w->vm.n, 1);
 }
 
-/* The interface is gone: the kernel says so once. */
-static void pull(struct world *w, unsigned i)
-{
-	/* What nobody read, before its reader goes, resets the connection. */
-	drain_wires(w);
-	assert_int_equal(write(w->fds.uplinks[i], "x", 1), 1);
-	close(w->wires[i]);
-	w->wires[i] = -1;
-	turn(w);
-}
-
 static unsigned count_rarp(struct world *w, unsigned i, const uint8_t *src, unsigned vid)
 {
 	uint8_t bytes[2048];
@@ -288,11 +95,15 @@ static void fail_first(struct world *w)
 	start(w);
 	pass_ms(w, 700);
 	drain_wires(w);
-	w->n_events = 0;
+	w->n_reports = 0;
 	pull(w, 0);
-	assert_non_null(find_event(w, PROTO_NET_UPLINK, 0, PROTO_UPLINK_GONE));
-	assert_non_null(find_event(w, PROTO_NET_FAILOVER, 0, 1));
-	assert_null(find_event(w, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_DOWN));
+	assert_int_equal(state_of(w, 0), TEAM_MEMBER_ABSENT);
+	assert_int_equal(w->state.members[0].failures[TEAM_BY_SOCKET], 1);
+	assert_non_null(find_report(w, 0, 1));
+	assert_int_equal(find_report(w, 0, 1)->cause, TEAM_CAUSE_REMOVED);
+	assert_int_equal(find_report(w, 0, 1)->detector, TEAM_BY_SOCKET);
+	assert_true(find_report(w, 0, 1)->well_ns > 0);
+	assert_true(w->state.guests_up);
 }
 
 /* One member's frames, both ways: also those that go no further, and those that the team sends by itself. */
@@ -352,6 +163,42 @@ static void test_announced(void **state)
 	}
 }
 
+/* Where a guest's IP address was seen, it is announced by ARP as well, in its VLAN. */
+static void test_announced_ip(void **state)
+{
+	static const uint8_t arp[28] = {
+		0, 1, 8, 0, 6, 4, 0, 1, [14] = 10, 9, 0, 7, [24] = 10, 9, 0, 1};
+	struct world *w = *state;
+	uint8_t mac[NET_MAC_LEN], bytes[2048], said[28];
+	unsigned n = 0, n_other = 0;
+	struct fake_frame f;
+	size_t len;
+
+	start(w);
+	fake_mac(2, mac);
+	memcpy(said, arp, sizeof(said));
+	memcpy(said + 8, mac, NET_MAC_LEN);
+	(void)vswitch_input(w->sw, &w->nested.port,
+		fake_frame(&f, everybody, mac, 20, 0x0806, said, sizeof(said)),
+		loop_now_ns(w->loop));
+	pass_ms(w, 700);
+	pull(w, 0);
+	pass_ms(w, 700);
+	while ((len = wire_receive(w, 1, bytes))) {
+		bool is_tagged = frame_be16(bytes + 12) == 0x8100;
+
+		if (frame_be16(bytes + (is_tagged ? 16 : 12)) != 0x0806)
+			continue;
+		/* Sender and target are its own. */
+		n += is_tagged && frame_be16(bytes + 14) == 20 && !memcmp(bytes + 6, mac, 6) &&
+			!memcmp(bytes + 18 + 14, said + 14, 4) &&
+			!memcmp(bytes + 18 + 24, said + 14, 4);
+		n_other++;
+	}
+	assert_int_equal(n, 5);
+	assert_int_equal(n_other, 5);
+}
+
 static void test_gone_and_back(void **state)
 {
 	struct world *w = *state;
@@ -374,9 +221,9 @@ static void test_gone_and_back(void **state)
 	w->fds.uplinks[0] = fd;
 	/* It rests while the other works. */
 	pass_ms(w, 100);
-	assert_null(find_event(w, PROTO_NET_FAILOVER, 1, 0));
+	assert_null(find_report(w, 1, 0));
 	pass_ms(w, 5000);
-	assert_non_null(find_event(w, PROTO_NET_FAILOVER, 1, 0));
+	assert_non_null(find_report(w, 1, 0));
 	drain_wires(w);
 	assert_int_equal(vm_send(w, &w->vm, far, mac, -1), 0);
 	assert_int_equal(wire_receive(w, 0, bytes), 64);
@@ -390,7 +237,9 @@ static void test_all_gone(void **state)
 
 	fail_first(w);
 	pull(w, 1);
-	assert_non_null(find_event(w, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_DOWN));
+	pass_ms(w, 100);
+	assert_false(w->state.guests_up);
+	assert_int_equal(w->state.n_active, 0);
 	lost = w->counters[0].rx_drops[NET_DROP_NO_UPLINK] +
 		w->counters[1].rx_drops[NET_DROP_NO_UPLINK];
 	fake_mac(1, mac);
@@ -407,7 +256,9 @@ static void test_guests_stay_up(void **state)
 	w->config.team.guest_link_up = 1;
 	fail_first(w);
 	pull(w, 1);
-	assert_null(find_event(w, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_DOWN));
+	pass_ms(w, 100);
+	assert_int_equal(w->state.n_active, 0);
+	assert_true(w->state.guests_up);
 }
 
 static void send_netlink(struct world *w, const char *ifname, unsigned type)
@@ -427,28 +278,43 @@ static void send_netlink(struct world *w, const char *ifname, unsigned type)
 	turn(w);
 }
 
-/* The guests' link is told until somebody hears it: with each poll, of which netlink's word about our NICs is one. */
-static void test_told_until_heard(void **state)
+/* When the link of the first member was last looked at, to be read from the report of its end. */
+static uint64_t last_look_ns(struct world *w)
 {
-	struct world *w = *state;
-
-	w->deaf = true;
-	start(w);
-	w->deaf = false;
-	send_netlink(w, "eth", RTM_NEWLINK);
-	send_netlink(w, "eth11", RTM_NEWLINK);
-	send_netlink(w, "eth1", RTM_NEWADDR);
-	assert_int_equal(w->n_events, 0);
-	send_netlink(w, "eth1", RTM_NEWLINK);
-	assert_non_null(find_event(w, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_UP));
-	assert_int_equal(w->n_events, 1);
-	/* And by time. */
-	w->deaf = true;
 	pull(w, 0);
-	pull(w, 1);
-	w->deaf = false;
-	loop_fake_advance(w->loop, HOUR_MS * NSEC_PER_MSEC);
-	assert_non_null(find_event(w, PROTO_NET_UPLINK, PROTO_UPLINK_ALL, PROTO_UPLINK_DOWN));
+	pass_ms(w, 100);
+	return find_report(w, 0, 1)->well_ns;
+}
+
+/* Netlink's word about one of our NICs, and only that, has the links looked at. */
+static void test_netlink(void **state)
+{
+	static const struct {
+		const char *ifname;
+		unsigned type;
+		bool ours;
+	} words[] = {
+		{"eth", RTM_NEWLINK, false},
+		{"eth11", RTM_NEWLINK, false},
+		{"eth1", RTM_NEWADDR, false},
+		{"eth1", RTM_NEWLINK, true},
+		{"eth2", RTM_DELLINK, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		struct world *w;
+		uint64_t then_ns;
+
+		assert_int_equal(setup(state), 0);
+		w = *state;
+		start(w);
+		pass_ms(w, 200);
+		then_ns = loop_now_ns(w->loop);
+		send_netlink(w, words[i].ifname, words[i].type);
+		pass_ms(w, 100);
+		assert_int_equal(last_look_ns(w) > then_ns, words[i].ours);
+		assert_int_equal(teardown(state), 0);
+	}
 }
 
 /* Netlink that makes no sense does no harm; one too long is a hint. */
@@ -456,10 +322,10 @@ static void test_netlink_garbage(void **state)
 {
 	static uint8_t bytes[20000];
 	struct world *w = *state;
+	uint64_t then_ns;
 
-	w->deaf = true;
 	start(w);
-	w->deaf = false;
+	pass_ms(w, 200);
 	memset(bytes, 0xff, sizeof(bytes));
 	for (size_t len = 1; len < 128; len++) {
 		assert_int_equal(write(w->netlink, bytes, len), len);
@@ -473,15 +339,35 @@ static void test_netlink_garbage(void **state)
 		sizeof(struct nlmsghdr));
 	assert_int_equal(write(w->netlink, bytes, 100), 100);
 	turn(w);
-	assert_int_equal(w->n_events, 0);
+	pass_ms(w, 100);
+	/* The last look was the one at the start, 300 ms ago; it is the next one that this makes. */
+	then_ns = loop_now_ns(w->loop);
 	assert_int_equal(write(w->netlink, bytes, sizeof(bytes)), sizeof(bytes));
 	turn(w);
-	assert_int_equal(w->n_events, 1);
+	assert_true(last_look_ns(w) >= then_ns);
+}
+
+/* What is no hint. */
+static void test_netlink_nothing(void **state)
+{
+	static uint8_t bytes[128];
+	struct world *w = *state;
+	uint64_t then_ns;
+
+	start(w);
+	pass_ms(w, 200);
+	then_ns = loop_now_ns(w->loop);
+	memset(bytes, 0xff, sizeof(bytes));
+	for (size_t len = 1; len < sizeof(bytes); len++) {
+		assert_int_equal(write(w->netlink, bytes, len), len);
+		turn(w);
+	}
+	assert_true(last_look_ns(w) < then_ns);
 }
 
 static void test_no_fd(void **state)
 {
-	struct network_owner owner = {on_event, *state};
+	struct network_owner owner = {on_event, on_team, *state};
 	struct world *w = *state;
 	int fd = w->fds.uplinks[1];
 
@@ -493,8 +379,6 @@ static void test_no_fd(void **state)
 	start(w);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -502,11 +386,13 @@ int main(void)
 		TEST(test_capture),
 		TEST(test_moved_out),
 		cmocka_unit_test(test_announced),
+		TEST(test_announced_ip),
 		TEST(test_gone_and_back),
 		TEST(test_all_gone),
 		TEST(test_guests_stay_up),
-		TEST(test_told_until_heard),
+		cmocka_unit_test(test_netlink),
 		TEST(test_netlink_garbage),
+		TEST(test_netlink_nothing),
 		TEST(test_no_fd),
 	};
 
