@@ -306,6 +306,21 @@ static const struct verb_option active_network[] = {NETWORK_OPTION(COMPLETE_ACTI
 static const struct verb_option inactive_network[] = {
 	NETWORK_OPTION(COMPLETE_INACTIVE_NETWORK), {}};
 
+static const struct verb_option team_report_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	NUMBER("last", "only the last so many reports"),
+	{},
+};
+
+static const struct verb_option team_test_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	STRING("member", "test this uplink only"),
+	FLAG("all", "test uplinks that stand by, too"),
+	NUMBER("time", "milliseconds that an uplink is out of use, instead of 2000"),
+	FLAG("force", "test also where that cuts the network off"),
+	{},
+};
+
 static const struct verb_option net_autostart_options[] = {
 	NETWORK_OPTION(COMPLETE_NETWORK),
 	FLAG("disable", "disable autostarting"),
@@ -695,6 +710,25 @@ const struct verb verbs[] = {
 		net_update_options, verb_net_update},
 	{"net-uuid", "network", 0, "convert a network name to network UUID", NULL, any_network,
 		verb_net_uuid},
+
+	{"team-report", "network", 0, "what has happened to a network's uplinks",
+		"Print the failovers of a network's team of NICs: when they were detected and by "
+		"what,\n"
+		"why, from which uplink to which, how long that took, frames lost, and addresses\n"
+		"announced.",
+		team_report_options, verb_team_report},
+	{"team-status", "network", 0, "state of a network's uplinks",
+		"Print the policy of a network's team of NICs, its uplinks with role, state, link "
+		"and\n"
+		"speed, why one is not used, what uses each, and LACP's partners.",
+		active_network, verb_team_status},
+	{"team-test", "network", VERB_CHANGES, "exercise a network's uplinks",
+		"Take each active uplink of a network out of use in turn, for a moment, and print "
+		"what\n"
+		"carried its traffic and when. The NIC itself is not touched. Refused where it "
+		"would\n"
+		"cut the network off, unless --force is given.",
+		team_test_options, verb_team_test},
 
 	{"capabilities", "host", 0, "capabilities", "Returns capabilities of hypervisor/driver.",
 		NULL, verb_capabilities},

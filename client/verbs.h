@@ -60,6 +60,11 @@ int verb_detach_device(struct ctl *ctl, const struct args *args);
 int verb_attach_interface(struct ctl *ctl, const struct args *args);
 int verb_detach_interface(struct ctl *ctl, const struct args *args);
 
+/* verbs-team.c */
+int verb_team_report(struct ctl *ctl, const struct args *args);
+int verb_team_status(struct ctl *ctl, const struct args *args);
+int verb_team_test(struct ctl *ctl, const struct args *args);
+
 /* verbs-interface.c */
 int verb_domiflist(struct ctl *ctl, const struct args *args);
 int verb_domifaddr(struct ctl *ctl, const struct args *args);

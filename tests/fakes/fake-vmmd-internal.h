@@ -52,6 +52,7 @@ int fake_on_define_network(sd_bus_message *m, void *opaque, sd_bus_error *error)
 int fake_on_change_network(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_update_network(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_forwards(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_team(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_leases(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_ports(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_interfaces(sd_bus_message *m, void *opaque, sd_bus_error *error);

@@ -404,3 +404,69 @@ int fake_on_detach(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	r = check_device(m, d, &xml, error);
 	return r < 0 ? r : sd_bus_reply_method_return(m, "b", (int)!strstr(xml, "slow"));
 }
+
+/* A team of two: one works, and what the other says of itself is odd enough to be shown in full. */
+static int reply_team(sd_bus_message *m)
+{
+	return sd_bus_reply_method_return(m, "a{sv}", 8, "network", "s", "default", "policy", "s",
+		"lacp", "policy_in_effect", "s", "active-backup", "up", "b", 1, "guest_links", "b",
+		1, "reports", "x", (int64_t)2, "members", "aa{sv}", 2, 8, "name", "s", "eth0",
+		"role", "s", "active", "state", "s", "up", "link", "b", 1, "active", "b", 1, "mbps",
+		"x", (int64_t)10000, "ports", "x", (int64_t)1, "failures", "a{sv}", 2, "poll", "x",
+		(int64_t)3, "lacp", "x", (int64_t)1, 8, "name", "s", "eth1", "role", "s", "standby",
+		"state", "s", "resting", "not_used", "s", "resting", "link", "b", 0, "active", "b",
+		0, "ports", "x", (int64_t)0, "lacp", "a{sv}", 5, "receive", "s", "current",
+		"selected", "s", "selected", "mux", "s", "attached", "partner_heard", "b", 1,
+		"partner", "a{sv}", 2, "system", "s", "02:00:00:00:00:99", "key", "x", (int64_t)7,
+		"ports", "aa{sv}", 1, 3, "target", "s", "vnet0", "domain", "s", "web1", "member",
+		"s", "eth0");
+}
+
+static int reply_reports(sd_bus_message *m, uint32_t last)
+{
+	if (last == 1)
+		return sd_bus_reply_method_return(m, "aa{sv}", 0);
+	return sd_bus_reply_method_return(m, "aa{sv}", 2, 10, "number", "x", (int64_t)1,
+		"detected_us", "x", (int64_t)1795579200123456, "detected_by", "s", "netlink",
+		"cause", "s", "link", "from", "s", "eth0", "to", "s", "eth1", "reaction_us", "x",
+		(int64_t)42, "gap_us", "x", (int64_t)10123, "frames_lost", "x", (int64_t)7,
+		"announced", "x", (int64_t)2, 9, "number", "x", (int64_t)2, "detected_us", "x",
+		(int64_t)1795579260000000, "detected_by", "s", "team", "cause", "s", "failback",
+		"from", "s", "", "to", "s", "eth0", "reaction_us", "x", (int64_t)1500,
+		"frames_lost", "x", (int64_t)0, "announced", "x", (int64_t)2);
+}
+
+static int reply_test(sd_bus_message *m, sd_bus_error *error)
+{
+	const char *member;
+	uint32_t ms, flags;
+
+	if (sd_bus_message_read(m, "suu", &member, &ms, &flags) < 0)
+		return -EINVAL;
+	if (!flags && streq(member, "eth9"))
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: without '%s' no uplink of network "
+			"'default' "
+			"could be used: the test would cut it off; force it if that is wanted",
+			member);
+	/* 7 ms: one that does not come back. */
+	return sd_bus_reply_method_return(m, "a{sv}", 7, "member", "s", member, "was_active", "b",
+		1, "moved", "x", (int64_t)3, "switched_us", "x", (int64_t)12, "first_out_us", "x",
+		(int64_t)1834, "frames_lost", "x", (int64_t)0, "came_back", "b", (int)(ms != 7));
+}
+
+int fake_on_team(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const struct fake_network *n = read_network(opaque, m, error);
+	uint32_t last;
+
+	if (!n)
+		return -ENOENT;
+	if (streq(sd_bus_message_get_member(m), "GetTeam"))
+		return reply_team(m);
+	if (streq(sd_bus_message_get_member(m), "TestTeam"))
+		return reply_test(m, error);
+	if (sd_bus_message_read(m, "u", &last) < 0)
+		return -EINVAL;
+	return reply_reports(m, last);
+}
