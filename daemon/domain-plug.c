@@ -44,9 +44,10 @@ static void emit(const struct domain *d, enum event_kind kind, unsigned number)
 	manager_emit(d->manager, kind, d, "", alias);
 }
 
+/* 'text' is freed. */
 static int check_device_error(int r, char *text, struct error *error)
 {
-	_cleanup_(freep) char *owned = text;
+	_cleanup_(freep) _unused_ char *owned = text;
 	static const struct {
 		int r;
 		enum error_code code;

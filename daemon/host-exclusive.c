@@ -57,7 +57,7 @@ static bool is_pair(const struct nlmsghdr *m)
 
 static int on_link(void *arg, const struct nlmsghdr *m)
 {
-	const struct ifinfomsg *info = NLMSG_DATA(m);
+	const struct ifinfomsg *info = netlink_body(m);
 	struct use *use = arg;
 	uint32_t master = 0, lower = 0;
 	char name[IF_NAMESIZE] = "?";
@@ -78,7 +78,7 @@ static int on_link(void *arg, const struct nlmsghdr *m)
 
 static int on_address(void *arg, const struct nlmsghdr *m)
 {
-	const struct ifaddrmsg *info = NLMSG_DATA(m);
+	const struct ifaddrmsg *info = netlink_body(m);
 	const struct nlattr *a = netlink_find_in(m, sizeof(*info), IFA_LOCAL);
 	struct use *use = arg;
 	uint8_t address[16] = {0};
@@ -118,7 +118,7 @@ static bool leads_to(const struct nlmsghdr *m, uint32_t ifindex)
 
 static int on_route(void *arg, const struct nlmsghdr *m)
 {
-	const struct rtmsg *info = NLMSG_DATA(m);
+	const struct rtmsg *info = netlink_body(m);
 	struct use *use = arg;
 	uint8_t address[16] = {0};
 

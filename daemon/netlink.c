@@ -69,7 +69,7 @@ static int open_and_send(const struct netlink_request *q, int *ret_fd)
 /* 0: an acknowledgement. */
 static int error_of(const struct nlmsghdr *m)
 {
-	const struct nlmsgerr *e = NLMSG_DATA(m);
+	const struct nlmsgerr *e = netlink_body(m);
 
 	return m->nlmsg_len < NLMSG_LENGTH(sizeof(*e)) ? -EBADMSG : e->error;
 }
@@ -100,7 +100,7 @@ int netlink_ask(const struct netlink_request *q)
 }
 
 /* Of one piece of a list. '*ret_end': it was the last. */
-static int walk(const struct nlmsghdr *m, size_t n, size_t body_size,
+static int walk(struct nlmsghdr *m, size_t n, size_t body_size,
 	int (*each)(void *arg, const struct nlmsghdr *message), void *arg, bool *ret_end)
 {
 	int r = 0;

@@ -42,6 +42,12 @@ int netlink_ask(const struct netlink_request *q);
 int netlink_list(const struct netlink_request *q, size_t body_size,
 	int (*each)(void *arg, const struct nlmsghdr *message), void *arg);
 
+/* A message's own struct. */
+static inline const void *netlink_body(const struct nlmsghdr *message)
+{
+	return (const uint8_t *)message + NLMSG_HDRLEN;
+}
+
 /* The first attribute of this type within [p, p + len), or within another; NULL: none. */
 const struct nlattr *netlink_find(const void *p, size_t len, unsigned type);
 const struct nlattr *netlink_find_nested(const struct nlattr *in, unsigned type);

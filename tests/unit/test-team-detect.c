@@ -45,7 +45,7 @@ static void net_run_ms(struct fake_team *ft, unsigned ms)
 				team_state(ft->team, &status);
 				fake_frame_again(&f, &net->log[i]);
 				if (m == net->log[i].member ||
-					!status.members[m].flags & NET_TEAM_LINK ||
+					!(status.members[m].flags & NET_TEAM_LINK) ||
 					net->cut_tx & 1U << net->log[i].member ||
 					net->cut_rx & 1U << m)
 					continue;

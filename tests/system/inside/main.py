@@ -14,6 +14,7 @@ import service  # noqa: F401
 import lifecycle  # noqa: F401
 import consoles  # noqa: F401
 import networks  # noqa: F401
+import gateways  # noqa: F401
 import bridges  # noqa: F401
 import teams  # noqa: F401
 import refusals  # noqa: F401

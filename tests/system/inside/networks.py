@@ -329,7 +329,7 @@ def nat_guest():
 @suite.case("a gateway outlives the daemon and its own programs", needs="a guest gets an address and a way out")
 def nat_kept():
     before = processes("slirp4netns")
-    # The daemon alone: gateways are in its control group.
+    # The daemon alone; the whole control group is killed in gateways.py.
     run("systemctl", "kill", "--kill-whom=main", "-s", "KILL", "vmmd.service")
     wait_until("the daemon is back", lambda: run("vmctl", "net-list").status == 0, 30, 0.5)
     equal(processes("slirp4netns"), before, "slirp4netns after the daemon's restart")
