@@ -97,6 +97,7 @@ static const struct {
 	{PROTO_PORT_REMOVE, sizeof(struct proto_port_id), 0},
 	{PROTO_UPLINK_ADD, sizeof(struct proto_uplink), 1},
 	{PROTO_CAPTURE, sizeof(struct proto_capture), 1},
+	{PROTO_TEAM_TEST, sizeof(struct proto_team_test), 0},
 };
 
 static void check_accepted(const struct packet *packet, size_t len, unsigned n_fds)

@@ -21,6 +21,7 @@ INTERFACES = f"""<interface type='bridge'><mac address='{mac_of("br1")}'/><sourc
     <interface type='direct'><mac address='{DIRECT_MAC}'/><source dev='nic7' mode='bridge'/></interface>
     <interface type='bridge'><mac address='{VLAN_MAC}'/><source bridge='br6'/><vlan><tag id='42'/></vlan></interface>
   </devices>"""
+DATA = pathlib.Path("/tmp/bridges-data")
 TARGETS = {"vnet0", "vnet1", "macvtap0"}
 TOPOLOGY = """ip netns add peer
 ip link add br7 type bridge
@@ -82,7 +83,8 @@ def bridged():
 
 
 def receive(port):
-    return subprocess.Popen([*PEER, "socat", "-u", f"TCP-LISTEN:{port},reuseaddr", "STDOUT"], stdout=subprocess.PIPE)
+    # Into a file: nobody would empty a pipe while the guest sends.
+    return subprocess.Popen([*PEER, "socat", "-u", f"TCP-LISTEN:{port},reuseaddr", f"OPEN:{DATA},creat,trunc"])
 
 
 @suite.case("TCP through a bridge and a macvtap", needs="a guest on a bridge and on a NIC of the host's")
@@ -94,15 +96,15 @@ def bridged_tcp():
         server = receive(port)
         wait_until("the peer listens", lambda p=port: f":{p} " in run(*PEER, "ss", "-ltn").out, 20)
         console.command(f"nc -N {target} {port} </dev/shm/data", 180)
-        equal(hashlib.sha256(server.communicate(timeout=60)[0]).hexdigest(), want, f"what {target} received")
+        equal(server.wait(60), 0, "status of the receiver")
+        equal(hashlib.sha256(DATA.read_bytes()).hexdigest(), want, f"what {target} received")
     # And back, more than the guest has buffers for.
     for port, source in ((7002, "10.7.0.2"), (7003, "10.6.0.2")):
-        data = pathlib.Path("/tmp/bridges-data")
-        data.write_bytes(os.urandom(4000000))
-        server = subprocess.Popen([*PEER, "socat", "-u", f"OPEN:{data}", f"TCP-LISTEN:{port},reuseaddr"])
+        DATA.write_bytes(os.urandom(4000000))
+        server = subprocess.Popen([*PEER, "socat", "-u", f"OPEN:{DATA}", f"TCP-LISTEN:{port},reuseaddr"])
         wait_until("the peer listens", lambda p=port: f":{p} " in run(*PEER, "ss", "-ltn").out, 20)
         equal(console.command(f"nc -d {source} {port} | sha256sum", 180).split()[0],
-              hashlib.sha256(data.read_bytes()).hexdigest(), f"what came from {source}")
+              hashlib.sha256(DATA.read_bytes()).hexdigest(), f"what came from {source}")
         server.wait(30)
     stats = json.loads(vmctl("domiflist", "br1", "--json"))
     for interface in stats[:2]:
@@ -173,6 +175,7 @@ def bridged_clean():
         guests.pop("br1").close()
     run("vmctl", "destroy", "br1")
     run("vmctl", "undefine", "br1")
+    DATA.unlink(missing_ok=True)
     for line in ("ip link delete br7", "ip link delete br6", "ip link delete port6", "ip link delete nic7", "ip link delete port7", "ip netns delete peer"):
         result = run(*line.split())
         note(f"{line}: {result.err.strip()}") if result.status else None

@@ -143,6 +143,40 @@ def tcp():
     check(sent["tx_bytes"] / sent["tx_packets"] > 1514, f"frames of net1 are small: {sent}")
 
 
+def capture(*argv):
+    """Of something that happens meanwhile; what vmctl says of it as JSON, and the file's content."""
+    path = JOB / "captured.pcapng"
+    process = subprocess.Popen(["vmctl", "--json", *argv, "--seconds", "60", "--write", str(path)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    yield process
+    out, err = process.communicate(timeout=90)
+    check(process.returncode == 0, f"{argv[0]}: {out}{err}")
+    yield json.loads(out), path.read_bytes()
+    path.unlink()
+
+
+@suite.case("frames are captured", needs="three guests on the isolated network")
+def captured():
+    target = vmctl("domiflist", "net1").splitlines()[2].split()[0]
+    # Two of the four frames that match: the workers' filters of system calls let it begin, send and end.
+    running = capture("capture", "net1", target, "icmp", "--direction", "out", "--count", "2")
+    next(running)
+    ping("net1", "net2", 4)
+    report, content = next(running)
+    equal((report["frames"], report["ended"]), (2, "count"), "frames that were captured, and why it ended")
+    equal(content[:4], b"\x0a\x0d\x0d\x0a", "the file's first bytes: a section header of pcapng")
+    equal(content.count(bytes.fromhex((mac_of("net2") + mac_of("net1")).replace(":", "") + "0800")), 2,
+          "Ethernet headers in the file")
+    running = capture("net-capture", "red", "arp", "--count", "1")
+    next(running)
+    guests["net1"].command("ip neigh flush all; ping -n -q -c 1 -W 5 " + address_of("net3") + " | tail -n 3")
+    report, content = next(running)
+    equal(report["frames"], 1, "ARP frames that passed the network's worker")
+    check(bytes.fromhex("0806") in content, "no ARP in the file")
+    check(" 0% packet loss" in ping("net1", "net2"), "no network after captures")
+
+
 @suite.case("a killed network worker comes back", needs="three guests on the isolated network")
 def worker_killed():
     old = network_workers()
