@@ -203,6 +203,9 @@ static void test_patience(void **state)
 	assert_int_equal(w->n_seen, 5);
 	assert_memory_equal(w->seen, ((uint8_t[]){0, 1, 2, 3, 4}), 5);
 	assert_int_equal(w->counters.rx_dropped, 0);
+	/* Nothing waits now, and nothing comes twice. */
+	nic_ready(w->nic);
+	assert_int_equal(w->n_seen, 5);
 	/* It goes on as before. */
 	host_send(w, own, peer, 5);
 	settle(w);
