@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "config/domain-rules.h"
-#include "config/xml-read.h"
+#include "config/xml-document.h"
 #include "vmm-core/base/strutil.h"
 
 int domain_parse_rules(struct xml_parser *p, xmlDoc *doc, struct domain_config *config)
@@ -30,35 +30,29 @@ int domain_parse_finish(struct xml_parser *p, struct domain_config *config)
 	return p->report->counts[CONTRACT_REFUSED] ? -EOPNOTSUPP : 0;
 }
 
+static int parse_document(struct xml_parser *p, xmlDoc *doc, void *opaque)
+{
+	struct domain_config *config = opaque;
+	int r = domain_parse_rules(p, doc, config);
+
+	return r < 0 ? r : domain_parse_finish(p, config);
+}
+
 int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
 	struct domain_config **ret_config, struct contract_report **ret_report, char **ret_error)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = domain_config_new();
-	_cleanup_(contract_report_freep) struct contract_report *report = contract_report_new();
-	_cleanup_(xml_doc_freep) xmlDoc *doc = NULL;
-	struct xml_parser p = {.namespaces = domain_namespaces,
-		.source = source ? source : "XML",
-		.strict = flags & XML_STRICT,
-		.report = report};
+	struct xml_document document = {.namespaces = domain_namespaces,
+		.source = source,
+		.flags = flags,
+		.parse = parse_document};
 	int r;
 
 	*ret_error = NULL;
-	if (!config || !report)
+	if (!config)
 		return -ENOMEM;
-	config->extra = p.extra = xml_extra_new();
-	if (!p.extra)
-		return -ENOMEM;
-	r = xml_read(xml, len, p.source, &doc, ret_error);
-	if (r < 0)
-		return r;
-	r = domain_parse_rules(&p, doc, config);
-	if (r == 0)
-		r = domain_parse_finish(&p, config);
-	if (r < 0)
-		*ret_error = TAKE_PTR(p.error);
-	free(p.error);
-	if (ret_report && (r == 0 || r == -EOPNOTSUPP))
-		*ret_report = TAKE_PTR(report);
+	config->extra = document.extra = xml_extra_new();
+	r = xml_document_parse(xml, len, &document, config, ret_report, ret_error);
 	if (r == 0)
 		*ret_config = TAKE_PTR(config);
 	return r;

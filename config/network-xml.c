@@ -6,11 +6,12 @@
 
 #include "config/domain-xml.h"
 #include "config/network-rules.h"
-#include "config/xml-read.h"
+#include "config/xml-document.h"
 #include "vmm-core/base/strutil.h"
 
-static int parse_document(struct xml_parser *p, xmlDoc *doc, struct network_config *config)
+static int parse_document(struct xml_parser *p, xmlDoc *doc, void *opaque)
 {
+	struct network_config *config = opaque;
 	xmlNode *node = xmlDocGetRootElement(doc);
 	int r;
 
@@ -28,29 +29,17 @@ int network_xml_parse(const char *xml, size_t len, const char *source, unsigned 
 	struct network_config **ret_config, struct contract_report **ret_report, char **ret_error)
 {
 	_cleanup_(network_config_freep) struct network_config *config = network_config_new();
-	_cleanup_(contract_report_freep) struct contract_report *report = contract_report_new();
-	_cleanup_(xml_doc_freep) xmlDoc *doc = NULL;
-	struct xml_parser p = {.namespaces = network_namespaces,
-		.source = source ? source : "XML",
-		.strict = flags & XML_STRICT,
-		.report = report};
+	struct xml_document document = {.namespaces = network_namespaces,
+		.source = source,
+		.flags = flags,
+		.parse = parse_document};
 	int r;
 
 	*ret_error = NULL;
-	if (!config || !report)
+	if (!config)
 		return -ENOMEM;
-	config->extra = p.extra = xml_extra_new();
-	if (!p.extra)
-		return -ENOMEM;
-	r = xml_read(xml, len, p.source, &doc, ret_error);
-	if (r < 0)
-		return r;
-	r = parse_document(&p, doc, config);
-	if (r < 0)
-		*ret_error = TAKE_PTR(p.error);
-	free(p.error);
-	if (ret_report && (r == 0 || r == -EOPNOTSUPP))
-		*ret_report = TAKE_PTR(report);
+	config->extra = document.extra = xml_extra_new();
+	r = xml_document_parse(xml, len, &document, config, ret_report, ret_error);
 	if (r == 0)
 		*ret_config = TAKE_PTR(config);
 	return r;

@@ -4,7 +4,6 @@
 
 #include "daemon/api.h"
 
-#define FLAG_STRICT (1U << 0)
 #define FLAG_PAUSED (1U << 1)
 
 struct json_object *api_report_to_json(const struct contract_report *report)
@@ -25,7 +24,7 @@ struct json_object *api_report_to_json(const struct contract_report *report)
 	return array;
 }
 
-static struct json_object *named_report(const char *name, const struct contract_report *report)
+struct json_object *api_named_report(const char *name, const struct contract_report *report)
 {
 	struct json_object *out = json_object_new_object();
 
@@ -34,9 +33,9 @@ static struct json_object *named_report(const char *name, const struct contract_
 	return out;
 }
 
-static unsigned define_flags(const struct api_call *call)
+unsigned api_define_flags(const struct api_call *call)
 {
-	return api_arg_uint(call, "flags") & FLAG_STRICT ? MANAGER_DEFINE_STRICT : 0;
+	return api_arg_uint(call, "flags") & API_FLAG_STRICT ? MANAGER_DEFINE_STRICT : 0;
 }
 
 int api_define_domain(struct api_call *call, struct error *error)
@@ -45,13 +44,13 @@ int api_define_domain(struct api_call *call, struct error *error)
 	struct domain *d;
 	int r;
 
-	if (api_check_flags(call, FLAG_STRICT, error) < 0)
+	if (api_check_flags(call, API_FLAG_STRICT, error) < 0)
 		return -EINVAL;
 	r = manager_define(call->manager, api_arg_string(call, "xml"),
-		api_arg_string(call, "source"), define_flags(call), &d, &report, error);
+		api_arg_string(call, "source"), api_define_flags(call), &d, &report, error);
 	if (r < 0)
 		return r;
-	api_call_reply(call, named_report(d->name, report));
+	api_call_reply(call, api_named_report(d->name, report));
 	return 0;
 }
 
@@ -61,10 +60,10 @@ int api_check_domain(struct api_call *call, struct error *error)
 	struct json_object *out;
 	int r;
 
-	if (api_check_flags(call, FLAG_STRICT, error) < 0)
+	if (api_check_flags(call, API_FLAG_STRICT, error) < 0)
 		return -EINVAL;
 	r = manager_check(api_arg_string(call, "xml"), api_arg_string(call, "source"),
-		define_flags(call), &report, error);
+		api_define_flags(call), &report, error);
 	if (r == -ENOMEM)
 		return r;
 	out = json_object_new_object();
@@ -88,15 +87,39 @@ int api_undefine_domain(struct api_call *call, struct error *error)
 	return r;
 }
 
-/* A create that waits for its worker, with the report to answer. */
-struct create {
+/* It waits for its worker, with the report to answer. */
+struct api_create {
 	struct api_call *call;
 	struct json_object *out;
 };
 
-static void on_created(void *userdata, const struct error *error)
+struct api_create *api_create_new(struct api_call *call, struct error *error)
 {
-	struct create *create = userdata;
+	struct api_create *create = calloc(1, sizeof(*create));
+
+	if (!create) {
+		(void)error_set(error, ERROR_NO_MEMORY, "call");
+		return NULL;
+	}
+	create->call = call;
+	return create;
+}
+
+int api_create_started(
+	struct api_create *create, int r, const char *name, const struct contract_report *report)
+{
+	if (r < 0) {
+		free(create);
+		return r;
+	}
+	(void)api_call_ref(create->call);
+	create->out = api_named_report(name, report);
+	return 0;
+}
+
+void api_create_done(void *userdata, const struct error *error)
+{
+	struct api_create *create = userdata;
 
 	if (error)
 		api_call_fail(create->call, error);
@@ -110,27 +133,20 @@ static void on_created(void *userdata, const struct error *error)
 int api_create_domain(struct api_call *call, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
-	struct create *create;
-	struct domain *d;
+	struct api_create *create;
+	struct domain *d = NULL;
 	int r;
 
-	if (api_check_flags(call, FLAG_STRICT | FLAG_PAUSED, error) < 0)
+	if (api_check_flags(call, API_FLAG_STRICT | FLAG_PAUSED, error) < 0)
 		return -EINVAL;
-	create = calloc(1, sizeof(*create));
+	create = api_create_new(call, error);
 	if (!create)
-		return error_set(error, ERROR_NO_MEMORY, "call");
-	create->call = call;
+		return -ENOMEM;
 	r = manager_create(call->manager, api_arg_string(call, "xml"),
-		api_arg_string(call, "source"), define_flags(call),
-		api_arg_uint(call, "flags") & FLAG_PAUSED ? DOMAIN_START_PAUSED : 0, on_created,
-		create, &d, &report, error);
-	if (r < 0) {
-		free(create);
-		return r;
-	}
-	(void)api_call_ref(call);
-	create->out = named_report(d->name, report);
-	return 0;
+		api_arg_string(call, "source"), api_define_flags(call),
+		api_arg_uint(call, "flags") & FLAG_PAUSED ? DOMAIN_START_PAUSED : 0,
+		api_create_done, create, &d, &report, error);
+	return api_create_started(create, r, d ? d->name : "", report);
 }
 
 int api_set_autostart(struct api_call *call, struct error *error)

@@ -14,7 +14,6 @@
 #include "daemon/stats-view.h"
 #include "vmm-core/base/strutil.h"
 
-#define FLAG_STRICT  (1U << 0)
 #define XML_INACTIVE (1U << 0)
 #define IF_INACTIVE  (1U << 0)
 
@@ -107,76 +106,37 @@ int api_get_network_xml(struct api_call *call, struct error *error)
 	return r;
 }
 
-static struct json_object *named_report(const char *name, const struct contract_report *report)
-{
-	struct json_object *out = wrap("name", json_object_new_string(name));
-
-	json_object_object_add(out, "report", api_report_to_json(report));
-	return out;
-}
-
-static unsigned define_flags(const struct api_call *call)
-{
-	return api_arg_uint(call, "flags") & FLAG_STRICT ? MANAGER_DEFINE_STRICT : 0;
-}
-
 int api_define_network(struct api_call *call, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
 	struct network *n;
 	int r;
 
-	if (api_check_flags(call, FLAG_STRICT, error) < 0)
+	if (api_check_flags(call, API_FLAG_STRICT, error) < 0)
 		return -EINVAL;
 	r = network_define(call->manager, api_arg_string(call, "xml"),
-		api_arg_string(call, "source"), define_flags(call), &n, &report, error);
+		api_arg_string(call, "source"), api_define_flags(call), &n, &report, error);
 	if (r == 0)
-		api_call_reply(call, named_report(n->name, report));
+		api_call_reply(call, api_named_report(n->name, report));
 	return r;
-}
-
-/* A create that waits for its worker, with the report to answer. */
-struct create {
-	struct api_call *call;
-	struct json_object *out;
-};
-
-static void on_created(void *userdata, const struct error *error)
-{
-	struct create *create = userdata;
-
-	if (error)
-		api_call_fail(create->call, error);
-	else
-		api_call_reply(create->call, json_object_get(create->out));
-	json_object_put(create->out);
-	(void)api_call_unref(create->call);
-	free(create);
 }
 
 int api_create_network(struct api_call *call, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
-	struct create *create;
-	struct network *n;
+	struct api_create *create;
+	struct network *n = NULL;
 	int r;
 
-	if (api_check_flags(call, FLAG_STRICT, error) < 0)
+	if (api_check_flags(call, API_FLAG_STRICT, error) < 0)
 		return -EINVAL;
-	create = calloc(1, sizeof(*create));
+	create = api_create_new(call, error);
 	if (!create)
-		return error_set(error, ERROR_NO_MEMORY, "call");
-	create->call = call;
+		return -ENOMEM;
 	r = network_create(call->manager, api_arg_string(call, "xml"),
-		api_arg_string(call, "source"), define_flags(call), on_created, create, &n, &report,
-		error);
-	if (r < 0) {
-		free(create);
-		return r;
-	}
-	(void)api_call_ref(call);
-	create->out = named_report(n->name, report);
-	return 0;
+		api_arg_string(call, "source"), api_define_flags(call), api_create_done, create, &n,
+		&report, error);
+	return api_create_started(create, r, n ? n->name : "", report);
 }
 
 int api_undefine_network(struct api_call *call, struct error *error)

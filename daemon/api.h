@@ -112,6 +112,19 @@ int api_check_domain(struct api_call *call, struct error *error);
 int api_undefine_domain(struct api_call *call, struct error *error);
 int api_create_domain(struct api_call *call, struct error *error);
 int api_set_autostart(struct api_call *call, struct error *error);
+/* Of methods that take XML. */
+#define API_FLAG_STRICT (1U << 0)
+/* What they make of it: MANAGER_DEFINE_…. */
+unsigned api_define_flags(const struct api_call *call);
+/* {name, report} */
+struct json_object *api_named_report(const char *name, const struct contract_report *report);
+/* A method that answers so when a worker runs: api_create_done() and the result of api_create_new() (NULL: 'error' is set)
+ * are for manager_create() and its kin, whose answer 'r' goes to api_create_started(), which returns it. */
+struct api_create;
+struct api_create *api_create_new(struct api_call *call, struct error *error);
+int api_create_started(
+	struct api_create *create, int r, const char *name, const struct contract_report *report);
+void api_create_done(void *userdata, const struct error *error);
 /* The contract report as an array of {verdict, path, line, why}. */
 struct json_object *api_report_to_json(const struct contract_report *report);
 /* api-device.c */

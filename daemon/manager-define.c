@@ -33,26 +33,35 @@ static int parse(const char *xml, const char *source, unsigned flags,
 	return error_set_xml(error, r, text);
 }
 
-/* A name and a UUID belong together: both new, or both of one domain. '*ret' is that domain or NULL. */
+int manager_check_identity(const char *what, enum error_code exists, const struct identity *by_name,
+	const struct identity *by_uuid, struct error *error)
+{
+	const struct identity *one = by_name->name ? by_name : by_uuid;
+	char uuid[UUID_STRING_LEN + 1];
+
+	if (!one->name ||
+		(by_name->name && by_uuid->name && memcmp(by_name->uuid, by_uuid->uuid, 16) == 0))
+		return 0;
+	uuid_format(one->uuid, uuid);
+	return error_set(error, exists,
+		one == by_name ? "%s '%s' already exists with uuid %s"
+			       : "%s '%s' is already defined with uuid %s",
+		what, one->name, uuid);
+}
+
+/* '*ret' is the domain with name and UUID of 'config', or NULL. */
 static int check_identity(struct manager *m, const struct domain_config *config,
 	struct domain **ret, struct error *error)
 {
-	struct domain *by_uuid = manager_find_uuid(m, config->vm.uuid);
+	const struct domain *by_uuid = manager_find_uuid(m, config->vm.uuid);
 	struct domain *by_name = manager_find_name(m, config->vm.name);
-	char uuid[UUID_STRING_LEN + 1];
+	int r = manager_check_identity("domain", ERROR_DOMAIN_EXISTS,
+		&(struct identity){by_name ? by_name->name : NULL, by_name ? by_name->uuid : NULL},
+		&(struct identity){by_uuid ? by_uuid->name : NULL, by_uuid ? by_uuid->uuid : NULL},
+		error);
 
-	if (by_name && by_name != by_uuid) {
-		uuid_format(by_name->uuid, uuid);
-		return error_set(error, ERROR_DOMAIN_EXISTS,
-			"domain '%s' already exists with uuid %s", by_name->name, uuid);
-	}
-	if (by_uuid && by_uuid != by_name) {
-		uuid_format(by_uuid->uuid, uuid);
-		return error_set(error, ERROR_DOMAIN_EXISTS,
-			"domain '%s' is already defined with uuid %s", by_uuid->name, uuid);
-	}
 	*ret = by_name;
-	return 0;
+	return r;
 }
 
 static int fail_definition(int r, struct error *error)

@@ -87,6 +87,15 @@ int manager_set_autostart(
 int manager_check(const char *xml, const char *source, unsigned flags,
 	struct contract_report **ret_report, struct error *error);
 
+/* A name and a UUID belong together: both new, or both of one thing. Who has the name, and who the UUID (name NULL: nobody);
+ * 'what' they are: "domain". Returns 0, or the errno of 'exists' with 'error' set. */
+struct identity {
+	const char *name;
+	const uint8_t *uuid;
+};
+int manager_check_identity(const char *what, enum error_code exists, const struct identity *by_name,
+	const struct identity *by_uuid, struct error *error);
+
 /* For network-link.c: numbers of direct links, not used before by this daemon or the one before it (they begin at the time
  * of its start). Never PROTO_LINK_STAR, never PROTO_LINK_ALL. */
 uint32_t manager_take_link_id(struct manager *manager);

@@ -33,26 +33,19 @@ static int parse(const char *xml, const char *source, unsigned flags,
 	return error_set_xml(error, r, text);
 }
 
-/* A name and a UUID belong together: both new, or both of one network. */
+/* '*ret' is the network with name and UUID of 'config', or NULL. */
 static int check_identity(struct manager *m, const struct network_config *config,
 	struct network **ret, struct error *error)
 {
-	struct network *by_uuid = network_find_uuid(m, config->net.uuid);
+	const struct network *by_uuid = network_find_uuid(m, config->net.uuid);
 	struct network *by_name = network_find_name(m, config->net.name);
-	char uuid[UUID_STRING_LEN + 1];
+	int r = manager_check_identity("network", ERROR_NETWORK_EXISTS,
+		&(struct identity){by_name ? by_name->name : NULL, by_name ? by_name->uuid : NULL},
+		&(struct identity){by_uuid ? by_uuid->name : NULL, by_uuid ? by_uuid->uuid : NULL},
+		error);
 
-	if (by_name && by_name != by_uuid) {
-		uuid_format(by_name->uuid, uuid);
-		return error_set(error, ERROR_NETWORK_EXISTS,
-			"network '%s' already exists with uuid %s", by_name->name, uuid);
-	}
-	if (by_uuid && by_uuid != by_name) {
-		uuid_format(by_uuid->uuid, uuid);
-		return error_set(error, ERROR_NETWORK_EXISTS,
-			"network '%s' is already defined with uuid %s", by_uuid->name, uuid);
-	}
 	*ret = by_name;
-	return 0;
+	return r;
 }
 
 int network_canonical_xml(const struct network_config *config, char **ret_xml, struct error *error)
