@@ -122,16 +122,6 @@ int api_get_domain_xml(struct api_call *call, struct error *error)
 	return 0;
 }
 
-static void on_done(void *userdata, const struct error *error)
-{
-	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
-
-	if (error)
-		api_call_fail(call, error);
-	else
-		api_call_reply(call, NULL);
-}
-
 /* Common to all operations without flags. */
 static int operate(struct api_call *call,
 	int (*operation)(struct domain *, domain_done_fn, void *, struct error *),
@@ -142,7 +132,7 @@ static int operate(struct api_call *call,
 
 	if (!d)
 		return -ENOENT;
-	r = operation(d, on_done, api_call_ref(call), error);
+	r = operation(d, api_done, api_call_ref(call), error);
 	if (r < 0)
 		(void)api_call_unref(call);
 	return r;
@@ -157,7 +147,7 @@ static int operate_flags(struct api_call *call,
 
 	if (!d || api_check_flags(call, known, error) < 0)
 		return -EINVAL;
-	r = operation(d, api_arg_uint(call, "flags"), on_done, api_call_ref(call), error);
+	r = operation(d, api_arg_uint(call, "flags"), api_done, api_call_ref(call), error);
 	if (r < 0)
 		(void)api_call_unref(call);
 	return r;
@@ -231,7 +221,7 @@ int api_resize_console(struct api_call *call, struct error *error)
 	if (!d)
 		return -ENOENT;
 	r = domain_resize_console(d, api_arg_string(call, "device"), api_arg_uint(call, "columns"),
-		api_arg_uint(call, "rows"), on_done, api_call_ref(call), error);
+		api_arg_uint(call, "rows"), api_done, api_call_ref(call), error);
 	if (r < 0)
 		(void)api_call_unref(call);
 	return r;

@@ -149,16 +149,6 @@ int api_undefine_network(struct api_call *call, struct error *error)
 	return r;
 }
 
-static void on_done(void *userdata, const struct error *error)
-{
-	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
-
-	if (error)
-		api_call_fail(call, error);
-	else
-		api_call_reply(call, NULL);
-}
-
 static int operate(struct api_call *call,
 	int (*operation)(struct network *, domain_done_fn, void *, struct error *),
 	struct error *error)
@@ -168,7 +158,7 @@ static int operate(struct api_call *call,
 
 	if (!n)
 		return -ENOENT;
-	r = operation(n, on_done, api_call_ref(call), error);
+	r = operation(n, api_done, api_call_ref(call), error);
 	if (r < 0)
 		(void)api_call_unref(call);
 	return r;
@@ -511,7 +501,7 @@ int api_change_interface(struct api_call *call, struct domain *d, unsigned index
 	const struct net_port_config *config, struct error *error)
 {
 	int r = network_update_port(
-		d, d->live->nics[index].number, config, on_done, api_call_ref(call), error);
+		d, d->live->nics[index].number, config, api_done, api_call_ref(call), error);
 
 	if (r < 0)
 		(void)api_call_unref(call);

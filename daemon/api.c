@@ -460,3 +460,13 @@ void api_domain_path(const struct domain *domain, char ret[API_PATH_MAX])
 			*p = '_';
 	(void)snprintf(ret, API_PATH_MAX, VMMD_DOMAIN_PATH "/%s", uuid);
 }
+
+void api_done(void *userdata, const struct error *error)
+{
+	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
+
+	if (error)
+		api_call_fail(call, error);
+	else
+		api_call_reply(call, NULL);
+}

@@ -112,6 +112,8 @@ int api_check_domain(struct api_call *call, struct error *error);
 int api_undefine_domain(struct api_call *call, struct error *error);
 int api_create_domain(struct api_call *call, struct error *error);
 int api_set_autostart(struct api_call *call, struct error *error);
+/* Answers a call (api_call_ref(), given back here) without results: for operations that say when they are done. */
+void api_done(void *userdata, const struct error *error);
 /* Of methods that take XML. */
 #define API_FLAG_STRICT (1U << 0)
 /* What they make of it: MANAGER_DEFINE_…. */
