@@ -29,10 +29,12 @@ struct auth;
 #define API_NAME(x) #x "\0"
 
 struct api_method {
-	const char *name;
+	const char *name, *about; /* one sentence, for who discovers the interface */
 	const char *in,
 		*out; /* D-Bus signatures of s u b i x t d as a{sv} aa{sv}, and h in 'out' */
 	const char *names;
+	unsigned
+		n_optional; /* of the last arguments: JSON may leave them out, which is 0, false or "" */
 	const char *action; /* polkit's; NULL: open to everybody */
 	/* 0, or a negative errno with 'error' set: dispatch then fails the call. */
 	int (*handler)(struct api_call *call, struct error *error);
@@ -42,8 +44,12 @@ extern const struct api_method api_methods[];
 extern const size_t n_api_methods;
 const struct api_method *api_find_method(const char *name);
 
+/* What a transport knows itself of the caller's right; API_RIGHT_ASK: auth_check() finds out. */
+enum api_right { API_RIGHT_ASK, API_RIGHT_NONE, API_RIGHT_READ, API_RIGHT_MANAGE };
+
 /* Who calls, as the transport knows it. */
 struct api_peer {
+	enum api_right right;
 	bool uid_known;
 	uid_t uid;
 	char sender[64];  /* the unique bus name; "" on a connection without a bus */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
 
 #define POLKIT_NAME  "org.freedesktop.PolicyKit1"
 #define POLKIT_PATH  "/org/freedesktop/PolicyKit1/Authority"
@@ -75,6 +76,13 @@ void auth_check(struct auth *auth, const struct api_peer *peer, const char *acti
 {
 	struct question *q;
 
+	if (peer->right != API_RIGHT_ASK) {
+		enum api_right needed =
+			streq(action, API_ACTION_READ) ? API_RIGHT_READ : API_RIGHT_MANAGE;
+
+		done(userdata, peer->right >= needed, "the caller's role does not allow it");
+		return;
+	}
 	if (!peer->uid_known) {
 		done(userdata, false, "the caller's uid is not known");
 		return;

@@ -6,6 +6,9 @@
  *	session instance			nobody else
  *	system instance				polkit decides; without polkit: nobody else
  *
+ * A caller whose right the transport has found (struct api_peer.right) is judged by that alone, at once: JSON-RPC goes on
+ * without a bus.
+ *
  * A caller without a known uid, an error and a time-out are all "no".
  */
 #pragma once

@@ -5,28 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/api-signature.h"
 #include "vmm-core/base/macro.h"
-
-/* The length of the first complete type. */
-static size_t type_len(const char *signature)
-{
-	if (strncmp(signature, "aa{sv}", 6) == 0)
-		return 6;
-	if (strncmp(signature, "a{sv}", 5) == 0)
-		return 5;
-	if (strncmp(signature, "as", 2) == 0)
-		return 2;
-	return 1;
-}
-
-unsigned dbus_json_count(const char *signature)
-{
-	unsigned n = 0;
-
-	for (; *signature; signature += type_len(signature))
-		n++;
-	return n;
-}
 
 static int read_value(
 	sd_bus_message *m, const char *type, unsigned depth, struct json_object **ret);
@@ -174,7 +154,7 @@ int dbus_json_read(
 	struct json_object *object = json_object_new_object();
 	int r = 0;
 
-	for (; *signature; signature += type_len(signature)) {
+	for (; *signature; signature += api_type_len(signature)) {
 		struct json_object *v = NULL;
 
 		r = read_value(m, signature, 0, &v);
@@ -344,7 +324,7 @@ int dbus_json_append(sd_bus_message *m, const char *signature, const char *names
 {
 	int r = 0;
 
-	for (; *signature && r >= 0; signature += type_len(signature)) {
+	for (; *signature && r >= 0; signature += api_type_len(signature)) {
 		struct json_object *v = NULL;
 
 		if (object)

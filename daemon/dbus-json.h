@@ -23,6 +23,3 @@ int dbus_json_read(
  * -EINVAL when a member is of another type than the signature says, or an error of sd-bus. */
 int dbus_json_append(sd_bus_message *m, const char *signature, const char *names,
 	struct json_object *object, int fd);
-
-/* The number of complete types in 'signature' (of the served ones). */
-unsigned dbus_json_count(const char *signature);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/api-signature.h"
 #include "daemon/api.h"
 #include "daemon/auth.h"
 #include "daemon/dbus-internal.h"
@@ -32,16 +33,6 @@ static int read_args(struct api_call *call, struct json_object **ret_in, struct 
 	return 0;
 }
 
-/* The names of the results follow those of the arguments. */
-static const char *out_names(const struct api_method *method)
-{
-	const char *names = method->names;
-
-	for (unsigned n = dbus_json_count(method->in); n; n--)
-		names += strlen(names) + 1;
-	return names;
-}
-
 static void fail(struct api_call *call, const struct error *error)
 {
 	struct transport *t = call->transport;
@@ -60,7 +51,7 @@ static void reply(struct api_call *call, struct json_object *out, int fd)
 
 	r = sd_bus_message_new_method_return(t->message, &m);
 	if (r >= 0)
-		r = dbus_json_append(m, call->method->out, out_names(call->method), out, fd);
+		r = dbus_json_append(m, call->method->out, api_out(call->method).names, out, fd);
 	if (r >= 0)
 		r = sd_bus_send(NULL, m, NULL);
 	sd_bus_message_unref(m);

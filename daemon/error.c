@@ -11,29 +11,47 @@
 
 static const struct {
 	const char *name, *prefix;
-	int error;
+	int error, rpc;
+	const char *remedy;
 } codes[ERROR_CODE_X_MAX] = {
-	[ERROR_NONE] = {"None", "", 0},
-	[ERROR_NO_DOMAIN] = {"NoDomain", "Domain not found: ", ENOENT},
-	[ERROR_DOMAIN_EXISTS] = {"DomainExists", "operation failed: ", EEXIST},
-	[ERROR_NO_DEVICE] = {"NoDevice", "device not found: ", ENODEV},
-	[ERROR_NO_NETWORK] = {"NoNetwork", "Network not found: ", ENOENT},
-	[ERROR_NETWORK_EXISTS] = {"NetworkExists", "operation failed: ", EEXIST},
+	[ERROR_NONE] = {"None", "", 0, 0, ""},
+	[ERROR_NO_DOMAIN] = {"NoDomain", "Domain not found: ", ENOENT, -32001,
+		"ListDomains tells which domains there are."},
+	[ERROR_DOMAIN_EXISTS] = {"DomainExists", "operation failed: ", EEXIST, -32002,
+		"Take another name or UUID, or undefine the other domain."},
+	[ERROR_NO_DEVICE] = {"NoDevice", "device not found: ", ENODEV, -32003,
+		"GetDomainXml tells which devices the domain has."},
+	[ERROR_NO_NETWORK] = {"NoNetwork", "Network not found: ", ENOENT, -32004,
+		"ListNetworks tells which networks there are."},
+	[ERROR_NETWORK_EXISTS] = {"NetworkExists", "operation failed: ", EEXIST, -32005,
+		"Take another name or UUID, or undefine the other network."},
 	[ERROR_OPERATION_INVALID] = {"OperationInvalid",
-		"Requested operation is not valid: ", ENOTCONN},
-	[ERROR_XML_ERROR] = {"XmlError", "XML error: ", EBADMSG},
+		"Requested operation is not valid: ", ENOTCONN, -32006,
+		"Look at the state of the domain or network, and change it first."},
+	[ERROR_XML_ERROR] = {"XmlError", "XML error: ", EBADMSG, -32007,
+		"Correct the XML at the line that the reason names."},
 	[ERROR_CONFIG_UNSUPPORTED] = {"ConfigUnsupported",
-		"unsupported configuration: ", EOPNOTSUPP},
-	[ERROR_OPERATION_FAILED] = {"OperationFailed", "operation failed: ", EIO},
-	[ERROR_INVALID_ARGUMENT] = {"InvalidArgument", "invalid argument: ", EINVAL},
-	[ERROR_INTERNAL] = {"Internal", "internal error: ", EPROTO},
-	[ERROR_ACCESS_DENIED] = {"AccessDenied", "access denied: ", EACCES},
-	[ERROR_TIMEOUT] = {"Timeout", "Timed out during operation: ", ETIMEDOUT},
-	[ERROR_NOT_SUPPORTED] = {"NotSupported", "Operation not supported: ", ENOTSUP},
+		"unsupported configuration: ", EOPNOTSUPP, -32008,
+		"Leave out what the reason names; the manual of the XML says what is served."},
+	[ERROR_OPERATION_FAILED] = {"OperationFailed", "operation failed: ", EIO, -32009,
+		"The reason names what failed; the daemon's log has more."},
+	[ERROR_INVALID_ARGUMENT] = {"InvalidArgument", "invalid argument: ", EINVAL, -32010,
+		"Correct the argument that the reason names."},
+	[ERROR_INTERNAL] = {"Internal", "internal error: ", EPROTO, -32011,
+		"This is a fault of vmmd: please report it with the daemon's log."},
+	[ERROR_ACCESS_DENIED] = {"AccessDenied", "access denied: ", EACCES, -32012,
+		"Ask an administrator of the host for the right."},
+	[ERROR_TIMEOUT] = {"Timeout", "Timed out during operation: ", ETIMEDOUT, -32013,
+		"Look at the state: it may have happened meanwhile."},
+	[ERROR_NOT_SUPPORTED] = {"NotSupported", "Operation not supported: ", ENOTSUP, -32014,
+		"This host, or this configuration, cannot do it."},
 	[ERROR_NO_SUPPORT] = {"NoSupport",
-		"this function is not supported by the connection driver: ", ENOSYS},
-	[ERROR_RESOURCE_BUSY] = {"ResourceBusy", "resource busy: ", EBUSY},
-	[ERROR_NO_MEMORY] = {"NoMemory", "out of memory", ENOMEM},
+		"this function is not supported by the connection driver: ", ENOSYS, -32015,
+		"This version of vmmd does not have it."},
+	[ERROR_RESOURCE_BUSY] = {"ResourceBusy", "resource busy: ", EBUSY, -32016,
+		"Try again when what the reason names is free."},
+	[ERROR_NO_MEMORY] = {"NoMemory", "out of memory", ENOMEM, -32017,
+		"Free memory of the host, and try again."},
 };
 
 static void set_v(struct error *error, enum error_code code, const char *format, va_list ap)
@@ -93,33 +111,33 @@ const char *error_code_name(enum error_code code)
 	return code < ERROR_CODE_X_MAX ? codes[code].name : "Internal";
 }
 
-/* Length of the well-formed UTF-8 sequence at 's', 0 if there is none. */
-static size_t utf8_sequence(const char *s)
+const char *error_code_prefix(enum error_code code)
 {
-	for (size_t n = 2; n <= 4; n++) {
-		char part[5] = {0};
+	return codes[code < ERROR_CODE_X_MAX ? code : ERROR_INTERNAL].prefix;
+}
 
-		memcpy(part, s, strnlen(s, n));
-		if (strlen(part) == n && str_is_clean_utf8(part))
-			return n;
-	}
-	return 0;
+int error_code_rpc(enum error_code code)
+{
+	return codes[code < ERROR_CODE_X_MAX ? code : ERROR_INTERNAL].rpc;
+}
+
+const char *error_code_remedy(enum error_code code)
+{
+	return codes[code < ERROR_CODE_X_MAX ? code : ERROR_INTERNAL].remedy;
 }
 
 void text_clean(char *s)
 {
-	while (*s) {
-		size_t n = 1;
+	size_t left = strlen(s);
 
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
+	while (left) {
+		size_t n = utf8_len(s, left);
+
+		if (n == 0 || (unsigned char)*s < ' ' || *s == 0x7f) {
 			*s = '?';
-		else if ((unsigned char)*s >= 0x80) {
-			n = utf8_sequence(s);
-			if (n == 0) {
-				*s = '?';
-				n = 1;
-			}
+			n = 1;
 		}
 		s += n;
+		left -= n;
 	}
 }

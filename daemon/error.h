@@ -53,6 +53,12 @@ int error_set_xml(struct error *error, int r, const char *text);
 
 /* "NoDomain", … for the D-Bus error name. */
 const char *error_code_name(enum error_code code);
+/* libvirt's prefix, with which a message of this code begins. */
+const char *error_code_prefix(enum error_code code);
+/* Its number in JSON-RPC: -32001 and down. Numbers are never given to another code. */
+int error_code_rpc(enum error_code code);
+/* What helps in general, as a sentence for a person. */
+const char *error_code_remedy(enum error_code code);
 
 /* Make 's' fit to be shown and sent: control characters and everything that is not UTF-8 become '?'. */
 void text_clean(char *s);

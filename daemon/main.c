@@ -4,7 +4,9 @@
  *
  * Tested by tests/system/inside/service.py.
  */
+#include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 #include "daemon/dbus.h"
 #include "daemon/manager.h"
 #include "daemon/network.h"
+#include "daemon/rpc.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
@@ -27,6 +30,7 @@ struct daemon {
 	struct manager *manager;
 	sd_bus *bus;
 	struct dbus *dbus;
+	struct rpc *rpc;
 	sd_event_source *reconnect;
 	bool session;
 };
@@ -192,6 +196,7 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
 }
 
 static int connect_bus(struct daemon *d);
+static void reconnect_later(struct daemon *d);
 
 static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -209,9 +214,15 @@ static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata)
 		return 0;
 	}
 	d->bus = sd_bus_flush_close_unref(d->bus);
+	reconnect_later(d);
+	return 0;
+}
+
+static void reconnect_later(struct daemon *d)
+{
+	d->reconnect = sd_event_source_disable_unref(d->reconnect);
 	(void)sd_event_add_time_relative(
 		d->event, &d->reconnect, CLOCK_MONOTONIC, RECONNECT_USEC, 0, on_reconnect, d);
-	return 0;
 }
 
 /* Domains run on without a bus; it is tried again until it is there. */
@@ -222,9 +233,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 	(void)m;
 	(void)ret_error;
 	log_warning("the bus is gone");
-	d->reconnect = sd_event_source_disable_unref(d->reconnect);
-	(void)sd_event_add_time_relative(
-		d->event, &d->reconnect, CLOCK_MONOTONIC, RECONNECT_USEC, 0, on_reconnect, d);
+	reconnect_later(d);
 	return 0;
 }
 
@@ -233,8 +242,7 @@ static int connect_bus(struct daemon *d)
 	int r = d->session ? sd_bus_open_user(&d->bus) : sd_bus_open_system(&d->bus);
 
 	if (r < 0)
-		return log_error_errno(
-			r, "cannot connect to the %s bus: %m", d->session ? "session" : "system");
+		return r;
 	(void)sd_bus_set_exit_on_disconnect(d->bus, false);
 	r = dbus_new(d->manager, d->bus, !d->session, &d->dbus);
 	if (r >= 0)
@@ -252,6 +260,46 @@ static int connect_bus(struct daemon *d)
 	if (!d->session && sd_booted() > 0 && d->manager->cgroup_root)
 		cgroup_root_set_bus(d->manager->cgroup_root, d->bus);
 	return 0;
+}
+
+/* At the start. Without a bus JSON-RPC is served all the same; a name that another has is a mistake of whoever starts us. */
+static int start_bus(struct daemon *d)
+{
+	int r = connect_bus(d);
+
+	if (r >= 0 || d->bus)
+		return r;
+	errno = -r;
+	log_warning(
+		"there is no %s bus (%m): it is tried again until there is one; JSON-RPC is served",
+		d->session ? "session" : "system");
+	reconnect_later(d);
+	return 0;
+}
+
+/* The sockets that systemd passes, or one in the folder of what runs. Without any of them the bus is still there. */
+static void serve_rpc(struct daemon *d)
+{
+	const struct group *group = d->session ? NULL : getgrnam(VMMD_GROUP);
+	struct rpc_options rpc = {.manage_gid = group ? group->gr_gid : 0};
+	int r = rpc_new(d->manager, &rpc, &d->rpc), n = sd_listen_fds(true), fd;
+	char path[4096 + sizeof(RPC_SOCKET)];
+
+	for (int i = 0; r >= 0 && i < n; i++) {
+		fd = SD_LISTEN_FDS_START + i;
+		if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0)
+			r = rpc_listen(d->rpc, fd);
+		else
+			log_warning("socket %d of systemd's is no listening unix stream socket", i);
+	}
+	if (r >= 0 && n <= 0) {
+		(void)snprintf(
+			path, sizeof(path), "%s/" RPC_SOCKET, d->manager->options.runtime_dir);
+		fd = rpc_open_socket(path, rpc.manage_gid ? 0660 : 0600, rpc.manage_gid);
+		r = fd < 0 ? fd : rpc_listen(d->rpc, fd);
+	}
+	if (r < 0)
+		(void)log_error_errno(r, "cannot serve JSON-RPC: %m");
 }
 
 static int set_up_process(struct daemon *d)
@@ -294,8 +342,9 @@ static int run(const struct arguments *a)
 			log_error("%s", e.message);
 	}
 	if (r >= 0)
-		r = connect_bus(&d);
+		r = start_bus(&d);
 	if (r >= 0) {
+		serve_rpc(&d);
 		if (!d.session) {
 			network_define_default(d.manager, VMMD_DEFAULT_NETWORK);
 			manager_autostart(d.manager);
@@ -305,6 +354,7 @@ static int run(const struct arguments *a)
 		(void)sd_notify(false, "STOPPING=1");
 	}
 	(void)sd_event_source_disable_unref(d.reconnect);
+	(void)rpc_free(d.rpc);
 	(void)dbus_free(d.dbus);
 	(void)manager_free(d.manager);
 	(void)sd_bus_flush_close_unref(d.bus);

@@ -98,8 +98,8 @@ static int open_dir(int dir_fd, const char *name, mode_t mode)
 	return fd < 0 ? -errno : fd;
 }
 
-/* mkdir -p of an absolute or relative path; the parents get 0755, the last part 0700. */
-static int make_path(const char *path)
+/* mkdir -p of an absolute or relative path; the parents get 0755, the last part 'mode'. */
+static int make_path(const char *path, mode_t mode)
 {
 	_cleanup_(freep) char *copy = strdup(path);
 
@@ -113,18 +113,18 @@ static int make_path(const char *path)
 			return -errno;
 		*p = '/';
 	}
-	if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+	if (mkdir(copy, mode) < 0 && errno != EEXIST)
 		return -errno;
 	return 0;
 }
 
-static int open_root(const char *path, int *ret_fd, struct error *error)
+static int open_root(const char *path, mode_t mode, int *ret_fd, struct error *error)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	struct stat st;
 	int r;
 
-	r = make_path(path);
+	r = make_path(path, mode);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the folder '%s'", path);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -149,7 +149,7 @@ static int take_lock(struct store *store, struct error *error)
 	int n;
 
 	store->lock_fd = openat(
-		store->runtime_fd, "vmmd.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+		store->runtime_fd, "vmmd.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (store->lock_fd < 0)
 		return error_set_errno(
 			error, errno, "cannot open %s/vmmd.lock", store->runtime_dir);
@@ -229,13 +229,14 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 	store->runtime_dir = strdup(runtime_dir);
 	if (!store->state_dir || !store->runtime_dir)
 		return error_set(error, ERROR_NO_MEMORY, "store");
-	r = open_root(runtime_dir, &store->runtime_fd, error);
+	/* Others pass through, to the sockets; what is theirs not to see lies in folders of 0700. */
+	r = open_root(runtime_dir, 0711, &store->runtime_fd, error);
 	if (r < 0)
 		return r;
 	r = take_lock(store, error);
 	if (r < 0)
 		return r;
-	r = open_root(state_dir, &store->state_fd, error);
+	r = open_root(state_dir, 0700, &store->state_fd, error);
 	if (r < 0)
 		return r;
 	r = open_folders(store, error);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "daemon/api-signature.h"
 #include "daemon/api.h"
 
 static sd_bus *bus;
@@ -235,7 +236,7 @@ static void test_method_table(void **state)
 
 		for (; *p; p += strlen(p) + 1)
 			n++;
-		assert_int_equal(n, dbus_json_count(row->in) + dbus_json_count(row->out));
+		assert_int_equal(n, api_signature_count(row->in) + api_signature_count(row->out));
 		assert_ptr_equal(api_find_method(row->name), row);
 		assert_true(!row->action || strcmp(row->action, API_ACTION_READ) == 0 ||
 			strcmp(row->action, API_ACTION_MANAGE) == 0);

@@ -130,19 +130,20 @@ bool uuid_is_null(const uint8_t uuid[16])
 	return memcmp(uuid, null_uuid, 16) == 0;
 }
 
-/* Length of the UTF-8 sequence at 's' (1 to 4), 0 if it is malformed. */
-static unsigned utf8_len(const unsigned char *s)
+unsigned utf8_len(const char *str, size_t len)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned n = s[0] < 0x80        ? 1
+	const unsigned char *s = (const unsigned char *)str;
+	unsigned n = len == 0           ? 0
+		: s[0] < 0x80           ? 1
 		: (s[0] & 0xe0) == 0xc0 ? 2
 		: (s[0] & 0xf0) == 0xe0 ? 3
 		: (s[0] & 0xf8) == 0xf0 ? 4
 					: 0;
 	uint32_t c;
 
-	if (n <= 1)
-		return n;
+	if (n <= 1 || n > len)
+		return n > len ? 0 : n;
 	c = s[0] & (0x7fU >> n);
 	for (unsigned i = 1; i < n; i++) {
 		if ((s[i] & 0xc0) != 0x80)
@@ -156,14 +157,15 @@ static unsigned utf8_len(const unsigned char *s)
 
 bool str_is_clean_utf8(const char *str)
 {
-	const unsigned char *s = (const unsigned char *)str;
+	const char *end = str + strlen(str);
 
-	while (*s) {
-		unsigned n = utf8_len(s);
+	while (str < end) {
+		unsigned n = utf8_len(str, (size_t)(end - str));
+		unsigned char c = (unsigned char)*str;
 
-		if (!n || (*s < ' ' && *s != '\t' && *s != '\n') || *s == 0x7f)
+		if (!n || (c < ' ' && c != '\t' && c != '\n') || c == 0x7f)
 			return false;
-		s += n;
+		str += n;
 	}
 	return true;
 }

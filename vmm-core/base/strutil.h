@@ -34,5 +34,8 @@ int uuid_generate(uint8_t ret_uuid[16]);
 
 bool uuid_is_null(const uint8_t uuid[16]);
 
-/* 's' is valid UTF-8 (RFC 3629) with no control characters other than tab and newline. */
+/* The length of the UTF-8 sequence (RFC 3629) with which s[len] begins: 1 to 4, or 0 when it is malformed or cut off. */
+unsigned utf8_len(const char *s, size_t len);
+
+/* 's' is valid UTF-8 with no control characters other than tab and newline. */
 bool str_is_clean_utf8(const char *s);

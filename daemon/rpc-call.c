@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a message to calls of the method table, and from their answers to messages. See rpc.h. Tested by tests/unit/test-rpc.c. */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/api-signature.h"
+#include "daemon/rpc-args.h"
+#include "daemon/rpc-internal.h"
+#include "daemon/rpc-message.h"
+#include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
+
+#define READ .action = API_ACTION_READ
+
+const struct api_method rpc_methods[] = {
+	{.name = "rpc.discover",
+		.about = "This document.",
+		.in = "",
+		.out = "",
+		.names = "",
+		.handler = rpc_discover},
+	{.name = "rpc.subscribe",
+		.about = "Events from now on, or those after number 'since' of the run 'instance'; "
+			 "they come as notifications rpc.event, and rpc.gap for numbers that are "
+			 "lost.",
+		.in = "asssts",
+		.out = "uts",
+		.names = API_NAME(events) API_NAME(domain) API_NAME(network) API_NAME(since)
+			API_NAME(instance) API_NAME(subscription) API_NAME(sequence)
+				API_NAME(instance),
+		.n_optional = 5,
+		READ,
+		.handler = rpc_subscribe},
+	{.name = "rpc.unsubscribe",
+		.about = "No more events of this subscription.",
+		.in = "u",
+		.out = "",
+		.names = API_NAME(subscription),
+		.handler = rpc_unsubscribe},
+	{.name = "rpc.cancel",
+		.about = "Answer the call with this id now, with an error; what it began goes on.",
+		.in = "v",
+		.out = "b",
+		.names = API_NAME(id) API_NAME(cancelled),
+		.handler = rpc_cancel},
+};
+const size_t n_rpc_methods = ARRAY_SIZE(rpc_methods);
+
+/* Answers that go together. */
+struct rpc_batch {
+	struct json_object *answers; /* NULL: not a batch */
+	unsigned n_pending;
+};
+
+/* A call under way, from its request to its answer. */
+struct rpc_call {
+	struct list link;      /* of the connection's */
+	struct rpc_conn *conn; /* NULL: gone */
+	struct rpc_batch *batch;
+	struct rpc_count *count;
+	struct json_object *id, *params;
+	bool notification, answered;
+};
+
+struct rpc_conn *rpc_call_conn(const struct api_call *call)
+{
+	const struct rpc_call *c = call->transport;
+
+	return c->conn;
+}
+
+/* One answer less to wait for. 'message' (taken over; NULL: none) is it. */
+static void settle(
+	struct rpc_conn *conn, struct rpc_batch *batch, struct json_object *message, int fd)
+{
+	if (message && !batch->answers) {
+		if (conn)
+			rpc_conn_send(conn, message, fd);
+		else
+			json_object_put(message);
+	} else if (message) {
+		json_object_array_add(batch->answers, message);
+	}
+	if (--batch->n_pending)
+		return;
+	if (batch->answers && conn && json_object_array_length(batch->answers))
+		rpc_conn_send(conn, TAKE_PTR(batch->answers), -EBADF);
+	json_object_put(batch->answers);
+	free(batch);
+}
+
+/* Its answer is given, whatever the handler says later. */
+static void answer(struct rpc_call *c, struct json_object *message, int fd)
+{
+	struct rpc_conn *conn = c->conn;
+
+	if (c->answered) {
+		json_object_put(message);
+		return;
+	}
+	c->answered = true;
+	if (c->notification) {
+		json_object_put(message);
+		message = NULL;
+	}
+	settle(conn, TAKE_PTR(c->batch), message, fd);
+	if (conn) {
+		list_del(&c->link);
+		conn->n_calls--;
+		c->conn = NULL;
+		rpc_conn_wake(conn);
+	}
+}
+
+static int read_args(struct api_call *call, struct json_object **ret_in, struct error *error)
+{
+	struct rpc_call *c = call->transport;
+
+	return rpc_args_read(call->method, c->params, ret_in, error);
+}
+
+static void reply(struct api_call *call, struct json_object *out, int fd)
+{
+	struct rpc_call *c = call->transport;
+	struct json_object *result = out ? json_object_get(out) : json_object_new_object();
+	struct api_params walk = api_out(call->method);
+	struct api_param p;
+	struct error e = {0};
+
+	if (fd >= 0 && c->batch->answers) {
+		(void)error_set(&e, ERROR_INVALID_ARGUMENT,
+			"%s answers a file descriptor, which a batch cannot carry",
+			call->method->name);
+		json_object_put(result);
+		answer(c, rpc_api_error(c->id, error_code_rpc(e.code), &e, NULL), -EBADF);
+		return;
+	}
+	while (fd >= 0 && api_params_next(&walk, &p))
+		if (*p.type == 'h')
+			json_object_object_add(result, p.name, json_object_new_int(0));
+	answer(c, rpc_result(c->id, result), fd);
+}
+
+/* What the call was about, by the arguments that name things. */
+static struct json_object *object_of(const struct api_call *call)
+{
+	static const char *const names[] = {
+		"domain", "network", "interface", "device", "uplink", "member"};
+	struct json_object *o = json_object_new_object(), *v;
+
+	for (size_t i = 0; call->in && i < ARRAY_SIZE(names); i++)
+		if (json_object_object_get_ex(call->in, names[i], &v) &&
+			json_object_get_string_len(v))
+			json_object_object_add(o, names[i], json_object_get(v));
+	return o;
+}
+
+static void fail(struct api_call *call, const struct error *error)
+{
+	struct rpc_call *c = call->transport;
+	/* What is wrong with the arguments themselves has a number of the specification's. */
+	int code = error->code == ERROR_INVALID_ARGUMENT && !call->in ? RPC_INVALID_PARAMS
+								      : error_code_rpc(error->code);
+
+	answer(c, rpc_api_error(c->id, code, error, object_of(call)), -EBADF);
+}
+
+static void release(struct api_call *call)
+{
+	struct rpc_call *c = call->transport;
+
+	c->count->n_calls--;
+	rpc_count_unref(c->count);
+	json_object_put(c->id);
+	json_object_put(c->params);
+	free(c);
+}
+
+static const struct api_call_ops call_ops = {
+	.read_args = read_args,
+	.reply = reply,
+	.fail = fail,
+	.release = release,
+};
+
+static const struct api_method *find_method(const char *name)
+{
+	const struct api_method *m;
+
+	FOREACH_ELEMENT (m, rpc_methods)
+		if (streq(m->name, name))
+			return m;
+	return api_find_method(name);
+}
+
+static void begin(struct rpc_conn *conn, struct rpc_batch *batch, const struct rpc_request *request,
+	const struct api_method *method)
+{
+	struct rpc_call *c = calloc(1, sizeof(*c));
+	struct api_call *call = c ? api_call_new(method, conn->rpc->manager, &call_ops, c) : NULL;
+	struct error e = {0};
+
+	if (!call) {
+		free(c);
+		(void)error_set(&e, ERROR_NO_MEMORY, "call");
+		settle(conn, batch,
+			request->notification
+				? NULL
+				: rpc_api_error(request->id, error_code_rpc(e.code), &e, NULL),
+			-EBADF);
+		return;
+	}
+	c->conn = conn;
+	c->batch = batch;
+	c->count = rpc_count_ref(conn->rpc->count);
+	c->count->n_calls++;
+	c->id = json_object_get(request->id);
+	c->params = json_object_get(request->params);
+	c->notification = request->notification;
+	list_add_tail(&conn->calls, &c->link);
+	conn->n_calls++;
+	call->peer = conn->peer;
+	api_dispatch(call, &conn->rpc->auth);
+}
+
+static void take_request(struct rpc_conn *conn, struct rpc_batch *batch, struct json_object *value)
+{
+	const struct api_method *method = NULL;
+	struct json_object *message = NULL;
+	struct rpc_request request;
+	const char *why;
+	int r = rpc_read_request(value, &request, &why);
+
+	if (r < 0)
+		message = rpc_error(request.id, r, why, NULL);
+	else if (!(method = find_method(request.method)))
+		message = rpc_error(request.id, RPC_METHOD_NOT_FOUND,
+			"there is no such method; rpc.discover tells which there are", NULL);
+	else if (conn->rpc->count->n_calls >= API_MAX_CALLS)
+		message = rpc_error(request.id, RPC_OVERLOADED,
+			"too many calls are being worked on; try again later", NULL);
+	if (!message) {
+		begin(conn, batch, &request, method);
+		return;
+	}
+	if (r == 0 && request.notification) {
+		json_object_put(message);
+		message = NULL;
+	}
+	settle(conn, batch, message, -EBADF);
+}
+
+/* The whole batch counts as pending until each of its requests has begun: an answer at once must not end it. */
+static void take_batch(struct rpc_conn *conn, struct rpc_batch *batch, struct json_object *array)
+{
+	size_t n = json_object_array_length(array);
+
+	batch->answers = json_object_new_array();
+	batch->n_pending += (unsigned)n;
+	for (size_t i = 0; i < n && !conn->dead; i++)
+		take_request(conn, batch, json_object_array_get_idx(array, i));
+	settle(conn, batch, NULL, -EBADF);
+}
+
+void rpc_call_message(struct rpc_conn *conn, const char *text, size_t len)
+{
+	struct rpc_batch *batch;
+	struct json_object *value = NULL;
+	const char *why;
+	bool is_array;
+	size_t n;
+	int r = rpc_parse(text, len, &value, &why);
+
+	if (r < 0) {
+		rpc_conn_send(conn, rpc_error(NULL, r, why, NULL), -EBADF);
+		return;
+	}
+	is_array = json_object_is_type(value, json_type_array);
+	n = is_array ? json_object_array_length(value) : 1;
+	batch = calloc(1, sizeof(*batch));
+	if (n == 0 || n > RPC_MAX_BATCH || !batch) {
+		why = n == 0    ? "a batch has at least one request"
+			: batch ? "a batch has at most 1024 requests"
+				: "out of memory";
+		free(batch);
+		rpc_conn_send(conn, rpc_error(NULL, RPC_INVALID_REQUEST, why, NULL), -EBADF);
+	} else {
+		batch->n_pending = 1;
+		if (is_array)
+			take_batch(conn, batch, value);
+		else
+			take_request(conn, batch, value);
+	}
+	json_object_put(value);
+}
+
+void rpc_call_orphan(struct rpc_conn *conn)
+{
+	while (!list_empty(&conn->calls)) {
+		struct rpc_call *c = list_entry(conn->calls.next, struct rpc_call, link);
+
+		list_del(&c->link);
+		c->conn = NULL;
+	}
+}
+
+static bool same_id(struct json_object *id, const char *wanted)
+{
+	return id && streq(json_object_get_string(id), wanted);
+}
+
+int rpc_cancel(struct api_call *call, struct error *error)
+{
+	struct rpc_conn *conn = rpc_call_conn(call);
+	const char *wanted = api_arg_string(call, "id");
+	struct json_object *out = json_object_new_object();
+	struct list *pos, *tmp;
+	bool found = false;
+
+	(void)error;
+	list_for_each_safe (pos, tmp, &conn->calls) {
+		struct rpc_call *c = list_entry(pos, struct rpc_call, link);
+
+		if (c == call->transport || !same_id(c->id, wanted))
+			continue;
+		found = true;
+		answer(c,
+			rpc_error(c->id, RPC_CANCELLED,
+				"the call was cancelled; what it began goes on", NULL),
+			-EBADF);
+		break;
+	}
+	json_object_object_add(out, "cancelled", json_object_new_boolean(found));
+	api_call_reply(call, out);
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The bytes of a JSON-RPC connection, whatever carries them. Non-blocking; one owner, the connection.
+ *
+ * Tested by tests/unit/test-rpc.c.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "daemon/api.h"
+
+struct rpc_io;
+
+struct rpc_io_ops {
+	/* Bytes, 0 at the end, -EAGAIN, or another errno: the connection is over. */
+	ssize_t (*read)(struct rpc_io *io, void *buf, size_t size);
+	/* Bytes taken (at least 1), -EAGAIN, or another errno. 'pass_fd' (>= 0) goes with the first of them; it stays the caller's. */
+	ssize_t (*write)(struct rpc_io *io, const void *buf, size_t len, int pass_fd);
+	/* What to wait for (EPOLLIN, EPOLLOUT), to read and, if 'writing', to write. */
+	uint32_t (*events)(struct rpc_io *io, bool reading, bool writing);
+	/* Bytes are here that the kernel does not tell about. */
+	bool (*pending)(struct rpc_io *io);
+	void (*free)(struct rpc_io *io); /* closes the fd */
+	bool passes_fds;
+};
+
+struct rpc_io {
+	const struct rpc_io_ops *ops;
+	int fd;
+};
+
+/* A connected unix stream socket, which is taken over. NULL: no memory, and the socket is closed. */
+struct rpc_io *rpc_io_new_unix(int fd);
+
+/* Who is at the other end of a unix socket: root and 'own_uid' manage, as do members of 'manage_gid' (0: no such group); others
+ * read. */
+void rpc_io_unix_peer(int fd, uid_t own_uid, gid_t manage_gid, struct api_peer *ret);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The JSON-RPC transport of the method table: JSON-RPC 2.0 over unix stream sockets. A server has listening sockets and connections;
+ * the method table, the log of events and the limits are the same for all of them.
+ *
+ * A connection: its caller's right is known before its first byte is read (rpc-io.h). Requests are worked on as they come,
+ * and answered as they are done, in any order; a batch is answered as one array when its last one is. Notifications are worked
+ * on and not answered. What a call has started goes on when its connection goes.
+ *
+ * A method's arguments and results are the row's, as members of 'params' and 'result'; an 'h' is the number 0, and the message
+ * carries the file descriptor (SCM_RIGHTS, with its first byte).
+ *
+ * Beside the table:
+ *	rpc.discover				an OpenRPC document
+ *	rpc.subscribe(events, domain, network, since, instance)	events from now on, or after number 'since' of that instance;
+ *						they come as notifications rpc.event, and rpc.gap for what is lost
+ *	rpc.unsubscribe(subscription)
+ *	rpc.cancel(id)				the call with that id is answered with RPC_CANCELLED now
+ *
+ * Limits: a caller that sends no whole message, or takes nothing of what is sent, for RPC_STALL_USEC is dropped. A connection that has
+ * RPC_MAX_CALLS under way or RPC_OUT_HIGH bytes unsent is not read from.
+ *
+ * One thread, the daemon's. Tested by tests/unit/test-rpc.c and tests/unit/test-rpc-subscribe.c.
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "daemon/manager.h"
+
+#define RPC_MAX_CONNECTIONS   1024
+#define RPC_MAX_CALLS         64 /* of one connection, not counting the rest of a batch */
+#define RPC_MAX_SUBSCRIPTIONS 16 /* of one connection */
+#define RPC_OUT_HIGH          (1024U * 1024)
+#define RPC_OUT_LIMIT         (64U * 1024 * 1024) /* one answer may be large; more is not kept */
+#define RPC_STALL_USEC        (30 * UINT64_C(1000000))
+#define RPC_SOCKET            "rpc.sock" /* in the folder of what runs */
+
+struct rpc_options {
+	gid_t manage_gid;         /* members may do everything; 0: no such group */
+	uint64_t stall_usec;      /* 0: RPC_STALL_USEC */
+	unsigned max_connections; /* 0: RPC_MAX_CONNECTIONS */
+};
+
+struct rpc;
+
+int rpc_new(struct manager *manager, const struct rpc_options *options, struct rpc **ret_rpc);
+/* Ends the connections; calls under way go on without an answer. */
+struct rpc *rpc_free(struct rpc *rpc);
+DEFINE_CLEANUP(struct rpc *, rpc_free);
+
+/* Accept connections of a listening unix stream socket, which is taken over, also on failure. */
+int rpc_listen(struct rpc *rpc, int fd);
+/* Make a listening socket at 'path', in the place of one that nobody listens at any more, with this mode and group (0: as it is).
+ * Returns the fd, -EADDRINUSE when somebody listens there, or another errno. */
+int rpc_open_socket(const char *path, mode_t mode, gid_t gid);
+
+/* Serve one connected unix socket, which is taken over. */
+int rpc_accept(struct rpc *rpc, int fd);
