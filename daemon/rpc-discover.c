@@ -178,6 +178,7 @@ static bool may_fail_with(const struct api_method *m, enum error_code code)
 	case ERROR_CONFIG_UNSUPPORTED:
 		return has_argument(m, "xml");
 	case ERROR_ACCESS_DENIED:
+	case ERROR_RESOURCE_BUSY:
 		return m->action != NULL;
 	case ERROR_INTERNAL:
 	case ERROR_NO_MEMORY:
