@@ -2,7 +2,7 @@
 /*
  * Requests about a vm's vNICs and their links, and about a network's ports and uplinks: a row each.
  *
- * Tested by tests/guest/test-guests.c and tests/net/test-uplinks.c.
+ * Tested by tests/guest/test-hotplug.c and tests/net/test-uplinks.c.
  */
 #include <errno.h>
 #include <string.h>

@@ -10,7 +10,7 @@
  *
  * Threads: loop thread.
  *
- * Tested by tests/guest/test-guests.c.
+ * Tested by tests/guest/test-control.c.
  */
 #pragma once
 

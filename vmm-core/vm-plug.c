@@ -3,7 +3,7 @@
  * vNICs that come and go while the vm exists: see vm.h. How the guest learns of it is the hot-plug device's
  * (machine_hotplug_ops).
  *
- * Tested by tests/guest/test-guests.c.
+ * Tested by tests/guest/test-hotplug.c.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * listening socket at fd 4 (proto.h); of no use by itself. What it does is in control.c and vm.c. No test of its own: the
  * guest tests run it.
  *
- * Tested by tests/guest/test-guests.c.
+ * Tested by tests/guest/test-control.c.
  */
 #include <malloc.h>
 #include <signal.h>
