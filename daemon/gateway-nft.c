@@ -4,18 +4,20 @@
  *
  * Tested by tests/unit/test-gateway-host.c; what it finds in lists of chains by tests/unit/test-gateway.c.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "daemon/gateway-internal.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
-
-#define MAX_FD 64 /* a keeper has few */
 
 static void nft_freep(struct nft_ctx **nft)
 {
@@ -35,30 +37,58 @@ static struct nft_ctx *make(void)
 	return NULL;
 }
 
-/* Another fd of the library's socket: it does not tell, but nothing else here speaks to netfilter. */
+static bool is_netfilter_socket(int fd)
+{
+	int domain, protocol;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_NETLINK &&
+		getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+		protocol == NETLINK_NETFILTER;
+}
+
+/* The first that is open, or -EBADF. Its number may be any: the daemon, whose child this is, may have many open. */
 static int find_socket(void)
 {
-	for (int fd = 3; fd < MAX_FD; fd++) {
-		int domain, protocol;
-		socklen_t len = sizeof(int);
+	DIR *dir = opendir("/proc/self/fd");
+	int found = -EBADF;
+	struct dirent *e;
 
-		if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
-			domain == AF_NETLINK &&
-			getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
-			protocol == NETLINK_NETFILTER) {
-			int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (!dir)
+		return -errno;
+	while (found < 0 && (e = readdir(dir)))
+		if (*e->d_name != '.' && is_netfilter_socket(atoi(e->d_name)))
+			found = atoi(e->d_name);
+	(void)closedir(dir);
+	return found;
+}
 
-			return copy < 0 ? -errno : copy;
-		}
-	}
-	return -EBADF;
+/* The daemon's copies of other gateways' sockets, which this child has no use for: what is found from now on is the library's. */
+static void drop_sockets(void)
+{
+	for (int fd; (fd = find_socket()) >= 0;)
+		(void)close(fd);
+}
+
+/* Another fd of the library's socket: it does not tell, but nothing else here speaks to netfilter. */
+static int copy_socket(void)
+{
+	int fd = find_socket(), copy;
+
+	if (fd < 0)
+		return fd;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return copy < 0 ? -errno : copy;
 }
 
 int gateway_load_rules(const char *rules, int *ret_fd, struct error *error)
 {
-	_cleanup_(nft_freep) struct nft_ctx *nft = make();
+	_cleanup_(nft_freep) struct nft_ctx *nft = NULL;
 	int fd;
 
+	if (ret_fd)
+		drop_sockets();
+	nft = make();
 	if (!nft)
 		return error_set(error, ERROR_NO_MEMORY, "nftables");
 	if (nft_run_cmd_from_buffer(nft, rules) != 0) {
@@ -71,7 +101,7 @@ int gateway_load_rules(const char *rules, int *ret_fd, struct error *error)
 	}
 	if (!ret_fd)
 		return 0;
-	fd = find_socket();
+	fd = copy_socket();
 	if (fd < 0)
 		return error_set_errno(error, fd, "cannot keep the socket of nftables");
 	*ret_fd = fd;

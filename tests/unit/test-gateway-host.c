@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -153,6 +155,27 @@ static void test_route(void **state)
 	/* Others may need it by now. */
 	assert_string_equal(output(FORWARDING), "1\n1\n");
 	free(before);
+	free(c);
+}
+
+/* A daemon with many open files, and with the sockets of other gateways: the table's own socket is the one that is kept. */
+static void test_many_sockets(void **state)
+{
+	struct world *w = *state;
+	struct gateway_config *c = world_config(GATEWAY_ROUTE);
+	int fds[100];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
+			i % 50 ? NETLINK_ROUTE : NETLINK_NETFILTER);
+		assert_true(fds[i] >= 0);
+	}
+	start(w, c);
+	EXPECT(w, "table inet vmmd_red", "nft list tables");
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+	EXPECT(w, "table inet vmmd_red", "nft list tables");
+	end(w);
 	free(c);
 }
 
@@ -375,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(test_isolated),
 		WORLD_TEST(test_route),
+		WORLD_TEST(test_many_sockets),
 		WORLD_TEST(test_table_goes),
 		WORLD_TEST(test_dev),
 		WORLD_TEST(test_open),
