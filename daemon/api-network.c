@@ -250,14 +250,16 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+static uint64_t read_at(const struct net_port_counters *c, size_t offset)
+{
+	return read_counter((const void *)((const char *)c + offset));
+}
+
 /* Of both ends of a vNIC's cable: a frame is dropped at one of them. */
 static uint64_t both(
 	const struct net_port_counters *c, const struct net_port_counters *other, size_t offset)
 {
-	const _Atomic uint64_t *a = (const void *)((const char *)c + offset);
-	const _Atomic uint64_t *b = (const void *)((const char *)other + offset);
-
-	return read_counter(a) + (other ? read_counter(b) : 0);
+	return read_at(c, offset) + (other ? read_at(other, offset) : 0);
 }
 
 static void add_reasons(struct json_object *o, const char *prefix,
