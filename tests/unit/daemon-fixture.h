@@ -151,16 +151,17 @@ static inline int fixture_setup(void **state)
 	return 0;
 }
 
-/* One turn of at most 100 ms; fails when it was called for 10 s without success. */
+/* One turn of at most 100 ms; fails when it was called for a minute without success: no load of the machine is an
+ * excuse then. */
 static inline void fixture_turn(struct fixture *f, uint64_t *end)
 {
 	uint64_t now;
 
 	(void)sd_event_now(f->event, CLOCK_MONOTONIC, &now);
 	if (!*end)
-		*end = now + 10 * UINT64_C(1000000);
+		*end = now + 60 * UINT64_C(1000000);
 	if (now > *end)
-		fail_msg("nothing happened in 10 s");
+		fail_msg("nothing happened in 60 s");
 	assert_true(sd_event_run(f->event, 100000) >= 0);
 }
 

@@ -17,7 +17,7 @@
 #include "daemon/gateway-internal.h"
 #include "tests/unit/gateway-fixture.h"
 
-#define WORLD_WAIT_USEC (20 * UINT64_C(1000000))
+#define WORLD_WAIT_USEC (60 * UINT64_C(1000000))
 #define WORLD_GUEST_MAC "52:54:00:00:00:05"
 
 struct world {
