@@ -182,7 +182,7 @@ static const struct xml_rule driver_rows[] = {
 	KEEP("@txmode", "the worker's loop sends"),
 	KEEP("@ioeventfd", "queues are always kicked by an eventfd"),
 	KEEP("@event_idx", "the event index is always offered"),
-	KEEP("@poll_us", "the worker does not poll: it sleeps until it is woken"),
+	{.name = "@poll_us", .kind = XML_UINT, NIC(poll_us)},
 	KEEP("@rss", "queues are chosen by the flow"),
 	KEEP("@rss_hash_report", "queues are chosen by the flow"),
 	VIRTIO_DRIVER_ROWS,

@@ -402,6 +402,9 @@ static int check_header(const struct vm_check *c, const struct net_config *confi
 	problem = *config->name ? vm_name_check(config->name) : NULL;
 	if (problem)
 		return vm_check_fail(c, "name: %s", problem);
+	if (config->poll_us > NET_POLL_US_MAX)
+		return vm_check_fail(c, "vmmd:switch/@pollUs: %u microseconds; write at most %u",
+			config->poll_us, NET_POLL_US_MAX);
 	return check_mtu(c, config->mtu);
 }
 

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define NET_CONFIG_MAGIC   UINT32_C(0x6e644d56)
-#define NET_CONFIG_VERSION 1
+#define NET_CONFIG_VERSION 2
 
 #define NET_NAME_MAX     128 /* with the NUL, as all of these */
 #define NET_IFNAME_MAX   16  /* IFNAMSIZ */
@@ -37,6 +37,7 @@
 #define NET_LEARN_MAX    4096 /* addresses that one port may teach */
 #define NET_AGE_DEFAULT  300  /* seconds */
 #define NET_WEIGHT_MAX   255
+#define NET_POLL_US_MAX  1000 /* of looking for frames before a sleep */
 
 /* <vlan>. Without any tag (mode ANY) a port carries every frame as it is, in the VLAN of its tag, and untagged ones in
  * VLAN 0. ACCESS: untagged frames only, which belong to tags[0]. TRUNK: the VLANs of the list, tagged; untagged frames
@@ -222,7 +223,8 @@ struct net_config {
 	uint8_t uuid[16];
 	uint16_t mtu;          /* 0: NET_MTU_DEFAULT */
 	uint8_t has_host_port; /* a tap by which the host (or the gateway) takes part */
-	uint8_t pad[5];
+	uint8_t pad[3];
+	uint16_t poll_us; /* the longest look for frames before a sleep; 0: none */
 	struct net_port_config host_port;
 	struct net_bandwidth
 		bandwidth; /* of all ports together, to and from host port and uplinks */

@@ -254,6 +254,7 @@ const struct xml_rule network_switch_rows[] = {
 		.flags = XML_NOT_ZERO,
 		NETWORK(igmp),
 		.words = igmp_words},
+	{.name = "@pollUs", .kind = XML_UINT, NETWORK(net.poll_us)},
 	{.name = "vmmd:mirror",
 		.kind = XML_ARRAY,
 		.array = NETWORK_ARRAY(mirrors, n_mirrors, NETWORK_MAX_MIRRORS),

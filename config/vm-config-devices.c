@@ -368,6 +368,9 @@ static int check_nic_values(const struct vm_check *c, const char *element, const
 		return vm_check_fail(c,
 			"%sdriver/@tx_queue_size: %u; write a power of two up to %u", element,
 			nic->tx_queue_size, VM_MAX_NIC_QUEUE_SIZE);
+	if (nic->poll_us > NET_POLL_US_MAX)
+		return vm_check_fail(c, "%sdriver/@poll_us: %u microseconds; write at most %u",
+			element, nic->poll_us, NET_POLL_US_MAX);
 	return 0;
 }
 

@@ -25,7 +25,7 @@
 #include "vmm-core/base/cpuset.h"
 
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
-#define VM_CONFIG_VERSION 1
+#define VM_CONFIG_VERSION 2
 
 #define VM_NAME_MAX           128 /* with the NUL, as all of these */
 #define VM_CMDLINE_MAX        4096
@@ -261,7 +261,8 @@ struct vm_nic {
 	uint32_t offloads_off;                 /* VM_NIC_NO_* */
 	uint16_t queues;                       /* pairs; 0: 1 */
 	uint16_t rx_queue_size, tx_queue_size; /* 0: 256 */
-	uint16_t boot_order;                   /* 0: none */
+	uint16_t poll_us;    /* the longest look for frames before a sleep; 0: none */
+	uint16_t boot_order; /* 0: none */
 	struct vm_pci_addr pci;
 };
 

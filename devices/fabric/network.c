@@ -210,7 +210,7 @@ int network_new(const struct net_config *config, struct network_fds *fds, struct
 		(void)snprintf(ret_reason, PROTO_REASON_MAX, "the switch: %s", strerror(-r));
 		return r;
 	}
-	links_init(&n->links, loop, n->sw, &links_ops, n);
+	links_init(&n->links, loop, n->sw, config->poll_us * NSEC_PER_USEC, &links_ops, n);
 	captures_init(&n->captures, loop, n->sw);
 	loop_timer_init(&n->age_timer, loop, on_age);
 	loop_set_heartbeat(loop, &n->stats->heartbeat);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Links: see link.h. Tested by tests/unit/test-fabric.c. */
+/* Links: see link.h. Tested by tests/unit/test-fabric.c and tests/unit/test-link.c. */
 #include "devices/net/link.h"
 
 #include <errno.h>
@@ -46,6 +46,7 @@ static void break_link(struct link *link)
 		link->links->n_blocked--;
 	link->blocked = false;
 	link->source = loop_source_remove(link->source);
+	loop_poller_stop(&link->poller);
 	link->links->ops->broken(link->links->opaque, link);
 }
 
@@ -154,7 +155,13 @@ static int step(struct link *link, uint64_t now_ns)
 	return r == 1 ? 1 : -EAGAIN;
 }
 
-/* As step(), up to 'limit' and the budget ('all': without one); and when there is nothing more, the ring is parked. */
+/* There is nothing more. False: now there is. */
+static bool rest(struct link *link)
+{
+	return loop_rest(&link->poller) || ring_park(&link->ring);
+}
+
+/* As step(), up to 'limit' and the budget ('all': without one); and when there is nothing more, the link rests. */
 static int drain_frames(struct link *link, bool all, uint64_t limit, uint64_t now_ns)
 {
 	uint64_t begin = ring_position(&link->ring);
@@ -165,7 +172,7 @@ static int drain_frames(struct link *link, bool all, uint64_t limit, uint64_t no
 		limit = MIN(limit, begin + LINK_BUDGET_BYTES);
 	while (r == 1 && !link->held && budget-- && ring_position(&link->ring) < limit) {
 		r = step(link, now_ns);
-		if (r == 0 && link->open && !ring_park(&link->ring))
+		if (r == 0 && link->open && !rest(link))
 			r = 1;
 	}
 	return r;
@@ -184,7 +191,7 @@ static void drain(struct link *link, bool all)
 		limit = ring_seen(&link->ring);
 		go = link->links->ops->before(link->links->opaque);
 		if (ring_position(&link->ring) >= limit)
-			limit = UINT64_MAX; /* empty: to be parked */
+			limit = UINT64_MAX; /* empty: to come to rest */
 	}
 	if (link->blocked) {
 		link->blocked = false;
@@ -280,10 +287,31 @@ static void on_bell(void *opaque, uint32_t events)
 	vswitch_flush(links->sw);
 }
 
-void links_init(struct links *links, struct loop *loop, struct vswitch *sw,
+/* The loop looks. Who waits for something else does not wait for frames. */
+static bool poll(struct loop_poller *poller)
+{
+	struct link *link = container_of(poller, struct link, poller);
+	struct vswitch *sw = link->links->sw;
+
+	if (!link->open || link->held || link->blocked || link_is_empty(link))
+		return false;
+	drain(link, false);
+	vswitch_flush(sw);
+	return true;
+}
+
+static bool park(struct loop_poller *poller)
+{
+	struct link *link = container_of(poller, struct link, poller);
+
+	return !link->open || link->held || link->blocked || ring_park(&link->ring);
+}
+
+void links_init(struct links *links, struct loop *loop, struct vswitch *sw, uint64_t poll_ns,
 	const struct links_ops *ops, void *opaque)
 {
-	*links = (struct links){.loop = loop, .sw = sw, .ops = ops, .opaque = opaque};
+	*links = (struct links){
+		.loop = loop, .sw = sw, .poll_ns = poll_ns, .ops = ops, .opaque = opaque};
 	list_init(&links->all);
 	loop_timer_init(&links->timer, loop, on_timer);
 }
@@ -305,6 +333,7 @@ int link_open(struct link *link, struct links *links, uint32_t id, size_t ring_d
 	link->own_bell = fds->own_bell;
 	link->peer_bell = fds->peer_bell;
 	list_add_tail(&links->all, &link->node);
+	loop_poller_init(&link->poller, links->loop, links->poll_ns, poll, park);
 	r = ring_open(&link->ring, fds->own_ring, fds->peer_ring, ring_data);
 	(void)safe_close(fds->own_ring);
 	(void)safe_close(fds->peer_ring);
@@ -328,6 +357,7 @@ void link_close(struct link *link)
 	if (link->blocked)
 		link->links->n_blocked--;
 	link->source = loop_source_remove(link->source);
+	loop_poller_stop(&link->poller);
 	ring_close(&link->ring);
 	link->own_bell = safe_close(link->own_bell);
 	link->peer_bell = safe_close(link->peer_bell);

@@ -13,7 +13,8 @@
  * drops until it has room again, so that one that never reads delays the others once and not for each frame.
  *
  * Bells are rung once per sleep of the peer, at the end of a batch. A link that is quiet costs nothing: no timer, no
- * polling; the ring is parked.
+ * polling; the ring is parked. One that has run empty just now may rest on the loop first, as long as links_init()
+ * says: the loop looks into the ring, which is not parked meanwhile, and so the peer rings no bell.
  *
  * Threads: the loop's (with the device lock, where there is one).
  */
@@ -52,6 +53,8 @@ struct links {
 	struct list all;
 	struct loop_timer timer; /* armed while something is blocked */
 	unsigned n_blocked;
+	uint64_t
+		poll_ns; /* the longest that a ring is looked into before its end sleeps; 0: not at all */
 	/* The owner's: receivers that are no links (a guest) say themselves when they have room again, however late. */
 	bool patient;
 };
@@ -66,6 +69,7 @@ struct link {
 	struct list node;
 	struct ring ring;
 	struct loop_source *source;
+	struct loop_poller poller;
 	int own_bell, peer_bell;
 	uint32_t id;
 	bool open;              /* the ring is usable */
@@ -77,7 +81,7 @@ struct link {
 	uint64_t full_until_ns; /* afterwards frames to it are dropped at once */
 };
 
-void links_init(struct links *links, struct loop *loop, struct vswitch *sw,
+void links_init(struct links *links, struct loop *loop, struct vswitch *sw, uint64_t poll_ns,
 	const struct links_ops *ops, void *opaque);
 /* All links must have been removed. */
 void links_done(struct links *links);

@@ -348,8 +348,9 @@ int nic_set_tap(struct nic *nic, int fd)
 		return -EEXIST;
 	}
 	nic->tap_fd = fd;
-	nic->tap = (struct port_tap){
-		.port = {.kind = PORT_UPLINK, .counters = &nic->star_counters}, .patient = true};
+	nic->tap = (struct port_tap){.port = {.kind = PORT_UPLINK, .counters = &nic->star_counters},
+		.patient = true,
+		.poll_ns = nic->links.poll_ns};
 	r = port_tap_init(&nic->tap, nic->links.loop, fd);
 	if (r == 0)
 		r = vswitch_add(nic->sw, &nic->tap.port, &config);
@@ -509,8 +510,8 @@ static void on_age(struct loop_timer *timer, uint64_t now_ns)
 	arm_ageing(nic);
 }
 
-int nic_new(struct loop *loop, const struct net_port_config *config, struct port *port,
-	void (*space)(struct port *port), struct nic **ret_nic)
+int nic_new(struct loop *loop, const struct net_port_config *config, uint64_t poll_ns,
+	struct port *port, void (*space)(struct port *port), struct nic **ret_nic)
 {
 	_cleanup_(nic_freep) struct nic *nic = calloc(1, sizeof(*nic));
 	struct vswitch_config sw = {
@@ -533,7 +534,7 @@ int nic_new(struct loop *loop, const struct net_port_config *config, struct port
 	r = vswitch_new(&sw, NULL, NULL, &nic->sw);
 	if (r < 0)
 		return r;
-	links_init(&nic->links, loop, nic->sw, &links_ops, nic);
+	links_init(&nic->links, loop, nic->sw, poll_ns, &links_ops, nic);
 	nic->links.patient = true;
 	captures_init(&nic->captures, loop, nic->sw);
 	loop_timer_init(&nic->hold_timer, loop, on_hold);

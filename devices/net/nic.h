@@ -38,9 +38,10 @@ struct nic_link {
 #define NIC_ALL  UINT32_MAX /* nic_link_use(), nic_link_remove(): every direct link */
 
 /* 'port' is the device's: ops, kind PORT_VNIC and counters are set; it must outlive the nic. 'space' is called on the loop
- * when a send that was refused may be tried again. Returns 0 or -errno. */
-int nic_new(struct loop *loop, const struct net_port_config *config, struct port *port,
-	void (*space)(struct port *port), struct nic **ret_nic);
+ * when a send that was refused may be tried again. 'poll_ns': the longest that the loop looks for frames before it sleeps
+ * (loop.h); 0: not at all. Returns 0 or -errno. */
+int nic_new(struct loop *loop, const struct net_port_config *config, uint64_t poll_ns,
+	struct port *port, void (*space)(struct port *port), struct nic **ret_nic);
 struct nic *nic_free(struct nic *nic);
 DEFINE_CLEANUP(struct nic *, nic_free);
 

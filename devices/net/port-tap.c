@@ -65,6 +65,8 @@ static void read_frames(struct port_tap *tap, uint64_t now_ns)
 			/* EIO: the interface is down; it may come up again, and then there is something to read. */
 			if (n == 0 || (errno != EAGAIN && errno != EINTR && errno != EIO))
 				tap->source = loop_source_remove(tap->source);
+			else
+				(void)loop_rest(&tap->poller);
 			break;
 		}
 		if (n <= (ssize_t)sizeof(tap->hdr))
@@ -110,6 +112,8 @@ int port_tap_init(struct port_tap *tap, struct loop *loop, int fd)
 	tap->loop = loop;
 	tap->fd = fd;
 	tap->kept_len = 0;
+	/* The tap tells by itself: there is nothing to look into, and nobody to ask. */
+	loop_poller_init(&tap->poller, loop, tap->poll_ns, NULL, NULL);
 	tap->buffer = malloc(BUFFER_SIZE);
 	if (!tap->buffer)
 		return -ENOMEM;
@@ -122,6 +126,7 @@ int port_tap_init(struct port_tap *tap, struct loop *loop, int fd)
 void port_tap_done(struct port_tap *tap)
 {
 	tap->source = loop_source_remove(tap->source);
+	loop_poller_stop(&tap->poller);
 	free(tap->buffer);
 	tap->buffer = NULL;
 	tap->kept_len = 0;

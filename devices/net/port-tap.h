@@ -27,6 +27,9 @@ struct port_tap {
 	/* With 'input', which has been called for all there was for now. */
 	void (*input_done)(struct port_tap *tap, uint64_t now_ns);
 	bool patient; /* the owner's to set; without 'input' */
+	uint64_t
+		poll_ns; /* likewise: the longest that the loop looks at the tap before it sleeps */
+	struct loop_poller poller;
 	struct net_hdr hdr;
 	uint8_t *buffer;
 	uint32_t kept_len; /* of the frame in hdr and buffer that waits for room; 0: none does */

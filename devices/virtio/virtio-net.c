@@ -422,7 +422,8 @@ static int net_realize(struct virtio_device *v)
 		.counters = m->stats ? &m->stats->nics[v->instance] : &net->own_counters,
 		.cookie = v->instance,
 	};
-	r = nic_new(m->loop, &net->place, &net->port, virtio_net_space, &net->nic);
+	r = nic_new(m->loop, &net->place, net->config->poll_us * NSEC_PER_USEC, &net->port,
+		virtio_net_space, &net->nic);
 	if (r == 0)
 		r = take_tap(net);
 	if (r < 0)

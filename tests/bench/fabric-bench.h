@@ -56,6 +56,7 @@ struct run {
 	/* Of a path whose 'windowed' is set: the sender is at most so many frames ahead; 'window_bell' wakes it. */
 	uint64_t window;
 	int window_bell;
+	unsigned poll_us; /* of the path */
 };
 
 struct path {
@@ -65,11 +66,13 @@ struct path {
 	/* Senders keep to a window, as TCP does. Else they send what they can: those who are stopped by a full queue, or
 	 * lose frames there and do best so. */
 	bool windowed;
+	unsigned poll_us; /* the fabric's own: how long its loops may look for frames */
 	/* Start the processes (bench_fork()). False: it cannot be done here. */
 	bool (*start)(struct run *run);
 };
 
-extern const struct path vm_direct, vm_star, vm_open, vm_taps, vm_network_tap;
+extern const struct path vm_direct, vm_star, vm_direct_poll, vm_star_poll, vm_open, vm_taps,
+	vm_network_tap;
 extern const struct path peer_ring, peer_ring_read, peer_memcpy, peer_bridge, peer_vde, peer_unix;
 
 /* Two taps in a Linux bridge. In a network namespace of our own: see main(). They go with the last process that has them open. */

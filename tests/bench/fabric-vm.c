@@ -29,6 +29,7 @@
 #define PART     32768 /* of a large frame in one descriptor */
 #define RX_SMALL 1536
 #define RX_BIG   4096
+#define POLL_US  200 /* a wake-up there and back, on a slow host too */
 
 struct desc {
 	uint64_t addr;
@@ -255,6 +256,7 @@ static void make_machine(struct vm *vm, int tap)
 	fake_machine_enable_doorbells(vm->f);
 	vm->f->m.stats = &vm->stats;
 	port_config(vm->number, &vm->f->config.nics[0].port);
+	vm->f->config.nics[0].poll_us = (uint16_t)vm->run->poll_us;
 	vm->f->config.n_nics = 1;
 	vm->f->fds.nics[0] = tap;
 	if (device_new(&q35_host_class, &vm->f->m, 0, &vm->root) < 0 ||
@@ -444,7 +446,7 @@ static bool on_event(void *opaque, const struct proto_net_event *event)
 	return true;
 }
 
-static struct loop *make_network(const struct links *links)
+static struct loop *make_network(const struct run *run, const struct links *links)
 {
 	static struct net_config config;
 	const struct network_owner owner = {.event = on_event};
@@ -456,6 +458,7 @@ static struct loop *make_network(const struct links *links)
 
 	net_config_init(&config);
 	(void)strcpy(config.name, "bench");
+	config.poll_us = (uint16_t)run->poll_us;
 	network_fds_init(&fds);
 	if (links->taps) {
 		config.has_host_port = 1;
@@ -482,9 +485,8 @@ static struct loop *make_network(const struct links *links)
 
 static void work_network(struct run *run, void *arg)
 {
-	int r = loop_run(make_network(arg));
+	int r = loop_run(make_network(run, arg));
 
-	(void)run;
 	bench_die("network", r);
 }
 
@@ -497,7 +499,7 @@ uint64_t bench_count_vm(struct run *run, bool through_worker, uint64_t frames)
 	if (through_worker) {
 		links.star[0] = make_ends();
 		links.star[1] = make_ends();
-		network = make_network(&links);
+		network = make_network(run, &links);
 	} else {
 		links.direct = make_ends();
 	}
@@ -586,6 +588,18 @@ const struct path vm_star = {.name = "vmmd, by the network's worker",
 	.max_size = UINT32_MAX,
 	.ping = true,
 	.windowed = true,
+	.start = start_star};
+const struct path vm_direct_poll = {.name = "vmmd, polling, direct link",
+	.max_size = UINT32_MAX,
+	.ping = true,
+	.windowed = true,
+	.poll_us = POLL_US,
+	.start = start_direct};
+const struct path vm_star_poll = {.name = "vmmd, polling, by the network's worker",
+	.max_size = UINT32_MAX,
+	.ping = true,
+	.windowed = true,
+	.poll_us = POLL_US,
 	.start = start_star};
 const struct path vm_open = {
 	.name = "vmmd, no window, direct link", .max_size = UINT32_MAX, .start = start_direct};

@@ -4,8 +4,8 @@
  * processes together, round trips of one frame with everybody asleep in between, and what a quiet pair costs. In turns, as
  * the other benchmarks are; prints medians, extremes and the medians of the ratios within a round. Nothing passes or fails.
  *
- *	bench-fabric [ROUNDS [PATH]]	default: 11, all whose name has PATH in it; needs root (a network namespace of its
- *					own, taps); vde2 is skipped if missing
+ *	bench-fabric [ROUNDS [PATH [SIZE]]]	default: 11, all whose name has PATH in it, all sizes; needs root (a network
+ *					namespace of its own, taps); vde2 is skipped if missing
  *	bench-fabric --count direct|worker SIZE FRAMES	no clock: one process moves so many frames, for valgrind
  *					--tool=callgrind; the difference between two numbers is what frames cost
  *
@@ -41,15 +41,15 @@
 #define RECORD       32
 #define PING_SIZE    64
 #define N_SIZES      3
-#define N_PATHS      11
+#define N_PATHS      13
 #define DIRECT       0
 #define STAR         1
-#define VDE          7
+#define VDE          9
 
 static const uint32_t sizes[N_SIZES] = {64, 1500, 65000};
-static const struct path *const paths[N_PATHS] = {&vm_direct, &vm_star, &vm_open, &peer_ring,
-	&peer_ring_read, &peer_memcpy, &peer_bridge, &peer_vde, &peer_unix, &vm_taps,
-	&vm_network_tap};
+static const struct path *const paths[N_PATHS] = {&vm_direct, &vm_star, &vm_direct_poll,
+	&vm_star_poll, &vm_open, &peer_ring, &peer_ring_read, &peer_memcpy, &peer_bridge, &peer_vde,
+	&peer_unix, &vm_taps, &vm_network_tap};
 
 struct series {
 	double v[MAX_ROUNDS]; /* by round; negative: no figure */
@@ -65,7 +65,8 @@ static double idle[N_PATHS]; /* wake-ups per second */
 static unsigned n_rounds = 11;
 static uint64_t n_bad;
 static const char *only = "";
-static int bell; /* of the window of whoever sends */
+static uint32_t only_size; /* 0: all */
+static int bell;           /* of the window of whoever sends */
 static char tmp[] = "/tmp/vmmd-bench-XXXXXX";
 
 void bench_die(const char *what, int error)
@@ -174,8 +175,12 @@ static void stop(struct run *run)
 
 static bool start(struct run *run, const struct path *path, enum mode mode, uint32_t size)
 {
-	*run = (struct run){
-		.mode = mode, .size = size, .tmp = tmp, .window = UINT64_MAX, .window_bell = bell};
+	*run = (struct run){.mode = mode,
+		.size = size,
+		.tmp = tmp,
+		.window = UINT64_MAX,
+		.window_bell = bell,
+		.poll_us = path->poll_us};
 	if (path->windowed)
 		run->window = WINDOW_BYTES / (uint32_t)ALIGN_UP(size + RECORD, 64);
 	run->shared = mmap(NULL, sizeof(*run->shared), PROT_READ | PROT_WRITE,
@@ -236,7 +241,8 @@ static void flood(const struct path *path, struct cell *cell, uint32_t size, uns
 	struct run run;
 
 	cell->mpps.v[round] = cell->cpu_ns.v[round] = cell->lost.v[round] = -1;
-	if (size > path->max_size || !start(&run, path, MODE_FLOOD, size))
+	if (size > path->max_size || (only_size && size != only_size) ||
+		!start(&run, path, MODE_FLOOD, size))
 		return;
 	sleep_ms(WARM_UP_MS);
 	begin_cpu = cpu_ns(&run);
@@ -344,7 +350,7 @@ static void print_row(unsigned p, unsigned s)
 	const struct cell *c = &cells[p][s];
 	double mpps = at(&c->mpps, 0.5);
 
-	if (!strstr(paths[p]->name, only))
+	if (!strstr(paths[p]->name, only) || (only_size && sizes[s] != only_size))
 		return;
 	if (mpps < 0) {
 		printf("| %s | %u | - | - | - | - | - | - |\n", paths[p]->name, sizes[s]);
@@ -388,6 +394,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+static bool pings(void)
+{
+	return !only_size || only_size == PING_SIZE;
+}
+
 static int count(char **args)
 {
 	struct run run = {
@@ -411,6 +422,8 @@ int main(int argc, char **argv)
 		n_rounds = (unsigned)atoi(argv[1]);
 	if (argc > 2)
 		only = argv[2];
+	if (argc > 3)
+		only_size = (uint32_t)atoi(argv[3]);
 	if (!n_rounds || n_rounds > MAX_ROUNDS)
 		bench_die("rounds", EINVAL);
 	bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -424,13 +437,14 @@ int main(int argc, char **argv)
 		for (unsigned s = 0; s < N_SIZES; s++)
 			for (unsigned p = 0; p < N_PATHS; p++)
 				flood(paths[p], &cells[p][s], sizes[s], round);
-		for (unsigned p = 0; p < N_PATHS; p++)
+		for (unsigned p = 0; p < N_PATHS && pings(); p++)
 			ping(p, round);
 	}
-	for (unsigned p = 0; p < N_PATHS; p++)
+	for (unsigned p = 0; p < N_PATHS && pings(); p++)
 		rest(p);
 	print_throughput();
-	print_latency();
+	if (pings())
+		print_latency();
 	if (!*only && at(&cells[VDE][0].mpps, 0.5) < 0)
 		printf("\nvde_switch was left out: it is not installed (Debian's vde2).\n");
 	if (n_bad)

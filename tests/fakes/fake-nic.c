@@ -8,14 +8,15 @@
 
 #include "vmm-core/base/fdio.h"
 
-int nic_new(struct loop *loop, const struct net_port_config *config, struct port *port,
-	void (*space)(struct port *port), struct nic **ret_nic)
+int nic_new(struct loop *loop, const struct net_port_config *config, uint64_t poll_ns,
+	struct port *port, void (*space)(struct port *port), struct nic **ret_nic)
 {
 	struct nic *nic = calloc(1, sizeof(*nic));
 
 	if (!nic)
 		return -ENOMEM;
 	nic->loop = loop;
+	nic->poll_ns = poll_ns;
 	nic->config = *config;
 	nic->port = port;
 	nic->space = space;

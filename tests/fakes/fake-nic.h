@@ -25,6 +25,7 @@ struct nic {
 	void (*space)(struct port *port);
 	struct net_port_config config;
 	uint32_t takes;
+	uint64_t poll_ns;
 
 	struct fake_sent sent[FAKE_NIC_MAX_SENT];
 	unsigned n_sent;

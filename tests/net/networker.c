@@ -396,7 +396,7 @@ struct vm *world_add_vm(struct world *w, const struct net_port_config *config)
 	vm->config.mtu = w->config.mtu;
 	memcpy(vm->config.mac, (uint8_t[]){0x52, 0x54, 0, 0, 0, (uint8_t)vm->number}, NET_MAC_LEN);
 	vm->port = (struct port){.ops = &vm_ops, .kind = PORT_VNIC, .counters = &vm->counters};
-	assert_int_equal(nic_new(w->loop, &vm->config, &vm->port, vm_space, &vm->nic), 0);
+	assert_int_equal(nic_new(w->loop, &vm->config, 0, &vm->port, vm_space, &vm->nic), 0);
 	nic_set_offloads(vm->nic, UINT32_MAX);
 	link_star(w, vm);
 	return vm;

@@ -101,7 +101,7 @@ static struct vnic *add(struct host *h, const struct net_port_config *config, in
 
 	v->config = *config;
 	v->port = (struct port){.ops = &vnic_ops, .kind = PORT_VNIC, .counters = &v->counters};
-	assert_int_equal(nic_new(h->loop, &v->config, &v->port, vnic_space, &v->nic), 0);
+	assert_int_equal(nic_new(h->loop, &v->config, 0, &v->port, vnic_space, &v->nic), 0);
 	nic_set_offloads(v->nic, UINT32_MAX);
 	assert_int_equal(nic_set_tap(v->nic, fd), 0);
 	return v;

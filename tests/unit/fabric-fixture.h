@@ -144,6 +144,9 @@ static inline int link_star(struct world *w, struct vm *vm)
 	return r;
 }
 
+/* How long the world's loop may look for frames before it sleeps. */
+static uint16_t fixture_poll_us;
+
 static inline struct vm *add_vm(struct world *w, unsigned i, const struct net_port_config *config)
 {
 	struct vm *vm = &w->vms[i];
@@ -154,7 +157,9 @@ static inline struct vm *add_vm(struct world *w, unsigned i, const struct net_po
 		.ops = &vm_ops, .kind = PORT_VNIC, .counters = &vm->counters, .cookie = i};
 	vm->number = i + 1;
 	vm->room = UINT32_MAX;
-	assert_int_equal(nic_new(w->loop, &vm->config, &vm->port, vm_space, &vm->nic), 0);
+	assert_int_equal(nic_new(w->loop, &vm->config, fixture_poll_us * NSEC_PER_USEC, &vm->port,
+				 vm_space, &vm->nic),
+		0);
 	nic_set_offloads(vm->nic, UINT32_MAX);
 	return vm;
 }
@@ -171,6 +176,7 @@ static inline int setup(void **state)
 	assert_int_equal(loop_new(&w->loop), 0);
 	net_config_init(&config);
 	(void)strcpy(config.name, "red");
+	config.poll_us = fixture_poll_us;
 	network_fds_init(&fds);
 	fds.stats = memfd_create("stats", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(fds.stats, sizeof(struct net_stats_page)), 0);

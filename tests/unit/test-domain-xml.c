@@ -225,7 +225,8 @@ static void test_interfaces(void **state)
 			"<filterref filter='vmmd-strict'><parameter name='IP' "
 			"value='10.0.0.1'/></filterref><vlan><tag id='5'/><tag id='6'/></vlan>")
 			NIC("<filterref filter='clean-traffic'/><link state='down'/><port "
-			    "isolated='yes'/><driver rx_queue_size='1024'><host tso4='off'/>"
+			    "isolated='yes'/><driver rx_queue_size='1024' poll_us='50'><host "
+			    "tso4='off'/>"
 			    "</driver><target dev='vnet7'/>")
 				NIC("<mac address='52:54:00:00:00:0A'/><vlan><tag id='9'/></vlan>"
 				    "<target dev='mine'/>") "</devices>");
@@ -249,6 +250,8 @@ static void test_interfaces(void **state)
 		NET_PORT_GUARD_ARP | NET_PORT_GUARD_IP | NET_PORT_LEARN_IPS | NET_PORT_LINK_DOWN |
 			NET_PORT_ISOLATED);
 	assert_int_equal(nics[2].rx_queue_size, 256);
+	assert_int_equal(nics[2].poll_us, 50);
+	assert_int_equal(nics[1].poll_us, 0);
 	assert_int_equal(nics[2].offloads_off, VM_NIC_NO_HOST_TSO4);
 	assert_string_equal(config->nics[2].target, "");
 	assert_string_equal(config->nics[3].target, "mine");
@@ -292,6 +295,8 @@ static void test_wrong_interfaces(void **state)
 	wrong(DEVICES(NIC("<mtu size='70000'/>")), "mtu/@size: '70000'");
 	wrong(DEVICES(NIC("<driver queues='9'/>")), "driver/@queues: 9");
 	wrong(DEVICES(NIC("<driver rx_queue_size='1000'/>")), "driver/@rx_queue_size: 1000");
+	wrong(DEVICES(NIC("<driver poll_us='1001'/>")),
+		"driver/@poll_us: 1001 microseconds; write at most 1000");
 	wrong(DEVICES(NIC("<vlan/>")), "vlan/tag: missing; add <tag id='…'/>");
 	wrong(DEVICES(NIC("<vlan><tag id='4095'/></vlan>")), "vlan/tag[1]/@id: 4095; write 1");
 	wrong(DEVICES(NIC("<vlan trunk='no'><tag id='1'/><tag id='2'/></vlan>")),

@@ -156,6 +156,8 @@ static void test_net(void **state)
 	NET(strcpy(net.name, "a/b"), "name: the name contains '/'");
 	NET(net.mtu = 67, "mtu/@size");
 	NET(net.has_host_port = 2, "bridge: flag");
+	NET(net.poll_us = 1000, NULL);
+	NET(net.poll_us = 1001, "vmmd:switch/@pollUs: 1001 microseconds; write at most 1000");
 	NET(net.host_port.mac[0] = 1, "mac/@address");
 	NET(net.bandwidth.out.peak = 1, "bandwidth/outbound/@average");
 	NET(net.n_uplinks = 9, "forward/interface: 9");

@@ -72,7 +72,7 @@ static int setup(void **state)
 	memcpy(w->config.mac, own, sizeof(own));
 	w->room = UINT32_MAX;
 	w->port = (struct port){.ops = &guest_ops, .kind = PORT_VNIC, .counters = &w->counters};
-	assert_int_equal(nic_new(w->loop, &w->config, &w->port, guest_space, &w->nic), 0);
+	assert_int_equal(nic_new(w->loop, &w->config, 0, &w->port, guest_space, &w->nic), 0);
 	nic_set_offloads(w->nic, UINT32_MAX);
 	assert_int_equal(nic_set_tap(w->nic, pair[0]), 0);
 	w->host = pair[1];

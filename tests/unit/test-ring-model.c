@@ -91,6 +91,7 @@ struct setup {
 	unsigned n_passing; /* of 'passing_len': sent while one of the others waits for room */
 	uint32_t len, passing_len;
 	bool lazy;           /* the receiver gives back after any frame, or at the end of a batch */
+	bool polls;          /* it looks again any number of times before it parks */
 	unsigned drop_fence; /* 1 + the call whose fence is not there; 0: all are */
 };
 
@@ -448,6 +449,8 @@ static void after(enum who who, int ret)
 		t->n_frames += ret == 1;
 		if (ret == 1 && m.setup->lazy)
 			go_either(who, RECV_GET, RECV_RELEASE);
+		else if (ret == 0 && m.setup->polls)
+			go_either(who, RECV_RELEASE, RECV_PARK);
 		else
 			go(who, ret == 1 ? RECV_RELEASE : RECV_PARK);
 		break;
@@ -611,6 +614,11 @@ static const struct setup setups[] = {
 		.len = RING_FRAME_MAX,
 		.passing_len = 20000,
 		.lazy = true},
+	{.name = "a receiver that polls",
+		.n_frames = 4,
+		.len = RING_FRAME_MAX,
+		.passing_len = 20000,
+		.polls = true},
 	{.name = "small frames pass one that waits",
 		.n_frames = 5,
 		.n_passing = 1,

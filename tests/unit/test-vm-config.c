@@ -231,6 +231,8 @@ static void test_nics(void **state)
 	BREAK(c.nics[0].rx_queue_size = 100, "driver/@rx_queue_size: 100");
 	BREAK(c.nics[0].tx_queue_size = 512, "driver/@tx_queue_size: 512");
 	BREAK(c.nics[0].tx_queue_size = 256, NULL);
+	BREAK(c.nics[0].poll_us = 1000, NULL);
+	BREAK(c.nics[0].poll_us = 1001, "devices/interface[1]/driver/@poll_us: 1001");
 	BREAK(c.nics[0].boot_order = 1, NULL);
 	BREAK(c.nics[0].boot_order = c.nics[1].boot_order = 1,
 		"devices/interface[2]/boot/@order: 1");

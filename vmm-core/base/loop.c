@@ -8,9 +8,11 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-#include "vmm-core/base/list.h"
+#include "vmm-core/base/poll-window.h"
 
 #define MAX_EVENTS 32
+/* So many waits after a poller came to rest are about it; then others keep the loop busy. */
+#define POLL_TURNS 4
 
 struct loop {
 	int epoll_fd, timer_fd;
@@ -20,6 +22,10 @@ struct loop {
 	uint64_t armed_ns; /* what the timerfd is set to */
 	struct list dead;  /* removed sources, freed when no event can name them any more */
 	_Atomic uint64_t *heartbeat; /* may be NULL */
+	struct list resting;         /* pollers that have not asked to be woken */
+	struct poll_window window;
+	uint64_t poll_max_ns; /* of those that came to rest lately; */
+	unsigned poll_turns;  /* for so many turns from now */
 	bool fake, exiting;
 	uint64_t fake_now_ns;
 	int exit_code;
@@ -49,6 +55,7 @@ static int loop_new_internal(bool fake, uint64_t now_ns, struct loop **ret_loop)
 		.armed_ns = LOOP_NEVER,
 	};
 	list_init(&loop->dead);
+	list_init(&loop->resting);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
@@ -316,21 +323,166 @@ void loop_fake_advance(struct loop *loop, uint64_t delta_ns)
 	loop->fake_now_ns = end_ns;
 }
 
-int loop_run_once(struct loop *loop, uint64_t timeout_ns)
+/* Pollers. */
+
+void loop_poller_init(struct loop_poller *poller, struct loop *loop, uint64_t max_ns,
+	bool (*poll)(struct loop_poller *poller), bool (*park)(struct loop_poller *poller))
 {
-	struct epoll_event events[MAX_EVENTS];
+	*poller = (struct loop_poller){.loop = loop, .poll = poll, .park = park, .max_ns = max_ns};
+	list_init(&poller->link);
+}
+
+bool loop_rest(struct loop_poller *poller)
+{
+	struct loop *loop = poller->loop;
+
+	if (!poller->max_ns)
+		return false;
+	loop->poll_turns = POLL_TURNS;
+	loop->poll_max_ns = MAX(loop->poll_max_ns, poller->max_ns);
+	if (!loop->window.ns)
+		return false;
+	if (list_empty(&poller->link))
+		list_add_tail(&loop->resting, &poller->link);
+	return true;
+}
+
+void loop_poller_stop(struct loop_poller *poller)
+{
+	if (poller->loop)
+		list_del(&poller->link);
+}
+
+static struct loop_poller *take_first(struct list *pollers)
+{
+	struct loop_poller *p = list_entry(pollers->next, struct loop_poller, link);
+
+	list_del(&p->link);
+	return p;
+}
+
+/* Look at all that rest; any of them may stop, or come to rest, meanwhile. Answers how many had work. */
+static int look_at_all(struct loop *loop)
+{
+	struct list todo;
+	int n = 0;
+
+	list_init(&todo);
+	list_splice(&todo, &loop->resting);
+	while (!list_empty(&todo)) {
+		struct loop_poller *p = take_first(&todo);
+
+		list_add_tail(&loop->resting, &p->link);
+		n += p->poll && p->poll(p);
+	}
+	return n;
+}
+
+/* Before a sleep: nobody rests any more, but who found work just now. Answers how many did. */
+static int park_all(struct loop *loop)
+{
+	struct list todo;
+	int n = 0;
+
+	list_init(&todo);
+	list_splice(&todo, &loop->resting);
+	while (!list_empty(&todo)) {
+		struct loop_poller *p = take_first(&todo);
+
+		if (p->park && !p->park(p))
+			n += p->poll && p->poll(p);
+	}
+	return n;
+}
+
+static int with_lock(struct loop *loop, int (*call)(struct loop *loop))
+{
+	pthread_mutex_t *held = loop->lock;
+	int n;
+
+	if (list_empty(&loop->resting))
+		return 0;
+	if (held)
+		(void)pthread_mutex_lock(held);
+	n = call(loop);
+	if (held)
+		(void)pthread_mutex_unlock(held);
+	return n;
+}
+
+/* Turns. */
+
+static int wait_for(struct loop *loop, struct epoll_event events[MAX_EVENTS], uint64_t timeout_ns)
+{
 	int timeout_ms = timeout_ns == LOOP_NEVER
 		? -1
 		: (int)MIN(DIV_ROUND_UP(timeout_ns, NSEC_PER_MSEC), (uint64_t)INT32_MAX);
-	pthread_mutex_t *held;
-	int n, fired = 0;
+	int n = epoll_wait(loop->epoll_fd, events, MAX_EVENTS, timeout_ms);
 
-	n = epoll_wait(loop->epoll_fd, events, MAX_EVENTS, timeout_ms);
-	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
-	beat(loop);
+	return n < 0 ? -errno : n;
+}
+
+/* A wait after somebody came to rest. */
+struct look {
+	uint64_t begin_ns, window_ns, max_ns;
+	int n_fired; /* pollers that had work */
+};
+
+/* Look at pollers and fds until something comes, or the window is over. Answers the number of events or -errno. */
+static int look_for(struct loop *loop, struct epoll_event events[MAX_EVENTS], struct look *look)
+{
+	uint64_t now_ns = look->begin_ns;
+	int n;
+
+	for (;;) {
+		look->n_fired = with_lock(loop, look_at_all);
+		n = wait_for(loop, events, 0);
+		if (loop->fake)
+			loop->fake_now_ns += LOOP_FAKE_LOOK_NS;
+		if (look->n_fired || n)
+			break;
+		now_ns = loop_now_ns(loop);
+		if (now_ns - look->begin_ns >= look->window_ns)
+			return 0;
+		__builtin_ia32_pause();
+	}
+	if (look->window_ns)
+		poll_window_found(&loop->window, now_ns - look->begin_ns, look->max_ns);
+	return n;
+}
+
+/* Look, and then sleep. */
+static int poll_and_wait(struct loop *loop, struct epoll_event events[MAX_EVENTS],
+	uint64_t timeout_ns, int *ret_fired)
+{
+	struct look look = {.begin_ns = loop_now_ns(loop), .max_ns = loop->poll_max_ns};
+	int n = 0;
+
+	if (loop->poll_turns) {
+		look.window_ns = MIN(loop->window.ns, look.max_ns);
+		if (!--loop->poll_turns)
+			loop->poll_max_ns = 0;
+	}
+	if (look.window_ns || !timeout_ns)
+		n = look_for(loop, events, &look);
+	if (!n && !look.n_fired && timeout_ns) {
+		/* They ask to be woken; then what has come meanwhile is seen by them, or wakes. */
+		look.n_fired = with_lock(loop, park_all);
+		n = wait_for(loop, events, look.n_fired ? 0 : timeout_ns);
+		if (n > 0 && !look.n_fired)
+			poll_window_slept(&loop->window, look.window_ns,
+				loop_now_ns(loop) - look.begin_ns, look.max_ns);
+	}
+	*ret_fired = look.n_fired;
+	return n;
+}
+
+static int dispatch(struct loop *loop, const struct epoll_event *events, int n)
+{
 	/* A callback may give the loop its lock: it counts from the next turn on. */
-	held = loop->lock;
+	pthread_mutex_t *held = loop->lock;
+	int fired = 0;
+
 	if (held)
 		(void)pthread_mutex_lock(held);
 	for (int i = 0; i < n; i++) {
@@ -350,6 +502,21 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 	if (held)
 		(void)pthread_mutex_unlock(held);
 	return fired;
+}
+
+int loop_run_once(struct loop *loop, uint64_t timeout_ns)
+{
+	struct epoll_event events[MAX_EVENTS];
+	int n, polled = 0;
+
+	if (loop->poll_turns || !list_empty(&loop->resting))
+		n = poll_and_wait(loop, events, timeout_ns, &polled);
+	else
+		n = wait_for(loop, events, timeout_ns);
+	if (n < 0)
+		return n == -EINTR ? polled : n;
+	beat(loop);
+	return polled + dispatch(loop, events, n);
 }
 
 int loop_run(struct loop *loop)

@@ -13,6 +13,11 @@
  * until loop_fake_advance() moves it, which fires the timers that fall due in deadline order, each at
  * its own time; no real time passes.
  *
+ * Polling. Who takes work out of memory that another process fills, and is told of more by an fd when it has asked to be, may
+ * rest on the loop instead of asking (struct loop_poller). As long as the window allows (poll-window.h: it follows what
+ * happened, from 0 to the poller's own limit) the loop looks there before it sleeps, and at all fds too; then it lets the
+ * poller ask. A sleeping loop has asked for everything: an idle one polls nothing and causes no wake-up.
+ *
  * (The daemon and vmctl use sd-event instead.)
  */
 #pragma once
@@ -20,9 +25,12 @@
 #include <pthread.h>
 
 #include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/list.h"
 #include "vmm-core/base/macro.h"
 
 #define LOOP_NEVER UINT64_MAX
+/* What a look at the pollers takes on a fake clock, which does not go on by itself. */
+#define LOOP_FAKE_LOOK_NS UINT64_C(500)
 
 struct loop;
 struct loop_source;
@@ -33,6 +41,17 @@ struct loop_timer {
 	void (*fire)(struct loop_timer *timer, uint64_t now_ns);
 	uint64_t deadline_ns; /* LOOP_NEVER: not armed */
 	unsigned index;       /* place in the loop's heap */
+};
+
+/* Somebody who has done all there was, embedded in its owner. */
+struct loop_poller {
+	struct loop *loop;
+	/* Look, and do what there is. True: there was something. NULL: what comes here comes by an fd. */
+	bool (*poll)(struct loop_poller *poller);
+	/* Ask to be woken: nobody looks any more. False: something has come, and poll() is to be called. May be NULL. */
+	bool (*park)(struct loop_poller *poller);
+	uint64_t max_ns; /* the longest that it may be polled before a sleep; 0: not at all */
+	struct list link;
 };
 
 int loop_new(struct loop **ret_loop);
@@ -65,6 +84,15 @@ void loop_timer_init(struct loop_timer *timer, struct loop *loop,
  * or -ENOMEM when the heap cannot grow (first arming of many timers only). */
 int loop_timer_set(struct loop_timer *timer, uint64_t deadline_ns);
 void loop_timer_stop(struct loop_timer *timer);
+
+/* Prepare an embedded poller; 'max_ns' is its limit. poll() and park() are called on the loop, with the lock. */
+void loop_poller_init(struct loop_poller *poller, struct loop *loop, uint64_t max_ns,
+	bool (*poll)(struct loop_poller *poller), bool (*park)(struct loop_poller *poller));
+/* There is no more work for now. True: the loop looks, and calls park() before it sleeps. False: it does not (now): ask to
+ * be woken yourself. May be called again while it rests. */
+bool loop_rest(struct loop_poller *poller);
+/* It is looked at no more, and not parked. Copes with one that does not rest, and with one that is all zeroes. */
+void loop_poller_stop(struct loop_poller *poller);
 
 /* Run until loop_exit(). Returns the code given there, or -errno. */
 int loop_run(struct loop *loop);
