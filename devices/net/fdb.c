@@ -73,6 +73,9 @@ int fdb_init(struct fdb *fdb, const uint64_t seed[2])
 
 	*fdb = (struct fdb){.seed = {seed[0], seed[1]}};
 	list_init(&fdb->ports);
+	fdb->memos = calloc(FDB_N_MEMOS, sizeof(struct fdb_memo));
+	if (!fdb->memos)
+		return -ENOMEM;
 	r = table_reserve(fdb, &fdb->statics, 0);
 	if (r == 0)
 		r = table_reserve(fdb, &fdb->learned, 0);
@@ -86,17 +89,30 @@ void fdb_done(struct fdb *fdb)
 	assert(!fdb->ports.next || list_empty(&fdb->ports));
 	free(fdb->statics.buckets);
 	free(fdb->learned.buckets);
+	free(fdb->memos);
 	*fdb = (struct fdb){0};
 }
 
 /* Looking up. */
 
+/* A memo of zeroes is true: nobody has the address 0. */
+static void forget_memos(struct fdb *fdb)
+{
+	memset(fdb->memos, 0, FDB_N_MEMOS * sizeof(struct fdb_memo));
+}
+
 static struct fdb_entry *find_static(const struct fdb *fdb, uint64_t mac, uint16_t vid)
 {
-	struct fdb_entry *e = *bucket_of(fdb, &fdb->statics, mac);
+	uint64_t key = learned_key(mac, vid);
+	struct fdb_memo *memo = &fdb->memos[mac >> 40 & (FDB_N_MEMOS - 1)];
+	struct fdb_entry *e;
 
+	if (memo->key == key)
+		return memo->entry;
+	e = *bucket_of(fdb, &fdb->statics, mac);
 	while (e && (e->key != mac || !vlan_has(e->port->vlan, vid)))
 		e = e->next;
+	*memo = (struct fdb_memo){key, e};
 	return e;
 }
 
@@ -229,6 +245,7 @@ void fdb_port_init(struct fdb *fdb, struct fdb_port *port, const struct vlan *vl
 static void free_static(struct fdb *fdb, struct fdb_entry *e)
 {
 	table_remove(fdb, &fdb->statics, e);
+	forget_memos(fdb);
 	list_del(&e->link);
 	free(e);
 }
@@ -302,6 +319,7 @@ void fdb_port_prune(struct fdb *fdb, struct fdb_port *port)
 {
 	struct list *pos, *tmp;
 
+	forget_memos(fdb);
 	list_for_each_safe (pos, tmp, &port->seen) {
 		struct fdb_entry *e = list_entry(pos, struct fdb_entry, link);
 
@@ -354,6 +372,7 @@ int fdb_add_static(struct fdb *fdb, struct fdb_port *port, uint64_t mac)
 	e->is_static = true;
 	list_add_tail(&port->statics, &e->link);
 	table_insert(fdb, &fdb->statics, e);
+	forget_memos(fdb);
 	return 0;
 }
 

@@ -13,6 +13,9 @@
  * Tables are hashed by a secret key (keyed-hash.h) and grow with what may be in them, so chains stay short whatever
  * addresses a guest chooses.
  *
+ * Frames come in flows: the last lookups are remembered until a static address or a port's VLANs change. Whoever makes that
+ * useless, by many addresses, pays the hash, as without it.
+ *
  * An address is a uint64_t of its 6 bytes as they lie in memory (fdb_mac()). Times are now_ns of the caller, which do not go
  * back.
  *
@@ -28,6 +31,8 @@
 #define FDB_MAX_STATIC  4096         /* of all ports together */
 #define FDB_MAX_LEARNED 65536        /* likewise: sum of the ports' limits */
 #define FDB_REFRESH_NS  NSEC_PER_SEC /* how exactly it is known when an address was last seen */
+
+#define FDB_N_MEMOS 16
 
 struct fdb_port;
 
@@ -46,10 +51,17 @@ struct fdb_table {
 	size_t n;
 };
 
+/* A lookup among the static addresses that was made before: 'key' as of a learned entry; 'entry' NULL: nobody has it. */
+struct fdb_memo {
+	uint64_t key;
+	struct fdb_entry *entry;
+};
+
 struct fdb {
 	uint64_t seed[2];
 	struct fdb_table statics, learned;
-	size_t room; /* for learned addresses, of all ports */
+	struct fdb_memo *memos; /* FDB_N_MEMOS, by the last byte of the address */
+	size_t room;            /* for learned addresses, of all ports */
 	struct list ports;
 };
 

@@ -245,6 +245,40 @@ static void test_prune(void **state)
 	assert_null(who(f, mac_of(1), 11, S));
 }
 
+/* What was looked up before is asked again after each change. */
+static void test_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	/* The same memo, in two VLANs, and another address. */
+	const uint64_t mac = mac_of(1), other = mac_of(1 + 256);
+
+	assert_null(who(f, mac, 10, S));
+	assert_int_equal(fdb_add_static(&f->fdb, &f->c.port, mac), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_null(who(f, other, 10, S));
+		assert_ptr_equal(who(f, mac, 10, S), &f->c.port);
+		assert_null(who(f, mac, 11, S));
+	}
+	f->c.vlan = f->a.vlan;
+	fdb_port_prune(&f->fdb, &f->c.port);
+	assert_ptr_equal(who(f, mac, 11, S), &f->c.port);
+	assert_int_equal(fdb_remove_static(&f->fdb, &f->c.port, mac), 0);
+	assert_null(who(f, mac, 11, S));
+	assert_int_equal(fdb_add_static(&f->fdb, &f->a.port, mac), 0);
+	assert_ptr_equal(who(f, mac, 11, S), &f->a.port);
+	/* With its port. */
+	fdb_port_done(&f->fdb, &f->a.port);
+	assert_null(who(f, mac, 11, S));
+	side_init(f, &f->a, &(struct net_vlan){0});
+	/* What was nobody's can be learned, and forgotten. */
+	assert_int_equal(fdb_port_set_limit(&f->fdb, &f->b.port, 8, AGE), 0);
+	fdb_learn(&f->fdb, &f->b.port, mac, 11, S);
+	assert_ptr_equal(who(f, mac, 11, S), &f->b.port);
+	fdb_forget(&f->fdb, mac, 11);
+	assert_null(who(f, mac, 11, S));
+	assert_null(who(f, 0, 0, S));
+}
+
 static size_t longest_chain(const struct fdb_table *table)
 {
 	size_t longest = 0;
@@ -343,6 +377,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ageing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_prune, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_asked_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_collisions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_static, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_walk, setup, teardown),
