@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Candidates for the shell (help.h, complete): verbs and options from the table, domains from vmmd. The
- * shell script only passes the words on, so a new verb completes without touching it.
+ * shells' scripts only pass the words on, so a new verb completes without touching it.
  */
 #include "client/help.h"
 
@@ -182,7 +182,7 @@ static int complete_verb(struct completer *c, const struct verb *verb, size_t fi
 		memcpy(name, c->prefix + 2, (size_t)(equals - c->prefix - 2));
 		name[equals - c->prefix - 2] = 0;
 		o = verb_option_find(verb, name);
-		c->prefix = equals + 1; /* bash takes '=' for the end of a word */
+		c->prefix = equals + 1; /* what stands before it stays */
 		return o ? offer_values(c, o->completion) : 0;
 	}
 	if (c->prefix[0] == '-') {

@@ -20,7 +20,7 @@ void help_man_page(void);
 
 struct ctl;
 
-/* For bash: candidates for words[index], one per line; words[0] is the command itself. Returns
+/* For the shells: candidates for words[index], one per line; words[0] is the command itself. Returns
  * COMPLETE_AS_FILE when file names are wanted, else 0. Never prints errors. */
 #define COMPLETE_AS_FILE 3
 int complete(struct ctl *ctl, const char *const *words, size_t n_words, size_t index);

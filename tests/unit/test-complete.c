@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bash completion as bash does it: the script is sourced, vmctl is this program under another name. */
+/* Completion as bash and zsh do it: their scripts are run, vmctl is this program under another name. */
 #include <libgen.h>
 #include <limits.h>
 #include <setjmp.h>
@@ -17,19 +17,28 @@
 
 static struct fake_vmmd fake;
 
-/* COMP_WORDS as bash splits the line; the last word is the one being completed. */
-static char *complete_words(const char *words)
+/* Words as each shell splits the line; the last one is being completed. What a script answers is put out as bash's would be. */
+static const char bash_script[] =
+	"source '" TESTS_DATA_DIR "/../../client/vmctl.bash' || exit 1\n"
+	"compopt() { echo \"compopt $*\"; }\n"
+	"eval \"COMP_WORDS=($1)\"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
+	"_vmctl; for w in \"${COMPREPLY[@]}\"; do printf '%s ' \"$w\"; done\n";
+static const char zsh_script[] =
+	"eval \"_vmctl() { $(<'" TESTS_DATA_DIR "/../../client/vmctl.zsh') }\" || exit 1\n"
+	"compset() { [[ $* == '-P *=' ]] && PREFIX=${PREFIX#*=}; }\n"
+	"_files() { print 'compopt -o default'; }\n"
+	/* Like the real one, it knows what stands before the cursor, and nothing else is added. */
+	"compadd() { for w in \"${(@P)2}\"; do [[ $w == $PREFIX* ]] && printf '%s ' $w; done; }\n"
+	"eval \"words=(${1// = /=})\"; CURRENT=$#words; PREFIX=${words[CURRENT]}\n"
+	"_vmctl\n";
+
+static char *complete_words(const char *shell, const char *script, const char *words)
 {
-	static const char script[] =
-		"source '" TESTS_DATA_DIR "/../../client/vmctl.bash' || exit 1\n"
-		"compopt() { echo \"compopt $*\"; }\n"
-		"eval \"COMP_WORDS=($1)\"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
-		"_vmctl; for w in \"${COMPREPLY[@]}\"; do printf '%s ' \"$w\"; done\n";
 	_cleanup_(freep) char *command = NULL;
 	char out[8192] = {};
 	FILE *p;
 
-	assert_true(asprintf(&command, "bash --norc -c '%s' bash \"%s\" 2>&1", "eval \"$SCRIPT\"",
+	assert_true(asprintf(&command, "%s -c 'eval \"$SCRIPT\"' %s \"%s\" 2>&1", shell, shell,
 			    words) > 0);
 	(void)setenv("SCRIPT", script, 1);
 	p = popen(command, "re");
@@ -39,13 +48,25 @@ static char *complete_words(const char *words)
 	return strdup(out);
 }
 
-static void assert_completes(const char *words, const char *want)
+static void assert_shell_completes(
+	const char *shell, const char *script, const char *words, const char *want)
 {
-	_cleanup_(freep) char *got = complete_words(words);
+	_cleanup_(freep) char *got = complete_words(shell, script, words);
 
 	if (!streq(got, want))
-		print_error("completing: %s\n", words);
+		print_error("completing by %s: %s\n", shell, words);
 	assert_string_equal(got, want);
+}
+
+static void assert_completes(const char *words, const char *want)
+{
+	static int no_zsh = -1;
+
+	assert_shell_completes("bash", bash_script, words, want);
+	if (no_zsh < 0)
+		no_zsh = system("command -v zsh >/dev/null");
+	if (no_zsh == 0)
+		assert_shell_completes("zsh", zsh_script, words, want);
 }
 
 static void test_verbs(void **state)
