@@ -4,6 +4,7 @@
 # main.py [CASE...]: the system tests; runs as root in the test host, in the job folder that ../run prepares:
 #
 #   tree/    what "meson install" installs
+#   packages/  the Debian packages, if they were built; next/ has a later vmmd
 #   guest/   disk.img, vmlinuz, initrd.img of the demo guest, domain.xml.in
 #
 # Reports in TAP. The order of the imports is the order of the cases.
@@ -18,6 +19,7 @@ import gateways  # noqa: F401
 import bridges  # noqa: F401
 import teams  # noqa: F401
 import refusals  # noqa: F401
+import packages  # noqa: F401
 from harness import note, run, suite
 
 status = suite.run(sys.argv[1:])
