@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* THE method table, and the way of a call through it: see api.h. */
+/* THE method table: see api.h. The way of a call through it is api-call.c's. */
 #include "daemon/api.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include "daemon/auth.h"
-#include "vmm-core/base/log.h"
-#include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
-#define READ   .action = API_ACTION_READ
-#define MANAGE .action = API_ACTION_MANAGE
+#define OPEN    .role = API_ROLE_NONE
+#define READ    .role = API_ROLE_READER
+#define OPERATE .role = API_ROLE_OPERATOR
+#define MANAGE  .role = API_ROLE_ADMINISTRATOR
 
 #define DOMAIN_FLAGS API_NAME(domain) API_NAME(flags)
 #define XML_ARGS     API_NAME(xml) API_NAME(source) API_NAME(flags)
@@ -55,7 +51,7 @@ const struct api_method api_methods[] = {
 		.out = "bsaa{sv}",
 		.names = XML_ARGS API_NAME(accepted) API_NAME(error) API_NAME(report),
 		.n_optional = 2,
-		READ,
+		MANAGE,
 		.handler = api_check_domain},
 	{.name = "UndefineDomain",
 		.about = "Forget a domain's definition; an active domain goes on as a transient "
@@ -80,28 +76,28 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = DOMAIN_FLAGS,
 		.n_optional = 1,
-		MANAGE,
+		OPERATE,
 		.handler = api_start_domain},
 	{.name = "ShutdownDomain",
 		.about = "Press the guest's power button.",
 		.in = "s",
 		.out = "",
 		.names = API_NAME(domain),
-		MANAGE,
+		OPERATE,
 		.handler = api_shutdown_domain},
 	{.name = "RebootDomain",
 		.about = "Ask the guest to reboot.",
 		.in = "s",
 		.out = "",
 		.names = API_NAME(domain),
-		MANAGE,
+		OPERATE,
 		.handler = api_reboot_domain},
 	{.name = "ResetDomain",
 		.about = "Reset the machine, as its reset button would.",
 		.in = "s",
 		.out = "",
 		.names = API_NAME(domain),
-		MANAGE,
+		OPERATE,
 		.handler = api_reset_domain},
 	{.name = "DestroyDomain",
 		.about = "End a domain's process; answered when it is gone.",
@@ -109,28 +105,28 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = DOMAIN_FLAGS,
 		.n_optional = 1,
-		MANAGE,
+		OPERATE,
 		.handler = api_destroy_domain},
 	{.name = "SuspendDomain",
 		.about = "Stop a domain's vCPUs.",
 		.in = "s",
 		.out = "",
 		.names = API_NAME(domain),
-		MANAGE,
+		OPERATE,
 		.handler = api_suspend_domain},
 	{.name = "ResumeDomain",
 		.about = "Let a suspended domain go on.",
 		.in = "s",
 		.out = "",
 		.names = API_NAME(domain),
-		MANAGE,
+		OPERATE,
 		.handler = api_resume_domain},
 	{.name = "SetAutostart",
 		.about = "Whether a domain is started with the host.",
 		.in = "sb",
 		.out = "",
 		.names = API_NAME(domain) API_NAME(on),
-		MANAGE,
+		OPERATE,
 		.handler = api_set_autostart},
 	{.name = "OpenConsole",
 		.about = "A stream to a serial port or console of a running domain.",
@@ -138,14 +134,14 @@ const struct api_method api_methods[] = {
 		.out = "h",
 		.names = API_NAME(domain) API_NAME(device) API_NAME(flags) API_NAME(console),
 		.n_optional = 2,
-		MANAGE,
+		OPERATE,
 		.handler = api_open_console},
 	{.name = "ResizeConsole",
 		.about = "Tell a guest the size of the terminal at its console.",
 		.in = "ssuu",
 		.out = "",
 		.names = API_NAME(domain) API_NAME(device) API_NAME(columns) API_NAME(rows),
-		MANAGE,
+		OPERATE,
 		.handler = api_resize_console},
 	{.name = "ListDomainDisks",
 		.about = "A domain's disks.",
@@ -315,7 +311,7 @@ const struct api_method api_methods[] = {
 		.in = "ssb",
 		.out = "",
 		.names = API_NAME(domain) API_NAME(interface) API_NAME(up),
-		MANAGE,
+		OPERATE,
 		.handler = api_set_interface_link},
 	{.name = "OpenCapture",
 		.about = "The frames of a domain's interface, as packets of a socket.",
@@ -383,6 +379,7 @@ const struct api_method api_methods[] = {
 		.in = "",
 		.out = "",
 		.names = "",
+		OPEN,
 		.handler = api_ping},
 };
 const size_t n_api_methods = ARRAY_SIZE(api_methods);
@@ -395,157 +392,4 @@ const struct api_method *api_find_method(const char *name)
 		if (streq(m->name, name))
 			return m;
 	return NULL;
-}
-
-struct api_call *api_call_new(const struct api_method *method, struct manager *manager,
-	const struct api_call_ops *ops, void *transport)
-{
-	struct api_call *call = calloc(1, sizeof(*call));
-
-	if (!call)
-		return NULL;
-	call->n_ref = 1;
-	call->method = method;
-	call->manager = manager;
-	call->ops = ops;
-	call->transport = transport;
-	return call;
-}
-
-struct api_call *api_call_ref(struct api_call *call)
-{
-	call->n_ref++;
-	return call;
-}
-
-struct api_call *api_call_unref(struct api_call *call)
-{
-	struct error e = {0};
-
-	if (!call || --call->n_ref)
-		return NULL;
-	if (!call->answered) {
-		(void)error_set(&e, ERROR_INTERNAL, "the call was dropped");
-		api_call_fail(call, &e);
-	}
-	call->ops->release(call);
-	json_object_put(call->in);
-	free(call);
-	return NULL;
-}
-
-static void run(struct api_call *call)
-{
-	struct error e = {0};
-	int r;
-
-	r = call->ops->read_args(call, &call->in, &e);
-	if (r == 0)
-		r = call->method->handler(call, &e);
-	if (r < 0) {
-		if (e.code == ERROR_NONE)
-			(void)error_set_errno(&e, r, "%s failed", call->method->name);
-		api_call_fail(call, &e);
-	}
-}
-
-static void on_authorised(void *userdata, bool allowed, const char *why)
-{
-	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
-	struct error e = {0};
-
-	if (allowed) {
-		run(call);
-		return;
-	}
-	(void)error_set(&e, ERROR_ACCESS_DENIED, "%s needs %s: %s", call->method->name,
-		call->method->action, why);
-	api_call_fail(call, &e);
-}
-
-void api_dispatch(struct api_call *call, struct auth *auth)
-{
-	if (call->method->action)
-		auth_check(auth, &call->peer, call->method->action, on_authorised, call);
-	else
-		on_authorised(call, true, "");
-}
-
-void api_call_reply(struct api_call *call, struct json_object *out)
-{
-	if (!call->answered) {
-		call->answered = true;
-		call->ops->reply(call, out, -EBADF);
-	}
-	json_object_put(out);
-}
-
-void api_call_reply_fd(struct api_call *call, int fd)
-{
-	if (!call->answered) {
-		call->answered = true;
-		call->ops->reply(call, NULL, fd);
-	}
-}
-
-void api_call_fail(struct api_call *call, const struct error *error)
-{
-	if (!call->answered) {
-		call->answered = true;
-		log_debug("%s: %s", call->method->name, error->message);
-		call->ops->fail(call, error);
-	}
-}
-
-const char *api_arg_string(const struct api_call *call, const char *name)
-{
-	const char *s = json_object_get_string(json_object_object_get(call->in, name));
-
-	return s ? s : "";
-}
-
-uint32_t api_arg_uint(const struct api_call *call, const char *name)
-{
-	return (uint32_t)json_object_get_int64(json_object_object_get(call->in, name));
-}
-
-bool api_arg_bool(const struct api_call *call, const char *name)
-{
-	return json_object_get_boolean(json_object_object_get(call->in, name));
-}
-
-struct domain *api_arg_domain(const struct api_call *call, struct error *error)
-{
-	return manager_find(call->manager, api_arg_string(call, "domain"), error);
-}
-
-int api_check_flags(const struct api_call *call, unsigned known, struct error *error)
-{
-	uint32_t flags = api_arg_uint(call, "flags");
-
-	if (flags & ~known)
-		return error_set(error, ERROR_INVALID_ARGUMENT, "%s: unsupported flags (0x%x)",
-			call->method->name, flags & ~known);
-	return 0;
-}
-
-void api_domain_path(const struct domain *domain, char ret[API_PATH_MAX])
-{
-	char uuid[UUID_STRING_LEN + 1];
-
-	uuid_format(domain->uuid, uuid);
-	for (char *p = uuid; *p; p++)
-		if (*p == '-')
-			*p = '_';
-	(void)snprintf(ret, API_PATH_MAX, VMMD_DOMAIN_PATH "/%s", uuid);
-}
-
-void api_done(void *userdata, const struct error *error)
-{
-	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
-
-	if (error)
-		api_call_fail(call, error);
-	else
-		api_call_reply(call, NULL);
 }

@@ -16,11 +16,10 @@
 
 #include "daemon/error.h"
 #include "daemon/manager.h"
+#include "daemon/role.h"
 
-#define API_VERSION       "1"
-#define API_MAX_CALLS     1024 /* being worked on, of all callers */
-#define API_ACTION_READ   "org.vmmd1.read"
-#define API_ACTION_MANAGE "org.vmmd1.manage"
+#define API_VERSION   "1"
+#define API_MAX_CALLS 1024 /* being worked on, of all callers */
 
 struct api_call;
 struct auth;
@@ -35,7 +34,7 @@ struct api_method {
 	const char *names;
 	unsigned
 		n_optional; /* of the last arguments: JSON may leave them out, which is 0, false or "" */
-	const char *action; /* polkit's; NULL: open to everybody */
+	enum api_role role; /* that a caller needs */
 	/* 0, or a negative errno with 'error' set: dispatch then fails the call. */
 	int (*handler)(struct api_call *call, struct error *error);
 };
@@ -44,12 +43,9 @@ extern const struct api_method api_methods[];
 extern const size_t n_api_methods;
 const struct api_method *api_find_method(const char *name);
 
-/* What a transport knows itself of the caller's right; API_RIGHT_ASK: auth_check() finds out. */
-enum api_right { API_RIGHT_ASK, API_RIGHT_NONE, API_RIGHT_READ, API_RIGHT_MANAGE };
-
 /* Who calls, as the transport knows it. */
 struct api_peer {
-	enum api_right right;
+	enum api_role role; /* API_ROLE_ASK: auth_check() finds out */
 	bool uid_known;
 	uid_t uid;
 	char sender[64];  /* the unique bus name; "" on a connection without a bus */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "vmm-core/base/log.h"
-#include "vmm-core/base/strutil.h"
 
 #define POLKIT_NAME  "org.freedesktop.PolicyKit1"
 #define POLKIT_PATH  "/org/freedesktop/PolicyKit1/Authority"
@@ -53,7 +52,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 }
 
 static int ask_polkit(
-	struct auth *auth, const struct api_peer *peer, const char *action, struct question *q)
+	struct auth *auth, const struct api_peer *peer, enum api_role role, struct question *q)
 {
 	sd_bus_message *m = NULL;
 	int r;
@@ -62,7 +61,7 @@ static int ask_polkit(
 		auth->bus, &m, POLKIT_NAME, POLKIT_PATH, POLKIT_IFACE, "CheckAuthorization");
 	if (r >= 0)
 		r = sd_bus_message_append(m, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s",
-			peer->sender, action, 0,
+			peer->sender, api_role_action(role), 0,
 			(uint32_t)(peer->interactive ? POLKIT_INTERACTIVE : 0), "");
 	if (r >= 0)
 		r = sd_bus_call_async(auth->bus, NULL, m, on_answer, q,
@@ -71,16 +70,18 @@ static int ask_polkit(
 	return r;
 }
 
-void auth_check(struct auth *auth, const struct api_peer *peer, const char *action,
+void auth_check(struct auth *auth, const struct api_peer *peer, enum api_role role,
 	auth_done_fn done, void *userdata)
 {
 	struct question *q;
 
-	if (peer->right != API_RIGHT_ASK) {
-		enum api_right needed =
-			streq(action, API_ACTION_READ) ? API_RIGHT_READ : API_RIGHT_MANAGE;
-
-		done(userdata, peer->right >= needed, "the caller's role does not allow it");
+	assert(role > API_ROLE_ASK && role < API_ROLE_X_MAX);
+	if (role == API_ROLE_NONE) {
+		done(userdata, true, "");
+		return;
+	}
+	if (peer->role != API_ROLE_ASK) {
+		done(userdata, peer->role >= role, "the caller's role does not allow it");
 		return;
 	}
 	if (!peer->uid_known) {
@@ -98,7 +99,7 @@ void auth_check(struct auth *auth, const struct api_peer *peer, const char *acti
 	q = malloc(sizeof(*q));
 	if (q) {
 		*q = (struct question){done, userdata};
-		if (ask_polkit(auth, peer, action, q) >= 0)
+		if (ask_polkit(auth, peer, role, q) >= 0)
 			return;
 		free(q);
 	}

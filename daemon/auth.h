@@ -4,9 +4,9 @@
  *
  *	root, and the user the daemon runs as	always
  *	session instance			nobody else
- *	system instance				polkit decides; without polkit: nobody else
+ *	system instance				polkit decides, by the action of the role; without polkit: nobody else
  *
- * A caller whose right the transport has found (struct api_peer.right) is judged by that alone, at once: JSON-RPC goes on
+ * A caller whose role the transport has found (struct api_peer.role) is judged by that alone, at once: JSON-RPC goes on
  * without a bus.
  *
  * A caller without a known uid, an error and a time-out are all "no".
@@ -28,6 +28,6 @@ struct auth {
 /* 'why' is for the caller's eyes: "polkit said no". */
 typedef void (*auth_done_fn)(void *userdata, bool allowed, const char *why);
 
-/* Calls 'done' once, now or later. */
-void auth_check(struct auth *auth, const struct api_peer *peer, const char *action,
+/* Has the caller this role? Calls 'done' once, now or later. */
+void auth_check(struct auth *auth, const struct api_peer *peer, enum api_role role,
 	auth_done_fn done, void *userdata);

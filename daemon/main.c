@@ -277,14 +277,26 @@ static int start_bus(struct daemon *d)
 	return 0;
 }
 
+static void find_groups(gid_t gids[API_ROLE_X_MAX])
+{
+	for (enum api_role role = API_ROLE_NONE + 1; role < API_ROLE_X_MAX; role++) {
+		const struct group *group = getgrnam(api_role_group(role));
+
+		gids[role] = group ? group->gr_gid : 0;
+	}
+}
+
 /* The sockets that systemd passes, or one in the folder of what runs. Without any of them the bus is still there. */
 static void serve_rpc(struct daemon *d)
 {
-	const struct group *group = d->session ? NULL : getgrnam(VMMD_GROUP);
-	struct rpc_options rpc = {.manage_gid = group ? group->gr_gid : 0};
-	int r = rpc_new(d->manager, &rpc, &d->rpc), n = sd_listen_fds(true), fd;
+	struct rpc_options rpc = {0};
 	char path[4096 + sizeof(RPC_SOCKET)];
+	int r, n, fd;
 
+	if (!d->session)
+		find_groups(rpc.gids);
+	r = rpc_new(d->manager, &rpc, &d->rpc);
+	n = sd_listen_fds(true);
 	for (int i = 0; r >= 0 && i < n; i++) {
 		fd = SD_LISTEN_FDS_START + i;
 		if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0)
@@ -295,7 +307,8 @@ static void serve_rpc(struct daemon *d)
 	if (r >= 0 && n <= 0) {
 		(void)snprintf(
 			path, sizeof(path), "%s/" RPC_SOCKET, d->manager->options.runtime_dir);
-		fd = rpc_open_socket(path, rpc.manage_gid ? 0660 : 0600, rpc.manage_gid);
+		/* Whoever has no role is served nothing that is not his. */
+		fd = rpc_open_socket(path, d->session ? 0600 : 0666, 0);
 		r = fd < 0 ? fd : rpc_listen(d->rpc, fd);
 	}
 	if (r < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From a message to calls of the method table, and from their answers to messages. See rpc.h. Tested by tests/unit/test-rpc.c. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/api-signature.h"
@@ -10,7 +11,8 @@
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
 
-#define READ .action = API_ACTION_READ
+#define OPEN .role = API_ROLE_NONE
+#define READ .role = API_ROLE_READER
 
 const struct api_method rpc_methods[] = {
 	{.name = "rpc.discover",
@@ -18,6 +20,7 @@ const struct api_method rpc_methods[] = {
 		.in = "",
 		.out = "",
 		.names = "",
+		OPEN,
 		.handler = rpc_discover},
 	{.name = "rpc.subscribe",
 		.about = "Events from now on, or those after number 'since' of the run 'instance'; "
@@ -36,12 +39,14 @@ const struct api_method rpc_methods[] = {
 		.in = "u",
 		.out = "",
 		.names = API_NAME(subscription),
+		OPEN,
 		.handler = rpc_unsubscribe},
 	{.name = "rpc.cancel",
 		.about = "Answer the call with this id now, with an error; what it began goes on.",
 		.in = "v",
 		.out = "b",
 		.names = API_NAME(id) API_NAME(cancelled),
+		OPEN,
 		.handler = rpc_cancel},
 };
 const size_t n_rpc_methods = ARRAY_SIZE(rpc_methods);
@@ -267,7 +272,9 @@ void rpc_call_message(struct rpc_conn *conn, const char *text, size_t len)
 	struct rpc_batch *batch;
 	struct json_object *value = NULL;
 	const char *why;
+	char too_many[64];
 	bool is_array;
+	unsigned max;
 	size_t n;
 	int r = rpc_parse(text, len, &value, &why);
 
@@ -277,10 +284,12 @@ void rpc_call_message(struct rpc_conn *conn, const char *text, size_t len)
 	}
 	is_array = json_object_is_type(value, json_type_array);
 	n = is_array ? json_object_array_length(value) : 1;
+	max = conn->plain ? RPC_PLAIN_BATCH : RPC_MAX_BATCH;
 	batch = calloc(1, sizeof(*batch));
-	if (n == 0 || n > RPC_MAX_BATCH || !batch) {
+	if (n == 0 || n > max || !batch) {
+		(void)snprintf(too_many, sizeof(too_many), "a batch has at most %u requests", max);
 		why = n == 0    ? "a batch has at least one request"
-			: batch ? "a batch has at most 1024 requests"
+			: batch ? too_many
 				: "out of memory";
 		free(batch);
 		rpc_conn_send(conn, rpc_error(NULL, RPC_INVALID_REQUEST, why, NULL), -EBADF);

@@ -2,6 +2,7 @@
 /* A connection: bytes in, bytes out, and when to wait for which. See rpc.h. Tested by tests/unit/test-rpc.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -33,6 +34,7 @@ struct rpc_conn *rpc_conn_free(struct rpc_conn *c)
 	rpc_frames_done(&c->in);
 	list_del(&c->link);
 	c->rpc->n_connections--;
+	c->rpc->n_plain -= c->plain;
 	free(c);
 	return NULL;
 }
@@ -43,7 +45,8 @@ static void kill_conn(struct rpc_conn *c, const char *why)
 	if (c->dead)
 		return;
 	c->dead = true;
-	if (why)
+	/* Whoever may connect must not fill the log. */
+	if (why && !c->plain)
 		log_notice("JSON-RPC: a connection of uid %u is closed: %s",
 			c->peer.uid_known ? c->peer.uid : (uid_t)-1, why);
 	(void)sd_event_source_set_enabled(c->io_source, SD_EVENT_OFF);
@@ -52,7 +55,7 @@ static void kill_conn(struct rpc_conn *c, const char *why)
 
 static bool may_read(const struct rpc_conn *c)
 {
-	return !c->eof && c->n_calls < RPC_MAX_CALLS && c->out_bytes < RPC_OUT_HIGH;
+	return !c->eof && c->n_calls < rpc_conn_max_calls(c) && c->out_bytes < RPC_OUT_HIGH;
 }
 
 static void arm(sd_event_source *timer, bool on, uint64_t usec)
@@ -172,10 +175,12 @@ void rpc_conn_send(struct rpc_conn *c, struct json_object *message, int fd)
 
 static void too_long(struct rpc_conn *c)
 {
-	rpc_conn_send(c,
-		rpc_error(NULL, RPC_INVALID_REQUEST, "a message is at most 2097152 bytes", NULL),
-		-EBADF);
-	kill_conn(c, "a message of more than 2 MiB");
+	char why[64];
+
+	(void)snprintf(why, sizeof(why), "a message is at most %u bytes",
+		c->plain ? RPC_PLAIN_MESSAGE : RPC_MAX_MESSAGE);
+	rpc_conn_send(c, rpc_error(NULL, RPC_INVALID_REQUEST, why, NULL), -EBADF);
+	kill_conn(c, "its message is too long");
 }
 
 /* What has come whole. */
@@ -183,7 +188,7 @@ static void take_messages(struct rpc_conn *c)
 {
 	unsigned n = 0;
 
-	while (!c->dead && c->n_calls < RPC_MAX_CALLS && c->out_bytes < RPC_OUT_HIGH) {
+	while (!c->dead && c->n_calls < rpc_conn_max_calls(c) && c->out_bytes < RPC_OUT_HIGH) {
 		const char *text;
 		size_t len;
 		int r;
@@ -305,10 +310,13 @@ int rpc_conn_new(struct rpc *rpc, struct rpc_io *io, const struct api_peer *peer
 	c->rpc = rpc;
 	c->io = io;
 	c->peer = *peer;
+	c->plain = peer->role <= API_ROLE_NONE;
+	c->in.max = c->plain ? RPC_PLAIN_MESSAGE : RPC_MAX_MESSAGE;
 	list_init(&c->out);
 	list_init(&c->calls);
 	list_add_tail(&rpc->connections, &c->link);
 	rpc->n_connections++;
+	rpc->n_plain += c->plain;
 	r = sd_event_add_io(
 		rpc->event, &c->io_source, io->fd, io->ops->events(io, true, false), on_io, c);
 	if (r >= 0)

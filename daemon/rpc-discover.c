@@ -162,7 +162,7 @@ static bool takes_part(const struct api_method *m, const char *argument)
 
 static bool may_fail_with(const struct api_method *m, enum error_code code)
 {
-	bool manages = m->action && streq(m->action, API_ACTION_MANAGE);
+	bool changes = m->role > API_ROLE_READER;
 
 	switch (code) {
 	case ERROR_NO_DOMAIN:
@@ -179,14 +179,14 @@ static bool may_fail_with(const struct api_method *m, enum error_code code)
 		return has_argument(m, "xml");
 	case ERROR_ACCESS_DENIED:
 	case ERROR_RESOURCE_BUSY:
-		return m->action != NULL;
+		return m->role > API_ROLE_NONE;
 	case ERROR_INTERNAL:
 	case ERROR_NO_MEMORY:
 		return true;
 	case ERROR_INVALID_ARGUMENT:
 		return *m->in;
 	default:
-		return manages;
+		return changes;
 	}
 }
 
@@ -222,8 +222,7 @@ static struct json_object *describe(const struct api_method *m)
 	json_object_object_add(method, "errors", describe_errors(m));
 	json_object_array_add(list, example);
 	json_object_object_add(method, "examples", list);
-	if (m->action)
-		add_string(method, "x-action", m->action);
+	add_string(method, "x-role", api_role_name(m->role));
 	return method;
 }
 

@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH_SIZE  4
-#define FIRST_SIZE   4096
-#define KEEP_SIZE    (64 * 1024) /* a larger buffer is given back when it is empty */
-#define BUFFER_LIMIT (LENGTH_SIZE + RPC_MAX_MESSAGE + 1)
+#define LENGTH_SIZE 4
+#define FIRST_SIZE  4096
+#define KEEP_SIZE   (64 * 1024) /* a larger buffer is given back when it is empty */
+
+static size_t max_message(const struct rpc_frames *f)
+{
+	return f->max ? f->max : RPC_MAX_MESSAGE;
+}
 
 void rpc_frames_done(struct rpc_frames *f)
 {
@@ -35,7 +39,8 @@ int rpc_frames_room(struct rpc_frames *f, char **ret_data, size_t *ret_size)
 {
 	move_to_front(f);
 	if (f->end == f->size) {
-		size_t size = MIN(f->size ? f->size * 2 : FIRST_SIZE, (size_t)BUFFER_LIMIT);
+		size_t size =
+			MIN(f->size ? f->size * 2 : FIRST_SIZE, LENGTH_SIZE + max_message(f) + 1);
 		char *data;
 
 		if (size == f->size)
@@ -78,12 +83,12 @@ static int next_line(struct rpc_frames *f, const char **ret_text, size_t *ret_le
 
 		if (!newline) {
 			f->scanned = have;
-			return have > RPC_MAX_MESSAGE ? -EMSGSIZE : 0;
+			return have > max_message(f) ? -EMSGSIZE : 0;
 		}
 		len = (size_t)(newline - text);
 		f->start += len + 1;
 		f->scanned = 0;
-		if (len > RPC_MAX_MESSAGE)
+		if (len > max_message(f))
 			return -EMSGSIZE;
 		if (is_blank(text, len))
 			continue;
@@ -102,7 +107,7 @@ static int next_counted(struct rpc_frames *f, const char **ret_text, size_t *ret
 		return 0;
 	memcpy(&len, f->data + f->start, LENGTH_SIZE);
 	len = be32toh(len);
-	if (len > RPC_MAX_MESSAGE)
+	if (len > max_message(f))
 		return -EMSGSIZE;
 	if (have - LENGTH_SIZE < len)
 		return 0;

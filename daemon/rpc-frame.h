@@ -24,6 +24,7 @@ enum rpc_framing { RPC_FRAMING_UNKNOWN, RPC_FRAMING_LINES, RPC_FRAMING_LENGTH };
 
 struct rpc_frames {
 	enum rpc_framing framing;
+	size_t max; /* of one message; 0: RPC_MAX_MESSAGE */
 	char *data;
 	size_t size;       /* allocated */
 	size_t start, end; /* what has come and is not taken */
@@ -33,7 +34,7 @@ struct rpc_frames {
 void rpc_frames_done(struct rpc_frames *frames);
 
 /* Where to put what comes next: at least 1 byte. Messages handed out before are gone. Returns 0, -ENOMEM, or -EMSGSIZE: the
- * message that has begun is longer than RPC_MAX_MESSAGE. */
+ * message that has begun is longer than it may be. */
 int rpc_frames_room(struct rpc_frames *frames, char **ret_data, size_t *ret_size);
 void rpc_frames_filled(struct rpc_frames *frames, size_t n);
 

@@ -24,7 +24,7 @@ struct rpc {
 	struct auth auth;
 	struct rpc_options options;
 	struct list listeners, connections;
-	unsigned n_connections;
+	unsigned n_connections, n_plain;
 	int reserve_fd; /* given up to answer a caller when there is no other fd left */
 	uint64_t warned_usec;
 	struct event_sink sink;
@@ -51,6 +51,7 @@ struct rpc_conn {
 	struct list link;
 	struct rpc_io *io;
 	struct api_peer peer;
+	bool plain; /* its caller has no role */
 	sd_event_source *io_source, *more, *in_timer, *out_timer;
 	struct rpc_frames in;
 	bool in_armed, eof, dead;
@@ -61,6 +62,14 @@ struct rpc_conn {
 	unsigned last_subscription, n_subscriptions;
 	struct rpc_subscription subscriptions[RPC_MAX_SUBSCRIPTIONS];
 };
+
+static inline unsigned rpc_conn_max_calls(const struct rpc_conn *conn)
+{
+	return conn->plain ? RPC_PLAIN_CALLS : RPC_MAX_CALLS;
+}
+
+/* May this caller have one more connection? */
+bool rpc_has_room(const struct rpc *rpc, const struct api_peer *peer);
 
 /* rpc-conn.c */
 /* 'io' is taken over, also on failure. */

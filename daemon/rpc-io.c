@@ -86,38 +86,43 @@ struct rpc_io *rpc_io_new_unix(int fd)
 	return io;
 }
 
-static bool in_group(int fd, gid_t primary, gid_t wanted)
+/* The greatest role that membership in 'gid' gives. */
+static enum api_role role_of_gid(gid_t gid, const gid_t gids[API_ROLE_X_MAX])
 {
-	_cleanup_(freep) gid_t *groups = NULL;
-	socklen_t len = 0;
+	enum api_role role = API_ROLE_X_MAX - 1;
 
-	if (wanted == 0)
-		return false;
-	if (primary == wanted)
-		return true;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 || errno != ERANGE ||
-		len > MAX_GROUPS * sizeof(gid_t))
-		return false;
-	groups = malloc(len);
-	if (!groups || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
-		return false;
-	for (size_t i = 0; i < len / sizeof(gid_t); i++)
-		if (groups[i] == wanted)
-			return true;
-	return false;
+	while (role > API_ROLE_NONE && !(gids[role] && gids[role] == gid))
+		role--;
+	return role;
 }
 
-void rpc_io_unix_peer(int fd, uid_t own_uid, gid_t manage_gid, struct api_peer *ret)
+static enum api_role role_of_groups(int fd, gid_t primary, const gid_t gids[API_ROLE_X_MAX])
+{
+	_cleanup_(freep) gid_t *groups = NULL;
+	enum api_role role = role_of_gid(primary, gids);
+	socklen_t len = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 || errno != ERANGE ||
+		len > MAX_GROUPS * sizeof(gid_t))
+		return role;
+	groups = malloc(len);
+	if (!groups || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+		return role;
+	for (size_t i = 0; i < len / sizeof(gid_t); i++)
+		role = MAX(role, role_of_gid(groups[i], gids));
+	return role;
+}
+
+void rpc_io_unix_peer(int fd, uid_t own_uid, const gid_t gids[API_ROLE_X_MAX], struct api_peer *ret)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	*ret = (struct api_peer){.right = API_RIGHT_NONE};
+	*ret = (struct api_peer){.role = API_ROLE_NONE};
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return;
 	ret->uid_known = true;
 	ret->uid = cred.uid;
-	ret->right = cred.uid == 0 || cred.uid == own_uid || in_group(fd, cred.gid, manage_gid)
-		? API_RIGHT_MANAGE
-		: API_RIGHT_READ;
+	ret->role = cred.uid == 0 || cred.uid == own_uid ? API_ROLE_ADMINISTRATOR
+							 : role_of_groups(fd, cred.gid, gids);
 }

@@ -33,6 +33,7 @@ struct rpc_io {
 /* A connected unix stream socket, which is taken over. NULL: no memory, and the socket is closed. */
 struct rpc_io *rpc_io_new_unix(int fd);
 
-/* Who is at the other end of a unix socket: root and 'own_uid' manage, as do members of 'manage_gid' (0: no such group); others
- * read. */
-void rpc_io_unix_peer(int fd, uid_t own_uid, gid_t manage_gid, struct api_peer *ret);
+/* Who is at the other end of a unix socket: root and 'own_uid' are administrators; others have the greatest role of whose group
+ * (gids[role]; 0: there is none) they were members when they connected, or none. */
+void rpc_io_unix_peer(
+	int fd, uid_t own_uid, const gid_t gids[API_ROLE_X_MAX], struct api_peer *ret);

@@ -71,16 +71,34 @@ static void refuse(struct rpc *rpc, int fd, const char *why)
 	}
 }
 
+/* Callers without a role share a part of the connections, and no one of them has all of that. */
+bool rpc_has_room(const struct rpc *rpc, const struct api_peer *peer)
+{
+	struct list *pos;
+	unsigned n = 0;
+
+	if (rpc->n_connections >= rpc->options.max_connections)
+		return false;
+	if (peer->role > API_ROLE_NONE)
+		return true;
+	list_for_each (pos, &rpc->connections) {
+		const struct rpc_conn *conn = list_entry(pos, struct rpc_conn, link);
+
+		n += conn->plain && conn->peer.uid == peer->uid;
+	}
+	return rpc->n_plain < RPC_PLAIN_CONNECTIONS && n < RPC_PLAIN_UID_CONNECTIONS;
+}
+
 int rpc_accept(struct rpc *rpc, int fd)
 {
 	struct api_peer peer;
 	struct rpc_io *io;
 
-	if (rpc->n_connections >= rpc->options.max_connections) {
+	rpc_io_unix_peer(fd, rpc->auth.own_uid, rpc->options.gids, &peer);
+	if (!rpc_has_room(rpc, &peer)) {
 		refuse(rpc, fd, "vmmd has as many connections as it takes");
 		return -EBUSY;
 	}
-	rpc_io_unix_peer(fd, rpc->auth.own_uid, rpc->options.manage_gid, &peer);
 	io = rpc_io_new_unix(fd);
 	return io ? rpc_conn_new(rpc, io, &peer) : -ENOMEM;
 }

@@ -3,7 +3,7 @@
  * The JSON-RPC transport of the method table: JSON-RPC 2.0 over unix stream sockets. A server has listening sockets and connections;
  * the method table, the log of events and the limits are the same for all of them.
  *
- * A connection: its caller's right is known before its first byte is read (rpc-io.h). Requests are worked on as they come,
+ * A connection: its caller's role is known before its first byte is read (rpc-io.h). Requests are worked on as they come,
  * and answered as they are done, in any order; a batch is answered as one array when its last one is. Notifications are worked
  * on and not answered. What a call has started goes on when its connection goes.
  *
@@ -18,7 +18,7 @@
  *	rpc.cancel(id)				the call with that id is answered with RPC_CANCELLED now
  *
  * Limits: a caller that sends no whole message, or takes nothing of what is sent, for RPC_STALL_USEC is dropped. A connection that has
- * RPC_MAX_CALLS under way or RPC_OUT_HIGH bytes unsent is not read from.
+ * RPC_MAX_CALLS under way or RPC_OUT_HIGH bytes unsent is not read from. Callers without a role have limits of their own (RPC_PLAIN_…).
  *
  * One thread, the daemon's. Tested by tests/unit/test-rpc.c and tests/unit/test-rpc-subscribe.c.
  */
@@ -27,6 +27,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/manager.h"
+#include "daemon/role.h"
 
 #define RPC_MAX_CONNECTIONS   1024
 #define RPC_MAX_CALLS         64 /* of one connection, not counting the rest of a batch */
@@ -36,10 +37,17 @@
 #define RPC_STALL_USEC        (30 * UINT64_C(1000000))
 #define RPC_SOCKET            "rpc.sock" /* in the folder of what runs */
 
+/* Everybody can connect: callers without a role get less, so that others find room. */
+#define RPC_PLAIN_CONNECTIONS     256 /* of all of them */
+#define RPC_PLAIN_UID_CONNECTIONS 32  /* of one uid */
+#define RPC_PLAIN_CALLS           4   /* under way, of one connection */
+#define RPC_PLAIN_BATCH           16
+#define RPC_PLAIN_MESSAGE         (64U * 1024) /* they may send no XML */
+
 struct rpc_options {
-	gid_t manage_gid;         /* members may do everything; 0: no such group */
-	uint64_t stall_usec;      /* 0: RPC_STALL_USEC */
-	unsigned max_connections; /* 0: RPC_MAX_CONNECTIONS */
+	gid_t gids[API_ROLE_X_MAX]; /* whose members have the role; 0: no such group */
+	uint64_t stall_usec;        /* 0: RPC_STALL_USEC */
+	unsigned max_connections;   /* 0: RPC_MAX_CONNECTIONS */
 };
 
 struct rpc;

@@ -107,7 +107,7 @@ static void ask(struct fixture *f, bool known, uid_t uid, const char *sender, bo
 
 	snprintf(peer.sender, sizeof(peer.sender), "%s", sender);
 	f->allowed = false;
-	auth_check(&f->auth, &peer, API_ACTION_MANAGE, on_done, f);
+	auth_check(&f->auth, &peer, API_ROLE_ADMINISTRATOR, on_done, f);
 	for (unsigned i = 0; i < 100 && f->answers == before; i++)
 		assert_true(sd_event_run(f->event, 100000) >= 0);
 	assert_int_equal(f->answers, before + 1);

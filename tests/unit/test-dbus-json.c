@@ -238,9 +238,8 @@ static void test_method_table(void **state)
 			n++;
 		assert_int_equal(n, api_signature_count(row->in) + api_signature_count(row->out));
 		assert_ptr_equal(api_find_method(row->name), row);
-		assert_true(!row->action || strcmp(row->action, API_ACTION_READ) == 0 ||
-			strcmp(row->action, API_ACTION_MANAGE) == 0);
-		assert_true(row->action || strcmp(row->name, "Ping") == 0);
+		assert_in_range(row->role, API_ROLE_NONE, API_ROLE_ADMINISTRATOR);
+		assert_true(row->role > API_ROLE_NONE || strcmp(row->name, "Ping") == 0);
 		assert_non_null(row->handler);
 	}
 }

@@ -3,8 +3,10 @@
  * limits, and what rpc.discover says. */
 #include "rpc-fixture.h"
 
+#include <grp.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "daemon/rpc-message.h"
 
@@ -325,23 +327,136 @@ static void test_too_many(void **state)
 	expect(f, REQUEST("1", "Ping", "{}"), RESULT("1", "{}"));
 }
 
-/* Right is looked at before arguments are. */
-static void test_rights(void **state)
+/* The role is looked at before arguments are. */
+static void test_roles(void **state)
 {
 	struct fixture *f = *state;
 	struct rpc_conn *conn = list_entry(server->connections.next, struct rpc_conn, link);
 
-	assert_int_equal(conn->peer.right, API_RIGHT_MANAGE);
-	conn->peer.right = API_RIGHT_READ;
+	assert_int_equal(conn->peer.role, API_ROLE_ADMINISTRATOR);
+	conn->peer.role = API_ROLE_READER;
 	expect(f, REQUEST("1", "ListDomains", "[]"), RESULT("1", "{\"domains\":[]}"));
 	expect(f, REQUEST("2", "StartDomain", "{\"nonsense\":1}"),
 		"{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32012,");
-	conn->peer.right = API_RIGHT_NONE;
+	conn->peer.role = API_ROLE_NONE;
 	expect(f, REQUEST("3", "ListDomains", "[]"),
 		"{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":-32012,");
 	expect(f, REQUEST("4", "rpc.subscribe", "[]"),
 		"{\"jsonrpc\":\"2.0\",\"id\":4,\"error\":{\"code\":-32012,");
 	expect(f, REQUEST("5", "Ping", "[]"), RESULT("5", "{}"));
+}
+
+/* In a process of its own, which may become somebody else: uid 1000 with a group, or whoever runs the test. */
+static enum api_role role_in_group(gid_t group, const gid_t gids[API_ROLE_X_MAX])
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct api_peer peer;
+		int pair[2];
+
+		if (getuid() == 0 &&
+			(setgroups(1, &group) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+				setresuid(1000, 1000, 1000) < 0))
+			_exit(100);
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+			_exit(101);
+		rpc_io_unix_peer(pair[0], 4242, gids, &peer);
+		_exit(peer.uid_known && peer.uid == getuid() ? (int)peer.role : 102);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* Of all groups that the caller is in, the one with the greatest role counts. */
+static void test_groups(void **state)
+{
+	gid_t mine = getuid() == 0 ? 4711 : getgid(), other = 65534;
+	gid_t gids[API_ROLE_X_MAX] = {0};
+
+	(void)state;
+	if (getuid() != 0)
+		other = mine;
+	assert_int_equal(role_in_group(mine, gids), API_ROLE_NONE);
+	gids[API_ROLE_READER] = 4712;
+	assert_int_equal(role_in_group(mine, gids), API_ROLE_NONE);
+	gids[API_ROLE_READER] = other;
+	assert_int_equal(role_in_group(mine, gids), API_ROLE_READER);
+	gids[API_ROLE_OPERATOR] = mine;
+	assert_int_equal(role_in_group(mine, gids), API_ROLE_OPERATOR);
+	gids[API_ROLE_ADMINISTRATOR] = mine;
+	gids[API_ROLE_OPERATOR] = 0;
+	assert_int_equal(role_in_group(mine, gids), API_ROLE_ADMINISTRATOR);
+}
+
+static void add_plain(struct fixture *f, struct client *c, uid_t uid)
+{
+	const struct api_peer peer = {.role = API_ROLE_NONE, .uid_known = true, .uid = uid};
+	int pair[2];
+
+	(void)f;
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	*c = (struct client){.fd = pair[1], .got_fd = -EBADF};
+	assert_int_equal(rpc_conn_new(server, rpc_io_new_unix(pair[0]), &peer), 0);
+}
+
+/* Callers without a role leave room for the others, and for each other. */
+static void test_plain_connections(void **state)
+{
+	struct fixture *f = *state;
+	struct api_peer plain = {.role = API_ROLE_NONE, .uid_known = true},
+			reader = {.role = API_ROLE_READER};
+	static struct client c;
+	unsigned n = 0, of_one;
+	int *fds = calloc(RPC_PLAIN_CONNECTIONS, sizeof(*fds));
+
+	for (uid_t uid = 1000; n < RPC_PLAIN_CONNECTIONS; uid++) {
+		plain.uid = uid;
+		for (of_one = 0; rpc_has_room(server, &plain); of_one++) {
+			add_plain(f, &c, uid);
+			fds[n++] = c.fd;
+		}
+		assert_int_equal(of_one, RPC_PLAIN_UID_CONNECTIONS);
+	}
+	plain.uid = 5;
+	assert_false(rpc_has_room(server, &plain));
+	assert_true(rpc_has_room(server, &reader));
+	close(fds[--n]);
+	RUN_UNTIL(f, rpc_has_room(server, &plain));
+	while (n)
+		close(fds[--n]);
+	RUN_UNTIL(f, server->n_plain == 0);
+	free(fds);
+}
+
+static void test_plain_messages(void **state)
+{
+	struct fixture *f = *state;
+	char *text = calloc(1, RPC_PLAIN_MESSAGE + 2);
+
+	client_done(&c1);
+	add_plain(f, &c1, 1000);
+	strcpy(text, "[1");
+	for (unsigned i = 1; i < RPC_PLAIN_BATCH; i++)
+		strcat(text, ",1");
+	expect(f, strcat(text, "]"),
+		"[{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,");
+	strcpy(text + strlen(text) - 1, ",1]");
+	expect(f, text,
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"a "
+		"batch has at most 16 requests\"");
+	memset(text, ' ', RPC_PLAIN_MESSAGE);
+	memcpy(text, REQUEST("1", "Ping", "{}"), sizeof(REQUEST("1", "Ping", "{}")) - 1);
+	expect(f, text, RESULT("1", "{}"));
+	text[RPC_PLAIN_MESSAGE] = ' ';
+	expect(f, text,
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"a "
+		"message is at most 65536 bytes\"");
+	RUN_UNTIL(f, client_ended(&c1));
+	free(text);
 }
 
 static void test_socket(void **state)
@@ -422,7 +537,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stalls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rights, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_roles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plain_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plain_messages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_discover, setup, teardown),
 	};

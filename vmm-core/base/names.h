@@ -22,9 +22,6 @@
 #define VMMD_RUNTIME_DIR "/run/vmmd"
 #define VMMD_CONFIG_DIR  "/etc/vmmd"
 
-/* Its members manage the system instance (systemd/vmmd.sysusers). */
-#define VMMD_GROUP "vmmd"
-
 /* Limits. */
 #define VMMD_MAX_DOMAINS      16384
 #define VMMD_MAX_XML_BYTES    (1024 * 1024)
