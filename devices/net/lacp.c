@@ -158,20 +158,36 @@ int lacp_member_add(struct lacp *l, unsigned index, const uint8_t port_mac[LACP_
 }
 
 /* The mux lets go and the partner hears of it while the link still counts as up; the others move up afterwards. */
-void lacp_member_remove(struct lacp *l, unsigned index, uint64_t now_ns)
+static void let_go(struct lacp *l, struct lacp_member *m, uint64_t now_ns)
 {
-	struct lacp_member *m = member(l, index);
-
-	if (!m)
-		return;
 	set_now(l, now_ns);
 	m->selected = LACP_UNSELECTED;
 	while (lacp_mux_run(l, m))
 		;
 	tell_member(l, m);
 	lacp_transmit_run(l, m);
+}
+
+void lacp_member_remove(struct lacp *l, unsigned index, uint64_t now_ns)
+{
+	struct lacp_member *m = member(l, index);
+
+	if (!m)
+		return;
+	let_go(l, m, now_ns);
 	*m = (struct lacp_member){0};
 	run(l);
+}
+
+void lacp_member_withdraw(struct lacp *l, unsigned index, uint64_t now_ns)
+{
+	struct lacp_member *m = member(l, index);
+
+	if (!m)
+		return;
+	if (m->link_up)
+		let_go(l, m, now_ns);
+	lacp_member_link(l, index, false, m->speed_mbps, m->full_duplex, now_ns);
 }
 
 void lacp_member_link(struct lacp *l, unsigned index, bool up, uint32_t speed_mbps,

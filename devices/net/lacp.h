@@ -172,6 +172,10 @@ void lacp_member_remove(struct lacp *l, unsigned index, uint64_t now_ns);
 void lacp_member_link(struct lacp *l, unsigned index, bool up, uint32_t speed_mbps,
 	bool full_duplex, uint64_t now_ns);
 
+/* The same as a link that goes down, where the link itself stays as it is, and its partner could not know: it is told, as by
+ * lacp_member_remove(), and sends nothing more over it. lacp_member_link() ends this. */
+void lacp_member_withdraw(struct lacp *l, unsigned index, uint64_t now_ns);
+
 /* A frame of ethertype 0x8809 (any frame, in fact) as it came in over the member, without checksum: LACPDUs go to the
  * receive machine, markers are answered, all else is counted. As the standard wants, version and types of TLVs
  * and whatever stands behind the collector's information are not looked at: later versions are understood as far

@@ -225,7 +225,10 @@ static void tell_lacp(struct team *t, uint64_t now_ns)
 		struct team_member *m = &t->members[i];
 		bool link = carries(m) && !is_unused(m);
 
-		if (link || m->lacp_link)
+		/* Out of use for another reason than its link: the partner is told, or would go on sending by it. */
+		if (!link && m->lacp_link && m->present && m->link && !m->send_failed)
+			lacp_member_withdraw(&t->lacp, i, now_ns);
+		else if (link || m->lacp_link)
 			lacp_member_link(&t->lacp, i, link, m->mbps, m->full_duplex, now_ns);
 		m->lacp_link = link;
 	}

@@ -405,6 +405,18 @@ static void test_lacp(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(
 			fake_team_receive(&a, i, fake_broadcast, stranger, 0).kind, TEAM_DELIVER);
+	/* Out of use for a test: the partner is told and goes by the other, until it is over. */
+	assert_int_equal(team_test(a.team, 1, 2000, false, a.now_ns), 0);
+	pair_run_ms(&pair, 300);
+	for (uint16_t flow = 0; flow < 64; flow++)
+		assert_int_equal(fake_team_send(&b, 1, flow), 0);
+	pair_run_ms(&pair, 10000);
+	team_state(b.team, &status);
+	assert_int_equal(status.n_active, 2);
+	team_state(a.team, &status);
+	assert_int_equal(status.n_active, 2);
+	assert_int_equal(status.test.phase, NET_TEST_DONE);
+	fake_team_clear(&a);
 	/* Silence: noticed after 3 s, and what comes in over it is dropped. */
 	pair.dead = 2;
 	pair_run_ms(&pair, 3500);
