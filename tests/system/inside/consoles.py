@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Virtio consoles and channels of an unmodified Debian: a getty on /dev/hvc0 that "vmctl console --devname" reaches
-# beside the serial one, and a named port with a unix socket on the host.
+# An unmodified Debian with 4 vCPUs, a virtio console and a channel: a getty on /dev/hvc0 that "vmctl console --devname"
+# reaches beside the serial one, and a named port with a unix socket on the host.
 
 import hashlib
 import os
 import re
 import socket
 import stat
+import time
 
-from domain import remove_disk, write_xml
-from harness import Console, check, equal, suite, vmctl, vmctl_fails, wait_until
-from lifecycle import boot, power_off
+from domain import processes, write_xml
+from harness import Console, check, equal, note, suite, vmctl, vmctl_fails, wait_until
+from lifecycle import boot, reason
 
 PORT = "org.qemu.guest_agent.0"
 DEVICES = f"""
@@ -31,20 +32,24 @@ def serial(line):
     return machine["serial"].command(line)
 
 
-@suite.case("boot with a virtio console and a channel", needs="the default network")
+@suite.case("boot with 4 vCPUs, a virtio console and a channel", needs="define")
 def consoles_boot():
-    vmctl("define", write_xml("debcon", 1, disk="debcon.img", **{"\n  </devices>": DEVICES}))
-    machine["serial"] = boot("debcon")
+    # On the disk of deb1, which is off.
+    vmctl("define", write_xml("deb4", 4, disk="deb1.img", **{"\n  </devices>": DEVICES}))
+    machine["serial"] = boot("deb4")
+    equal(serial("nproc"), "4", "processors in the guest")
+    note(" ".join(serial("lscpu | grep -E '^(Thread|Core|Socket)'").split()))
+    equal(serial("systemd-detect-virt").strip(), "kvm", "what the guest sees")
     equal(serial("cat /sys/class/virtio-ports/vport*/name"), PORT, "names of the virtio ports")
     check("hvc0" in serial("ls /sys/class/tty"), "the guest has no hvc0")
 
 
-@suite.case("a getty on the virtio console", needs="boot with a virtio console and a channel")
+@suite.case("a getty on the virtio console", needs="boot with 4 vCPUs, a virtio console and a channel")
 def console_getty():
-    check("no character device 'console2'" in vmctl_fails("console", "debcon", "--devname", "console2"),
+    check("no character device 'console2'" in vmctl_fails("console", "deb4", "--devname", "console2"),
           "a console that is not there")
     serial("systemctl start serial-getty@hvc0.service")
-    with Console("debcon", "--devname", "console1") as console:
+    with Console("deb4", "--devname", "console1") as console:
         console.send("\r")
         console.login()
         equal(console.command("tty"), "/dev/hvc0", "terminal of the session")
@@ -63,10 +68,10 @@ def console_getty():
 
 
 def channel_path():
-    live = vmctl("dumpxml", "debcon")
+    live = vmctl("dumpxml", "deb4")
     match = re.search(r"<channel type='unix'>\s*<source mode='bind' path='([^']+)'/>", live)
     check(match, f"the live XML does not name the channel's socket:\n{live}")
-    check(match.group(1) not in vmctl("dumpxml", "debcon", "--inactive"), "the inactive XML names a socket of this run")
+    check(match.group(1) not in vmctl("dumpxml", "deb4", "--inactive"), "the inactive XML names a socket of this run")
     return match.group(1)
 
 
@@ -79,7 +84,7 @@ def receive(s, n):
     return data
 
 
-@suite.case("bytes through a channel in both directions", needs="boot with a virtio console and a channel")
+@suite.case("bytes through a channel in both directions", needs="boot with 4 vCPUs, a virtio console and a channel")
 def channel_bytes():
     path = channel_path()
     check(stat.S_ISSOCK(os.stat(path).st_mode), f"'{path}' is no socket")
@@ -115,10 +120,14 @@ def channel_hangs_up():
         equal(receive(s, 1), b"\0", "the byte of the guest")
 
 
-@suite.case("consoles end with the guest", needs="boot with a virtio console and a channel")
-def consoles_end():
+@suite.case("destroy, which ends the consoles, too", needs="boot with 4 vCPUs, a virtio console and a channel")
+def destroyed():
     path = channel_path()
-    power_off("debcon", machine.pop("serial"))
+    start = time.monotonic()
+    equal(vmctl("destroy", "deb4").strip(), "Domain 'deb4' destroyed", "answer to destroy")
+    check(time.monotonic() - start < 20, "destroy took more than 20 s")
+    equal(reason("deb4"), "shut off (destroyed)", "state")
+    equal(processes("vmmd-worker"), [], "workers after destroy")
     check(not os.path.exists(path), f"'{path}' is left")
-    vmctl("undefine", "debcon")
-    remove_disk("debcon.img")
+    machine.pop("serial").close()
+    equal(vmctl("undefine", "deb4").strip(), "Domain 'deb4' has been undefined", "answer to undefine")

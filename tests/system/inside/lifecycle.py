@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# An unmodified Debian as a domain of the installed service: it boots with 1, 2 and 4 vCPUs, keeps what it
+# An unmodified Debian as a domain of the installed service: it boots with 1 and 2 vCPUs, keeps what it
 # writes, reboots, stops in each way there is, and never notices that the daemon was killed.
 
 import json
 import os
+import re
 import signal
 import time
 
-from domain import processes, remove_disk, status_of, write_xml
+from domain import JOB, processes, status_of, write_xml
 from harness import Console, Failed, check, equal, note, run, suite, vmctl, wait_state, wait_until
 
-BOOT_S = 150
+BOOT_S = 400
 
 
 def boot(domain, *start):
@@ -74,13 +75,18 @@ def boot_1():
     equal(vmctl("list", "--name"), "", "running domains")
 
 
-@suite.case("the file is there after the next start", needs="boot with 1 vCPU, log in, write a file, power off")
+@suite.case("the file is there after the next start, with 2 vCPUs", needs="boot with 1 vCPU, log in, write a file, power off")
 def file_is_kept():
+    path = JOB / "deb1-changed.xml"
+    path.write_text(re.sub(r"(<vcpu[^>]*>)1<", r"\g<1>2<", vmctl("dumpxml", "--inactive", "deb1")))
+    vmctl("define", str(path))
     with boot("deb1") as console:
+        equal(console.command("nproc"), "2", "processors in the guest")
+        check("TSC: Marking" not in console.command("dmesg | grep -i tsc || true"), "the guest gave up its TSC")
         equal(console.command("cat /root/file"), "kept-42", "content of the file")
 
 
-@suite.case("kill -9 of the daemon: the guest does not notice", needs="the file is there after the next start")
+@suite.case("kill -9 of the daemon: the guest does not notice", needs="the file is there after the next start, with 2 vCPUs")
 def daemon_killed():
     workers = processes("vmmd-worker")
     equal(len(workers), 1, "number of workers")
@@ -164,45 +170,24 @@ def statistics():
     json.loads(vmctl("dominfo", "deb1", "--json"))
 
 
-@suite.case("shutdown by the power button", needs="kill -9 of the daemon: the guest does not notice")
+@suite.case("reboot from inside", needs="kill -9 of the daemon: the guest does not notice")
+def reboot():
+    worker, ident = processes("vmmd-worker"), vmctl("domid", "deb1")
+    with Console("deb1", "--force") as console:
+        console.command("true")
+        console.send("reboot\r")
+        console.login(BOOT_S)
+        equal(vmctl("domstate", "deb1"), "running", "state after the guest's reboot")
+        equal(vmctl("domid", "deb1"), ident, "id after the guest's reboot")
+        equal(console.command("cat /root/file; nproc").split(), ["kept-42", "2"], "the file and the processors after the reboot")
+        note(f"worker before the reboot {worker}, after {processes('vmmd-worker')}")
+
+
+@suite.case("shutdown by the power button", needs="reboot from inside")
 def power_button():
     equal(vmctl("shutdown", "deb1").strip(), "Domain 'deb1' is being shutdown", "answer to shutdown")
     wait_state("deb1", "shut off", 90)
     equal(reason("deb1"), "shut off (shutdown)", "reason")
-
-
-@suite.case("boot with 2 vCPUs, reboot from inside", needs="define")
-def boot_2():
-    vmctl("define", write_xml("deb2", 2, disk="deb2.img"))
-    with boot("deb2") as console:
-        equal(console.command("nproc"), "2", "processors in the guest")
-        check("TSC: Marking" not in console.command("dmesg | grep -i tsc || true"), "the guest gave up its TSC")
-        worker, ident = processes("vmmd-worker"), vmctl("domid", "deb2")
-        console.send("reboot\r")
-        console.login(BOOT_S)
-        equal(vmctl("domstate", "deb2"), "running", "state after the guest's reboot")
-        equal(vmctl("domid", "deb2"), ident, "id after the guest's reboot")
-        note(f"worker before the reboot {worker}, after {processes('vmmd-worker')}")
-        power_off("deb2", console)
-    vmctl("undefine", "deb2")
-    remove_disk("deb2.img")
-
-
-@suite.case("boot with 4 vCPUs, destroy", needs="define")
-def boot_4():
-    vmctl("define", write_xml("deb4", 4, disk="deb4.img"))
-    with boot("deb4") as console:
-        equal(console.command("nproc"), "4", "processors in the guest")
-        lscpu = console.command("lscpu | grep -E '^(Thread|Core|Socket)'")
-        note(" ".join(lscpu.split()))
-        equal(console.command("systemd-detect-virt").strip(), "kvm", "what the guest sees")
-        start = time.monotonic()
-        equal(vmctl("destroy", "deb4").strip(), "Domain 'deb4' destroyed", "answer to destroy")
-        check(time.monotonic() - start < 20, "destroy took more than 20 s")
-    equal(reason("deb4"), "shut off (destroyed)", "state")
-    equal(processes("vmmd-worker"), [], "workers after destroy")
-    equal(vmctl("undefine", "deb4").strip(), "Domain 'deb4' has been undefined", "answer to undefine")
-    remove_disk("deb4.img")
 
 
 @suite.case("kill -9 of a worker is a crash with a name", needs="define")
@@ -218,12 +203,11 @@ def worker_killed():
 
 @suite.case("transient domain", needs="define")
 def transient():
-    path = write_xml("passing", 1, disk="passing.img")
+    path = write_xml("passing", 1, disk="deb1.img")
     equal(vmctl("create", path).splitlines()[0], f"Domain 'passing' created from {path}", "answer to create")
     equal(vmctl("domstate", "passing"), "running", "state")
     vmctl("destroy", "passing")
     check("passing" not in vmctl("list", "--all", "--name").split(), "a transient domain outlived its end")
-    remove_disk("passing.img")
 
 
 @suite.case("definitions and autostart survive a restart", needs="define")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# main.py [CASE...]: the system tests; runs as root in the test host, in the job folder that ../run prepares:
+# main.py [CASE...|-CASE]: the system tests; runs as root in the test host, in the job folder that ../run prepares:
 #
 #   tree/    what "meson install" installs
 #   packages/  the Debian packages, if they were built; next/ has a later vmmd
@@ -14,11 +14,15 @@ import sys
 import service  # noqa: F401
 import lifecycle  # noqa: F401
 import consoles  # noqa: F401
-import networks  # noqa: F401
-import gateways  # noqa: F401
-import bridges  # noqa: F401
-import teams  # noqa: F401
 import refusals  # noqa: F401
+import topologies  # noqa: F401
+import guests  # noqa: F401
+import networks  # noqa: F401
+import hostile  # noqa: F401
+import bridges  # noqa: F401
+import gateways  # noqa: F401
+import teams  # noqa: F401
+import ends  # noqa: F401
 import packages  # noqa: F401
 from harness import note, run, suite
 

@@ -8,16 +8,14 @@ import glob
 import os
 import pathlib
 
-from domain import JOB, processes, write_xml
-from gateways import GREY, rules, start as start_network
+from domain import JOB, processes
+from gateways import GREY, rules
+from guests import boot, define
 from harness import Console, Skipped, check, equal, run, suite, vmctl, wait_until
-from networks import boot, mac_of
+from topologies import add_interface, start_network
 
 DEBS = JOB / "packages"
-TAP_MAC = "52:54:00:00:0a:a1"
-INTERFACES = f"""<interface type='network'><mac address='{mac_of("pk1")}'/><source network='default'/></interface>
-    <interface type='direct'><mac address='{TAP_MAC}'/><source dev='nic8' mode='bridge'/><target dev='macvtap8'/></interface>
-  </devices>"""
+MAC, TAP_MAC = "52:54:00:00:0a:01", "52:54:00:00:0a:a1"
 PROGRAMS = ("vmmd-worker", "dnsmasq", "slirp4netns")
 
 
@@ -76,11 +74,9 @@ def upgraded():
     for line in ("ip link add nic8 type veth peer name far8", "ip link set nic8 up", "ip link set far8 up"):
         equal(run(*line.split()).status, 0, line)
     start_network("grey", GREY)
-    vmctl("define", write_xml("pk1", 1, **{
-        "root=/dev/vda rw": "root=/dev/vda ro init=/bin/bash",
-        "<target dev='vda' bus='virtio'/>": "<target dev='vda' bus='virtio'/><readonly/><shareable/>",
-        "<memory unit='MiB'>512<": "<memory unit='MiB'>256<",
-        "</devices>": INTERFACES}))
+    add_interface("pk1", MAC, "network", "<source network='default'/>")
+    add_interface("pk1", TAP_MAC, "direct", "<source dev='nic8' mode='bridge'/><target dev='macvtap8'/>")
+    define("pk1")
     with boot("pk1") as console:
         console.command("mount -t tmpfs tmpfs /tmp; (while :; do echo x >>/tmp/ticks; sleep 0.2; done) & true")
         console.leave()
