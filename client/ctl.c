@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/args.h"
+#include "client/remote-backend.h"
 #include "client/remote.h"
 #include "client/suggest.h"
 #include "client/table.h"
@@ -13,7 +14,9 @@
 
 void ctl_done(struct ctl *ctl)
 {
-	ctl->bus = sd_bus_flush_close_unref(ctl->bus);
+	if (ctl->remote)
+		ctl->remote->disconnect(ctl);
+	ctl->remote = NULL;
 	free(ctl->error_code);
 	free(ctl->error_message);
 	free(ctl->said);

@@ -25,15 +25,20 @@
 #define CTL_CALL_TIMEOUT_USEC  (UINT64_C(30) * 1000 * 1000)
 #define CTL_START_TIMEOUT_USEC (UINT64_C(120) * 1000 * 1000)
 
+struct remote_ops;
+struct rpc_link;
+
 struct ctl {
 	const char *connect; /* -c, --session, --system or VMMD_URI; NULL: by who we are */
 	bool quiet, json, readonly, timing;
 	bool has_document; /* --json: the document is out already, though the verb fails */
 	bool bare_output;  /* the guest's bytes go to standard output: no empty line after them */
-	unsigned char escape; /* leaves the console */
-	sd_bus *bus;          /* NULL until ctl_connect() */
-	bool peer;            /* connected to vmmd itself, without a bus between */
-	char *error_code;     /* of the last failed call: "NoDomain", …; NULL: none */
+	unsigned char escape;            /* leaves the console */
+	const struct remote_ops *remote; /* the way to vmmd; NULL until remote_connect() */
+	sd_bus *bus;                     /* by D-Bus */
+	bool peer;                       /* by D-Bus, to vmmd itself, without a bus between */
+	struct rpc_link *rpc;            /* by JSON-RPC */
+	char *error_code;                /* of the last failed call: "NoDomain", …; NULL: none */
 	char *error_message;
 	char *said; /* the last line given to ctl_error() */
 };

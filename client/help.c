@@ -11,7 +11,8 @@
 #include "vmm-core/base/strutil.h"
 
 const struct global_option global_options[] = {
-	{'c', "connect", "URI", "system, session, or the address of a bus"},
+	{'c', "connect", "URI",
+		"system, session, unix:/PATH (JSON-RPC), ssh://HOST, or the address of a bus"},
 	{0, "system", NULL, "connect to the system's vmmd (default for root)"},
 	{0, "session", NULL, "connect to the user's own vmmd (default for others)"},
 	{'e', "escape", "CHAR", "set escape sequence for console"},

@@ -112,22 +112,23 @@ static void global_entries(void)
 	}
 }
 
-static const char head[] = ".SH NAME\n"
-			   "vmctl \\- manage the virtual machines of vmmd\n"
-			   ".SH SYNOPSIS\n"
-			   "\\fBvmctl\\fR [\\fIoptions\\fR]... \\fIcommand\\fR [\\fIargs\\fR...]\n"
-			   ".SH DESCRIPTION\n"
-			   "vmctl asks vmmd(8) over D\\-Bus to define, start, stop and show "
-			   "domains (virtual machines).\n"
-			   "Commands, options and output are those of virsh(1), so that habits and "
-			   "scripts keep working.\n"
-			   ".PP\n"
-			   "A \\fIdomain\\fR is given by id, name or UUID.\n"
-			   "Options are written \\fB\\-\\-option\\fR \\fIvalue\\fR or "
-			   "\\fB\\-\\-option=\\fR\\fIvalue\\fR;\n"
-			   "\\fB\\-\\-\\fR ends them.\n"
-			   "Every command takes \\fB\\-\\-json\\fR.\n"
-			   ".SH OPTIONS\n";
+static const char head[] =
+	".SH NAME\n"
+	"vmctl \\- manage the virtual machines of vmmd\n"
+	".SH SYNOPSIS\n"
+	"\\fBvmctl\\fR [\\fIoptions\\fR]... \\fIcommand\\fR [\\fIargs\\fR...]\n"
+	".SH DESCRIPTION\n"
+	"vmctl asks vmmd(8) over D\\-Bus or JSON\\-RPC to define, start, stop and show "
+	"domains (virtual machines).\n"
+	"Commands, options and output are those of virsh(1), so that habits and "
+	"scripts keep working.\n"
+	".PP\n"
+	"A \\fIdomain\\fR is given by id, name or UUID.\n"
+	"Options are written \\fB\\-\\-option\\fR \\fIvalue\\fR or "
+	"\\fB\\-\\-option=\\fR\\fIvalue\\fR;\n"
+	"\\fB\\-\\-\\fR ends them.\n"
+	"Every command takes \\fB\\-\\-json\\fR.\n"
+	".SH OPTIONS\n";
 
 static const char tail[] =
 	".SH EXIT STATUS\n"
@@ -141,7 +142,10 @@ static const char tail[] =
 	"\\fB\\-\\-session\\fR is given:\n"
 	"system, session, the address of a bus (unix:path=...), or p2p: and the address of a vmmd "
 	"that\n"
-	"speaks D\\-Bus without a bus between.\n"
+	"speaks D\\-Bus without a bus between; or, by JSON\\-RPC, unix:/run/vmmd/rpc.sock, or\n"
+	"ssh://[user@]host[:port], where vmctl(1) is run by ssh(1) at the other side. Consoles and "
+	"captures\n"
+	"do not come by ssh.\n"
 	".TP\n"
 	"VISUAL, EDITOR\n"
 	"the editor of \\fBvmctl edit\\fR; vi when neither is set.\n"

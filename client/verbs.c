@@ -505,6 +505,15 @@ static const struct verb_option version_options[] = {
 	{},
 };
 
+static const struct verb_option batch_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.help = "file of commands (-: standard input)"},
+	FLAG("keep-going", "go on after a command that failed"),
+	{},
+};
+
 static const struct verb_option help_options[] = {
 	{.name = "command",
 		.type = OPTION_STRING,
@@ -739,6 +748,13 @@ const struct verb verbs[] = {
 	{"version", "host", 0, "show version", "Display the system version information.",
 		version_options, verb_version},
 
+	{"batch", "vmctl", VERB_OFFLINE, "run many commands over one connection",
+		"Run the commands of a file, or of standard input, one a line: words as a shell "
+		"parts\n"
+		"them ('…', \"…\", \\), and # for comments. The first that fails ends it. With "
+		"--json\n"
+		"each command prints its document.",
+		batch_options, verb_batch},
 	{"help", "vmctl", VERB_OFFLINE, "print help",
 		"Prints global help, command specific help, or help for a\n"
 		"    group of related commands",

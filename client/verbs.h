@@ -87,3 +87,6 @@ extern const char *const net_event_names[];
 
 /* help.c */
 int verb_help(struct ctl *ctl, const struct args *args);
+
+/* verbs-batch.c */
+int verb_batch(struct ctl *ctl, const struct args *args);

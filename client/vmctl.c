@@ -10,9 +10,11 @@
 #include <time.h>
 
 #include "build-config.h"
+#include "client/bridge.h"
 #include "client/console.h"
 #include "client/ctl.h"
 #include "client/help.h"
+#include "client/remote-backend.h"
 #include "client/remote.h"
 #include "client/suggest.h"
 #include "client/verbs.h"
@@ -20,7 +22,7 @@
 
 #define DEFAULT_ESCAPE 0x1d /* ^] */
 
-enum { OPT_SYSTEM = 256, OPT_SESSION, OPT_JSON, OPT_MAN_PAGE, OPT_COMPLETE };
+enum { OPT_SYSTEM = 256, OPT_SESSION, OPT_JSON, OPT_MAN_PAGE, OPT_COMPLETE, OPT_BRIDGE };
 
 static const struct option long_options[] = {
 	{"connect", required_argument, NULL, 'c'},
@@ -33,9 +35,10 @@ static const struct option long_options[] = {
 	{"readonly", no_argument, NULL, 'r'},
 	{"timing", no_argument, NULL, 't'},
 	{"version", no_argument, NULL, 'v'},
-	/* Not for people: the build and the shell call these. */
+	/* Not for people: the build, the shell and another vmctl call these. */
 	{"man-page", no_argument, NULL, OPT_MAN_PAGE},
 	{"complete", required_argument, NULL, OPT_COMPLETE},
+	{"stdio-bridge", no_argument, NULL, OPT_BRIDGE},
 	{},
 };
 
@@ -105,6 +108,10 @@ static int set_option(struct ctl *ctl, int c, int argc, char **argv)
 	case OPT_MAN_PAGE:
 		help_man_page();
 		return EXIT_SUCCESS;
+	case OPT_BRIDGE:
+		return bridge_run(ctl->connect && remote_rpc_knows(ctl->connect)
+				? strchr(ctl->connect, ':') + 1
+				: NULL);
 	case OPT_COMPLETE:
 		return run_complete(ctl, optarg, argc, argv);
 	default:
@@ -161,7 +168,7 @@ static int parse_verb(struct ctl *ctl, char **words, size_t n, struct args *ret_
 	return r;
 }
 
-static void print_json_error(struct ctl *ctl)
+void vmctl_print_json_error(struct ctl *ctl)
 {
 	struct json_object *o = json_object_new_object(), *e = json_object_new_object();
 
@@ -180,7 +187,7 @@ static int connect_for(struct ctl *ctl, const struct verb *verb)
 			"operation forbidden: read only access prevents %s", verb->name);
 		return ctl_report(ctl);
 	}
-	if (verb->flags & VERB_OFFLINE || remote_connect(ctl) >= 0)
+	if (verb->flags & VERB_OFFLINE || ctl->remote || remote_connect(ctl) >= 0)
 		return 0;
 	return ctl_fail(ctl, "failed to connect to the hypervisor");
 }
@@ -202,7 +209,7 @@ static void print_end(struct ctl *ctl, const struct timespec *before)
 			(double)(now.tv_nsec - before->tv_nsec) / 1e6);
 }
 
-static int run(struct ctl *ctl, char **words, size_t n)
+int vmctl_run(struct ctl *ctl, char **words, size_t n)
 {
 	struct timespec before;
 	struct args args;
@@ -241,9 +248,9 @@ int vmctl_main(int argc, char **argv)
 		help_usage();
 		return EXIT_SUCCESS;
 	}
-	r = run(&ctl, argv + optind, (size_t)(argc - optind));
+	r = vmctl_run(&ctl, argv + optind, (size_t)(argc - optind));
 	if (r < 0 && ctl.json && !ctl.has_document)
-		print_json_error(&ctl);
+		vmctl_print_json_error(&ctl);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		(void)fprintf(stderr, "error: cannot write the output: %s\n", strerror(errno));
 		return EXIT_FAILURE;

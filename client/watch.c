@@ -5,12 +5,16 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
+#include "client/remote-backend.h"
 #include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
 
 struct watch {
 	struct ctl *ctl;
+	enum watch_what what;
 	bool (*on_event)(const struct watch_event *event, void *opaque);
 	void *opaque;
 	sd_event *loop;
@@ -101,6 +105,80 @@ static int on_owner_changed(sd_bus_message *m, void *opaque, sd_bus_error *error
 	return stop(opaque, WATCH_LOST);
 }
 
+/* What an event of JSON-RPC says beside its own members, as a network's event has it by D-Bus. */
+static struct json_object *fields_of(struct json_object *params)
+{
+	static const char *const own[] = {
+		"subscription", "sequence", "event", "network", "detail", "reason"};
+	struct json_object *fields = json_object_new_object();
+
+	json_object_object_foreach(params, key, v)
+	{
+		bool known = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+			known |= streq(key, own[i]);
+		if (!known)
+			json_object_object_add(fields, key, json_object_get(v));
+	}
+	return fields;
+}
+
+/* True: the callback wants no more. */
+static bool tell_event(struct watch *watch, struct json_object *message)
+{
+	const char *key = watch->what == WATCH_NETWORKS ? "network" : "domain";
+	_cleanup_(json_putp) struct json_object *fields = NULL;
+	struct json_object *params, *subject;
+	struct watch_event e;
+
+	if (!json_object_object_get_ex(message, "params", &params) ||
+		!json_object_object_get_ex(params, key, &subject))
+		return false; /* of the other kind, or a gap: what is lost cannot be told */
+	if (watch->what == WATCH_NETWORKS)
+		fields = fields_of(params);
+	e = (struct watch_event){
+		.event = json_string(params, "event", ""),
+		.name = json_string(subject, "name", ""),
+		.uuid = json_string(subject, "uuid", ""),
+		.detail = json_string(params, "detail", ""),
+		.reason = json_string(params, "reason", ""),
+		.fields = fields,
+		.sequence = (uint64_t)json_number(params, "sequence", 0),
+	};
+	return watch->on_event(&e, watch->opaque);
+}
+
+static int take_rpc_events(struct watch *watch)
+{
+	for (;;) {
+		_cleanup_(json_putp) struct json_object *message = NULL;
+		int r = remote_rpc_take_event(watch->ctl, &message);
+
+		if (r < 0)
+			return stop(watch, WATCH_LOST);
+		if (r == 0)
+			return 0;
+		if (tell_event(watch, message))
+			return stop(watch, WATCH_STOPPED);
+	}
+}
+
+static int on_rpc_input(sd_event_source *source, int fd, uint32_t revents, void *opaque)
+{
+	(void)source;
+	(void)fd;
+	(void)revents;
+	return take_rpc_events(opaque);
+}
+
+/* What came before the loop runs, with answers to calls. */
+static int on_rpc_kept(sd_event_source *source, void *opaque)
+{
+	(void)source;
+	return take_rpc_events(opaque);
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *opaque)
 {
 	(void)source;
@@ -115,7 +193,18 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *opaque)
 	return stop(opaque, WATCH_TIMED_OUT);
 }
 
-static int subscribe(struct watch *watch, enum watch_what what)
+static int subscribe_rpc(struct watch *watch)
+{
+	int r = remote_rpc_subscribe(watch->ctl);
+
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(
+		watch->loop, NULL, remote_rpc_fd(watch->ctl), EPOLLIN, on_rpc_input, watch);
+	return r < 0 ? r : sd_event_add_defer(watch->loop, NULL, on_rpc_kept, watch);
+}
+
+static int subscribe_bus(struct watch *watch)
 {
 	static const struct {
 		const char *member;
@@ -128,8 +217,8 @@ static int subscribe(struct watch *watch, enum watch_what what)
 	int r;
 
 	r = sd_bus_match_signal(ctl->bus, &watch->events, ctl->peer ? NULL : VMMD_BUS_NAME,
-		VMMD_BUS_PATH, VMMD_BUS_INTERFACE, signals[what].member, signals[what].handler,
-		watch);
+		VMMD_BUS_PATH, VMMD_BUS_INTERFACE, signals[watch->what].member,
+		signals[watch->what].handler, watch);
 	if (r < 0)
 		return r;
 	r = sd_bus_match_signal(ctl->bus, &watch->disconnected, NULL, "/org/freedesktop/DBus/Local",
@@ -142,7 +231,7 @@ static int subscribe(struct watch *watch, enum watch_what what)
 		on_owner_changed, watch);
 }
 
-static int watch_init(struct watch *watch, enum watch_what what)
+static int watch_init(struct watch *watch)
 {
 	sigset_t mask;
 	int r;
@@ -162,7 +251,9 @@ static int watch_init(struct watch *watch, enum watch_what what)
 	r = sd_event_add_signal(watch->loop, NULL, SIGTERM, on_signal, watch);
 	if (r < 0)
 		return r;
-	r = subscribe(watch, what);
+	if (watch->ctl->rpc)
+		return subscribe_rpc(watch);
+	r = subscribe_bus(watch);
 	if (r < 0)
 		return r;
 	return sd_bus_attach_event(watch->ctl->bus, watch->loop, SD_EVENT_PRIORITY_NORMAL);
@@ -178,9 +269,12 @@ int watch_new(struct ctl *ctl, enum watch_what what,
 	if (!watch)
 		return ctl_set_error(ctl, "NoMemory", "out of memory");
 	watch->ctl = ctl;
+	watch->what = what;
 	watch->on_event = on_event;
 	watch->opaque = opaque;
-	r = watch_init(watch, what);
+	r = watch_init(watch);
+	if (r == -EREMOTEIO)
+		return r; /* vmmd has said why */
 	if (r < 0)
 		return ctl_set_error(ctl, "Internal", "internal error: cannot wait for events: %s",
 			strerror(-r));

@@ -22,6 +22,9 @@
 #define VMMD_RUNTIME_DIR "/run/vmmd"
 #define VMMD_CONFIG_DIR  "/etc/vmmd"
 
+/* JSON-RPC of the system instance. */
+#define VMMD_RPC_SOCKET VMMD_RUNTIME_DIR "/rpc.sock"
+
 /* Limits. */
 #define VMMD_MAX_DOMAINS      16384
 #define VMMD_MAX_XML_BYTES    (1024 * 1024)
