@@ -6,7 +6,7 @@
  *
  * The worker's send buffer bounds what waits for a slow client; the kernel charges it to the worker.
  *
- * Threads: the daemon's one. Tested by tests/unit/test-network.c and tests/unit/test-dbus.c.
+ * Threads: the daemon's one. Tested by tests/unit/test-network-port.c and tests/unit/test-dbus.c.
  */
 #pragma once
 

@@ -13,7 +13,7 @@
  * know them, and could not say when a peer is gone. Frames that a peer sends in between are lost, once. Pairs that still need a
  * link get another.
  *
- * Tested by tests/unit/test-network.c.
+ * Tested by tests/unit/test-network-link.c.
  */
 #include <fcntl.h>
 #include <linux/memfd.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Mirrors of a network (<vmmd:mirror>): which port watches which, by the names of the definition. The network's worker makes
- * the copies; what is mirrored passes through it and has no direct links (network-link.c). Tested by tests/unit/test-network.c.
+ * the copies; what is mirrored passes through it and has no direct links (network-link.c). Tested by tests/unit/test-network-port.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

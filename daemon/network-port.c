@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ports of networks: made when a domain starts, released when it ends: see network.h. What links
- * them is network-link.c's. Tested by tests/unit/test-network.c. */
+ * them is network-link.c's. Tested by tests/unit/test-network-port.c. */
 #include <stdio.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 /*
  * A network's run: its worker is started, heard, started again when it dies, and ended. The picture is in network.h.
  *
- * Tested by tests/unit/test-network.c.
+ * Tested by tests/unit/test-network.c and tests/unit/test-network-life.c.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * What outlives the daemon: RUNTIME/networks/UUID/status.json (the worker, the ports) and live.xml, and the way back. A
  * worker is never killed because something here cannot be read.
  *
- * Tested by tests/unit/test-network.c.
+ * Tested by tests/unit/test-network-life.c.
  */
 #include <json-c/json.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * What a network's worker tells of its uplinks, and what follows: guests' links go down with the last uplink, and up again
  * with the first; a NIC that was gone is opened anew when it is back.
  *
- * Tested by tests/unit/test-network.c and tests/net/test-daemon.c.
+ * Tested by tests/unit/test-network-port.c and tests/net/test-daemon.c.
  */
 #include <errno.h>
 #include <string.h>
