@@ -441,7 +441,7 @@ static void on_adopted(struct domain *d, const struct proto_state *s)
 		on_state(d, s);
 	if (s->state != PROTO_VM_STOPPED)
 		domain_nics_seen(d, s->nics);
-	network_sweep_directs(d);
+	network_find_directs(d);
 	manager_changed(d->manager, d);
 }
 
@@ -481,6 +481,11 @@ static void on_net_event(void *opaque, const struct proto_net_event *e)
 	if (e->kind == PROTO_NET_LINK_BROKEN)
 		log_warning("domain '%s': the ring of vNIC %u's link %u was broken by its peer",
 			d->name, e->a, e->b);
+}
+
+static bool on_links(void *opaque, const struct proto_links *links)
+{
+	return network_links_told(opaque, links);
 }
 
 static void on_silent(void *opaque)
@@ -575,6 +580,7 @@ const struct worker_ops domain_worker_ops = {
 	.state = on_state,
 	.notice = on_notice,
 	.net_event = on_net_event,
+	.links = on_links,
 	.silent = on_silent,
 	.gone = on_gone,
 };

@@ -118,7 +118,9 @@ struct domain {
 	struct domain_config *live;    /* what runs; NULL: inactive */
 	struct definition *running;    /* the same in short, with its XML */
 	bool autostart;
-	int id; /* -1: inactive */
+	uint32_t
+		links_asked; /* bits of vNICs whose direct links the worker is to tell (network-direct.c) */
+	int id;              /* -1: inactive */
 	enum domain_state state;
 	int reason;
 

@@ -41,7 +41,8 @@ struct manager {
 	unsigned n_domains;
 	struct list networks; /* struct network */
 	unsigned n_networks;
-	struct list directs;           /* network-link.c's */
+	struct list directs; /* network-direct.c's */
+	sd_event_source *directs_timer;
 	sd_event_source *guests_timer; /* network-uplink.c's */
 	unsigned guests_delay_s;
 	struct list sinks; /* struct event_sink */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (what
- * links them) network-define.c (definitions) network-update.c (net-update) network-default.c (the first of them) network-status.c (what outlives the daemon) network-open.c (host side: fds)
+/* Between the files of network: network.c (life, lookup) network-run.c (the worker) network-port.c (ports) network-link.c (their
+ * stars) network-direct.c (direct links) network-define.c (definitions) network-update.c (net-update) network-default.c (the first of them) network-status.c (what outlives the daemon) network-open.c (host side: fds)
  * network-uplink.c (uplinks that fail) network-team.c (reports, tests) network-mirror.c (mirrors). */
 #pragma once
 
@@ -69,6 +69,18 @@ void network_uplinks_are(struct network *network, const struct net_team_state *s
 void network_uplinks_end(struct network *network);
 /* The vNIC of this port gets its configuration, with its link down if the uplinks are; again later if that fails. */
 void network_tell_guest(const struct network_port *port);
+/* The files and bells of a link. End 0 is the network's, or the first domain's; end 1 the (other) domain's. */
+struct network_link_fds {
+	int own[2], peer[2], bell[2];
+};
+int network_link_fds_make(struct network_link_fds *ret);
+void network_link_fds_close(struct network_link_fds *fds);
+/* Those of one end, as LINK_ADD and PORT_ADD want them; they stay 'fds''. */
+void network_link_end(const struct network_link_fds *fds, unsigned end, int ret[PROTO_LINK_FDS]);
+static inline bool network_can_ask(const struct worker *worker)
+{
+	return worker && worker_is_connected(worker);
+}
 /* Two ports exchange many frames: give them a link of their own. */
 void network_pair(struct network *network, unsigned a, unsigned b);
 /* What 'asked' for vNIC number 'nic' of 'domain' comes to in this network. -ENOENT: it has no such portgroup. */
@@ -80,8 +92,9 @@ bool network_is_mirror_target(
 	const struct network *network, const struct domain *domain, unsigned nic);
 bool network_is_mirrored(const struct network_port *port);
 void network_fill_mirrors(const struct network_port *port, struct proto_port *message);
-/* Direct links of a port go back to the star and end. */
+/* Direct links of a port go back to the star and end: its peers are to check by another configuration; or the port goes. */
 void network_drop_directs(const struct network_port *port);
+void network_end_directs(const struct network_port *port);
 /* Give back the ports whose domains do not run. */
 void network_drop_dead_ports(struct network *network);
 /* Start the worker of a network that ought to run. */

@@ -170,7 +170,9 @@ void network_autostart_all(struct manager *manager);
 /* On the first start with a state folder that never had networks: define the network of the file 'path', and mark it for
  * autostart. Once: whoever undefines it does not get it back. What fails is logged; a missing file is nobody's fault. */
 void network_define_default(struct manager *manager, const char *path);
-/* A domain is found again: end the direct links that an earlier daemon made. */
-void network_sweep_directs(struct domain *domain);
+/* A domain is found again: ask its worker for the direct links that an earlier daemon made. */
+void network_find_directs(struct domain *domain);
+/* It has answered; the numbers are within their limits. False: nobody asked. */
+bool network_links_told(struct domain *domain, const struct proto_links *links);
 /* Forget the direct links; the workers, which must have been freed, keep what they have. */
 void network_free_directs(struct manager *manager);

@@ -158,6 +158,37 @@ static const char *on_team_report(struct worker *w, const struct packet *packet)
 	return NULL;
 }
 
+static bool links_are_possible(const struct proto_links *links)
+{
+	if (links->nic >= VM_MAX_NICS || links->n > PROTO_MAX_LINKS)
+		return false;
+	for (unsigned i = 0; i < links->n; i++) {
+		const struct proto_link_state *l = &links->links[i];
+
+		if (l->id == PROTO_LINK_STAR || l->id == PROTO_LINK_ALL || !l->peer_port ||
+			l->peer_port >= NET_MAX_PORTS || l->flags & ~PROTO_LINK_ON)
+			return false;
+		for (unsigned j = 0; j < i; j++)
+			if (links->links[j].id == l->id)
+				return false;
+	}
+	return true;
+}
+
+static const char *on_links(struct worker *w, const struct packet *packet)
+{
+	struct proto_links links;
+
+	if (packet->header.len != sizeof(links) || packet->header.seq != 0)
+		return "links of the wrong length";
+	if (!w->hello)
+		return "links before HELLO";
+	memcpy(&links, packet->payload, sizeof(links));
+	if (!links_are_possible(&links) || !w->ops->links || !w->ops->links(w->opaque, &links))
+		return "links that cannot be";
+	return NULL;
+}
+
 static const char *on_reply(struct worker *w, const struct packet *packet)
 {
 	int32_t error = packet->header.error;
@@ -198,6 +229,8 @@ static const char *on_packet(struct worker *w, const struct packet *packet, size
 		return on_team_state(w, packet);
 	case PROTO_TEAM_REPORT:
 		return on_team_report(w, packet);
+	case PROTO_LINKS:
+		return on_links(w, packet);
 	case PROTO_REPLY:
 		return on_reply(w, packet);
 	default:

@@ -45,6 +45,8 @@ struct worker_ops {
 	/* False: it cannot be true, the worker is to be killed. NULL: it has no business to say such a thing. */
 	bool (*team_state)(void *opaque, const struct net_team_state *state);
 	bool (*team_report)(void *opaque, const struct net_team_report *report);
+	/* Its numbers are possible, each id comes once. */
+	bool (*links)(void *opaque, const struct proto_links *links);
 	/* No HELLO within WORKER_HELLO_USEC. A spawned worker is then killed; an adopted one lives on and may still
 	 * say HELLO later. */
 	void (*silent)(void *opaque);

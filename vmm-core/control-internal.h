@@ -17,5 +17,7 @@ struct message {
 /* 0, or -errno: -ENODEV when there is no such vNIC. 'ret_reason' (of PROTO_REASON_MAX bytes) is written where there is more
  * to say than the number. */
 int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason);
-/* The same for a network's ports and uplinks. */
+/* LINK_LIST: 0, with what is to be told before the answer, or -ENODEV. */
+int control_vm_links(const struct vm *vm, const struct message *m, struct proto_links *ret);
+/* control_vm_nic() for a network's ports and uplinks. */
 int control_network(struct network *network, struct message *m);

@@ -110,6 +110,18 @@ int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason)
 	return nic_requests[m->header.type](&nic, m);
 }
 
+int control_vm_links(const struct vm *vm, const struct message *m, struct proto_links *ret)
+{
+	uint32_t number;
+
+	memcpy(&number, m->payload, sizeof(number));
+	if (!vm || number >= VM_MAX_NICS || !vm->machine.nics[number])
+		return -ENODEV;
+	*ret = (struct proto_links){.nic = number};
+	vm->machine.nic_ops->links(vm->machine.nics[number], ret);
+	return 0;
+}
+
 /* A network's. */
 
 static int port_add(struct network *network, struct message *m)

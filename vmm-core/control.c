@@ -331,6 +331,17 @@ static int handle_nic(struct control *control, struct message *m)
 	return 0;
 }
 
+static int handle_link_list(struct control *control, struct message *m)
+{
+	struct proto_links links;
+	int r = control_vm_links(control->vm, m, &links);
+
+	if (r < 0)
+		return r;
+	send_message(control, PROTO_LINKS, 0, 0, &links, sizeof(links));
+	return 1;
+}
+
 static int handle_network(struct control *control, struct message *m)
 {
 	int r = control_network(control->network, m);
@@ -493,6 +504,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_LINK_ADD] = handle_nic,
 	[PROTO_LINK_USE] = handle_nic,
 	[PROTO_LINK_REMOVE] = handle_nic,
+	[PROTO_LINK_LIST] = handle_link_list,
 	[PROTO_START_NETWORK] = handle_start_network,
 	[PROTO_PORT_ADD] = handle_network,
 	[PROTO_PORT_SET] = handle_network,

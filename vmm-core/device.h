@@ -60,6 +60,7 @@ struct machine_fds {
 struct vm_stats_page; /* vmm-core/stats.h */
 struct proto_link;    /* vmm-core/proto.h */
 struct proto_link_id;
+struct proto_links;
 struct proto_capture;
 
 /* What the host asks of a vNIC, for control.c, which knows no device. Loop thread, device lock held. */
@@ -73,6 +74,8 @@ struct machine_nic_ops {
 	int (*link_add)(struct device *dev, const struct proto_link *link, int *fds);
 	int (*link_use)(struct device *dev, const struct proto_link_id *id);
 	int (*link_remove)(struct device *dev, uint32_t id);
+	/* Its direct links; 'ret->nic' is the caller's to write. */
+	void (*links)(struct device *dev, struct proto_links *ret);
 	/* 'fd' is taken over, whatever the answer: captures_add()'s. */
 	int (*capture)(struct device *dev, const struct proto_capture *capture, int fd);
 };

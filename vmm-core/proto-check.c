@@ -39,6 +39,7 @@ static const struct {
 	[PROTO_NIC_REMOVE] = {1, 0, 0, sizeof(struct proto_nic_id)},
 	[PROTO_CAPTURE] = {1, 1, 1, sizeof(struct proto_capture)},
 	[PROTO_TEAM_LOOK] = {1, 0, 0, 0},
+	[PROTO_LINK_LIST] = {1, 0, 0, sizeof(struct proto_nic_id)},
 	[PROTO_TEAM_TEST] = {1, 0, 0, sizeof(struct proto_team_test)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");

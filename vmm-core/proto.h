@@ -26,7 +26,7 @@
 #include "config/net-team.h"
 #include "config/vm-config.h"
 
-#define PROTO_VERSION     2
+#define PROTO_VERSION     3
 #define PROTO_CONTROL_FD  3
 #define PROTO_LISTEN_FD   4
 #define PROTO_MAX_PAYLOAD 4096
@@ -71,10 +71,14 @@ enum proto_type {
 	PROTO_CAPTURE, /* struct proto_capture, one fd (a SOCK_SEQPACKET socket): frames as they pass */
 	PROTO_TEAM_LOOK, /* tell the state of the team, with counters of now; -ENOENT: no uplinks */
 	PROTO_TEAM_TEST, /* struct proto_team_test: exercise it; what came of it is in its state */
+	/* to a vm */
+	PROTO_LINK_LIST, /* struct proto_nic_id: tell the direct links of this vNIC */
 	/* worker -> daemon, seq 0: the uplinks of a network. The state comes after HELLO, when it has changed, and before the REPLY
 	 * of TEAM_LOOK and TEAM_TEST; after HELLO the last reports come again. */
 	PROTO_TEAM_STATE,  /* struct net_team_state */
 	PROTO_TEAM_REPORT, /* struct net_team_report */
+	/* the same, of a vm */
+	PROTO_LINKS, /* struct proto_links: before the REPLY of LINK_LIST */
 	PROTO_TYPE_X_MAX
 };
 
@@ -243,6 +247,24 @@ struct proto_link_id {
 	uint32_t id;
 	uint32_t flags; /* LINK_USE: PROTO_LINK_ON or 0 */
 };
+
+/* What a vNIC has for direct links: a new daemon finds them again, and one that makes room sees which are quiet. */
+#define PROTO_MAX_LINKS 64
+
+struct proto_link_state {
+	uint32_t id;
+	uint16_t peer_port; /* as LINK_ADD had it */
+	uint16_t flags;     /* PROTO_LINK_ON: this end sends by it */
+	uint64_t frames;    /* by it so far, both ways; segments of one frame count once */
+};
+
+struct proto_links {
+	uint32_t nic;
+	uint32_t n;
+	struct proto_link_state links[PROTO_MAX_LINKS];
+};
+static_assert(sizeof(struct proto_links) == 8 + 16 * PROTO_MAX_LINKS, "wire format");
+static_assert(sizeof(struct proto_links) <= PROTO_MAX_PAYLOAD, "one message");
 
 /* Port numbers are the daemon's: 1 … NET_MAX_PORTS - 1; 0 is the host's, which START_NETWORK makes. */
 struct proto_mirror {

@@ -492,6 +492,24 @@ int nic_link_remove(struct nic *nic, uint32_t id)
 	return 0;
 }
 
+unsigned nic_links(const struct nic *nic, struct nic_link_state ret[NIC_MAX_LINKS])
+{
+	struct list *pos;
+	unsigned n = 0;
+
+	list_for_each (pos, &nic->directs) {
+		const struct direct *d = list_entry(pos, struct direct, node);
+
+		if (d->closing)
+			continue;
+		ret[n++] = (struct nic_link_state){.id = d->link.id,
+			.peer_port = d->peer_port,
+			.in_use = d->wanted,
+			.frames = d->counters.rx_packets + d->counters.tx_packets};
+	}
+	return n;
+}
+
 /* Life and configuration. */
 
 static void arm_ageing(struct nic *nic)

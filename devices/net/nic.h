@@ -78,6 +78,14 @@ int nic_link_add(struct nic *nic, const struct nic_link *link);
 int nic_link_use(struct nic *nic, uint32_t id, bool on);
 int nic_link_remove(struct nic *nic, uint32_t id);
 
+/* The direct links that are there and do not just end. Answers how many. */
+struct nic_link_state {
+	uint32_t id, peer_port; /* as nic_link_add() had them */
+	bool in_use;            /* sent by, or will be as soon as there is room for the marks */
+	uint64_t frames;        /* both ways, since it was added */
+};
+unsigned nic_links(const struct nic *nic, struct nic_link_state ret[NIC_MAX_LINKS]);
+
 /* What the guest sends and is given, as it sees it: before its frames are made to fit. 'direction', 'snaplen', 'fd' (taken
  * over, whatever the answer) and the errors are captures_add()'s. */
 int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd);

@@ -239,6 +239,19 @@ static int net_link_remove(struct device *dev, uint32_t id)
 	return nic_link_remove(net_of_device(dev)->nic, id);
 }
 
+static void net_links(struct device *dev, struct proto_links *ret)
+{
+	struct nic_link_state links[NIC_MAX_LINKS];
+
+	static_assert(PROTO_MAX_LINKS == NIC_MAX_LINKS, "all of them");
+	ret->n = nic_links(net_of_device(dev)->nic, links);
+	for (unsigned i = 0; i < ret->n; i++)
+		ret->links[i] = (struct proto_link_state){.id = links[i].id,
+			.peer_port = (uint16_t)links[i].peer_port,
+			.flags = links[i].in_use ? PROTO_LINK_ON : 0,
+			.frames = links[i].frames};
+}
+
 static int net_capture(struct device *dev, const struct proto_capture *capture, int fd)
 {
 	return nic_capture(net_of_device(dev)->nic, capture->direction, capture->snaplen, fd);
@@ -250,6 +263,7 @@ static const struct machine_nic_ops net_machine_ops = {
 	.link_add = net_link_add,
 	.link_use = net_link_use,
 	.link_remove = net_link_remove,
+	.links = net_links,
 	.capture = net_capture,
 };
 

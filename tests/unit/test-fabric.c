@@ -223,9 +223,12 @@ static void test_direct(void **state)
 {
 	struct world *w = *state;
 	struct vm *a = &w->vms[0], *b = &w->vms[1];
+	struct nic_link_state links[NIC_MAX_LINKS];
 	uint64_t through;
 
 	add_direct(a, b, 5);
+	assert_int_equal(nic_links(a->nic, links), 1);
+	assert_false(links[0].in_use);
 	assert_int_equal(nic_link_use(a->nic, 5, true), 0);
 	assert_int_equal(nic_link_use(b->nic, 5, true), 0);
 	settle(w);
@@ -236,6 +239,11 @@ static void test_direct(void **state)
 	assert_int_equal(b->n_seen, 1);
 	assert_int_equal(a->n_seen, 1);
 	assert_int_equal(w->stats->ports[1].tx_packets, through);
+	assert_int_equal(nic_links(a->nic, links), 1);
+	assert_int_equal(links[0].id, 5);
+	assert_int_equal(links[0].peer_port, b->number);
+	assert_true(links[0].in_use);
+	assert_int_equal(links[0].frames, 2);
 	/* Broadcasts go by the star still, and once. */
 	send_one(a, broadcast, 3);
 	settle(w);
@@ -250,6 +258,7 @@ static void test_direct(void **state)
 	assert_int_equal(nic_link_use(a->nic, 99, true), -ENOENT);
 	assert_int_equal(nic_link_remove(a->nic, 99), -ENOENT);
 	assert_int_equal(nic_link_remove(a->nic, 5), 0);
+	assert_int_equal(nic_links(a->nic, links), 0);
 	assert_int_equal(nic_link_remove(b->nic, 5), 0);
 }
 

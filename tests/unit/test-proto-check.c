@@ -55,10 +55,12 @@ static const struct {
 	{PROTO_CAPTURE, sizeof(struct proto_capture), 1, 1},
 	{PROTO_TEAM_LOOK, 0, 0, 0},
 	{PROTO_TEAM_TEST, sizeof(struct proto_team_test), 0, 0},
+	{PROTO_LINK_LIST, sizeof(struct proto_nic_id), 0, 0},
 };
-/* The last two are of workers. */
+/* The last three are of workers. */
 static_assert(ARRAY_SIZE(known) == PROTO_TEAM_STATE - PROTO_START, "a new request: add a row");
-static_assert(PROTO_TYPE_X_MAX == PROTO_TEAM_REPORT + 1, "requests before TEAM_STATE");
+static_assert(PROTO_TYPE_X_MAX == PROTO_LINKS + 1 && PROTO_LINKS == PROTO_TEAM_STATE + 2,
+	"requests before TEAM_STATE");
 
 static void test_requests(void **state)
 {

@@ -229,6 +229,7 @@ static void test_links(void **state)
 	struct proto_link_id id = {.id = 7, .flags = PROTO_LINK_ON};
 	const struct proto_capture capture = {.direction = 2, .snaplen = 96};
 	const struct machine_nic_ops *ops;
+	struct proto_links links;
 	struct fixture fx;
 	int fds[4];
 
@@ -248,9 +249,17 @@ static void test_links(void **state)
 	assert_int_equal(fx.nic->link.peer_bell, fds[3]);
 	assert_int_equal(ops->link_use(fx.dev, &id), 0);
 	assert_true(fx.nic->used_on);
+	ops->links(fx.dev, &links);
+	assert_int_equal(links.n, 1);
+	assert_int_equal(links.links[0].id, 7);
+	assert_int_equal(links.links[0].peer_port, 3);
+	assert_int_equal(links.links[0].flags, PROTO_LINK_ON);
+	assert_int_equal(links.links[0].frames, 77);
 	id.flags = 0;
 	assert_int_equal(ops->link_use(fx.dev, &id), 0);
 	assert_false(fx.nic->used_on);
+	ops->links(fx.dev, &links);
+	assert_int_equal(links.links[0].flags, 0);
 	assert_int_equal(ops->link_remove(fx.dev, 8), -ENOENT);
 	assert_int_equal(ops->link_remove(fx.dev, 7), 0);
 	assert_int_equal(ops->capture(fx.dev, &capture, eventfd(0, EFD_CLOEXEC)), 0);
