@@ -17,10 +17,14 @@
  * that changes, both are told to stop before it is written down anywhere, and a worker reads what was sent to it even if
  * the daemon is gone by then; so what a later daemon finds in use is of today's configuration.
  *
+ * A port that has NETWORK_MAX_DIRECTS of them gets another one when a quiet one has made way (link-use.h): its workers are asked
+ * what goes by each, the quiet one is stopped as any other, and when the pair is told of once more there is room.
+ *
  * Tested by tests/unit/test-network-link.c and tests/net/test-daemon.c.
  */
 #include <string.h>
 
+#include "daemon/link-use.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "vmm-core/base/cleanup.h"
@@ -38,6 +42,7 @@ struct network_direct {
 	enum direct_state state;
 	unsigned n_waiting; /* answers that are to come */
 	bool failed;        /* it is to end, as soon as that can be done */
+	struct link_use use;
 	struct {
 		uint8_t domain[16];
 		unsigned nic;
@@ -66,6 +71,14 @@ static bool is_end(const struct network_direct *direct, const struct network_por
 		is_end_of(direct, 1, port->domain, port->nic);
 }
 
+static uint64_t now_usec(const struct manager *m)
+{
+	uint64_t now = 0;
+
+	(void)sd_event_now(m->event, CLOCK_MONOTONIC, &now);
+	return now;
+}
+
 static struct network_direct *direct_new(struct manager *m, uint32_t id, enum direct_state state)
 {
 	struct network_direct *direct = calloc(1, sizeof(*direct));
@@ -75,6 +88,7 @@ static struct network_direct *direct_new(struct manager *m, uint32_t id, enum di
 	direct->manager = m;
 	direct->id = id;
 	direct->state = state;
+	direct->use.made_usec = now_usec(m);
 	list_add_tail(&m->directs, &direct->link);
 	return direct;
 }
@@ -294,26 +308,7 @@ static void add_direct(struct network *n, const struct network_port *const ports
 		direct_free(direct);
 }
 
-void network_pair(struct network *n, unsigned a, unsigned b)
-{
-	const struct network_port *ports[2] = {
-		network_find_number(n, a), network_find_number(n, b)};
-
-	/* Isolated ports do not reach each other; a machine's own two vNICs go by the star, and what is mirrored must. */
-	if (!ports[0] || !ports[1] || a == b || !ports[0]->linked || !ports[1]->linked ||
-		(ports[0]->config.flags & ports[1]->config.flags & NET_PORT_ISOLATED) ||
-		memcmp(ports[0]->domain, ports[1]->domain, 16) == 0 ||
-		network_is_mirrored(ports[0]) || network_is_mirrored(ports[1]))
-		return;
-	for (unsigned i = 0; i < 2; i++)
-		if (count_directs(ports[i]) >= NETWORK_MAX_DIRECTS ||
-			may_tell(n->manager, ports[i]->domain, ports[i]->nic))
-			return;
-	if (!have_direct(ports[0], ports[1]))
-		add_direct(n, ports);
-}
-
-/* Those that an earlier daemon made. */
+/* Questions. */
 
 static void on_list_reply(void *userdata, int error, const char *text)
 {
@@ -335,6 +330,78 @@ static int ask_links(struct domain *d, unsigned nic)
 		d->links_asked |= UINT32_C(1) << nic;
 	return r;
 }
+
+/* Room. */
+
+/* The one of a port's that may make way; NULL: none is known to be quiet. */
+static struct network_direct *quietest(const struct network_port *port)
+{
+	struct manager *m = port->network->manager;
+	struct network_direct *found = NULL;
+	struct list *pos;
+
+	list_for_each (pos, &m->directs) {
+		struct network_direct *direct = list_entry(pos, struct network_direct, link);
+
+		if (direct->state == DIRECT_USED && is_end(direct, port) &&
+			link_use_is_quiet(&direct->use, now_usec(m)) &&
+			(!found || link_use_is_less(&direct->use, &found->use)))
+			found = direct;
+	}
+	return found;
+}
+
+/* Ask what goes by the links of a port that has as many as it may. */
+static void look(struct network_port *port)
+{
+	struct domain *d = manager_find_uuid(port->network->manager, port->domain);
+	uint64_t now = now_usec(port->network->manager);
+
+	if (!d || !network_can_ask(d->worker) || now - port->looked_usec < LINK_USE_LOOK_USEC)
+		return;
+	port->looked_usec = now;
+	(void)ask_links(d, port->nic);
+}
+
+/* False: not yet. Either both ends find room, or nothing makes way. */
+static bool have_room(struct network_port *const ports[2])
+{
+	struct network_direct *quiet[2] = {NULL, NULL};
+	bool full[2], go = true;
+
+	for (unsigned i = 0; i < 2; i++) {
+		full[i] = count_directs(ports[i]) >= NETWORK_MAX_DIRECTS;
+		if (!full[i])
+			continue;
+		quiet[i] = quietest(ports[i]);
+		go = go && quiet[i];
+		if (!quiet[i])
+			look(ports[i]);
+	}
+	for (unsigned i = 0; go && i < 2; i++)
+		if (quiet[i] && (i == 0 || quiet[1] != quiet[0]))
+			stop_direct(quiet[i]);
+	return !full[0] && !full[1];
+}
+
+void network_pair(struct network *n, unsigned a, unsigned b)
+{
+	struct network_port *ports[2] = {network_find_number(n, a), network_find_number(n, b)};
+
+	/* Isolated ports do not reach each other; a machine's own two vNICs go by the star, and what is mirrored must. */
+	if (!ports[0] || !ports[1] || a == b || !ports[0]->linked || !ports[1]->linked ||
+		(ports[0]->config.flags & ports[1]->config.flags & NET_PORT_ISOLATED) ||
+		memcmp(ports[0]->domain, ports[1]->domain, 16) == 0 ||
+		network_is_mirrored(ports[0]) || network_is_mirrored(ports[1]))
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		if (may_tell(n->manager, ports[i]->domain, ports[i]->nic))
+			return;
+	if (!have_direct(ports[0], ports[1]) && have_room(ports))
+		add_direct(n, (const struct network_port *const *)ports);
+}
+
+/* Those that an earlier daemon made. */
 
 void network_find_directs(struct domain *d)
 {
@@ -364,12 +431,33 @@ static bool complete(struct network_direct *direct, const struct network_port *p
 	return true;
 }
 
+/* The one of this end that we know. */
+static struct network_direct *find_known(
+	const struct domain *d, unsigned nic, const struct proto_link_state *told)
+{
+	struct list *pos;
+
+	list_for_each (pos, &d->manager->directs) {
+		struct network_direct *direct = list_entry(pos, struct network_direct, link);
+
+		for (unsigned end = 0; end < 2; end++)
+			if (direct->id == told->id && direct->ends[end].has &&
+				is_end_of(direct, end, d->uuid, nic))
+				return direct;
+	}
+	return NULL;
+}
+
 static void find_one(struct domain *d, unsigned nic, const struct proto_link_state *told)
 {
 	const struct network_port *port = network_find_port(d->manager, d->uuid, nic), *peer;
-	struct network_direct *direct;
+	struct network_direct *direct = find_known(d, nic, told);
 	struct list *pos;
 
+	if (direct) {
+		link_use_told(&direct->use, told->frames, now_usec(d->manager));
+		return;
+	}
 	list_for_each (pos, &d->manager->directs)
 		if (port && complete(list_entry(pos, struct network_direct, link), port, told))
 			return;

@@ -32,7 +32,7 @@
 #define NETWORK_RESTART_USEC  (60 * UINT64_C(1000000))
 #define NETWORK_MAX           1024 /* networks of an instance */
 #define NETWORK_PORT_IPS      16   /* addresses remembered of one port */
-#define NETWORK_MAX_DIRECTS   32   /* direct links of one port */
+#define NETWORK_MAX_DIRECTS   32   /* direct links of one port; a quiet one makes way for another */
 
 enum network_phase { NETWORK_IDLE, NETWORK_STARTING, NETWORK_ACTIVE };
 
@@ -47,6 +47,7 @@ struct network_port {
 	struct net_port_config config; /* resolved: portgroup and network have been looked at */
 	char ifname[NET_IFNAME_MAX];   /* what lists and the live XML call it: "vnet3" */
 	bool linked;
+	uint64_t looked_usec; /* when it was asked what goes by its direct links */
 	/* What the network's worker saw the guest use (ARP, ND, DHCP), the newest last: a claim of the guest's. */
 	unsigned n_ips;
 	struct net_ip ips[NETWORK_PORT_IPS];

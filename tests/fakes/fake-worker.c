@@ -19,7 +19,8 @@
  * each, rx_multicast when it is a mirror's target; three frames for it are lost. A capture's reader is sent what was asked. A vm's worker counts the links of a vNIC likewise:
  * tx_packets stars, rx_packets direct links, tx_bytes uses, rx_bytes stops, rx_multicast removals, rx_gso and tx_gso
  * configurations with its link down and up. It tells of the direct links that it was given; fake=forget-links tells of none,
- * fake=lie-links of a thousand, fake=other-links of others' instead, fake=unused-links that it
+ * fake=lie-links of a thousand, fake=other-links of others' instead, fake=busy-links that they are busy but for the newest,
+ * fake=unused-links that it
  * sends by none. Words in a network's
  * name: net-fail (at START) net-die (when it has its second port, once a file of that name is gone) net-pair (tells
  * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-uplink
@@ -449,6 +450,9 @@ static void list_links(struct fake *f, const struct packet *p)
 	for (unsigned i = 0; i < links.n && i < PROTO_MAX_LINKS; i++) {
 		if (told(f, "other-links"))
 			links.links[i].peer_port ^= 2;
+		f->links[id.nic].links[i].frames += i + 1 < links.n ? 100000 : 1;
+		if (!told(f, "busy-links"))
+			links.links[i].frames = 0;
 		if (told(f, "unused-links"))
 			links.links[i].flags = 0;
 	}

@@ -326,6 +326,33 @@ static void test_busy(void **state)
 	assert_int_equal(links_of(find(f, "peer31"))->rx_multicast, 1);
 }
 
+/* One more than a port may have: the quiet one makes way, in order; the busy ones stay. */
+static void test_room(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	struct domain *hub = define_domain(f, "hub", "red", "fake=busy-links", ""), *late;
+	const struct domain *quiet;
+
+	fixture_start(f, hub);
+	for (unsigned i = 0; i < NETWORK_MAX_DIRECTS; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "peer%u", i);
+		fixture_start(f, define_domain(f, name, "red", "", ""));
+		network_pair(n, 1, i + 2);
+		RUN_UNTIL(f, links_of(hub)->tx_bytes == i + 1);
+	}
+	late = define_domain(f, "late", "red", "", "");
+	fixture_start(f, late);
+	quiet = find(f, "peer31");
+	RUN_UNTIL(f, (network_pair(n, 1, NETWORK_MAX_DIRECTS + 2), links_of(late)->tx_bytes == 1));
+	assert_int_equal(links_of(hub)->rx_multicast, 1);
+	assert_int_equal(links_of(quiet)->rx_bytes, 1);
+	assert_int_equal(links_of(quiet)->rx_multicast, 1);
+	assert_int_equal(n_directs(f), NETWORK_MAX_DIRECTS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +367,7 @@ int main(void)
 		TEST(test_half_made),
 		TEST(test_lies),
 		TEST(test_busy),
+		TEST(test_room),
 	};
 
 	log_init("test", LOG_CRIT, false);
