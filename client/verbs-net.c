@@ -7,6 +7,7 @@
 #include "client/verbs.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -138,6 +139,22 @@ int verb_net_list(struct ctl *ctl, const struct args *args)
 	return 0;
 }
 
+/* Behind what virsh prints: "Team: port-id, 1 of 2 uplinks up". */
+static void print_team_line(struct ctl *ctl, struct json_object *n)
+{
+	struct json_object *team, *up;
+	int64_t uplinks;
+
+	if (!json_object_object_get_ex(n, "team", &team))
+		return;
+	uplinks = json_number(team, "uplinks", 0);
+	ctl_print(ctl, "%-15s %s, ", "Team:", json_string(team, "policy", ""));
+	if (json_object_object_get_ex(team, "up", &up))
+		ctl_print(ctl, "%" PRId64 " of ", json_number(team, "up", 0));
+	ctl_print(ctl, "%" PRId64 " uplink%s%s\n", uplinks, uplinks == 1 ? "" : "s",
+		json_object_object_get_ex(team, "up", &up) ? " up" : "");
+}
+
 int verb_net_info(struct ctl *ctl, const struct args *args)
 {
 	_cleanup_(json_putp) struct json_object *n = NULL;
@@ -154,6 +171,7 @@ int verb_net_info(struct ctl *ctl, const struct args *args)
 	ctl_print(ctl, "%-15s %s\n", "Autostart:", yes_no(n, "autostart"));
 	if (*json_string(n, "bridge", ""))
 		ctl_print(ctl, "%-15s %s\n", "Bridge:", json_string(n, "bridge", ""));
+	print_team_line(ctl, n);
 	return 0;
 }
 

@@ -54,6 +54,25 @@ static struct network *arg_network(const struct api_call *call, struct error *er
 	return network_find(call->manager, api_arg_string(call, "network"), error);
 }
 
+/* 'up' is there when the worker has told. */
+static struct json_object *team_summary(const struct network *n)
+{
+	struct json_object *o = json_object_new_object();
+	enum net_team_policy policy = n->config->net.team.policy;
+	unsigned up = 0;
+
+	if (policy == NET_TEAM_DEFAULT)
+		policy = NET_TEAM_PORT_ID;
+	add_string(o, "policy", net_enum_to_string(NET_ENUM_TEAM_POLICY, policy));
+	add_uint(o, "uplinks", n->config->net.n_uplinks);
+	if (!n->team || !n->team->known)
+		return o;
+	for (unsigned i = 0; i < n->team->state.n_members; i++)
+		up += n->team->state.members[i].state == TEAM_MEMBER_UP;
+	add_uint(o, "up", up);
+	return o;
+}
+
 static struct json_object *summary(const struct network *n)
 {
 	struct json_object *o = json_object_new_object();
@@ -65,8 +84,10 @@ static struct json_object *summary(const struct network *n)
 	add_bool(o, "active", network_is_active(n));
 	add_bool(o, "persistent", network_is_persistent(n));
 	add_bool(o, "autostart", n->autostart);
-	add_string(o, "bridge", n->config->bridge);
+	add_string(o, "bridge", network_bridge(n));
 	add_uint(o, "ports", network_n_ports(n));
+	if (n->config->net.n_uplinks)
+		json_object_object_add(o, "team", team_summary(n));
 	return o;
 }
 

@@ -92,6 +92,20 @@ static void put_bare_networks(FILE *f, const struct gateway_config *c)
 	}
 }
 
+/* How the default interval is written: 0. A lifetime of 0: not a way out. */
+static void put_advertisements(FILE *f, const struct gateway_config *c)
+{
+	bool mtu = c->mtu && c->mtu != NET_MTU_DEFAULT;
+
+	if (!gateway_has_family(c, 6))
+		return;
+	fputs("enable-ra\n", f);
+	if (mtu)
+		fprintf(f, "ra-param=*,mtu:%u,0%s\n", c->mtu, gateway_leads_out(c) ? "" : ",0");
+	else if (!gateway_leads_out(c))
+		fputs("ra-param=*,0,0\n", f);
+}
+
 static void put_dhcp(FILE *f, const struct gateway_config *c, const struct gateway_paths *paths)
 {
 	bool v4 = gateway_has_dhcp(c, 4), v6 = gateway_has_family(c, 6);
@@ -110,10 +124,7 @@ static void put_dhcp(FILE *f, const struct gateway_config *c, const struct gatew
 		fputs("dhcp-option=option:dns-server\n", f);
 	if (v4 && c->mtu && c->mtu != NET_MTU_DEFAULT)
 		fprintf(f, "dhcp-option=option:mtu,%u\n", c->mtu);
-	if (v6)
-		fputs("enable-ra\n", f);
-	if (v6 && !gateway_leads_out(c))
-		fputs("ra-param=*,0,0\n", f);
+	put_advertisements(f, c);
 	if (c->bootp_file[0]) {
 		fputs("dhcp-boot=", f);
 		put_quoted(f, c->bootp_file);
@@ -159,7 +170,10 @@ static void put_records(FILE *f, const struct gateway_config *c)
 		if (s->domain[0])
 			fprintf(f, ".%s", s->domain);
 		if (s->target[0])
-			fprintf(f, ",%s,%u,%u,%u", s->target, s->port, s->priority, s->weight);
+			fprintf(f, ",%s", s->target);
+		/* Without a port it is dnsmasq's default, 1. */
+		if (s->target[0] && (s->port || s->priority || s->weight))
+			fprintf(f, ",%u,%u,%u", s->port ? s->port : 1, s->priority, s->weight);
 		fputc('\n', f);
 	}
 	for (unsigned i = 0; i < c->n_txt; i++) {

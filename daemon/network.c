@@ -114,13 +114,24 @@ void network_event(struct network *n, const char *detail)
 	manager_emit_network(n->manager, EVENT_NETWORK, n, detail, NULL, 0);
 }
 
+const char *network_bridge(const struct network *n)
+{
+	if (*n->config->bridge || !n->gateway || gateway_netns_fd(n->gateway) >= 0)
+		return n->config->bridge;
+	return gateway_ifname(n->gateway);
+}
+
 int network_format_xml(const struct network *n, bool inactive, char **ret_xml, struct error *error)
 {
+	struct network_live live = {0};
+
 	if (inactive && n->xml) {
 		*ret_xml = strdup(n->xml);
 		return *ret_xml ? 0 : error_set(error, ERROR_NO_MEMORY, "xml");
 	}
-	if (network_xml_format(n->config, NULL, ret_xml) < 0)
+	live.bridge = network_bridge(n);
+	live.connections = network_n_ports(n);
+	if (network_xml_format(n->config, inactive ? NULL : &live, ret_xml) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "xml");
 	return 0;
 }

@@ -106,6 +106,9 @@ int network_start(
 int network_destroy(
 	struct network *network, domain_done_fn done, void *userdata, struct error *error);
 
+/* What the host calls the network's own interface: the definition's name, or the one that was chosen when it started. "": the host
+ * has none (also of one that is in a namespace of its own and was not given a name). */
+const char *network_bridge(const struct network *network);
 /* The live or (inactive) persistent XML; the caller frees it. */
 int network_format_xml(
 	const struct network *network, bool inactive, char **ret_xml, struct error *error);

@@ -53,8 +53,17 @@ static struct fake_network *read_network(struct fake *f, sd_bus_message *m, sd_b
 	return n;
 }
 
+/* One that is active has a team. */
 static void append_network(sd_bus_message *m, const struct fake_network *n)
 {
+	if (n->active) {
+		(void)sd_bus_message_append(m, "a{sv}", 8, "name", "s", n->name, "uuid", "s",
+			n->uuid, "active", "b", 1, "persistent", "b", (int)n->persistent,
+			"autostart", "b", (int)n->autostart, "bridge", "s", n->bridge, "ports", "x",
+			(int64_t)0, "team", "a{sv}", 3, "policy", "s", "explicit", "uplinks", "x",
+			(int64_t)2, "up", "x", (int64_t)1);
+		return;
+	}
 	(void)sd_bus_message_append(m, "a{sv}", 7, "name", "s", n->name, "uuid", "s", n->uuid,
 		"active", "b", (int)n->active, "persistent", "b", (int)n->persistent, "autostart",
 		"b", (int)n->autostart, "bridge", "s", n->bridge, "ports", "x", (int64_t)0);

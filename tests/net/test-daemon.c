@@ -113,6 +113,34 @@ static void test_exclusive(void **state)
 	assert_false(host_is_kept_out());
 }
 
+/* A network that was given no name for its interface shows the one that was chosen, as long as it runs. */
+static void test_bridge_name(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = NULL;
+	char *xml = NULL;
+
+	assert_true(try_ip("link set lo up\n"));
+	if (network_define(f->manager,
+		    "<network><name>red</name><ip address='10.9.0.1' netmask='255.255.255.0'/>"
+		    "<dns enable='no'/></network>",
+		    "red.xml", 0, &n, NULL, &f->error) < 0)
+		fail_msg("%s", f->error.message);
+	assert_string_equal(network_bridge(n), "");
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	if (f->done_error.code)
+		fail_msg("%s", f->done_error.message);
+	assert_string_equal(network_bridge(n), "vmmd0");
+	assert_int_equal(network_format_xml(n, false, &xml, &f->error), 0);
+	assert_non_null(strstr(xml, "<bridge name='vmmd0'"));
+	free(xml);
+	assert_int_equal(network_format_xml(n, true, &xml, &f->error), 0);
+	assert_null(strstr(xml, "vmmd0"));
+	free(xml);
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_string_equal(network_bridge(n), "");
+}
+
 /* Direct links. */
 
 static const char *nic_worker_path;
@@ -245,6 +273,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_uplink, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_exclusive, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_bridge_name, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_daemon_killed, setup, fixture_teardown),
 	};
 

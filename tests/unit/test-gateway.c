@@ -71,6 +71,10 @@ static struct gateway_config *full_config(void)
 		.priority = 10,
 		.weight = 5};
 	c->srv[c->n_srv++] = (struct gateway_srv){.service = "none", .protocol = "udp"};
+	c->srv[c->n_srv++] = (struct gateway_srv){
+		.service = "plain", .protocol = "tcp", .target = "dc.red.test"};
+	c->srv[c->n_srv++] = (struct gateway_srv){
+		.service = "weighed", .protocol = "tcp", .target = "dc.red.test", .weight = 7};
 	c->txt[c->n_txt++] =
 		(struct gateway_txt){.name = "note.red.test", .value = "a, \"b\" # c\\"};
 	c->forwarders[c->n_forwarders++] = (struct gateway_forwarder){
