@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEP_NS (10 * NSEC_PER_MSEC)
+
 const uint8_t fake_broadcast[NET_MAC_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 /* Numbers from 0xf000 on are of the members' NICs. */
@@ -42,6 +44,14 @@ static void check_source(struct fake_team *ft, unsigned member, const struct fra
 		abort();
 }
 
+static void give_pdu(struct fake_team *to, unsigned member, const struct frame *f)
+{
+	if (to->n_pdus == FAKE_TEAM_PDUS)
+		abort();
+	to->pdus[to->n_pdus].member = member;
+	to->pdus[to->n_pdus++].f = *f;
+}
+
 static int transmit(void *opaque, unsigned member, const struct frame *f, int32_t tci)
 {
 	struct fake_team *ft = opaque;
@@ -54,6 +64,8 @@ static int transmit(void *opaque, unsigned member, const struct frame *f, int32_
 	if (ft->result[member] < 0)
 		return ft->result[member];
 	ft->n_sent_by[member]++;
+	if (ft->partner && f->ethertype == 0x8809)
+		give_pdu(ft->partner, member, f);
 	if (ft->hook)
 		ft->hook(ft, member, f, tci);
 	if (ft->n_sent == FAKE_TEAM_SENT)
@@ -161,15 +173,8 @@ void fake_team_up(struct fake_team *ft, enum net_team_policy policy, unsigned n)
 	fake_team_clear(ft);
 }
 
-void fake_team_link(struct fake_team *ft, unsigned member, bool up)
+static void run_until(struct fake_team *ft, uint64_t end)
 {
-	team_set_link(ft->team, member, up, 1000, true, TEAM_BY_POLL, ft->now_ns);
-}
-
-void fake_team_run_ms(struct fake_team *ft, uint64_t ms)
-{
-	uint64_t end = ft->now_ns + ms * NSEC_PER_MSEC;
-
 	for (;;) {
 		uint64_t next = team_poll(ft->team, ft->now_ns);
 
@@ -181,6 +186,65 @@ void fake_team_run_ms(struct fake_team *ft, uint64_t ms)
 	}
 	ft->now_ns = end;
 	team_poll(ft->team, end);
+}
+
+static void read_pdus(struct fake_team *ft)
+{
+	unsigned n = ft->n_pdus;
+
+	/* What is answered is the other's to read. */
+	ft->n_pdus = 0;
+	for (unsigned i = 0; i < n; i++)
+		(void)team_input(ft->team, ft->pdus[i].member, &ft->pdus[i].f, ft->now_ns);
+}
+
+void fake_team_follow(struct fake_team *ft)
+{
+	struct fake_team *partner = ft->partner;
+
+	if (team_deadline(ft->team) <= ft->now_ns)
+		(void)team_poll(ft->team, ft->now_ns);
+	if (!partner)
+		return;
+	run_until(partner, ft->now_ns);
+	while (ft->n_pdus || partner->n_pdus) {
+		read_pdus(ft);
+		read_pdus(partner);
+	}
+}
+
+void fake_team_add_partner(struct fake_team *ft, struct fake_team *partner)
+{
+	fake_team_init(partner, NET_TEAM_LACP, ft->n_uplinks);
+	for (unsigned i = 0; i < ft->n_uplinks; i++)
+		partner->uplinks[i].mac[3] = 1;
+	partner->config.no_damping = ft->config.no_damping;
+	partner->now_ns = ft->now_ns;
+	partner->partner = ft;
+	ft->partner = partner;
+	fake_team_start(partner);
+}
+
+void fake_team_link(struct fake_team *ft, unsigned member, bool up)
+{
+	team_set_link(ft->team, member, up, 1000, true, TEAM_BY_POLL, ft->now_ns);
+	if (!ft->partner)
+		return;
+	team_set_link(ft->partner->team, member, up, 1000, true, TEAM_BY_POLL, ft->now_ns);
+	fake_team_follow(ft);
+}
+
+void fake_team_run_ms(struct fake_team *ft, uint64_t ms)
+{
+	uint64_t end = ft->now_ns + ms * NSEC_PER_MSEC;
+
+	/* In small steps, so that an answer does not come late. */
+	while (ft->partner && ft->now_ns + STEP_NS < end) {
+		run_until(ft, ft->now_ns + STEP_NS);
+		fake_team_follow(ft);
+	}
+	run_until(ft, end);
+	fake_team_follow(ft);
 }
 
 void fake_team_clear(struct fake_team *ft)

@@ -6,6 +6,7 @@
 
 #define FAKE_TEAM_SENT   4096
 #define FAKE_TEAM_LOCALS 512
+#define FAKE_TEAM_PDUS   64
 
 struct fake_sent {
 	unsigned member;
@@ -44,6 +45,13 @@ struct fake_team {
 	bool check_locals; /* frames out of it must be local ones' or the members' own */
 	void (*hook)(struct fake_team *ft, unsigned member, const struct frame *f, int32_t tci);
 	void *arg;
+	/* The other end of an aggregate, whose LACPDUs it gets and which gets its. */
+	struct fake_team *partner;
+	struct {
+		unsigned member;
+		struct frame f;
+	} pdus[FAKE_TEAM_PDUS]; /* from it, to be read */
+	unsigned n_pdus;
 };
 
 /* 'n' members with links down; policy as given, all else default. Change config and uplinks before fake_team_start(). */
@@ -52,6 +60,11 @@ void fake_team_start(struct fake_team *ft);
 void fake_team_done(struct fake_team *ft);
 /* init, start, all links up with 1000 Mbit/s, and the first announcements over. */
 void fake_team_up(struct fake_team *ft, enum net_team_policy policy, unsigned n);
+
+/* After start: 'partner' is the switch at the other end of all links, which follows in time and in links. Both must be done with. */
+void fake_team_add_partner(struct fake_team *ft, struct fake_team *partner);
+/* The test has moved 'now_ns' itself: poll the team if it wants to be, and its partner. */
+void fake_team_follow(struct fake_team *ft);
 
 void fake_team_link(struct fake_team *ft, unsigned member, bool up);
 /* Time passes; the team is polled whenever it wants to be. */
