@@ -70,6 +70,52 @@ static void test_uplink(void **state)
 	assert_non_null(strstr(f->done_error.message, "the host has no network interface 'p0'"));
 }
 
+/* Reports outlive the daemon, and the next one goes on with their numbers. */
+static void test_reports(void **state)
+{
+	struct fixture *f = *state;
+	const struct network_report *r;
+	struct network *n = NULL;
+	int64_t detected_usec;
+	uint64_t number;
+
+	assert_true(try_ip(NIC "link add name p1 type veth peer name q1\nlink set p1 up\n"
+			       "link set q1 up\n"));
+	if (network_define(f->manager,
+		    "<network><name>red</name><forward mode='bridge'><interface dev='p0'/>"
+		    "<interface dev='p1'/></forward>"
+		    "<t:team xmlns:t='urn:vmmd:network:1' policy='explicit'/></network>",
+		    "red.xml", 0, &n, NULL, &f->error) < 0)
+		fail_msg("%s", f->error.message);
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	RUN_UNTIL(f, n->team && n->team->known && n->team->state.n_active);
+	number = n->team->n_reports;
+	assert_true(try_ip("link set q0 down\n"));
+	RUN_UNTIL(f, n->team->n_reports > number);
+	number = n->team->n_reports;
+	r = network_team_report(n, number);
+	assert_string_equal(r->from, "p0");
+	assert_string_equal(r->to, "p1");
+	detected_usec = r->detected_usec;
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	use_worker(f);
+	n = network_find_name(f->manager, "red");
+	RUN_UNTIL(f, n->worker && worker_is_connected(n->worker) && n->team && n->team->known);
+	RUN_UNTIL(f, n->team->n_reports >= number);
+	assert_int_equal(n->team->n_reports, number);
+	r = network_team_report(n, number);
+	assert_string_equal(r->from, "p0");
+	assert_string_equal(r->to, "p1");
+	/* Read from the file, or told again by the worker and reckoned anew. */
+	assert_true(llabs(r->detected_usec - detected_usec) < 1000000);
+	assert_true(try_ip("link set q1 down\n"));
+	RUN_UNTIL(f, n->team->n_reports > number);
+	r = network_team_report(n, number + 1);
+	assert_int_equal(r->number, number + 1);
+	assert_string_equal(r->from, "p1");
+}
+
 static bool host_is_kept_out(void)
 {
 	return system("tc filter show dev p0 ingress | grep -q vmmd:red") == 0;
@@ -272,6 +318,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_uplink, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_reports, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_exclusive, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_bridge_name, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_daemon_killed, setup, fixture_teardown),

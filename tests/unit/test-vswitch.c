@@ -292,6 +292,13 @@ static void test_mtu(void **state)
 	assert_int_equal(got(f), B(2));
 	assert_int_equal(f->p[2].counters.rx_gso, 1);
 	assert_int_equal(f->p[1].counters.tx_gso, 1);
+	/* Also with a tag, which stays in front of it. */
+	frame = fake_frame(&f->buffer, dst, src, 5, 0x88b5, NULL, 9000);
+	frame->hdr.gso_type = NET_HDR_GSO_TCPV4;
+	frame->hdr.gso_size = 900;
+	assert_int_equal(input(f, 1, frame), 0);
+	assert_int_equal(got(f), B(2));
+	assert_int_equal(fake_port_last(&f->p[2])->tci, 5);
 	/* The others have the network's. */
 	assert_int_equal(
 		input(f, 1, fake_frame(&f->buffer, everybody, src, -1, 0x88b5, NULL, 1500)), 0);
