@@ -172,6 +172,8 @@ int verb_net_info(struct ctl *ctl, const struct args *args)
 	if (*json_string(n, "bridge", ""))
 		ctl_print(ctl, "%-15s %s\n", "Bridge:", json_string(n, "bridge", ""));
 	print_team_line(ctl, n);
+	if (*json_string(n, "trouble", ""))
+		ctl_print(ctl, "%-15s %s\n", "Trouble:", json_string(n, "trouble", ""));
 	return 0;
 }
 

@@ -76,7 +76,7 @@ static struct json_object *team_summary(const struct network *n)
 static struct json_object *summary(const struct network *n)
 {
 	struct json_object *o = json_object_new_object();
-	char uuid[UUID_STRING_LEN + 1];
+	char uuid[UUID_STRING_LEN + 1], trouble[192];
 
 	uuid_format(n->uuid, uuid);
 	add_string(o, "name", n->name);
@@ -86,6 +86,8 @@ static struct json_object *summary(const struct network *n)
 	add_bool(o, "autostart", n->autostart);
 	add_string(o, "bridge", network_bridge(n));
 	add_uint(o, "ports", network_n_ports(n));
+	if (n->gateway && gateway_trouble(n->gateway, trouble, sizeof(trouble)))
+		add_string(o, "trouble", trouble);
 	if (n->config->net.n_uplinks)
 		json_object_object_add(o, "team", team_summary(n));
 	return o;

@@ -55,6 +55,7 @@ struct gateway_process {
 	sd_event_source *source, *retry;
 	uint64_t started_usec, delay_usec;
 	char program[GATEWAY_TEXT_MAX]; /* path */
+	char trouble[128]; /* how it ended when it had not lived for GATEWAY_WELL_USEC; "" */
 };
 
 struct gateway {
@@ -207,6 +208,8 @@ int gateway_process_adopt(struct gateway_process *process, pid_t pid, uint64_t s
 void gateway_process_kill(struct gateway_process *process);
 /* End it by 'signal', and start it again if it is wanted. */
 void gateway_process_restart(struct gateway_process *process, int signal);
+/* It has not lived for GATEWAY_WELL_USEC since it ended by itself. */
+bool gateway_process_is_troubled(const struct gateway_process *process);
 /* Forget it; it runs on. */
 void gateway_process_release(struct gateway_process *process);
 /* In a child: default signals but for SIGPIPE, a session of its own, standard fds ('log_fd' negative: /dev/null), and

@@ -186,10 +186,20 @@ static uint64_t now_usec(const struct gateway_process *p)
 	return now;
 }
 
+static bool has_lived(const struct gateway_process *p)
+{
+	return p->started_usec && now_usec(p) - p->started_usec >= GATEWAY_WELL_USEC;
+}
+
+bool gateway_process_is_troubled(const struct gateway_process *p)
+{
+	return p->wanted && p->trouble[0] && !(p->pid && has_lived(p));
+}
+
 /* Again, the later the shorter it lived. */
 static void retry_later(struct gateway_process *p)
 {
-	if (p->started_usec && now_usec(p) - p->started_usec >= GATEWAY_WELL_USEC)
+	if (has_lived(p))
 		p->delay_usec = 0;
 	p->delay_usec = p->delay_usec ? MIN(2 * p->delay_usec, GATEWAY_RETRY_MAX_USEC)
 				      : GATEWAY_RETRY_MIN_USEC;
@@ -209,11 +219,31 @@ static void describe(const siginfo_t *si, char *text, size_t size)
 		(void)snprintf(text, size, "ended with exit status %d", si->si_status);
 }
 
-/* A policy of the host that may be why it ends: " (…)", or "". */
+/* There is one for IPv4: a line "IFNAME 00000000 GATEWAY FLAGS … 00000000 …". */
+static bool has_ipv4_route(void)
+{
+	_cleanup_(freep) char *text = NULL;
+	unsigned dest, mask;
+
+	if (read_file(AT_FDCWD, "/proc/net/route", MIB(4), &text, NULL) < 0)
+		return true;
+	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+		if (*line == '\n')
+			line++;
+		if (sscanf(line, "%*s %x %*s %*s %*s %*s %*s %x", &dest, &mask) == 2 && !dest &&
+			!mask)
+			return true;
+	}
+	return false;
+}
+
+/* What of the host may be why it ends: " (…)", or "". */
 static const char *hint(const struct gateway_process *p)
 {
 	_cleanup_(freep) char *text = NULL;
 
+	if (p->kind == GATEWAY_PASTA && !has_ipv4_route())
+		return " (the host has no default route for IPv4, which port forwards need)";
 	if (p->kind != GATEWAY_PASTA ||
 		read_file(AT_FDCWD, "/sys/kernel/security/apparmor/profiles", MIB(1), &text, NULL) <
 			0 ||
@@ -221,6 +251,20 @@ static const char *hint(const struct gateway_process *p)
 		return "";
 	return " (AppArmor's profile 'passt' is in force: if the kernel's log says that it denied "
 	       "something, run `aa-complain passt`)";
+}
+
+/* Once: it may go on like this for days. gateway_trouble() says it to those who ask. */
+static void tell_trouble(struct gateway_process *p, const char *how)
+{
+	bool again = !has_lived(p) && streq(p->trouble, how);
+
+	(void)str_copy(p->trouble, sizeof(p->trouble), how);
+	if (again)
+		return;
+	log_warning("network '%s': %s %s%s; it is started again, and less often the longer it does "
+		    "not stay: see the log gateway:%s.log",
+		p->gateway->config->name, gateway_process_name(p->kind), how, hint(p),
+		p->gateway->config->name);
 }
 
 static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -247,10 +291,8 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *use
 		gateway_save_status(p->gateway);
 		return 0;
 	}
+	tell_trouble(p, how);
 	retry_later(p);
-	log_warning("network '%s': %s %s%s; it is started again in %u.%u s",
-		p->gateway->config->name, gateway_process_name(p->kind), how, hint(p),
-		(unsigned)(p->delay_usec / 1000000), (unsigned)(p->delay_usec / 100000 % 10));
 	gateway_save_status(p->gateway);
 	return 0;
 }
@@ -332,6 +374,7 @@ void gateway_process_restart(struct gateway_process *p, int signal)
 	}
 	p->retry = sd_event_source_disable_unref(p->retry);
 	p->delay_usec = 0;
+	p->trouble[0] = 0;
 	gateway_process_start(p);
 }
 

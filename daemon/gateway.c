@@ -472,6 +472,19 @@ const char *gateway_ifname(const struct gateway *g)
 	return g->config->ifname;
 }
 
+bool gateway_trouble(const struct gateway *g, char *ret_text, size_t size)
+{
+	for (unsigned i = GATEWAY_DNSMASQ; i < GATEWAY_PROCESS_X_MAX; i++) {
+		const struct gateway_process *p = &g->processes[i];
+
+		if (!gateway_process_is_troubled(p))
+			continue;
+		(void)snprintf(ret_text, size, "%s %s", gateway_process_name(i), p->trouble);
+		return true;
+	}
+	return false;
+}
+
 unsigned gateway_leases(const struct gateway *g, const struct gateway_lease **ret_leases)
 {
 	*ret_leases = g->leases;

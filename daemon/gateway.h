@@ -284,6 +284,9 @@ int gateway_netns_fd(const struct gateway *gateway);
 /* What the tap is called: "%d" has become a number by the time of ready(). */
 const char *gateway_ifname(const struct gateway *gateway);
 
+/* A program that does not stay: "pasta ended with exit status 1". False: all that are wanted do. */
+bool gateway_trouble(const struct gateway *gateway, char *ret_text, size_t size);
+
 /* The leases that have not expired when the file was last written. The array is the gateway's, valid until the event
  * loop runs. */
 unsigned gateway_leases(const struct gateway *gateway, const struct gateway_lease **ret_leases);

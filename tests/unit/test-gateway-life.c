@@ -82,6 +82,33 @@ static void test_failures(void **state)
 	free(c);
 }
 
+/* A program that does not stay is told of as long as that lasts. */
+static void test_trouble(void **state)
+{
+	struct world *w = *state;
+	struct gateway_config *c = world_config(GATEWAY_NAT);
+	struct gateway_process *dnsmasq;
+	char text[192] = "", path[GATEWAY_TEXT_MAX];
+
+	start(w, c);
+	dnsmasq = &w->gateway->processes[GATEWAY_DNSMASQ];
+	assert_false(gateway_trouble(w->gateway, text, sizeof(text)));
+	memcpy(path, dnsmasq->program, sizeof(path));
+	(void)str_copy(dnsmasq->program, sizeof(dnsmasq->program), "/bin/false");
+	kill_and_wait(w, GATEWAY_DNSMASQ);
+	RUN_UNTIL(w,
+		gateway_trouble(w->gateway, text, sizeof(text)) &&
+			strcmp(text, "dnsmasq ended with exit status 1") == 0);
+	memcpy(dnsmasq->program, path, sizeof(path));
+	RUN_UNTIL(w, dnsmasq->pid && faccessat(w->gateway->dir_fd, "dnsmasq.pid", F_OK, 0) == 0);
+	/* It runs; whether it stays is known when it has. */
+	assert_true(gateway_trouble(w->gateway, text, sizeof(text)));
+	dnsmasq->started_usec -= GATEWAY_WELL_USEC;
+	assert_false(gateway_trouble(w->gateway, text, sizeof(text)));
+	check_nothing_left(w);
+	free(c);
+}
+
 /* The programs themselves take everything that can be written. */
 static void test_goldens_parse(void **state)
 {
@@ -98,6 +125,7 @@ int main(void)
 		WORLD_TEST(test_goldens_parse),
 		WORLD_TEST(test_adopt),
 		WORLD_TEST(test_failures),
+		WORLD_TEST(test_trouble),
 	};
 
 	WORLD_MAIN(tests);
