@@ -11,7 +11,7 @@ import stat
 import time
 
 from domain import processes, write_xml
-from harness import Console, check, equal, note, suite, vmctl, vmctl_fails, wait_until
+from harness import Console, check, equal, note, run, suite, vmctl, vmctl_fails, wait_until
 from lifecycle import boot, reason
 
 PORT = "org.qemu.guest_agent.0"
@@ -34,8 +34,9 @@ def serial(line):
 
 @suite.case("boot with 4 vCPUs, a virtio console and a channel", needs="define")
 def consoles_boot():
-    # On the disk of deb1, which is off.
-    vmctl("define", write_xml("deb4", 4, disk="deb1.img", **{"\n  </devices>": DEVICES}))
+    # On the disk of deb1, which is off, or should be.
+    run("vmctl", "destroy", "deb1")
+    vmctl("define", write_xml("deb4", 4, disk="deb1.img", **{"\n  </devices>": DEVICES, "root=/dev/vda rw": "root=/dev/vda rw quiet"}))
     machine["serial"] = boot("deb4")
     equal(serial("nproc"), "4", "processors in the guest")
     note(" ".join(serial("lscpu | grep -E '^(Thread|Core|Socket)'").split()))
