@@ -14,6 +14,7 @@
 #define DOMAIN_PATH_MAX        4096
 #define DOMAIN_TITLE_MAX       256
 #define DOMAIN_DESCRIPTION_MAX 8192
+#define DOMAIN_OWNER_MAX       64
 
 enum domain_action { /* on_poweroff, on_reboot, on_crash */
 	DOMAIN_ACTION_DEFAULT,
@@ -116,6 +117,7 @@ struct domain_config {
 	struct vm_config vm;
 	char title[DOMAIN_TITLE_MAX];
 	char description[DOMAIN_DESCRIPTION_MAX];
+	char owner[DOMAIN_OWNER_MAX]; /* a user's name, or a uid in decimal; "": nobody */
 	uint8_t on_poweroff, on_reboot, on_crash; /* enum domain_action */
 	char kernel[DOMAIN_PATH_MAX];
 	char initrd[DOMAIN_PATH_MAX];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vmm-core/base/names.h"
+#include "vmm-core/base/strutil.h"
 
 const struct xml_namespace domain_namespaces[] = {
 	{"vmmd", VMMD_XML_NS_DOMAIN},
@@ -25,8 +26,42 @@ static const struct xml_rule options_rows[] = {
 	{0},
 };
 
+#define USER_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-"
+
+/* Names as useradd(8) and directories have them. Of all digits: a uid; (uid_t)-1 is nobody's. */
+static const char *check_user(const char *user)
+{
+	size_t len = strlen(user);
+	uint64_t uid;
+
+	if (len && len == strspn(user, "0123456789") &&
+		(parse_u64(user, UINT32_MAX - 1, &uid) < 0 || (len > 1 && *user == '0')))
+		return "is no uid; write a user's name, or a uid of up to 4294967294";
+	if (!len || *user == '-' || len != strspn(user, USER_CHARS))
+		return "is no user; write a user's name, or a uid";
+	return NULL;
+}
+
+static const struct xml_rule owner_rows[] = {
+	{.name = "@user",
+		.kind = XML_STRING,
+		.flags = XML_REQUIRED,
+		HOST(owner),
+		.check = check_user},
+	{0},
+};
+
+static bool has_owner(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct domain_config *config = place->base[1];
+
+	(void)f;
+	return *config->owner;
+}
+
 /* Opaque: every other namespace belongs to some other program. */
 static const struct xml_rule metadata_rows[] = {
+	{.name = "vmmd:owner", .kind = XML_ELEMENT, .rows = owner_rows, .print_if = has_owner},
 	{.name = "vmmd:options", .kind = XML_ELEMENT, .rows = options_rows},
 	{0},
 };

@@ -52,7 +52,7 @@ static void run(struct api_call *call)
 	struct error e = {0};
 	int r;
 
-	r = call->ops->read_args(call, &call->in, &e);
+	r = call->in ? 0 : call->ops->read_args(call, &call->in, &e);
 	if (r == 0)
 		r = call->method->handler(call, &e);
 	if (r < 0) {
@@ -67,18 +67,62 @@ static void on_authorised(void *userdata, bool allowed, const char *why)
 	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
 	struct error e = {0};
 
-	if (allowed) {
+	call->own_only = !allowed;
+	if (allowed || call->method->owner == API_OWNER_LIST) {
 		run(call);
 		return;
 	}
-	(void)error_set(&e, ERROR_ACCESS_DENIED, "%s needs the role %s: %s", call->method->name,
-		api_role_name(call->method->role), why);
+	/* An owner: what he may not see is not there. Of changes he hears that he may not, whether it is there or not. */
+	if (call->in && call->method->role == API_ROLE_READER) {
+		if (api_arg_domain(call, &e)) {
+			run(call);
+			return;
+		}
+	} else {
+		(void)error_set(&e, ERROR_ACCESS_DENIED, "%s needs the role %s%s: %s",
+			call->method->name, api_role_name(call->method->role),
+			call->in ? ", or a domain of the caller's" : "", why);
+	}
 	api_call_fail(call, &e);
+}
+
+static bool owns_any(const struct api_call *call)
+{
+	struct list *pos;
+
+	list_for_each (pos, &call->manager->domains)
+		if (owner_is(&list_entry(pos, struct domain, link)->owner, &call->peer.user))
+			return true;
+	return false;
+}
+
+/* The arguments of who owns some domain: is it the one that is meant? Then, or when they are wrong, the call is done. */
+static bool run_as_owner(struct api_call *call)
+{
+	struct error e = {0};
+
+	if (call->ops->read_args(call, &call->in, &e) < 0) {
+		api_call_fail(call, &e);
+		return true;
+	}
+	call->own_only = true;
+	if (!api_arg_domain(call, &e))
+		return false;
+	run(call);
+	return true;
 }
 
 void api_dispatch(struct api_call *call, struct auth *auth)
 {
-	auth_check(auth, &call->peer, call->method->role, on_authorised, call);
+	const struct api_method *m = call->method;
+
+	/* Nobody is asked for a password to use what is his. */
+	if (m->owner == API_OWNER_DOMAIN && !auth_has(auth, &call->peer, m->role) &&
+		owns_any(call) && run_as_owner(call)) {
+		(void)api_call_unref(call);
+		return;
+	}
+	auth_check(auth, &call->peer, m->role, on_authorised, call);
 }
 
 void api_call_reply(struct api_call *call, struct json_object *out)
@@ -126,7 +170,18 @@ bool api_arg_bool(const struct api_call *call, const char *name)
 
 struct domain *api_arg_domain(const struct api_call *call, struct error *error)
 {
-	return manager_find(call->manager, api_arg_string(call, "domain"), error);
+	return api_find_domain(call, api_arg_string(call, "domain"), error);
+}
+
+struct domain *api_find_domain(const struct api_call *call, const char *key, struct error *error)
+{
+	return manager_find_seen(
+		call->manager, key, call->own_only ? &call->peer.user : NULL, error);
+}
+
+bool api_sees(const struct api_call *call, const struct domain *d)
+{
+	return !call->own_only || owner_is(&d->owner, &call->peer.user);
 }
 
 int api_check_flags(const struct api_call *call, unsigned known, struct error *error)

@@ -66,7 +66,8 @@ int api_list_domains(struct api_call *call, struct error *error)
 	list_for_each (pos, &call->manager->domains) {
 		struct domain *d = list_entry(pos, struct domain, link);
 
-		if (flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE))
+		if (api_sees(call, d) &&
+			(flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE)))
 			json_object_array_add(array, summary(d));
 	}
 	out = json_object_new_object();
@@ -87,6 +88,7 @@ int api_get_domain(struct api_call *call, struct error *error)
 		return -ENOENT;
 	current = domain_current(d);
 	o = summary(d);
+	add_string(o, "owner", d->owner.user);
 	add_string(o, "os_type", "hvm");
 	add_uint(o, "vcpus", current->vcpus);
 	add_uint(o, "vcpus_max", current->vcpus_max);

@@ -213,8 +213,8 @@ int api_get_domain_stats(struct api_call *call, struct error *error)
 	if (n > MAX_NAMES)
 		n = MAX_NAMES;
 	for (size_t i = 0; i < n; i++) {
-		struct domain *d = manager_find(call->manager,
-			json_object_get_string(json_object_array_get_idx(names, i)), error);
+		struct domain *d = api_find_domain(
+			call, json_object_get_string(json_object_array_get_idx(names, i)), error);
 
 		if (!d) {
 			json_object_put(array);
@@ -222,10 +222,12 @@ int api_get_domain_stats(struct api_call *call, struct error *error)
 		}
 		json_object_array_add(array, stats_of(d, wanted));
 	}
-	if (!n)
-		list_for_each (pos, &call->manager->domains)
-			json_object_array_add(
-				array, stats_of(list_entry(pos, struct domain, link), wanted));
+	list_for_each (pos, &call->manager->domains) {
+		const struct domain *d = list_entry(pos, struct domain, link);
+
+		if (!n && api_sees(call, d))
+			json_object_array_add(array, stats_of(d, wanted));
+	}
 	out = json_object_new_object();
 	json_object_object_add(out, "stats", array);
 	api_call_reply(call, out);

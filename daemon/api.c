@@ -9,6 +9,9 @@
 #define OPERATE .role = API_ROLE_OPERATOR
 #define MANAGE  .role = API_ROLE_ADMINISTRATOR
 
+#define OWNER    .owner = API_OWNER_DOMAIN
+#define OWN_LIST .owner = API_OWNER_LIST
+
 #define DOMAIN_FLAGS API_NAME(domain) API_NAME(flags)
 #define XML_ARGS     API_NAME(xml) API_NAME(source) API_NAME(flags)
 
@@ -20,6 +23,7 @@ const struct api_method api_methods[] = {
 		.names = API_NAME(flags) API_NAME(domains),
 		.n_optional = 1,
 		READ,
+		OWN_LIST,
 		.handler = api_list_domains},
 	{.name = "GetDomain",
 		.about = "What a domain is and does.",
@@ -27,6 +31,7 @@ const struct api_method api_methods[] = {
 		.out = "a{sv}",
 		.names = API_NAME(domain) API_NAME(info),
 		READ,
+		OWNER,
 		.handler = api_get_domain},
 	{.name = "GetDomainXml",
 		.about = "A domain's XML: of what runs, or of its definition (flag 1).",
@@ -35,6 +40,7 @@ const struct api_method api_methods[] = {
 		.names = DOMAIN_FLAGS API_NAME(xml),
 		.n_optional = 1,
 		READ,
+		OWNER,
 		.handler = api_get_domain_xml},
 	{.name = "DefineDomain",
 		.about = "Keep a definition: of a new domain, or in the place of the one with that "
@@ -77,6 +83,7 @@ const struct api_method api_methods[] = {
 		.names = DOMAIN_FLAGS,
 		.n_optional = 1,
 		OPERATE,
+		OWNER,
 		.handler = api_start_domain},
 	{.name = "ShutdownDomain",
 		.about = "Press the guest's power button.",
@@ -84,6 +91,7 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = API_NAME(domain),
 		OPERATE,
+		OWNER,
 		.handler = api_shutdown_domain},
 	{.name = "RebootDomain",
 		.about = "Ask the guest to reboot.",
@@ -91,6 +99,7 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = API_NAME(domain),
 		OPERATE,
+		OWNER,
 		.handler = api_reboot_domain},
 	{.name = "ResetDomain",
 		.about = "Reset the machine, as its reset button would.",
@@ -98,6 +107,7 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = API_NAME(domain),
 		OPERATE,
+		OWNER,
 		.handler = api_reset_domain},
 	{.name = "DestroyDomain",
 		.about = "End a domain's process; answered when it is gone.",
@@ -106,6 +116,7 @@ const struct api_method api_methods[] = {
 		.names = DOMAIN_FLAGS,
 		.n_optional = 1,
 		OPERATE,
+		OWNER,
 		.handler = api_destroy_domain},
 	{.name = "SuspendDomain",
 		.about = "Stop a domain's vCPUs.",
@@ -113,6 +124,7 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = API_NAME(domain),
 		OPERATE,
+		OWNER,
 		.handler = api_suspend_domain},
 	{.name = "ResumeDomain",
 		.about = "Let a suspended domain go on.",
@@ -120,6 +132,7 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = API_NAME(domain),
 		OPERATE,
+		OWNER,
 		.handler = api_resume_domain},
 	{.name = "SetAutostart",
 		.about = "Whether a domain is started with the host.",
@@ -135,6 +148,7 @@ const struct api_method api_methods[] = {
 		.names = API_NAME(domain) API_NAME(device) API_NAME(flags) API_NAME(console),
 		.n_optional = 2,
 		OPERATE,
+		OWNER,
 		.handler = api_open_console},
 	{.name = "ResizeConsole",
 		.about = "Tell a guest the size of the terminal at its console.",
@@ -142,6 +156,7 @@ const struct api_method api_methods[] = {
 		.out = "",
 		.names = API_NAME(domain) API_NAME(device) API_NAME(columns) API_NAME(rows),
 		OPERATE,
+		OWNER,
 		.handler = api_resize_console},
 	{.name = "ListDomainDisks",
 		.about = "A domain's disks.",
@@ -150,6 +165,7 @@ const struct api_method api_methods[] = {
 		.names = DOMAIN_FLAGS API_NAME(disks),
 		.n_optional = 1,
 		READ,
+		OWNER,
 		.handler = api_list_domain_disks},
 	{.name = "AttachDevice",
 		.about = "Give a domain a device: while it runs (flag 1), in its definition (flag "
@@ -298,6 +314,7 @@ const struct api_method api_methods[] = {
 		.names = DOMAIN_FLAGS API_NAME(interfaces),
 		.n_optional = 1,
 		READ,
+		OWNER,
 		.handler = api_list_domain_interfaces},
 	{.name = "ListInterfaceAddresses",
 		.about = "The addresses that a domain's interfaces were seen with.",
@@ -305,6 +322,7 @@ const struct api_method api_methods[] = {
 		.out = "aa{sv}",
 		.names = API_NAME(domain) API_NAME(addresses),
 		READ,
+		OWNER,
 		.handler = api_list_interface_addresses},
 	{.name = "SetInterfaceLink",
 		.about = "Plug a running domain's interface in, or out.",
@@ -345,6 +363,7 @@ const struct api_method api_methods[] = {
 		.names = API_NAME(domains) API_NAME(groups) API_NAME(stats),
 		.n_optional = 2,
 		READ,
+		OWN_LIST,
 		.handler = api_get_domain_stats},
 	{.name = "GetCapabilities",
 		.about = "What the host can, as libvirt's XML.",

@@ -3,8 +3,9 @@
  * The API: one const table of methods, and what a handler sees of a call. Handlers know no transport: arguments and
  * results are JSON objects whose members are named by the row; a transport converts by the row's signature.
  *
- * A call: the transport makes it (api_call_new), api_dispatch() authorises, then reads the arguments (never before:
- * what an unauthorised caller sends is not looked at), then calls the handler. The handler answers now or later, with
+ * A call: the transport makes it (api_call_new), api_dispatch() authorises, then reads the arguments, then calls the handler. What an
+ * unauthorised caller sends is not looked at, with one exception: of who owns a domain, the arguments of methods that owners
+ * may call on their domains are read first, to see which one is meant. The handler answers now or later, with
  * api_call_reply() or api_call_fail(), exactly once; a call answered later is kept with api_call_ref().
  *
  * Tested by tests/unit/test-dbus.c.
@@ -27,6 +28,13 @@ struct auth;
 /* One argument's or result's name in a row's 'names': first those of 'in', then those of 'out'. */
 #define API_NAME(x) #x "\0"
 
+/* What it counts that a domain is the caller's (owner.h), when he has not the role. */
+enum api_owner {
+	API_OWNER_NOTHING,
+	API_OWNER_DOMAIN, /* the owner of the domain that argument 'domain' names may, too */
+	API_OWNER_LIST,   /* everybody may, and is answered what is his */
+};
+
 struct api_method {
 	const char *name, *about; /* one sentence, for who discovers the interface */
 	const char *in,
@@ -35,6 +43,7 @@ struct api_method {
 	unsigned
 		n_optional; /* of the last arguments: JSON may leave them out, which is 0, false or "" */
 	enum api_role role; /* that a caller needs */
+	enum api_owner owner;
 	/* 0, or a negative errno with 'error' set: dispatch then fails the call. */
 	int (*handler)(struct api_call *call, struct error *error);
 };
@@ -46,8 +55,8 @@ const struct api_method *api_find_method(const char *name);
 /* Who calls, as the transport knows it. */
 struct api_peer {
 	enum api_role role; /* API_ROLE_ASK: auth_check() finds out */
-	bool uid_known;
-	uid_t uid;
+	struct user
+		user; /* 'name' only where no uid of the host's stands for the caller: from a certificate */
 	char sender[64];  /* the unique bus name; "" on a connection without a bus */
 	bool interactive; /* the caller allows asking a person */
 };
@@ -63,6 +72,7 @@ struct api_call_ops {
 struct api_call {
 	unsigned n_ref;
 	bool answered;
+	bool own_only; /* the caller sees what is his, and nothing else */
 	const struct api_method *method;
 	struct manager *manager;
 	struct api_peer peer;
@@ -89,8 +99,12 @@ void api_call_fail(struct api_call *call, const struct error *error);
 const char *api_arg_string(const struct api_call *call, const char *name);
 uint32_t api_arg_uint(const struct api_call *call, const char *name);
 bool api_arg_bool(const struct api_call *call, const char *name);
-/* The domain that argument 'domain' names, or NULL with 'error' set. */
+/* The domain that argument 'domain' names, or NULL with 'error' set. One that the caller may not see is as if it were not there. */
 struct domain *api_arg_domain(const struct api_call *call, struct error *error);
+/* The same, by any key. */
+struct domain *api_find_domain(const struct api_call *call, const char *key, struct error *error);
+/* May the caller see it, in a list? */
+bool api_sees(const struct api_call *call, const struct domain *domain);
 /* -EINVAL with 'error' set when 'flags' has a bit outside 'known'. */
 int api_check_flags(const struct api_call *call, unsigned known, struct error *error);
 

@@ -3,6 +3,7 @@
 #include "daemon/auth.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm-core/base/log.h"
 
@@ -15,7 +16,17 @@
 struct question {
 	auth_done_fn done;
 	void *userdata;
+	sd_bus *bus;
+	char sender[64];
+	uid_t uid;
 };
+
+static void answer(struct question *q, bool allowed, const char *why)
+{
+	q->done(q->userdata, allowed, why);
+	sd_bus_unref(q->bus);
+	free(q);
+}
 
 static const char *judge(sd_bus_message *m, bool *ret_allowed)
 {
@@ -39,6 +50,19 @@ static const char *judge(sd_bus_message *m, bool *ret_allowed)
 	return challenge ? "authentication is required" : "polkit said no";
 }
 
+/* Names of connections are never given twice: whoever has this one is the caller. */
+static int on_still_there(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	struct question *q = userdata;
+	uint32_t uid;
+	bool there = !sd_bus_message_is_method_error(m, NULL) &&
+		sd_bus_message_read(m, "u", &uid) > 0 && uid == q->uid;
+
+	(void)ret_error;
+	answer(q, there, there ? "" : "the caller has gone");
+	return 0;
+}
+
 static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
 	struct question *q = userdata;
@@ -46,8 +70,12 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	const char *why = judge(m, &allowed);
 
 	(void)ret_error;
-	q->done(q->userdata, allowed, why);
-	free(q);
+	if (!allowed)
+		answer(q, false, why);
+	else if (sd_bus_call_method_async(q->bus, NULL, "org.freedesktop.DBus",
+			 "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser",
+			 on_still_there, q, "s", q->sender) < 0)
+		answer(q, false, "the bus cannot be asked about the caller");
 	return 0;
 }
 
@@ -65,9 +93,20 @@ static int ask_polkit(
 			(uint32_t)(peer->interactive ? POLKIT_INTERACTIVE : 0), "");
 	if (r >= 0)
 		r = sd_bus_call_async(auth->bus, NULL, m, on_answer, q,
-			peer->interactive ? AUTH_POLKIT_INTERACTIVE_USEC : AUTH_POLKIT_USEC);
+			auth->polkit_usec           ? auth->polkit_usec
+				: peer->interactive ? AUTH_POLKIT_INTERACTIVE_USEC
+						    : AUTH_POLKIT_USEC);
 	sd_bus_message_unref(m);
 	return r;
+}
+
+bool auth_has(const struct auth *auth, const struct api_peer *peer, enum api_role role)
+{
+	assert(role > API_ROLE_ASK && role < API_ROLE_X_MAX);
+	if (peer->role != API_ROLE_ASK)
+		return peer->role >= role;
+	return role == API_ROLE_NONE ||
+		(peer->user.uid_known && (peer->user.uid == 0 || peer->user.uid == auth->own_uid));
 }
 
 void auth_check(struct auth *auth, const struct api_peer *peer, enum api_role role,
@@ -75,21 +114,16 @@ void auth_check(struct auth *auth, const struct api_peer *peer, enum api_role ro
 {
 	struct question *q;
 
-	assert(role > API_ROLE_ASK && role < API_ROLE_X_MAX);
-	if (role == API_ROLE_NONE) {
+	if (auth_has(auth, peer, role)) {
 		done(userdata, true, "");
 		return;
 	}
 	if (peer->role != API_ROLE_ASK) {
-		done(userdata, peer->role >= role, "the caller's role does not allow it");
+		done(userdata, false, "the caller's role does not allow it");
 		return;
 	}
-	if (!peer->uid_known) {
+	if (!peer->user.uid_known) {
 		done(userdata, false, "the caller's uid is not known");
-		return;
-	}
-	if (peer->uid == 0 || peer->uid == auth->own_uid) {
-		done(userdata, true, "");
 		return;
 	}
 	if (!auth->bus || !peer->sender[0]) {
@@ -98,9 +132,12 @@ void auth_check(struct auth *auth, const struct api_peer *peer, enum api_role ro
 	}
 	q = malloc(sizeof(*q));
 	if (q) {
-		*q = (struct question){done, userdata};
+		*q = (struct question){
+			done, userdata, sd_bus_ref(auth->bus), .uid = peer->user.uid};
+		memcpy(q->sender, peer->sender, sizeof(q->sender));
 		if (ask_polkit(auth, peer, role, q) >= 0)
 			return;
+		sd_bus_unref(q->bus);
 		free(q);
 	}
 	done(userdata, false, "polkit cannot be asked");

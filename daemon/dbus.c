@@ -111,8 +111,8 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	(void)ret_error;
 	free_asking(a);
 	if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "u", &uid) > 0) {
-		call->peer.uid_known = true;
-		call->peer.uid = uid;
+		call->peer.user.uid_known = true;
+		call->peer.user.uid = uid;
 		remember(d, call->peer.sender, uid);
 	}
 	api_dispatch(call, &d->auth);
@@ -125,15 +125,15 @@ static void identify(struct dbus *d, struct api_call *call)
 	struct asking *a;
 
 	if (!call->peer.sender[0]) {
-		call->peer.uid_known = d->peer_uid_known;
-		call->peer.uid = d->peer_uid;
+		call->peer.user.uid_known = d->peer_uid_known;
+		call->peer.user.uid = d->peer_uid;
 		api_dispatch(call, &d->auth);
 		return;
 	}
 	for (size_t i = 0; i < DBUS_MAX_KNOWN; i++)
 		if (streq(d->known[i].sender, call->peer.sender)) {
-			call->peer.uid_known = true;
-			call->peer.uid = d->known[i].uid;
+			call->peer.user.uid_known = true;
+			call->peer.user.uid = d->known[i].uid;
 			api_dispatch(call, &d->auth);
 			return;
 		}

@@ -34,6 +34,7 @@ static void fill(struct definition *d, const struct domain_config *config, const
 
 	d->xml = put(&end, xml);
 	d->title = put(&end, config->title);
+	owner_set(&d->owner, config->owner);
 	d->vcpus = vm->vcpus;
 	d->vcpus_max = vm->vcpus_max;
 	d->memory_kib = vm->memory_kib;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "config/domain-xml.h"
+#include "daemon/owner.h"
 
 struct definition_disk {
 	bool is_block, is_cdrom;
@@ -18,6 +19,7 @@ struct definition_disk {
 struct definition {
 	const char *xml; /* the inactive form; domain_xml_parse() reads it back */
 	const char *title;
+	struct domain_owner owner;
 	uint32_t vcpus, vcpus_max;
 	uint64_t memory_kib, current_memory_kib;
 	uint32_t n_nics;

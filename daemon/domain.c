@@ -53,7 +53,16 @@ int domain_set_live(struct domain *d, struct domain_config *config)
 	domain_clear_live(d);
 	d->live = config;
 	d->running = running;
+	domain_note_owner(d);
 	return 0;
+}
+
+void domain_note_owner(struct domain *d)
+{
+	const struct definition *from = d->definition ? d->definition : d->running;
+
+	if (from)
+		d->owner = from->owner;
 }
 
 void domain_clear_live(struct domain *d)

@@ -117,6 +117,7 @@ struct domain {
 	struct definition *definition; /* NULL: transient */
 	struct domain_config *live;    /* what runs; NULL: inactive */
 	struct definition *running;    /* the same in short, with its XML */
+	struct domain_owner owner;     /* the definition's, or else of what runs or ran */
 	bool autostart;
 	uint32_t
 		links_asked; /* bits of vNICs whose direct links the worker is to tell (network-direct.c) */
@@ -165,6 +166,9 @@ static inline const struct definition *domain_current(const struct domain *domai
 {
 	return domain->running ? domain->running : domain->definition;
 }
+
+/* The definition, or what runs, is another one: so may be its owner. */
+void domain_note_owner(struct domain *domain);
 
 /* Operations. Each returns 0 and calls 'done' later, or a negative errno with 'error' set and never calls it. */
 int domain_start(struct domain *domain, unsigned flags, domain_done_fn done, void *userdata,

@@ -102,6 +102,7 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 	}
 	(void)definition_free(d->definition);
 	d->definition = TAKE_PTR(definition);
+	domain_note_owner(d);
 	manager_changed(m, d);
 	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", old ? "Updated" : "Added");
 	*ret_domain = d;
@@ -121,6 +122,7 @@ int manager_redefine(struct manager *m, struct domain *d, const struct domain_co
 		return error_set_errno(error, r, "cannot save the definition of '%s'", d->name);
 	(void)definition_free(d->definition);
 	d->definition = TAKE_PTR(definition);
+	domain_note_owner(d);
 	manager_changed(m, d);
 	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", "Updated");
 	return 0;
@@ -139,6 +141,7 @@ int manager_undefine(struct manager *m, struct domain *d, struct error *error)
 	d->autostart = false;
 	d->definition = definition_free(d->definition);
 	manager_emit(m, EVENT_LIFECYCLE, d, "Undefined", "Removed");
+	domain_note_owner(d);
 	if (domain_is_active(d))
 		manager_changed(m, d); /* runs on, transient from now */
 	else

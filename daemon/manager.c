@@ -175,6 +175,7 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 		return;
 	}
 	d->definition = TAKE_PTR(definition);
+	domain_note_owner(d);
 	d->autostart = store_get_autostart(&m->store->domains, uuid);
 }
 
@@ -260,18 +261,25 @@ static struct domain *find_id(struct manager *m, uint64_t id)
 	return NULL;
 }
 
-struct domain *manager_find(struct manager *m, const char *key, struct error *error)
+/* 'd', if it is there and seen. */
+static struct domain *if_seen(struct domain *d, const struct user *only)
+{
+	return d && (!only || owner_is(&d->owner, only)) ? d : NULL;
+}
+
+struct domain *manager_find_seen(
+	struct manager *m, const char *key, const struct user *only, struct error *error)
 {
 	struct domain *d = NULL;
 	uint8_t uuid[16];
 	uint64_t id;
 
 	if (parse_u64(key, INT32_MAX, &id) == 0)
-		d = find_id(m, id);
+		d = if_seen(find_id(m, id), only);
 	if (!d)
-		d = manager_find_name(m, key);
+		d = if_seen(manager_find_name(m, key), only);
 	if (!d && uuid_parse(key, uuid) == 0) {
-		d = manager_find_uuid(m, uuid);
+		d = if_seen(manager_find_uuid(m, uuid), only);
 		if (!d)
 			(void)error_set(
 				error, ERROR_NO_DOMAIN, "no domain with matching uuid '%s'", key);
@@ -279,6 +287,11 @@ struct domain *manager_find(struct manager *m, const char *key, struct error *er
 		(void)error_set(error, ERROR_NO_DOMAIN, "no domain with matching name '%s'", key);
 	}
 	return d;
+}
+
+struct domain *manager_find(struct manager *m, const char *key, struct error *error)
+{
+	return manager_find_seen(m, key, NULL, error);
 }
 
 static void emit(struct manager *m, struct event *event)

@@ -67,6 +67,9 @@ void manager_autostart(struct manager *manager);
 
 /* By id, name or UUID, tried in this order. NULL with 'error' set when there is none. */
 struct domain *manager_find(struct manager *manager, const char *key, struct error *error);
+/* The same for who sees only what is his ('only'; NULL: all): others' domains are as if they were not there. */
+struct domain *manager_find_seen(
+	struct manager *manager, const char *key, const struct user *only, struct error *error);
 struct domain *manager_find_uuid(struct manager *manager, const uint8_t uuid[16]);
 struct domain *manager_find_name(struct manager *manager, const char *name);
 

@@ -33,6 +33,7 @@ const struct api_method rpc_methods[] = {
 				API_NAME(instance),
 		.n_optional = 5,
 		READ,
+		.owner = API_OWNER_LIST,
 		.handler = rpc_subscribe},
 	{.name = "rpc.unsubscribe",
 		.about = "No more events of this subscription.",

@@ -48,7 +48,7 @@ static void kill_conn(struct rpc_conn *c, const char *why)
 	/* Whoever may connect must not fill the log. */
 	if (why && !c->plain)
 		log_notice("JSON-RPC: a connection of uid %u is closed: %s",
-			c->peer.uid_known ? c->peer.uid : (uid_t)-1, why);
+			c->peer.user.uid_known ? c->peer.user.uid : (uid_t)-1, why);
 	(void)sd_event_source_set_enabled(c->io_source, SD_EVENT_OFF);
 	(void)sd_event_source_set_enabled(c->more, SD_EVENT_ONESHOT);
 }

@@ -208,6 +208,12 @@ static struct json_object *describe_errors(const struct api_method *m)
 	return errors;
 }
 
+static const char *const owners[] = {
+	[API_OWNER_NOTHING] = "",
+	[API_OWNER_DOMAIN] = "domain",
+	[API_OWNER_LIST] = "list",
+};
+
 static struct json_object *describe(const struct api_method *m)
 {
 	struct json_object *method = json_object_new_object();
@@ -223,6 +229,7 @@ static struct json_object *describe(const struct api_method *m)
 	json_object_array_add(list, example);
 	json_object_object_add(method, "examples", list);
 	add_string(method, "x-role", api_role_name(m->role));
+	add_string(method, "x-owner", owners[m->owner]);
 	return method;
 }
 

@@ -121,8 +121,8 @@ void rpc_io_unix_peer(int fd, uid_t own_uid, const gid_t gids[API_ROLE_X_MAX], s
 	*ret = (struct api_peer){.role = API_ROLE_NONE};
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return;
-	ret->uid_known = true;
-	ret->uid = cred.uid;
+	ret->user.uid_known = true;
+	ret->user.uid = cred.uid;
 	ret->role = cred.uid == 0 || cred.uid == own_uid ? API_ROLE_ADMINISTRATOR
 							 : role_of_groups(fd, cred.gid, gids);
 }

@@ -72,6 +72,8 @@ int rpc_log_add(struct rpc_log *log, const struct event *event)
 	*e = (struct rpc_logged){.sequence = event->sequence,
 		.kind = event->kind,
 		.of_network = event->network != NULL};
+	if (event->domain)
+		e->owner = event->domain->owner;
 	log->last = event->sequence;
 	if (log->first == 0)
 		log->first = event->sequence;
@@ -98,6 +100,8 @@ static bool is_of(const struct rpc_logged *e, const char *key)
 
 static bool passes(const struct rpc_logged *e, const struct rpc_filter *f)
 {
+	if (f->own_only && !owner_is(&e->owner, &f->user))
+		return false;
 	if (f->kinds && !(f->kinds & 1U << e->kind))
 		return false;
 	if (!f->domain[0] && !f->network[0])

@@ -12,6 +12,7 @@
 
 #include "config/vm-config.h"
 #include "daemon/event.h"
+#include "daemon/owner.h"
 #include "vmm-core/base/macro.h"
 
 #define RPC_LOG_EVENTS 4096
@@ -20,6 +21,7 @@ struct rpc_logged {
 	uint64_t sequence;
 	enum event_kind kind;
 	bool of_network;
+	struct domain_owner owner; /* the domain's, when it happened */
 	uint8_t uuid[16];
 	char name[VM_NAME_MAX];
 	char *text; /* the members of an object, without the brace before them: "sequence":1,…} */
@@ -31,9 +33,12 @@ struct rpc_log {
 	struct rpc_logged ring[RPC_LOG_EVENTS];
 };
 
-/* Which events: a set of kinds (bit: enum event_kind; 0: all), and of one thing's (name or UUID; "": all). */
+/* Which events: a set of kinds (bit: enum event_kind; 0: all), and of one thing's (name or UUID; "": all). 'own_only': of 'user's
+ * domains, and none of networks. */
 struct rpc_filter {
 	unsigned kinds;
+	bool own_only;
+	struct user user;
 	char domain[VM_NAME_MAX], network[VM_NAME_MAX];
 };
 

@@ -84,6 +84,8 @@ int rpc_subscribe(struct api_call *call, struct error *error)
 	r = read_filter(call, &filter, error);
 	if (r < 0)
 		return r;
+	filter.own_only = call->own_only;
+	filter.user = call->peer.user;
 	*s = (struct rpc_subscription){
 		.id = ++conn->last_subscription, .filter = filter, .after = begin_after(call, log)};
 	conn->n_subscriptions++;

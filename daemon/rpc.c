@@ -84,7 +84,7 @@ bool rpc_has_room(const struct rpc *rpc, const struct api_peer *peer)
 	list_for_each (pos, &rpc->connections) {
 		const struct rpc_conn *conn = list_entry(pos, struct rpc_conn, link);
 
-		n += conn->plain && conn->peer.uid == peer->uid;
+		n += conn->plain && conn->peer.user.uid == peer->user.uid;
 	}
 	return rpc->n_plain < RPC_PLAIN_CONNECTIONS && n < RPC_PLAIN_UID_CONNECTIONS;
 }

@@ -321,6 +321,9 @@ static void test_wrong_interfaces(void **state)
 		"f:1: os/boot: given together with an interface");
 }
 
+#define OWNED(user)                                                                                \
+	DOMAIN("<metadata><v:owner xmlns:v='urn:vmmd:domain:1' user='" user "'/></metadata>")
+
 static void test_wrong(void **state)
 {
 	(void)state;
@@ -393,6 +396,15 @@ static void test_wrong(void **state)
 	wrong(DOMAIN("<cpu><feature policy='maybe' name='avx'/></cpu>"), "cpu/feature[1]/@policy");
 	wrong(DOMAIN("<clock offset='moon'/>"), "clock/@offset: 'moon'");
 	wrong(DOMAIN("<title>a\nb</title>"), "title: contains a line break");
+	wrong(OWNED("-x"), "metadata/vmmd:owner/@user: is no user; write a user's name, or a uid");
+	wrong(OWNED(""), "metadata/vmmd:owner/@user");
+	wrong(OWNED("a b"), "metadata/vmmd:owner/@user: is no user");
+	wrong(OWNED("4294967295"), "metadata/vmmd:owner/@user: is no uid");
+	wrong(OWNED("007"), "metadata/vmmd:owner/@user: is no uid");
+	wrong(OWNED("a23456789b123456789c123456789d123456789e123456789f123456789g1234"),
+		"metadata/vmmd:owner/@user");
+	wrong(DOMAIN("<metadata><v:owner xmlns:v='urn:vmmd:domain:1'/></metadata>"),
+		"metadata/vmmd:owner/@user");
 	wrong(DOMAIN("<sysinfo type='smbios'><system><entry name='uuid'>"
 		     "11111111-1111-1111-1111-111111111111</entry></system></sysinfo>"
 		     "<uuid>21111111-1111-1111-1111-111111111111</uuid>"),

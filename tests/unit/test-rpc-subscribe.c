@@ -126,6 +126,42 @@ static void test_slow_reader(void **state)
 	assert_non_null(strstr(hear(f, &c1), "rpc.event"));
 }
 
+/* Who is no reader gets what happens to his own domains: now, and by replay; the end of one, too, and what was his when it happened. */
+static void test_own_only(void **state)
+{
+	static const char owned[] =
+		"<metadata><v:owner xmlns:v='urn:vmmd:domain:1' user='4711'/></metadata>";
+	struct fixture *f = *state;
+	struct rpc_conn *conn = list_entry(server->connections.next, struct rpc_conn, link);
+	struct domain *hers = fixture_define(f, "hers", "", ""),
+		      *his = fixture_define(f, "his", "", owned);
+	struct network *n = NULL;
+	char text[256];
+
+	conn->peer.role = API_ROLE_NONE;
+	conn->peer.user.uid = 4711;
+	(void)ask(f, &c1, REQUEST("1", "rpc.subscribe", "{}"));
+	emit(f, hers, 1);
+	emit(f, his, 1);
+	expect_line(f, EVENT("1", "4") "\"event\":\"reboot\",\"domain\":{\"name\":\"his\"");
+	assert_int_equal(network_define(f->manager, "<network><name>red</name></network>", "n", 0,
+				 &n, NULL, &f->error),
+		0);
+	assert_int_equal(manager_undefine(f->manager, his, &f->error), 0);
+	expect_line(f, EVENT("1", "6") "\"event\":\"lifecycle\",\"domain\":{\"name\":\"his\"");
+	snprintf(text, sizeof(text),
+		REQUEST("2", "rpc.subscribe", "{\"since\":1,\"instance\":\"%s\"}"),
+		server->log->instance);
+	(void)ask(f, &c1, text);
+	expect_line(f, EVENT("2", "2") "\"event\":\"lifecycle\",\"domain\":{\"name\":\"his\"");
+	expect_line(f, EVENT("2", "4"));
+	expect_line(f, EVENT("2", "6"));
+	/* By another's name, nothing. */
+	(void)ask(f, &c1, REQUEST("3", "rpc.subscribe", "{\"domain\":\"hers\"}"));
+	emit(f, hers, 1);
+	assert_string_equal(ask(f, &c1, REQUEST("4", "Ping", "{}")), RESULT("4", "{}"));
+}
+
 static void test_limit(void **state)
 {
 	struct fixture *f = *state;
@@ -145,6 +181,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_own_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 	};
 
