@@ -125,10 +125,23 @@ void api_dispatch(struct api_call *call, struct auth *auth)
 	auth_check(auth, &call->peer, m->role, on_authorised, call);
 }
 
+/* Of the table's methods only: a transport's own are not for everybody. */
+static void count(const struct api_call *call, enum error_code code)
+{
+	struct manager *m = call->manager;
+
+	if (!m->api_counts)
+		m->api_counts = calloc(n_api_methods * ERROR_CODE_X_MAX, sizeof(*m->api_counts));
+	for (size_t i = 0; m->api_counts && i < n_api_methods; i++)
+		if (call->method == &api_methods[i])
+			m->api_counts[i * ERROR_CODE_X_MAX + code]++;
+}
+
 void api_call_reply(struct api_call *call, struct json_object *out)
 {
 	if (!call->answered) {
 		call->answered = true;
+		count(call, ERROR_NONE);
 		call->ops->reply(call, out, -EBADF);
 	}
 	json_object_put(out);
@@ -138,6 +151,7 @@ void api_call_reply_fd(struct api_call *call, int fd)
 {
 	if (!call->answered) {
 		call->answered = true;
+		count(call, ERROR_NONE);
 		call->ops->reply(call, NULL, fd);
 	}
 }
@@ -146,6 +160,7 @@ void api_call_fail(struct api_call *call, const struct error *error)
 {
 	if (!call->answered) {
 		call->answered = true;
+		count(call, error->code);
 		log_debug("%s: %s", call->method->name, error->message);
 		call->ops->fail(call, error);
 	}

@@ -81,7 +81,7 @@ int api_get_domain(struct api_call *call, struct error *error)
 	struct domain *d = api_arg_domain(call, error);
 	const struct definition *current;
 	struct json_object *o, *out;
-	uint64_t user_ns = 0, system_ns = 0;
+	struct process_usage usage = {0};
 	char log[4096];
 
 	if (!d)
@@ -95,8 +95,8 @@ int api_get_domain(struct api_call *call, struct error *error)
 	add_uint(o, "memory_kib", current->memory_kib);
 	add_uint(o, "current_memory_kib", current->current_memory_kib);
 	if (d->worker)
-		(void)process_cpu_time(worker_pid(d->worker), &user_ns, &system_ns);
-	add_uint(o, "cpu_time_ns", user_ns + system_ns);
+		(void)process_usage(worker_pid(d->worker), &usage);
+	add_uint(o, "cpu_time_ns", usage.user_ns + usage.system_ns);
 	add_uint(o, "pid", d->worker ? (uint64_t)worker_pid(d->worker) : 0);
 	(void)snprintf(log, sizeof(log), "%s/log/%s.log", call->manager->store->state_dir, d->name);
 	add_string(o, "worker_log", log);

@@ -48,13 +48,13 @@ static void add_state(struct json_object *o, const struct domain *d)
 
 static void add_cpu(struct json_object *o, const struct domain *d)
 {
-	uint64_t user_ns, system_ns;
+	struct process_usage usage;
 
-	if (!d->worker || process_cpu_time(worker_pid(d->worker), &user_ns, &system_ns) < 0)
+	if (!d->worker || process_usage(worker_pid(d->worker), &usage) < 0)
 		return;
-	add(o, "cpu.time", user_ns + system_ns);
-	add(o, "cpu.user", user_ns);
-	add(o, "cpu.system", system_ns);
+	add(o, "cpu.time", usage.user_ns + usage.system_ns);
+	add(o, "cpu.user", usage.user_ns);
+	add(o, "cpu.system", usage.system_ns);
 }
 
 static void add_balloon(struct json_object *o, const struct domain *d)
@@ -71,7 +71,7 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 	const struct definition *current = domain_current(d);
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
 	unsigned n = MIN(current->vcpus, (uint32_t)VM_MAX_VCPUS);
-	uint64_t times[VM_MAX_VCPUS];
+	struct process_times times[VM_MAX_VCPUS];
 
 	add(o, "vcpu.current", current->vcpus);
 	add(o, "vcpu.maximum", current->vcpus_max);
@@ -81,7 +81,8 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 		const struct vm_stats_vcpu *v = page ? &page->vcpus[i] : NULL;
 
 		add_indexed(o, "vcpu", i, "state", d->state == DOMAIN_STATE_RUNNING ? 1 : 2);
-		add_indexed(o, "vcpu", i, "time", times[i]);
+		add_indexed(o, "vcpu", i, "time", times[i].run_ns);
+		add_indexed(o, "vcpu", i, "delay", times[i].delay_ns);
 		if (!v)
 			continue;
 		add_indexed(o, "vcpu", i, "irq_window_exits.sum", stat_read(&v->irq_window_exits));

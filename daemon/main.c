@@ -17,6 +17,7 @@
 #include "daemon/cgroup.h"
 #include "daemon/dbus.h"
 #include "daemon/manager.h"
+#include "daemon/metrics-server.h"
 #include "daemon/network.h"
 #include "daemon/rpc.h"
 #include "vmm-core/base/log.h"
@@ -24,6 +25,7 @@
 #include "vmm-core/base/strutil.h"
 
 #define RECONNECT_USEC UINT64_C(2000000)
+#define SLOW_TURN_NS   (NSEC_PER_SEC / 10)
 
 struct daemon {
 	sd_event *event;
@@ -31,6 +33,7 @@ struct daemon {
 	sd_bus *bus;
 	struct dbus *dbus;
 	struct rpc *rpc;
+	struct metrics_server *metrics;
 	sd_event_source *reconnect;
 	bool session;
 };
@@ -38,6 +41,7 @@ struct daemon {
 struct arguments {
 	struct manager_options options;
 	char state_dir[4096], runtime_dir[4096];
+	int metrics_fd; /* of --metrics; -EBADF */
 	int log_level;
 };
 
@@ -52,6 +56,9 @@ static void usage(void)
 	       ", with --session $XDG_RUNTIME_DIR/vmmd)\n"
 	       "  --worker PATH       the worker program (" VMMD_WORKER_PATH ")\n"
 	       "  --uid-base N        first uid of the workers' range (262144)\n"
+	       "  --metrics ADDRESS   serve metrics by TCP too, at an address of the loopback, "
+	       "e.g. "
+	       "127.0.0.1:9177\n"
 	       "  --log-level LEVEL   error, warning, notice, info (default) or debug\n"
 	       "  --help, --version\n");
 }
@@ -81,6 +88,7 @@ enum {
 	OPT_RUNTIME,
 	OPT_WORKER,
 	OPT_UID_BASE,
+	OPT_METRICS,
 	OPT_LOG_LEVEL,
 	OPT_VERSION
 };
@@ -91,11 +99,30 @@ static const struct option options[] = {
 	{"runtime-dir", required_argument, NULL, OPT_RUNTIME},
 	{"worker", required_argument, NULL, OPT_WORKER},
 	{"uid-base", required_argument, NULL, OPT_UID_BASE},
+	{"metrics", required_argument, NULL, OPT_METRICS},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{},
 };
+
+static int open_metrics(struct arguments *a, const char *address)
+{
+	int fd = metrics_open_tcp(address);
+
+	if (fd == -EINVAL || fd == -EACCES)
+		fprintf(stderr,
+			"vmmd: --metrics %s: give an address of the loopback and a port, "
+			"127.0.0.1:9177 or [::1]:9177\n",
+			address);
+	else if (fd < 0)
+		fprintf(stderr, "vmmd: --metrics %s: %s\n", address, strerror(-fd));
+	if (fd < 0)
+		return -EINVAL;
+	(void)safe_close(a->metrics_fd);
+	a->metrics_fd = fd;
+	return 0;
+}
 
 /* One option. 0: go on; 1: end well; -EINVAL. */
 static int take_option(struct arguments *a, int c)
@@ -121,6 +148,8 @@ static int take_option(struct arguments *a, int c)
 		}
 		a->options.uid_base = (uint32_t)n;
 		return 0;
+	case OPT_METRICS:
+		return open_metrics(a, optarg);
 	case OPT_LOG_LEVEL:
 		a->log_level = parse_log_level(optarg);
 		if (a->log_level < 0)
@@ -315,6 +344,55 @@ static void serve_rpc(struct daemon *d)
 		(void)log_error_errno(r, "cannot serve JSON-RPC: %m");
 }
 
+/* On a socket in the folder of what runs, and by TCP if that was asked for. Without it everything else works. */
+static void serve_metrics(struct daemon *d, int tcp_fd)
+{
+	const struct group *group = d->session ? NULL : getgrnam(api_role_group(API_ROLE_READER));
+	struct metrics_source source = {.manager = d->manager, .rpc = d->rpc};
+	char path[4096 + sizeof(METRICS_SOCKET)];
+	int r = metrics_server_new(d->event, &source, &d->metrics), fd;
+
+	if (r >= 0) {
+		(void)snprintf(
+			path, sizeof(path), "%s/" METRICS_SOCKET, d->manager->options.runtime_dir);
+		fd = rpc_open_socket(path, group ? 0660 : 0600, group ? group->gr_gid : 0);
+		r = fd < 0 ? fd : metrics_server_listen(d->metrics, fd);
+	}
+	if (r < 0)
+		(void)log_error_errno(r, "cannot serve metrics: %m");
+	if (tcp_fd >= 0 && d->metrics) {
+		r = metrics_server_listen(d->metrics, tcp_fd);
+		if (r < 0)
+			(void)log_error_errno(r, "cannot serve metrics by TCP: %m");
+	}
+}
+
+/* sd_event_loop(), and what its turns take: a turn is what all callers wait for. */
+static int loop(struct daemon *d)
+{
+	int r = 0, code;
+
+	while (r >= 0 && sd_event_get_state(d->event) != SD_EVENT_FINISHED) {
+		uint64_t begin = 0, end = 0;
+		struct timespec now;
+
+		r = sd_event_prepare(d->event);
+		if (r == 0)
+			r = sd_event_wait(d->event, UINT64_MAX);
+		if (r <= 0)
+			continue;
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		begin = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+		r = sd_event_dispatch(d->event);
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		end = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+		d->manager->loop.turns++;
+		d->manager->loop.busy_ns += end - begin;
+		d->manager->loop.slow_turns += end - begin > SLOW_TURN_NS;
+	}
+	return r >= 0 && sd_event_get_exit_code(d->event, &code) >= 0 ? code : r;
+}
+
 static int set_up_process(struct daemon *d)
 {
 	struct rlimit files;
@@ -358,15 +436,17 @@ static int run(const struct arguments *a)
 		r = start_bus(&d);
 	if (r >= 0) {
 		serve_rpc(&d);
+		serve_metrics(&d, a->metrics_fd);
 		if (!d.session) {
 			network_define_default(d.manager, VMMD_DEFAULT_NETWORK);
 			manager_autostart(d.manager);
 		}
 		(void)sd_notify(false, "READY=1");
-		r = sd_event_loop(d.event);
+		r = loop(&d);
 		(void)sd_notify(false, "STOPPING=1");
 	}
 	(void)sd_event_source_disable_unref(d.reconnect);
+	(void)metrics_server_free(d.metrics);
 	(void)rpc_free(d.rpc);
 	(void)dbus_free(d.dbus);
 	(void)manager_free(d.manager);
@@ -377,7 +457,7 @@ static int run(const struct arguments *a)
 
 int main(int argc, char **argv)
 {
-	static struct arguments a = {.log_level = LOG_INFO};
+	static struct arguments a = {.metrics_fd = -EBADF, .log_level = LOG_INFO};
 	int r;
 
 	a.options.worker_path = VMMD_WORKER_PATH;

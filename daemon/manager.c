@@ -75,6 +75,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 		return error_set(error, ERROR_NO_MEMORY, "manager");
 	m->event = sd_event_ref(event);
 	m->options = *options;
+	(void)sd_event_now(event, CLOCK_REALTIME, &m->start_time_usec);
 	list_init(&m->domains);
 	list_init(&m->networks);
 	list_init(&m->directs);
@@ -111,6 +112,7 @@ struct manager *manager_free(struct manager *m)
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
 	free(m->slots_rest_until);
+	free(m->api_counts);
 	free(m->worker_path);
 	sd_event_unref(m->event);
 	free(m);

@@ -53,6 +53,12 @@ struct manager {
 	uint32_t *slots_rest_until; /* seconds of CLOCK_MONOTONIC, of each slot; 0: never used */
 	bool user_ns_allowed, warned_static;
 	struct cgroup_root *cgroup_root; /* NULL: no cgroups to be had */
+	/* For metrics (metrics.h). */
+	uint64_t start_time_usec; /* CLOCK_REALTIME */
+	struct {
+		uint64_t turns, slow_turns, busy_ns;
+	} loop;               /* main.c's */
+	uint64_t *api_counts; /* api-call.c's: calls, by method and error code; NULL: none yet */
 };
 
 int manager_new(sd_event *event, const struct manager_options *options,

@@ -19,7 +19,8 @@
 #define MAX_THREADS 1024 /* that are looked at, however many a worker makes */
 
 struct stat_fields {
-	uint64_t utime, stime, start;
+	uint64_t utime, stime, start, rss_pages, guest_time;
+	unsigned threads;
 };
 
 static int read_stat(pid_t pid, struct stat_fields *ret)
@@ -38,8 +39,10 @@ static int read_stat(pid_t pid, struct stat_fields *ret)
 	if (!p ||
 		sscanf(p + 1,
 			" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
-			" %*d %*d %*d %*d %*d %*d %" SCNu64,
-			&s.utime, &s.stime, &s.start) != 3)
+			" %*d %*d %*d %*d %u %*d %" SCNu64 " %*u %" SCNu64
+			" %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %*d %*u %*u %*u "
+			"%" SCNu64,
+			&s.utime, &s.stime, &s.threads, &s.start, &s.rss_pages, &s.guest_time) != 6)
 		return -EBADMSG;
 	*ret = s;
 	return 0;
@@ -55,7 +58,7 @@ int process_start_time(pid_t pid, uint64_t *ret_ticks)
 	return r;
 }
 
-int process_cpu_time(pid_t pid, uint64_t *ret_user_ns, uint64_t *ret_system_ns)
+int process_usage(pid_t pid, struct process_usage *ret)
 {
 	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
 	struct stat_fields s;
@@ -63,8 +66,13 @@ int process_cpu_time(pid_t pid, uint64_t *ret_user_ns, uint64_t *ret_system_ns)
 
 	if (r < 0)
 		return r;
-	*ret_user_ns = s.utime * tick_ns;
-	*ret_system_ns = s.stime * tick_ns;
+	*ret = (struct process_usage){
+		.user_ns = s.utime * tick_ns,
+		.system_ns = s.stime * tick_ns,
+		.guest_ns = s.guest_time * tick_ns,
+		.resident_bytes = s.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE),
+		.threads = s.threads,
+	};
 	return 0;
 }
 
@@ -81,10 +89,10 @@ static int vcpu_of_name(const char *name, unsigned n)
 }
 
 /* A thread may end while we look: it counts as nothing. */
-static void add_thread(int task_fd, const char *tid, uint64_t *ret_ns, unsigned n)
+static void add_thread(int task_fd, const char *tid, struct process_times *ret_times, unsigned n)
 {
 	_cleanup_(freep) char *name = NULL, *times = NULL;
-	uint64_t ns;
+	struct process_times t;
 	char path[64];
 	int index;
 
@@ -95,27 +103,45 @@ static void add_thread(int task_fd, const char *tid, uint64_t *ret_ns, unsigned 
 	(void)snprintf(path, sizeof(path), "%.20s/schedstat", tid);
 	if (index < 0 || read_file(task_fd, path, 256, &times, NULL) < 0)
 		return;
-	if (sscanf(times, "%" SCNu64, &ns) == 1)
-		ret_ns[index] = ns;
+	if (sscanf(times, "%" SCNu64 " %" SCNu64, &t.run_ns, &t.delay_ns) == 2)
+		ret_times[index] = t;
 }
 
-int process_vcpu_times(pid_t pid, uint64_t *ret_ns, unsigned n)
+int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n)
 {
 	unsigned left = MAX_THREADS;
 	struct dirent *e;
 	char path[64];
 	DIR *dir;
 
-	memset(ret_ns, 0, n * sizeof(*ret_ns));
+	memset(ret_times, 0, n * sizeof(*ret_times));
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? -ESRCH : -errno;
 	while (left-- && (e = readdir(dir)))
 		if (e->d_name[0] != '.')
-			add_thread(dirfd(dir), e->d_name, ret_ns, n);
+			add_thread(dirfd(dir), e->d_name, ret_times, n);
 	(void)closedir(dir);
 	return 0;
+}
+
+int process_count_fds(pid_t pid)
+{
+	struct dirent *e;
+	char path[64];
+	int n = 0;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while ((e = readdir(dir)))
+		n += e->d_name[0] != '.';
+	(void)closedir(dir);
+	/* Not the one that looks. */
+	return n - (pid == getpid());
 }
 
 int process_open(pid_t pid)

@@ -10,12 +10,26 @@
  * Returns 0 or -ESRCH and other negative errnos. */
 int process_start_time(pid_t pid, uint64_t *ret_ticks);
 
-/* CPU time of all threads. Returns 0 or -errno. */
-int process_cpu_time(pid_t pid, uint64_t *ret_user_ns, uint64_t *ret_system_ns);
+/* What a process has used, all threads together. Times go in clock ticks (10 ms); guest_ns is the part of user_ns that ran
+ * a guest. */
+struct process_usage {
+	uint64_t user_ns, system_ns, guest_ns;
+	uint64_t resident_bytes;
+	unsigned threads;
+};
+/* Returns 0 or -errno. */
+int process_usage(pid_t pid, struct process_usage *ret);
 
-/* CPU time of the threads of a worker that run its vCPUs; they are called "CPU 0/KVM", "CPU 1/KVM" … (vmm-core/vcpu.c).
- * ret_ns[n] is all set, 0 where there is no such thread. Returns 0 or -errno. */
-int process_vcpu_times(pid_t pid, uint64_t *ret_ns, unsigned n);
+/* Of one thread, to the nanosecond: it ran, and it was ready but had no CPU. */
+struct process_times {
+	uint64_t run_ns, delay_ns;
+};
+/* Of the threads of a worker that run its vCPUs; they are called "CPU 0/KVM", "CPU 1/KVM" … (vmm-core/vcpu.c).
+ * ret_times[n] is all set, 0 where there is no such thread. Returns 0 or -errno. */
+int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n);
+
+/* How many fds it has open. Returns -errno on failure. */
+int process_count_fds(pid_t pid);
 
 /* pidfd_open(2). Returns the fd (close-on-exec) or -errno. */
 int process_open(pid_t pid);

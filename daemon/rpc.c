@@ -239,6 +239,21 @@ int rpc_new(struct manager *manager, const struct rpc_options *options, struct r
 	return 0;
 }
 
+unsigned rpc_n_connections(const struct rpc *rpc)
+{
+	return rpc->n_connections;
+}
+
+unsigned rpc_n_subscriptions(const struct rpc *rpc)
+{
+	struct list *pos;
+	unsigned n = 0;
+
+	list_for_each (pos, &rpc->connections)
+		n += list_entry(pos, struct rpc_conn, link)->n_subscriptions;
+	return n;
+}
+
 struct rpc *rpc_free(struct rpc *rpc)
 {
 	struct list *pos, *tmp;

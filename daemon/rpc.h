@@ -63,5 +63,9 @@ int rpc_listen(struct rpc *rpc, int fd);
  * Returns the fd, -EADDRINUSE when somebody listens there, or another errno. */
 int rpc_open_socket(const char *path, mode_t mode, gid_t gid);
 
+/* For metrics. */
+unsigned rpc_n_connections(const struct rpc *rpc);
+unsigned rpc_n_subscriptions(const struct rpc *rpc);
+
 /* Serve one connected unix socket, which is taken over. */
 int rpc_accept(struct rpc *rpc, int fd);

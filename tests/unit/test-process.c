@@ -47,23 +47,23 @@ static void test_vcpu_times(void **state)
 		{.name = "CPU 1/KVM2", .busy = true},
 		{.name = "CPU -1/KVM"},
 	};
-	uint64_t first[3] = {9, 9, 9}, then[3];
+	struct process_times first[3] = {{9, 9}, {9, 9}, {9, 9}}, then[3];
 	struct timespec nap = {.tv_nsec = 1000000};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		start(&threads[i]);
 	assert_int_equal(process_vcpu_times(getpid(), first, 3), 0);
-	assert_int_equal(first[1], 0);
+	assert_int_equal(first[1].run_ns, 0);
 	for (unsigned i = 0; i < 5000; i++) {
 		(void)nanosleep(&nap, NULL);
 		assert_int_equal(process_vcpu_times(getpid(), then, 3), 0);
-		if (then[2] > first[2] + 20000000)
+		if (then[2].run_ns > first[2].run_ns + 20000000)
 			break;
 	}
-	assert_true(then[2] > first[2] + 20000000);
-	assert_true(then[0] < then[2]);
-	assert_int_equal(then[1], 0);
+	assert_true(then[2].run_ns > first[2].run_ns + 20000000);
+	assert_true(then[0].run_ns < then[2].run_ns);
+	assert_int_equal(then[1].run_ns, 0);
 	stop = true;
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(pthread_join(threads[i].id, NULL), 0);
@@ -71,7 +71,9 @@ static void test_vcpu_times(void **state)
 
 static void test_gone(void **state)
 {
-	uint64_t a, b, ticks;
+	struct process_usage usage;
+	struct process_times a = {9, 9};
+	uint64_t ticks;
 	pid_t pid = fork();
 	int fd;
 
@@ -82,7 +84,10 @@ static void test_gone(void **state)
 	}
 	assert_int_equal(process_start_time(pid, &ticks), 0);
 	assert_true(ticks > 0);
-	assert_int_equal(process_cpu_time(pid, &a, &b), 0);
+	assert_int_equal(process_usage(pid, &usage), 0);
+	assert_int_equal(usage.threads, 1);
+	assert_int_equal(usage.guest_ns, 0);
+	assert_true(usage.resident_bytes >= 4096);
 	fd = process_open(pid);
 	assert_true(fd >= 0);
 	assert_false(process_is_gone(fd));
@@ -93,13 +98,36 @@ static void test_gone(void **state)
 	close(fd);
 	assert_int_equal(process_start_time(pid, &ticks), -ESRCH);
 	assert_int_equal(process_vcpu_times(pid, &a, 1), -ESRCH);
-	assert_int_equal(a, 0);
+	assert_int_equal(a.run_ns, 0);
+	assert_int_equal(process_usage(pid, &usage), -ESRCH);
+	assert_int_equal(process_count_fds(pid), -ESRCH);
+}
+
+/* Of this process, which is not idle: resident memory as statm has it, and one fd more when one is opened. */
+static void test_usage(void **state)
+{
+	struct process_usage usage;
+	unsigned long size, resident;
+	int n = process_count_fds(getpid()), fd = dup(0);
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	(void)state;
+	assert_true(n > 0 && fd >= 0);
+	assert_int_equal(fscanf(f, "%lu %lu", &size, &resident), 2);
+	assert_int_equal(process_count_fds(getpid()), n + 2);
+	fclose(f);
+	close(fd);
+	assert_int_equal(process_usage(getpid(), &usage), 0);
+	assert_in_range(usage.resident_bytes / 4096, resident / 2, resident * 2);
+	/* The threads of the test before this one worked. */
+	assert_true(usage.user_ns > 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vcpu_times),
+		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_gone),
 	};
 

@@ -46,6 +46,14 @@ static void expect(struct fixture *f, const char *text, const char *begin)
 		fail_msg("'%s' was answered by '%s'", text, line);
 }
 
+/* How many calls of a method ended so, as metrics tell it. */
+static uint64_t counted(struct fixture *f, const char *method, enum error_code code)
+{
+	size_t i = (size_t)(api_find_method(method) - api_methods);
+
+	return f->manager->api_counts[i * ERROR_CODE_X_MAX + code];
+}
+
 static void test_calls(void **state)
 {
 	struct fixture *f = *state;
@@ -70,6 +78,12 @@ static void test_calls(void **state)
 	expect(f, "{\"jsonrpc\"", "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,");
 	/* And the connection has survived all of that. */
 	expect(f, REQUEST("7", "Ping", "{}"), RESULT("7", "{}"));
+	assert_int_equal(counted(f, "Ping", ERROR_NONE), 4);
+	assert_int_equal(counted(f, "GetDomain", ERROR_NONE), 1);
+	assert_int_equal(counted(f, "GetDomain", ERROR_NO_DOMAIN), 1);
+	assert_int_equal(counted(f, "StartDomain", ERROR_NONE), 0);
+	assert_int_equal(rpc_n_connections(server), 1);
+	assert_int_equal(rpc_n_subscriptions(server), 0);
 }
 
 /* No answer to a notification, whether it works or not; but it is done. */
