@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/futex.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/sockios.h>
 #include <signal.h>
@@ -134,7 +135,7 @@ static const struct seccomp_rule network_rules[] = {
 	ANY(sendmsg, "answers to the daemon, a frame to an uplink"),
 
 	ONE_OF(ioctl, 1, "an uplink's link state; what its socket has not sent yet", SIOCETHTOOL,
-		SIOCOUTQ),
+		SIOCOUTQ, TUNGETIFF),
 	COMMON_RULES,
 	ANY(clock_gettime, "time where the vDSO cannot answer"),
 	ANY(timerfd_settime, "ageing, beacons, LACP"),

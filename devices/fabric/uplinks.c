@@ -197,8 +197,9 @@ static enum sight look(const struct member *m, uint32_t *ret_mbps)
 
 	*ret_mbps = 0;
 	if (m->uplink.kind == NET_UPLINK_TAP)
-		return m->tap.source ? SIGHT_UP : SIGHT_GONE;
-	r = m->packet.source ? port_packet_link(&m->packet, ret_mbps) : -ENODEV;
+		r = port_tap_link(&m->tap, m->uplinks->netlink_fd);
+	else
+		r = m->packet.source ? port_packet_link(&m->packet, ret_mbps) : -ENODEV;
 	if (r == -ENODEV)
 		return SIGHT_GONE;
 	return r > 0 ? SIGHT_UP : SIGHT_DOWN;

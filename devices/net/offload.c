@@ -3,6 +3,7 @@
 #include "devices/net/offload.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <string.h>
 
 #include "vmm-core/base/macro.h"
@@ -268,4 +269,28 @@ int offload_fixup(const struct frame *frame, struct offload_scratch *scratch,
 		cut.hdr_len = frame->head_len;
 		return complete(&cut);
 	}
+}
+
+struct sending {
+	int (*send)(void *port, const struct frame *frame, int32_t tci);
+	void *port;
+	int32_t tci;
+};
+
+static int send_segment(void *opaque, const struct frame *frame)
+{
+	const struct sending *sending = opaque;
+
+	return sending->send(sending->port, frame, sending->tci);
+}
+
+int offload_send(const struct frame *frame, int32_t tci, struct offload_scratch *scratch,
+	int (*send)(void *port, const struct frame *frame, int32_t tci), void *port)
+{
+	struct sending sending = {send, port, tci};
+	int r = send(port, frame, tci);
+
+	if (r != -EINVAL || !frame->hdr.gso_type)
+		return r;
+	return offload_fixup(frame, scratch, send_segment, &sending);
 }

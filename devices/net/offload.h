@@ -49,6 +49,11 @@ static inline bool offload_needs_fixup(const struct frame *frame, uint32_t takes
 int offload_fixup(const struct frame *frame, struct offload_scratch *scratch,
 	int (*emit)(void *opaque, const struct frame *frame), void *opaque);
 
+/* For a receiver that says what it does not take: send() is given the frame whole, and, if it answers -EINVAL to one that is to
+ * be cut, what offload_fixup() makes of it. Returns what send() does. Kernels refuse USO so, before Linux 6.2. */
+int offload_send(const struct frame *frame, int32_t tci, struct offload_scratch *scratch,
+	int (*send)(void *port, const struct frame *frame, int32_t tci), void *port);
+
 /* RFC 1071: the sum (not inverted, folded, in the order of the wire) of 'len' bytes and of 'sum', which may be any sum
  * of 16-bit words in host order. */
 uint16_t offload_sum(const void *data, size_t len, uint32_t sum);

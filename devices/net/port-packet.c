@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "devices/net/offload.h"
 #include "vmm-core/base/strutil.h"
 
 #define BUFFER_SIZE (FRAME_MAX + 4)
@@ -29,11 +30,12 @@ struct port_packet_slots {
 		} control;
 		uint8_t data[BUFFER_SIZE];
 	} slots[PORT_PACKET_BATCH];
+	struct offload_scratch scratch; /* of what is cut */
 };
 
-static int transmit(struct port *port, const struct frame *frame, int32_t tci)
+static int send_whole(void *port, const struct frame *frame, int32_t tci)
 {
-	struct port_packet *packet = container_of(port, struct port_packet, port);
+	struct port_packet *packet = port;
 	struct iovec iov[1 + FRAME_MAX_IOV];
 	uint8_t scratch[4];
 	struct net_hdr hdr;
@@ -45,6 +47,13 @@ static int transmit(struct port *port, const struct frame *frame, int32_t tci)
 	if (sendmsg(packet->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 0;
 	return errno == EAGAIN ? -ENOBUFS : -errno;
+}
+
+static int transmit(struct port *port, const struct frame *frame, int32_t tci)
+{
+	struct port_packet *packet = container_of(port, struct port_packet, port);
+
+	return offload_send(frame, tci, &packet->slots->scratch, send_whole, packet);
 }
 
 static const struct port_ops packet_port_ops = {.transmit = transmit};
@@ -128,7 +137,7 @@ int port_packet_init(struct port_packet *packet, struct loop *loop, int fd, cons
 	packet->loop = loop;
 	packet->fd = fd;
 	(void)str_copy(packet->ifname, sizeof(packet->ifname), ifname);
-	packet->slots = malloc(sizeof(*packet->slots));
+	packet->slots = calloc(1, sizeof(*packet->slots));
 	if (!packet->slots)
 		return -ENOMEM;
 	r = loop_add_fd(loop, fd, EPOLLIN, on_readable, packet, &packet->source);

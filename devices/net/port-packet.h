@@ -5,7 +5,7 @@
  * PACKET_AUXDATA, a locked filter; it does not block.
  *
  * Frames come and go with their offloads (virtio's header of 10 bytes): a NIC that merges segments gives them whole, one
- * that can segment gets them whole. The kernel takes the outer VLAN tag out of what it receives and tells it beside the
+ * that can segment gets them whole; what the kernel does not take whole (-EINVAL: USO, before Linux 6.2) is cut here. The kernel takes the outer VLAN tag out of what it receives and tells it beside the
  * frame; on the way out the tag is in the bytes.
  *
  * Receiving is by recvmmsg(), PORT_PACKET_BATCH frames a call. (A TPACKET_V3 ring would save a copy, but hands out whole

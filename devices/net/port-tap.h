@@ -2,7 +2,11 @@
 /*
  * A port whose owner is the kernel: a tap or macvtap device. The fd was opened by the daemon (IFF_TAP, IFF_NO_PI,
  * IFF_VNET_HDR with a header of 12 bytes, TUNSETOFFLOAD as it likes) and does not block. Frames pass whole, with their
- * offloads: the kernel segments what its other side cannot take.
+ * offloads: the kernel segments what its other side cannot take. What the kernel refuses to take whole (-EINVAL: USO, before
+ * Linux 6.2) is cut here.
+ *
+ * A frame that cannot be read is lost and counted (MALFORMED), and the port goes on. It ends (source is NULL) with its device,
+ * or when one read after the other fails.
  *
  * What the switch has no room for is dropped and counted: the kernel retries by itself or does not care. What the kernel
  * has no room for likewise. The tap of one vNIC is 'patient' instead: the frame waits here, and those behind it in the
@@ -12,6 +16,7 @@
  */
 #pragma once
 
+#include "devices/net/offload.h"
 #include "devices/net/vswitch.h"
 #include "vmm-core/base/loop.h"
 
@@ -32,6 +37,8 @@ struct port_tap {
 	struct loop_poller poller;
 	struct net_hdr hdr;
 	uint8_t *buffer;
+	struct offload_scratch *scratch; /* of what is cut */
+	unsigned n_bad;                  /* reads that failed, one after the other */
 	uint32_t kept_len; /* of the frame in hdr and buffer that waits for room; 0: none does */
 };
 
@@ -39,5 +46,8 @@ struct port_tap {
 int port_tap_init(struct port_tap *tap, struct loop *loop, int fd);
 /* A receiver behind the switch has room again. Costs nothing when nothing waits. */
 void port_tap_ready(struct port_tap *tap);
+/* 1: the interface is up and has a carrier; 0: not; -ENODEV: it is gone, also from the namespace of the socket 'sock', which may
+ * be any (-EBADF: only whether it is gone is looked at). A macvtap that is gone says so in no other way. */
+int port_tap_link(const struct port_tap *tap, int sock);
 /* Copes with one that was never initialised but is all zeroes. */
 void port_tap_done(struct port_tap *tap);

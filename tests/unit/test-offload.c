@@ -358,6 +358,60 @@ static void test_udp(void **state)
 	}
 }
 
+/* A receiver that takes nothing that is to be cut, or nothing at all. */
+static struct {
+	unsigned n_whole, n_cut;
+	int cut_answer, whole_answer;
+	int32_t tci;
+} receiver;
+
+static int receive(void *port, const struct frame *f, int32_t tci)
+{
+	assert_ptr_equal(port, &receiver);
+	receiver.tci = tci;
+	if (f->hdr.gso_type) {
+		receiver.n_whole++;
+		return receiver.whole_answer;
+	}
+	receiver.n_cut++;
+	return receiver.cut_answer;
+}
+
+static void send_to(int whole_answer, int cut_answer, int expect, unsigned n_cut)
+{
+	memset(&receiver, 0, sizeof(receiver));
+	receiver.whole_answer = whole_answer;
+	receiver.cut_answer = cut_answer;
+	assert_int_equal(offload_send(&frame, 42, &scratch, receive, &receiver), expect);
+	assert_int_equal(receiver.n_whole, 1);
+	assert_int_equal(receiver.n_cut, n_cut);
+	assert_int_equal(receiver.tci, 42);
+}
+
+static void test_send(void **state)
+{
+	struct net_hdr hdr = {NET_HDR_F_NEEDS_CSUM, NET_HDR_GSO_UDP_L4, 0, 1000, 34, 6, 0};
+
+	(void)state;
+	make(false, PROTO_UDP, 0, 3500);
+	packet_iov_init(&vec, &packet, 4099);
+	assert_int_equal(frame_init(&frame, &hdr, vec.iov, vec.n, packet.len, FRAME_MAX, -1), 0);
+	send_to(0, 0, 0, 0);
+	send_to(-EINVAL, 0, 0, 4);
+	/* No room is no refusal; and what then happens to a segment is what is said. */
+	send_to(-ENOBUFS, 0, -ENOBUFS, 0);
+	send_to(-EINVAL, -ENOBUFS, -ENOBUFS, 1);
+	packet_iov_done(&vec);
+	/* Of what is not to be cut there is nothing else to send. */
+	make(false, PROTO_UDP, 0, 100);
+	assert_int_equal(packet_frame(&packet, NULL, &vec, &frame), 0);
+	memset(&receiver, 0, sizeof(receiver));
+	receiver.cut_answer = -EINVAL;
+	assert_int_equal(offload_send(&frame, -1, &scratch, receive, &receiver), -EINVAL);
+	assert_int_equal(receiver.n_cut, 1);
+	packet_iov_done(&vec);
+}
+
 /* O06: what a receiver takes. */
 static void test_needs(void **state)
 {
@@ -455,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_tcp_routed),
 		cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_send),
 		cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_dhcp),
 		cmocka_unit_test(test_refused),

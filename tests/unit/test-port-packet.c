@@ -3,11 +3,14 @@
  * other end is the wire. */
 #include "devices/net/port-packet.h"
 
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <cmocka.h>
 
 #include "daemon/host-net.h"
@@ -275,7 +278,99 @@ static void test_tap(void **state)
 	close(kernel);
 }
 
+/* Onto the kernel's side of the tap, 'n' times. */
+static void kernel_send(unsigned n)
+{
+	uint8_t bytes[60] = {0}, mac[NET_MAC_LEN];
+	struct net_hdr none = {0};
+	struct iovec iov[2] = {{&none, 10}, {bytes, sizeof(bytes)}};
+	struct error e = {0};
+	int fd;
+
+	memcpy(bytes, to_vm, sizeof(to_vm));
+	assert_int_equal(host_net_open_packet("wire0", HOST_NET_ALL, &fd, mac, &e), 0);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(writev(fd, iov, 2), 10 + (ssize_t)sizeof(bytes));
+	close(fd);
+}
+
+static unsigned count_ours(const struct world *w)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < MIN(w->vm.n, (unsigned)FAKE_PORT_KEEP); i++)
+		n += w->vm.kept[i].frame.ethertype == TYPE;
+	return n;
+}
+
+/* Frames that the kernel cannot hand out cost themselves; a device that does nothing else ends the port. A header that is
+ * longer than all that is read makes them so. */
+static void test_tap_bad(void **state)
+{
+	int longer = 70000, usual = sizeof(struct net_hdr);
+	struct world *w = *state;
+	uint64_t lost;
+
+	turn(w);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(ioctl(w->fd, TUNSETVNETHDRSZ, &longer), 0);
+		kernel_send(20);
+		turn(w);
+		lost = w->counters.tx_drops[NET_DROP_MALFORMED];
+		assert_true(lost >= 20 * (i + 1));
+		assert_non_null(w->tap.source);
+		assert_int_equal(ioctl(w->fd, TUNSETVNETHDRSZ, &usual), 0);
+		kernel_send(1);
+		turn(w);
+		assert_int_equal(count_ours(w), i + 1);
+	}
+	assert_int_equal(w->counters.tx_drops[NET_DROP_MALFORMED], lost);
+	assert_int_equal(ioctl(w->fd, TUNSETVNETHDRSZ, &longer), 0);
+	kernel_send(100);
+	turn(w);
+	assert_null(w->tap.source);
+	assert_int_equal(port_tap_link(&w->tap, -EBADF), -ENODEV);
+	assert_int_equal(loop_run_once(w->loop, 50 * NSEC_PER_MSEC), 0);
+}
+
+static void set_interface(const char *ifname, bool up)
+{
+	struct ifreq ifr = {.ifr_flags = up ? IFF_UP : 0};
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)strcpy(ifr.ifr_name, ifname);
+	assert_int_equal(ioctl(sock, SIOCSIFFLAGS, &ifr), 0);
+	close(sock);
+}
+
+static void test_tap_link(void **state)
+{
+	struct world *w = *state;
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(port_tap_link(&w->tap, sock), 1);
+	set_interface("wire0", false);
+	assert_int_equal(port_tap_link(&w->tap, sock), 0);
+	assert_int_equal(port_tap_link(&w->tap, -EBADF), 1);
+	/* It stays, and goes on when it is up again. */
+	turn(w);
+	set_interface("wire0", true);
+	assert_int_equal(port_tap_link(&w->tap, sock), 1);
+	turn(w);
+	kernel_send(1);
+	turn(w);
+	assert_int_equal(count_ours(w), 1);
+	/* Removed by somebody else, while the fd is open. */
+	assert_int_equal(system("ip link del wire0"), 0);
+	assert_int_equal(port_tap_link(&w->tap, sock), -ENODEV);
+	assert_int_equal(port_tap_link(&w->tap, -EBADF), -ENODEV);
+	turn(w);
+	assert_null(w->tap.source);
+	close(sock);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_packet, teardown)
+#define TAP(name)  cmocka_unit_test_setup_teardown(name, setup_tap, teardown)
 
 int main(void)
 {
@@ -285,7 +380,9 @@ int main(void)
 		TEST(test_send),
 		TEST(test_send_whole),
 		TEST(test_link),
-		cmocka_unit_test_setup_teardown(test_tap, setup_tap, teardown),
+		TAP(test_tap),
+		TAP(test_tap_bad),
+		TAP(test_tap_link),
 	};
 
 	return netns_enter() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
