@@ -38,6 +38,9 @@ struct found {
 	uint32_t lower;
 	uint8_t mac[NET_MAC_LEN];
 	uint8_t vlan_filtering; /* bridge */
+	uint8_t tun_type;       /* tun: IFF_TUN or IFF_TAP */
+	uint32_t n_queues;      /* tun that may have several: that are open, or were */
+	uint32_t macvlan_mode;
 };
 
 static void parse_link(const void *attributes, size_t len, struct found *ret)
@@ -55,6 +58,15 @@ static void parse_link(const void *attributes, size_t len, struct found *ret)
 	if (streq(ret->kind, "bridge"))
 		netlink_copy(&ret->vlan_filtering, sizeof(ret->vlan_filtering),
 			netlink_find_nested(data, IFLA_BR_VLAN_FILTERING));
+	if (streq(ret->kind, "tun")) {
+		netlink_copy(&ret->tun_type, sizeof(ret->tun_type),
+			netlink_find_nested(data, IFLA_TUN_TYPE));
+		netlink_copy(&ret->n_queues, sizeof(ret->n_queues),
+			netlink_find_nested(data, IFLA_TUN_NUM_QUEUES));
+	}
+	if (streq(ret->kind, "macvtap"))
+		netlink_copy(&ret->macvlan_mode, sizeof(ret->macvlan_mode),
+			netlink_find_nested(data, IFLA_MACVLAN_MODE));
 }
 
 static int find_link(const char *ifname, struct found *ret)
@@ -424,4 +436,60 @@ int host_link_make_macvtap(const struct host_macvtap *m, int *ret_fd, struct err
 	if (r < 0)
 		(void)remove_link((int)ifindex);
 	return r;
+}
+
+/* Uplinks. */
+
+/* Its other end is the host, which has the tap's own address: the team's frames need another. */
+static int open_tap_uplink(
+	const char *ifname, const struct found *found, struct host_uplink *ret, struct error *error)
+{
+	int r;
+
+	if (found->n_queues)
+		return 0;
+	r = host_net_attach_tap(ifname, &ret->fd);
+	if (r == -EBUSY)
+		return 0;
+	if (r < 0)
+		return error_set_errno(error, r, "cannot use the tap '%s'", ifname);
+	tap_mac(found->mac, ret->mac);
+	ret->is_tap = true;
+	return 0;
+}
+
+static int open_macvtap_uplink(
+	const char *ifname, const struct found *found, struct host_uplink *ret, struct error *error)
+{
+	int r;
+
+	if (found->macvlan_mode != MACVLAN_MODE_PASSTHRU)
+		return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+			"the macvtap '%s' is given frames to its own address only: make it with "
+			"mode passthru, or write the interface that it stands on",
+			ifname);
+	r = open_macvtap(ifname, (unsigned)found->ifindex, &ret->fd, error);
+	if (r < 0)
+		return r;
+	memcpy(ret->mac, found->mac, NET_MAC_LEN);
+	ret->is_tap = ret->is_exclusive = true;
+	return 0;
+}
+
+int host_link_open_uplink(const char *ifname, struct host_uplink *ret, struct error *error)
+{
+	struct found found;
+	int r = find_link(ifname, &found);
+
+	*ret = (struct host_uplink){.fd = -EBADF};
+	if (r == -ENODEV)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the host has no network interface '%s'", ifname);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot see what '%s' is", ifname);
+	if (streq(found.kind, "tun") && found.tun_type == IFF_TAP)
+		return open_tap_uplink(ifname, &found, ret, error);
+	if (streq(found.kind, "macvtap"))
+		return open_macvtap_uplink(ifname, &found, ret, error);
+	return 0;
 }

@@ -31,6 +31,18 @@ int host_link_make_tap(const struct host_tap *tap, int *ret_fd, struct error *er
 /* Take a tap that somebody else has made (persistent, with one queue or several): nothing of it is changed. */
 int host_link_open_tap(const char *ifname, int *ret_fd, struct error *error);
 
+/* An interface that a network has for an uplink. A tap that no program holds, and a macvtap of mode passthru, are used by
+ * their devices, as devices/net/port-tap.h wants them: the network is at their other end. Of all others, a tap that another
+ * program holds among them, nothing is opened: they are NICs (host_net_open_packet()). Nothing of the interface is changed. */
+struct host_uplink {
+	bool is_tap;
+	bool is_exclusive;        /* the host has no part in it, whatever the configuration says */
+	int fd;                   /* is_tap */
+	uint8_t mac[NET_MAC_LEN]; /* is_tap: for the frames that a team makes itself */
+};
+/* Refuses an interface that is not there, and macvtaps of other modes, which are not given what is for guests. */
+int host_link_open_uplink(const char *ifname, struct host_uplink *ret, struct error *error);
+
 /* The MTU of an interface. -EIO (with 'error': "the host has no bridge …", 'what' being "bridge"): there is none. */
 int host_link_mtu(const char *what, const char *ifname, unsigned *ret_mtu, struct error *error);
 

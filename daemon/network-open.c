@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/host-exclusive.h"
+#include "daemon/host-link.h"
 #include "daemon/host-net.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
@@ -57,7 +58,29 @@ void network_give_back_nics(const struct network *n)
 	}
 }
 
-int network_open_uplink(
+/* By its own device. 0: it is none that has one. */
+static int open_tap(
+	const struct network *n, struct net_uplink *uplink, int *ret_fd, struct error *error)
+{
+	struct host_uplink found;
+	int r = host_link_open_uplink(uplink->ifname, &found, error);
+
+	if (r < 0 || !found.is_tap)
+		return r;
+	if (uplink->exclusive && !found.is_exclusive) {
+		(void)safe_close(found.fd);
+		return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+			"network '%s': '%s' is a tap, and the host is what is at its other end; "
+			"remove exclusive='yes'",
+			n->name, uplink->ifname);
+	}
+	uplink->kind = NET_UPLINK_TAP;
+	memcpy(uplink->mac, found.mac, NET_MAC_LEN);
+	*ret_fd = found.fd;
+	return 1;
+}
+
+static int open_packet(
 	const struct network *n, struct net_uplink *uplink, int *ret_fd, struct error *error)
 {
 	enum host_net_view view = HOST_NET_OTHERS;
@@ -75,6 +98,16 @@ int network_open_uplink(
 		return r;
 	uplink->kind = NET_UPLINK_PACKET;
 	return host_net_open_packet(uplink->ifname, view, ret_fd, uplink->mac, error);
+}
+
+int network_open_uplink(
+	const struct network *n, struct net_uplink *uplink, int *ret_fd, struct error *error)
+{
+	int r = open_tap(n, uplink, ret_fd, error);
+
+	if (r == 0)
+		return open_packet(n, uplink, ret_fd, error);
+	return r < 0 ? r : 0;
 }
 
 static int open_uplinks(struct network_resources *res, const struct network *n,

@@ -116,6 +116,81 @@ static void test_reports(void **state)
 	assert_string_equal(r->from, "p1");
 }
 
+#define TAP "tuntap add dev t0 mode tap\nlink set t0 up\n"
+
+static struct network *define_on(struct fixture *f, const char *dev, const char *more)
+{
+	struct network *n = NULL;
+	char xml[512];
+
+	(void)snprintf(xml, sizeof(xml),
+		"<network><name>red</name><forward mode='bridge'><interface dev='%s'/></forward>%s"
+		"</network>",
+		dev, more);
+	if (network_define(f->manager, xml, "red.xml", 0, &n, NULL, &f->error) < 0)
+		fail_msg("%s", f->error.message);
+	return n;
+}
+
+/* A tap of somebody else's as the uplink: the host is what is at its other end. */
+static void test_tap(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define_on(f, "t0", "");
+
+	assert_true(try_ip(TAP));
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	if (f->done_error.code)
+		fail_msg("%s", f->done_error.message);
+	RUN_UNTIL(f, n->uplinks_known && !n->uplinks_down);
+	/* It has its carrier by the worker, and without it none. */
+	assert_true(try_ip("link set t0 down\n"));
+	RUN_UNTIL(f, n->uplinks_down && !n->uplinks_gone);
+	assert_true(try_ip("link set t0 up\n"));
+	RUN_UNTIL(f, !n->uplinks_down);
+	assert_true(try_ip("link del t0\n"));
+	RUN_UNTIL(f, n->uplinks_down && n->uplinks_gone == 1);
+	assert_true(try_ip(TAP));
+	RUN_UNTIL(f, !n->uplinks_down && n->uplinks_gone == 0);
+	/* A worker that dies lets go of it; the next one has it. */
+	(void)kill(worker_pid(n->worker), SIGKILL);
+	RUN_UNTIL(f, n->phase != NETWORK_ACTIVE);
+	RUN_UNTIL(f, n->phase == NETWORK_ACTIVE && n->uplinks_known && !n->uplinks_down);
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_int_equal(network_undefine(n, &f->error), 0);
+	n = define_on(f, "t0", "<t:team xmlns:t='urn:vmmd:network:1' exclusive='yes'/>");
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	assert_non_null(strstr(f->done_error.message, "'t0' is a tap"));
+	assert_true(try_ip("link del t0\n"));
+}
+
+/* A macvtap that has its NIC alone: exclusive without a filter, and its link is the NIC's. */
+static void test_macvtap(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n =
+		define_on(f, "m0", "<t:team xmlns:t='urn:vmmd:network:1' exclusive='yes'/>");
+
+	if (!try_ip(NIC "link add link p0 name m0 type macvtap mode passthru\nlink set m0 up\n"))
+		skip();
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	if (f->done_error.code)
+		fail_msg("%s", f->done_error.message);
+	RUN_UNTIL(f, n->uplinks_known && !n->uplinks_down);
+	assert_true(try_ip("link set q0 down\n"));
+	RUN_UNTIL(f, n->uplinks_down && !n->uplinks_gone);
+	assert_true(try_ip("link set q0 up\n"));
+	RUN_UNTIL(f, !n->uplinks_down);
+	/* Its device says nothing of its end. */
+	assert_true(try_ip("link del m0\n"));
+	RUN_UNTIL(f, n->uplinks_down && n->uplinks_gone == 1);
+	assert_true(
+		try_ip("link add link p0 name m0 type macvtap mode passthru\nlink set m0 up\n"));
+	RUN_UNTIL(f, !n->uplinks_down && n->uplinks_gone == 0);
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_true(try_ip("link del p0\n"));
+}
+
 static bool host_is_kept_out(void)
 {
 	return system("tc filter show dev p0 ingress | grep -q vmmd:red") == 0;
@@ -319,6 +394,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_uplink, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_reports, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_tap, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_macvtap, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_exclusive, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_bridge_name, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_daemon_killed, setup, fixture_teardown),

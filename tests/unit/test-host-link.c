@@ -205,6 +205,73 @@ static void test_passthrough(void **state)
 	close(nic);
 }
 
+/* Uplinks: a tap that nobody holds has its other end here; one that somebody holds is a NIC as any other. */
+static void test_uplink_tap(void **state)
+{
+	struct host_uplink u;
+	struct error e = {0};
+	struct ifreq ifr;
+	int holder;
+
+	(void)state;
+	make_persistent("up0", 0);
+	ifr = link_query("up0", SIOCGIFHWADDR);
+	assert_int_equal(host_link_open_uplink("up0", &u, &e), 0);
+	assert_true(u.is_tap && !u.is_exclusive);
+	assert_int_equal(ioctl(u.fd, TUNGETIFF, &ifr), 0);
+	assert_true(ifr.ifr_flags & IFF_VNET_HDR);
+	ifr = link_query("up0", SIOCGIFHWADDR);
+	assert_int_equal(u.mac[0], 0xfe);
+	assert_memory_equal(u.mac + 1, ifr.ifr_hwaddr.sa_data + 1, NET_MAC_LEN - 1);
+	assert_false(link_is_up("up0"));
+	holder = u.fd;
+	assert_int_equal(host_link_open_uplink("up0", &u, &e), 0);
+	assert_false(u.is_tap);
+	assert_int_equal(u.fd, -EBADF);
+	assert_int_equal(ioctl(holder, TUNSETPERSIST, 0), 0);
+	close(holder);
+	/* With room for more queues, too. */
+	make_persistent("up1", IFF_MULTI_QUEUE);
+	assert_int_equal(host_link_open_uplink("up1", &u, &e), 0);
+	assert_true(u.is_tap);
+	holder = u.fd;
+	assert_int_equal(host_link_open_uplink("up1", &u, &e), 0);
+	assert_false(u.is_tap);
+	assert_int_equal(ioctl(holder, TUNSETPERSIST, 0), 0);
+	close(holder);
+	assert_int_equal(host_link_open_uplink("lo", &u, &e), 0);
+	assert_false(u.is_tap);
+	REFUSED(host_link_open_uplink("up0", &u, &e), "the host has no network interface 'up0'");
+}
+
+static void test_uplink_macvtap(void **state)
+{
+	struct host_macvtap m = {"up0", "eth7", mac, 0, MACVLAN_MODE_VEPA};
+	struct host_uplink u;
+	struct error e = {0};
+	struct ifreq ifr;
+	int nic, fd;
+
+	(void)state;
+	if (!make_nic(&nic))
+		skip();
+	assert_int_equal(host_link_make_macvtap(&m, &fd, &e), 0);
+	REFUSED(host_link_open_uplink("up0", &u, &e), "its own address only");
+	close(fd);
+	assert_int_equal(host_link_remove_macvtap("up0", "eth7", mac), 0);
+	m.mode = MACVLAN_MODE_PASSTHRU;
+	assert_int_equal(host_link_make_macvtap(&m, &fd, &e), 0);
+	close(fd);
+	assert_int_equal(host_link_open_uplink("up0", &u, &e), 0);
+	assert_true(u.is_tap && u.is_exclusive);
+	assert_memory_equal(u.mac, mac, NET_MAC_LEN);
+	assert_int_equal(ioctl(u.fd, TUNGETIFF, &ifr), 0);
+	assert_string_equal(ifr.ifr_name, "up0");
+	close(u.fd);
+	assert_int_equal(host_link_remove_macvtap("up0", "eth7", mac), 0);
+	close(nic);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +281,8 @@ int main(void)
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_macvtap),
 		cmocka_unit_test(test_passthrough),
+		cmocka_unit_test(test_uplink_tap),
+		cmocka_unit_test(test_uplink_macvtap),
 	};
 
 	return netns_enter() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
