@@ -338,7 +338,8 @@ static const struct vm_field team_fields[] = {
 	VM_FLAG(struct net_team_config, no_notify, "vmmd:notify/@enable"),
 	VM_FLAG(struct net_team_config, lacp_passive, "vmmd:lacp/@mode"),
 	VM_FLAG(struct net_team_config, lacp_slow, "vmmd:lacp/@rate"),
-	VM_FLAG(struct net_team_config, lacp_no_fallback, "vmmd:lacp/@fallback"),
+	VM_ENUM(struct net_team_config, lacp_fallback, "vmmd:lacp/@fallback",
+		NET_LACP_FALLBACK_X_MAX),
 };
 
 static int check_targets(const struct vm_check *c, const struct net_team_config *team)

@@ -172,6 +172,13 @@ enum net_failback {
 	NET_FAILBACK_NO,
 	NET_FAILBACK_X_MAX
 };
+/* What a LACP team does without a partner. */
+enum net_lacp_fallback {
+	NET_LACP_FALLBACK_DEFAULT, /* as EXPLICIT, also when the partner has fallen silent */
+	NET_LACP_FALLBACK_STARTUP, /* … only as long as none was heard on a link that is up */
+	NET_LACP_FALLBACK_NONE,    /* sends nothing */
+	NET_LACP_FALLBACK_X_MAX
+};
 enum net_uplink_kind { NET_UPLINK_PACKET, NET_UPLINK_TAP, NET_UPLINK_X_MAX };
 
 struct net_uplink {
@@ -203,7 +210,8 @@ struct net_team_config {
 	uint8_t probe_all;      /* every target must answer; else any one */
 	uint8_t no_notify;
 	uint8_t notify_rounds; /* 5 */
-	uint8_t lacp_passive, lacp_slow, lacp_no_fallback;
+	uint8_t lacp_passive, lacp_slow;
+	uint8_t lacp_fallback;         /* enum net_lacp_fallback */
 	uint16_t lacp_system_priority; /* 65535 */
 	uint16_t lacp_key;             /* 0: by number of the team */
 	uint8_t pad[2];

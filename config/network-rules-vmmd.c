@@ -142,8 +142,9 @@ static const struct xml_word rate_words[] = {
 	{0},
 };
 static const struct xml_word fallback_words[] = {
-	{.word = "active-backup", .value = 0},
-	{.word = "none", .value = 1},
+	{.word = "active-backup", .value = NET_LACP_FALLBACK_DEFAULT},
+	{.word = "startup", .value = NET_LACP_FALLBACK_STARTUP},
+	{.word = "none", .value = NET_LACP_FALLBACK_NONE},
 	{0},
 };
 static const struct xml_rule lacp_rows[] = {
@@ -160,7 +161,7 @@ static const struct xml_rule lacp_rows[] = {
 	{.name = "@fallback",
 		.kind = XML_WORD,
 		.flags = XML_NOT_ZERO,
-		TEAM(lacp_no_fallback),
+		TEAM(lacp_fallback),
 		.words = fallback_words},
 	{.name = "@sysPrio", .kind = XML_UINT, TEAM(lacp_system_priority)},
 	{.name = "@key", .kind = XML_UINT, TEAM(lacp_key)},

@@ -33,15 +33,22 @@ static bool has_bit(const struct lacp *l, unsigned index, uint8_t bit)
 /* One time for the whole team: a member whose link comes and goes must not hold it off. */
 static void fallback_run(struct lacp *l)
 {
-	bool up = false, heard = false;
+	bool up = false, partner = false, silent = false;
 	const struct lacp_member *m;
 
 	for (m = lacp_next(l, NULL); m; m = lacp_next(l, m)) {
+		bool given_up = m->heard && m->rx == LACP_RX_DEFAULTED &&
+			l->config.fallback != NET_LACP_FALLBACK_STARTUP;
+
 		up |= m->link_up;
-		heard |= m->heard;
+		silent |= given_up;
+		partner |= m->heard && !given_up;
 	}
-	if (!l->config.fallback_active_backup || !up || heard) {
+	if (l->config.fallback == NET_LACP_FALLBACK_NONE || !up || partner) {
 		l->fallback = false;
+		l->fallback_ns = LACP_NEVER;
+	} else if (silent) {
+		l->fallback = true;
 		l->fallback_ns = LACP_NEVER;
 	} else if (!l->fallback && l->fallback_ns == LACP_NEVER) {
 		l->fallback_ns = l->now_ns + LACP_SHORT_TIMEOUT_NS;
@@ -109,8 +116,9 @@ int lacp_init(
 	assert(ops && ops->transmit && ops->changed);
 
 	if (!is_unicast(config->system_mac) || !config->key ||
-		config->select >= LACP_SELECT_X_MAX || config->min_links > LACP_MAX_MEMBERS ||
-		config->max_links > LACP_MAX_MEMBERS ||
+		config->select >= LACP_SELECT_X_MAX ||
+		config->fallback >= NET_LACP_FALLBACK_X_MAX ||
+		config->min_links > LACP_MAX_MEMBERS || config->max_links > LACP_MAX_MEMBERS ||
 		(config->max_links && config->min_links > config->max_links))
 		return -EINVAL;
 	*l = (struct lacp){

@@ -74,7 +74,7 @@ struct lacp_config {
 	bool active;  /* otherwise passive: silent until the partner speaks */
 	bool fast; /* ask the partner for a frame a second: silence is noticed in 3 s, not in 90 s */
 	bool individual; /* no aggregation: one member at most is in use */
-	bool fallback_active_backup;
+	enum net_lacp_fallback fallback;
 	uint8_t min_links; /* for lacp_is_up(); 0 means 1 */
 	uint8_t max_links; /* the rest stands by; 0: no limit but LACP_MAX_MEMBERS */
 	enum lacp_select_policy select;
@@ -149,7 +149,7 @@ struct lacp {
 };
 
 /* A team without members. 'config' is copied; 'ops' (with transmit and changed) must stay valid. Returns 0, or -EINVAL
- * for a system MAC that is zero or a multicast one, key 0, an unknown policy, or link numbers above LACP_MAX_MEMBERS or
+ * for a system MAC that is zero or a multicast one, key 0, an unknown policy or fallback, or link numbers above LACP_MAX_MEMBERS or
  * min_links above max_links. */
 int lacp_init(
 	struct lacp *l, const struct lacp_config *config, const struct lacp_ops *ops, void *opaque);
@@ -196,8 +196,10 @@ bool lacp_is_up(const struct lacp *l);
 
 /* The configuration says that a team without a partner shall work without LACP, as active-backup, and there is none:
  * some link has been up for LACP_SHORT_TIMEOUT_NS, and no member has heard a partner since its own link came up (this
- * system itself is no partner). Ends with the first LACPDU of a partner, and when all links are down. A partner that
- * falls silent does not begin it: its end of the link may still be an aggregate. */
+ * system itself is no partner). But for NET_LACP_FALLBACK_STARTUP also at once when the last partner is given up (the
+ * receive machine is DEFAULTED: LACP_SHORT_TIMEOUT_NS after it has expired), as the kernel's bonds and Open vSwitch have
+ * it: if its end of the links is still an aggregate, that is its error, and with STARTUP nothing passes then. Ends with the
+ * first LACPDU of a partner, and when all links are down. */
 bool lacp_fallback(const struct lacp *l);
 
 /* Everything about a member. Returns 0, -EINVAL (index) or -ENOENT. */

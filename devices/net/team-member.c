@@ -367,7 +367,7 @@ static enum team_cause cause_of(const struct team *t, unsigned before, unsigned 
 	if (!chosen)
 		return t->n_usable ? TEAM_CAUSE_MIN_LINKS : TEAM_CAUSE_LACP;
 	if (!before)
-		return t->policy->negotiates ? TEAM_CAUSE_LACP : TEAM_CAUSE_LINK;
+		return t->config.policy == NET_TEAM_LACP ? TEAM_CAUSE_LACP : TEAM_CAUSE_LINK;
 	return t->policy->negotiates && !fresh ? TEAM_CAUSE_LACP : TEAM_CAUSE_FAILBACK;
 }
 

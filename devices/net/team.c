@@ -70,7 +70,7 @@ static int lacp_start(struct team *t)
 		.key = t->config.lacp_key ? t->config.lacp_key : 1,
 		.active = !t->config.lacp_passive,
 		.fast = !t->config.lacp_slow,
-		.fallback_active_backup = !t->config.lacp_no_fallback,
+		.fallback = t->config.lacp_fallback,
 	};
 	int r;
 

@@ -89,7 +89,7 @@ static void on_fallback(void *opaque)
 {
 	struct world *w = opaque;
 
-	expect(w->l.config.fallback_active_backup);
+	expect(w->l.config.fallback != NET_LACP_FALLBACK_NONE);
 }
 
 static const struct lacp_ops ops = {
@@ -127,7 +127,9 @@ static void check(struct world *w)
 		if (lacp_status(&w->l, i, &s) < 0)
 			continue;
 		check_member(&w->l, i, &s);
-		heard |= s.heard;
+		heard |= s.heard &&
+			(s.rx != LACP_RX_DEFAULTED ||
+				w->l.config.fallback == NET_LACP_FALLBACK_STARTUP);
 		if (s.mux < LACP_MUX_ATTACHED)
 			continue;
 		if (n_attached++ == 0) {
@@ -277,7 +279,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.active = bits & 1,
 		.fast = bits & 2,
 		.individual = bits & 4,
-		.fallback_active_backup = bits & 8,
+		.fallback = bits & 8 ? bits & 1 : NET_LACP_FALLBACK_NONE,
 		.select = (bits >> 4 & 3) % LACP_SELECT_X_MAX,
 		.max_links = bits >> 6};
 

@@ -255,19 +255,36 @@ static void test_silent_member(void **state)
 	(void)expect_flows(s, BOTH);
 }
 
-/* It stops altogether: nothing is sent to somebody who may still take both links for one, until it goes on. */
-static void test_silent_partner(void **state)
+/* It stops altogether: one member goes on without it; or, if that is asked for, nothing is sent to somebody who may still take
+ * both links for one. Until it goes on. */
+static void silent_partner(struct setting *s, enum net_lacp_fallback fallback)
 {
-	struct setting *s = *state;
-
+	s->w->config.team.lacp_fallback = (uint8_t)fallback;
 	start(s, BOND "lacp=active" FAST);
 	expect_negotiated(s);
 	assert_int_equal(kill(s->ovs.vswitchd, SIGSTOP), 0);
 	assert_true(world_guests(s->w, LONG_MS, false));
-	send_flows(s);
-	assert_int_equal(used(s), 0);
+	if (fallback == NET_LACP_FALLBACK_STARTUP) {
+		world_run_ms(s->w, 5000);
+		assert_false(s->w->state.guests_up);
+	} else {
+		assert_true(world_guests(s->w, LONG_MS, true));
+		assert_int_equal(s->w->state.policy, NET_TEAM_EXPLICIT);
+		assert_int_equal(s->w->state.n_active, 1);
+	}
 	assert_int_equal(kill(s->ovs.vswitchd, SIGCONT), 0);
+	expect_negotiated(s);
 	(void)expect_flows(s, BOTH);
+}
+
+static void test_silent_partner(void **state)
+{
+	silent_partner(*state, NET_LACP_FALLBACK_DEFAULT);
+}
+
+static void test_silent_partner_startup(void **state)
+{
+	silent_partner(*state, NET_LACP_FALLBACK_STARTUP);
 }
 
 /* A switch whose ports are not aggregated is used by one member, until they are. */
@@ -288,7 +305,7 @@ static void test_no_fallback(void **state)
 {
 	struct setting *s = *state;
 
-	s->w->config.team.lacp_no_fallback = 1;
+	s->w->config.team.lacp_fallback = NET_LACP_FALLBACK_NONE;
 	start(s, PLAIN);
 	world_run_ms(s->w, 5000);
 	send_flows(s);
@@ -336,6 +353,7 @@ int main(int argc, char **argv)
 		TEST(test_partner_is_passive),
 		TEST(test_silent_member),
 		TEST(test_silent_partner),
+		TEST(test_silent_partner_startup),
 		TEST(test_fallback),
 		TEST(test_no_fallback),
 		TEST(test_kernel_bond),

@@ -159,6 +159,13 @@ static void test_port_moved(void **state)
 	assert_true(status(x, 0).actor.state & LACP_STATE_DEFAULTED);
 	talk(x, 3);
 	assert_true(lacp_member_is_distributing(&x->l, 1));
+	/* Two working links hear one port, which is the switch's error: nothing was moved, also when one goes then. */
+	start_default(x, 2);
+	bring_up(x, 2);
+	x->peers[1].port = x->peers[0].port;
+	say(x, 1);
+	link_is(x, 0, false);
+	assert_int_equal(status(x, 0).partner.port, 0x71);
 }
 
 static void test_speed_and_duplex(void **state)
@@ -239,6 +246,23 @@ static void test_max_links(void **state)
 	}
 }
 
+/* Links that would only stand by are no weight. */
+static void test_max_links_weight(void **state)
+{
+	struct fixture *x = *state;
+	struct lacp_config config = default_config();
+
+	config.max_links = 1;
+	config.select = LACP_SELECT_BANDWIDTH;
+	start(x, &config, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		x->peers[i].system[5] = i < 2 ? 1 : 2;
+		lacp_member_link(&x->l, i, true, i < 2 ? 1000 : 1500, true, x->now_ns);
+	}
+	talk(x, 5);
+	assert_distributing(x, 0x4);
+}
+
 /* Two switches; members 0, 1 at one of them, 2 … 4 at the other. */
 static void start_two_groups(struct fixture *x, enum lacp_select_policy policy)
 {
@@ -278,6 +302,13 @@ static void test_policies(void **state)
 	talk(x, 5);
 	assert_distributing(x, 0x1c);
 
+	/* Silence is reason enough to leave, before its end is certain. */
+	start_two_groups(x, LACP_SELECT_STABLE);
+	x->peers[0].talks = x->peers[1].talks = false;
+	talk(x, 5);
+	assert_int_equal(status(x, 0).rx, LACP_RX_EXPIRED);
+	assert_distributing(x, 0x1c);
+
 	start_two_groups(x, LACP_SELECT_BANDWIDTH);
 	talk(x, 5);
 	assert_distributing(x, 0x1c);
@@ -308,6 +339,13 @@ static void test_keys(void **state)
 	talk(x, 5);
 	assert_distributing(x, 0x1);
 	assert_int_equal(status(x, 1).actor.key, 0x77);
+	/* So are two partners that differ in nothing but their priority. */
+	start_default(x, 2);
+	x->peers[1].system_priority++;
+	link_is(x, 0, true);
+	link_is(x, 1, true);
+	talk(x, 5);
+	assert_distributing(x, 0x1);
 }
 
 int main(void)
@@ -321,6 +359,7 @@ int main(void)
 		ROW(test_port_moved),
 		ROW(test_speed_and_duplex),
 		ROW(test_max_links),
+		ROW(test_max_links_weight),
 		ROW(test_policies),
 		ROW(test_keys),
 	};

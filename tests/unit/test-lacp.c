@@ -214,7 +214,7 @@ static void test_L09_fallback(void **state)
 	struct fixture *x = *state;
 	struct lacp_config config = default_config();
 
-	config.fallback_active_backup = true;
+	config.fallback = NET_LACP_FALLBACK_STARTUP;
 	start(x, &config, 3);
 	advance(x, 100 * SEC);
 	assert_false(lacp_fallback(&x->l)); /* no link: nothing to fall back to */
@@ -237,7 +237,7 @@ static void test_L09_fallback(void **state)
 	say(x, 1);
 	assert_false(lacp_fallback(&x->l));
 	assert_int_equal(x->n_fallback_changed, 2);
-	/* Silence afterwards is another matter; a link that was down is a new beginning. */
+	/* Silence afterwards is another matter, as it was asked for; a link that was down is a new beginning. */
 	advance(x, 100 * SEC);
 	assert_int_equal(status(x, 1).rx, LACP_RX_DEFAULTED);
 	assert_false(lacp_fallback(&x->l));
@@ -256,17 +256,68 @@ static void test_L09_fallback_flap(void **state)
 	struct fixture *x = *state;
 	struct lacp_config config = default_config();
 
-	config.fallback_active_backup = true;
-	for (unsigned on = 0; on < 2; on++) {
-		config.fallback_active_backup = on;
+	for (unsigned on = 0; on < 3; on++) {
+		config.fallback = (enum net_lacp_fallback[]){NET_LACP_FALLBACK_NONE,
+			NET_LACP_FALLBACK_STARTUP, NET_LACP_FALLBACK_DEFAULT}[on];
 		start(x, &config, 2);
 		link_is(x, 0, true);
 		for (unsigned i = 0; i < 30; i++) {
 			link_is(x, 1, i & 1);
 			advance(x, 100 * MSEC);
 		}
-		assert_int_equal(lacp_fallback(&x->l), on);
+		assert_int_equal(lacp_fallback(&x->l), on > 0);
 	}
+}
+
+/* L09: partners that fall silent while their links are up. Given up is the last of them, 3 s after it has expired. */
+static void test_L09_fallback_silent(void **state)
+{
+	struct fixture *x = *state;
+	struct lacp_config config = default_config();
+
+	config.fallback = NET_LACP_FALLBACK_DEFAULT;
+	start(x, &config, 3);
+	bring_up(x, 2);
+	advance(x, SEC);
+	say(x, 1);
+	/* The first is DEFAULTED, the second EXPIRED. */
+	advance(x, 5 * SEC);
+	assert_int_equal(status(x, 0).rx, LACP_RX_DEFAULTED);
+	assert_int_equal(status(x, 1).rx, LACP_RX_EXPIRED);
+	assert_false(lacp_fallback(&x->l));
+	advance(x, SEC - 1);
+	assert_false(lacp_fallback(&x->l));
+	advance(x, 1);
+	assert_true(lacp_fallback(&x->l));
+	assert_int_equal(x->n_fallback_changed, 1);
+	/* One that never heard anybody changes nothing; nor do those that did, while they are down. */
+	link_is(x, 2, true);
+	assert_true(lacp_fallback(&x->l));
+	link_is(x, 0, false);
+	link_is(x, 1, false);
+	assert_true(lacp_fallback(&x->l));
+	link_is(x, 1, true);
+	advance(x, 10 * SEC);
+	assert_true(lacp_fallback(&x->l));
+	assert_int_equal(x->n_fallback_changed, 1);
+	/* It is back. */
+	say(x, 1);
+	assert_false(lacp_fallback(&x->l));
+	for (unsigned i = 0; i < 5; i++) {
+		advance(x, SEC);
+		say(x, 1);
+	}
+	assert_false(lacp_fallback(&x->l));
+	assert_distributing(x, 1U << 1);
+	/* Silent again, and gone with its link: the third, which never heard one, waits its own time. */
+	advance(x, 3 * SEC);
+	link_is(x, 1, false);
+	advance(x, 3 * SEC - 1);
+	assert_false(lacp_fallback(&x->l));
+	advance(x, 1);
+	assert_true(lacp_fallback(&x->l));
+	link_is(x, 2, false);
+	assert_false(lacp_fallback(&x->l));
 }
 
 /* L12: a partner whose frames come every 2 … 3.2 s and that echoes our EXPIRED late. Each gap costs what it must, the
@@ -380,6 +431,7 @@ static void test_link_down(void **state)
 	assert_int_equal(s.rx, LACP_RX_PORT_DISABLED);
 	assert_int_equal(s.mux, LACP_MUX_DETACHED);
 	assert_false(s.collecting || s.distributing);
+	assert_int_equal(s.partner.state & LACP_STATE_SYNCHRONIZATION, 0);
 	assert_int_equal(x->n_changed[0], 1);
 	assert_int_equal(x->n_changed[1], 0);
 	assert_int_equal(x->n_sent, 0);
@@ -502,6 +554,7 @@ int main(void)
 		ROW(test_L08_churn),
 		ROW(test_L09_fallback),
 		ROW(test_L09_fallback_flap),
+		ROW(test_L09_fallback_silent),
 		ROW(test_L12_expired_echo),
 		ROW(test_L14_L15_order),
 		ROW(test_passive_both),

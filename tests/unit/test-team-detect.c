@@ -445,6 +445,18 @@ static void test_lacp(void **state)
 	pair_run_ms(&pair, 20000);
 	team_state(a.team, &status);
 	assert_int_equal(status.n_active, 2);
+	/* The partner is silent on both: one of them goes on without it. */
+	pair.dead = 3;
+	pair_run_ms(&pair, 3500);
+	assert_false(a.guest_up);
+	pair_run_ms(&pair, 3500);
+	assert_true(a.guest_up);
+	team_state(a.team, &status);
+	assert_int_equal(status.policy, NET_TEAM_EXPLICIT);
+	assert_int_equal(status.n_active, 1);
+	assert_int_equal(a.report.from, NET_TEAM_NO_MEMBER);
+	assert_int_equal(a.report.cause, TEAM_CAUSE_LACP);
+	assert_int_equal(a.report.detector, TEAM_BY_LACP);
 	fake_team_done(&a);
 	fake_team_done(&b);
 }
