@@ -154,10 +154,12 @@ static bool test_is_valid(const struct net_team_test *t, unsigned n)
 	return t->phase == NET_TEST_NONE || t->member < n;
 }
 
-bool net_team_state_is_valid(const struct net_team_state *s, unsigned n_uplinks)
+bool net_team_state_is_valid(const struct net_team_state *s, unsigned max_uplinks)
 {
+	unsigned n_uplinks = s->n_members;
+
 	if (s->policy == NET_TEAM_DEFAULT || s->policy >= NET_TEAM_POLICY_X_MAX ||
-		s->n_members != n_uplinks || n_uplinks > NET_MAX_UPLINKS || s->guests_up > 1 ||
+		n_uplinks > MIN(max_uplinks, (unsigned)NET_MAX_UPLINKS) || s->guests_up > 1 ||
 		s->by_port > 1 || s->n_active > n_uplinks || s->n_usable > n_uplinks ||
 		!test_is_valid(&s->test, n_uplinks))
 		return false;

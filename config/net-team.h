@@ -240,7 +240,8 @@ static_assert(sizeof(struct net_team_report) == 56 + 8 * NET_TEAM_REPORT_MACS, "
  * of the network. False: it was made by nobody honest. */
 bool net_team_report_is_valid(
 	const struct net_team_report *report, unsigned n_uplinks, uint64_t now_ns);
-bool net_team_state_is_valid(const struct net_team_state *state, unsigned n_uplinks);
+/* 'max_uplinks': the worker may not have heard of the last of them yet. */
+bool net_team_state_is_valid(const struct net_team_state *state, unsigned max_uplinks);
 
 /* Words for messages, status and JSON. Never NULL: "unknown" beyond the last. */
 const char *team_cause_to_string(enum team_cause cause);

@@ -601,16 +601,15 @@ int api_open_capture(struct api_call *call, struct error *error)
 static int find_uplink(
 	const struct network *n, const char *name, uint32_t *ret, struct error *error)
 {
+	int r;
+
 	if (!*name)
 		return 0;
-	for (uint32_t i = 0; i < n->config->net.n_uplinks; i++) {
-		if (!streq(n->config->net.uplinks[i].ifname, name))
-			continue;
-		*ret = i;
-		return 0;
-	}
-	return error_set(
-		error, ERROR_INVALID_ARGUMENT, "network '%s' has no uplink '%s'", n->name, name);
+	r = network_team_member(n, name, error);
+	if (r < 0)
+		return r;
+	*ret = (uint32_t)r;
+	return 0;
 }
 
 int api_open_network_capture(struct api_call *call, struct error *error)

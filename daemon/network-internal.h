@@ -23,6 +23,7 @@ void network_resources_close(struct network_resources *resources);
  * has it back by the other. */
 int network_open_uplink(
 	const struct network *network, struct net_uplink *uplink, int *ret_fd, struct error *error);
+void network_give_back_nic(const struct network *network, const struct net_uplink *uplink);
 void network_give_back_nics(const struct network *network);
 
 /* A definition as it is kept; refuses one that is too long. */
@@ -67,6 +68,14 @@ void network_note_address(struct network *network, unsigned number, const uint8_
 /* What the worker tells of its uplinks: all of it, each time. */
 void network_uplinks_are(struct network *network, const struct net_team_state *state);
 void network_uplinks_end(struct network *network);
+/* The worker's numbers of uplinks: those of the configuration when it starts. The name of one, or "". The number of one: -ENOENT. */
+void network_uplinks_begin(struct network *network);
+const char *network_uplink_name(const struct network *network, unsigned member);
+int network_uplink_number(const struct network *network, const char *ifname);
+/* What runs gets or loses an uplink: 'added', opened as 'fd' (which is the worker's then), with a name that is new; or 'removed',
+ * which goes back to the host. */
+void network_uplink_add_live(struct network *network, const struct net_uplink *added, int fd);
+void network_uplink_remove_live(struct network *network, const struct net_uplink *removed);
 /* The vNIC of this port gets its configuration, with its link down if the uplinks are; again later if that fails. */
 void network_tell_guest(const struct network_port *port);
 /* The files and bells of a link. End 0 is the network's, or the first domain's; end 1 the (other) domain's. */

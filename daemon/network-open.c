@@ -40,22 +40,24 @@ static bool is_held(const struct network *n, const char *ifname)
 	return false;
 }
 
+void network_give_back_nic(const struct network *n, const struct net_uplink *uplink)
+{
+	bool shared = false;
+	struct list *pos;
+
+	list_for_each (pos, &n->manager->networks) {
+		const struct network *other = list_entry(pos, struct network, link);
+
+		shared |= other != n && network_is_active(other) && is_held(other, uplink->ifname);
+	}
+	if (uplink->exclusive && !shared)
+		host_exclusive_end(uplink->ifname);
+}
+
 void network_give_back_nics(const struct network *n)
 {
-	for (unsigned i = 0; i < n->config->net.n_uplinks; i++) {
-		const struct net_uplink *uplink = &n->config->net.uplinks[i];
-		bool shared = false;
-		struct list *pos;
-
-		list_for_each (pos, &n->manager->networks) {
-			const struct network *other = list_entry(pos, struct network, link);
-
-			shared |= other != n && network_is_active(other) &&
-				is_held(other, uplink->ifname);
-		}
-		if (uplink->exclusive && !shared)
-			host_exclusive_end(uplink->ifname);
-	}
+	for (unsigned i = 0; i < n->config->net.n_uplinks; i++)
+		network_give_back_nic(n, &n->config->net.uplinks[i]);
 }
 
 /* By its own device. 0: it is none that has one. */

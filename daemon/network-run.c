@@ -258,6 +258,7 @@ static void send_start(struct network *n)
 	struct error e = {0};
 	int r;
 
+	network_uplinks_begin(n);
 	if (network_open(n, &res, &e) < 0) {
 		fail_start(n, &e);
 		return;

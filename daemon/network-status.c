@@ -17,7 +17,7 @@
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
-#define STATUS_VERSION 1
+#define STATUS_VERSION 2
 
 static struct json_object *ports_to_json(const struct network *n)
 {
@@ -38,6 +38,25 @@ static struct json_object *ports_to_json(const struct network *n)
 	return array;
 }
 
+/* By the worker's numbers. */
+static struct json_object *uplinks_to_json(const struct network *n)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned i = 0; i < n->n_members; i++)
+		json_object_array_add(array, json_object_new_string(n->members[i]));
+	return array;
+}
+
+static void adopt_uplinks(struct network *n, struct json_object *uplinks)
+{
+	memset(n->members, 0, sizeof(n->members));
+	n->n_members = (unsigned)MIN(json_object_array_length(uplinks), (size_t)NET_MAX_UPLINKS);
+	for (unsigned i = 0; i < n->n_members; i++)
+		(void)str_copy(n->members[i], NET_IFNAME_MAX,
+			json_object_get_string(json_object_array_get_idx(uplinks, i)));
+}
+
 void network_save_status(struct network *n)
 {
 	struct store_room *room = &n->manager->store->networks;
@@ -55,6 +74,7 @@ void network_save_status(struct network *n)
 		o, "start_time", json_object_new_uint64(worker_start_time(n->worker)));
 	json_object_object_add(o, "slot", json_object_new_int64(n->slot));
 	json_object_object_add(o, "ports", ports_to_json(n));
+	json_object_object_add(o, "uplinks", uplinks_to_json(n));
 	r = store_save_runtime(room, n->uuid, "status.json",
 		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
@@ -172,7 +192,7 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 	_cleanup_(freep) char *text = NULL;
 	struct manager *m = opaque;
 	struct store_room *room = &m->store->networks;
-	struct json_object *o = NULL, *ports = NULL;
+	struct json_object *o = NULL, *ports = NULL, *uplinks = NULL;
 	struct worker *worker = NULL;
 	int64_t version, pid, start_time, slot;
 	struct network *n = NULL;
@@ -187,7 +207,9 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 		!get_number(o, "start_time", 0, INT64_MAX, &start_time) ||
 		!get_number(o, "slot", 0, UINT32_MAX, &slot) ||
 		!json_object_object_get_ex(o, "ports", &ports) ||
-		!json_object_is_type(ports, json_type_array))
+		!json_object_is_type(ports, json_type_array) ||
+		!json_object_object_get_ex(o, "uplinks", &uplinks) ||
+		!json_object_is_type(uplinks, json_type_array))
 		r = -EBADMSG;
 	else
 		n = find_or_make(m, uuid);
@@ -196,6 +218,7 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 			&network_worker_ops, n, &worker);
 	if (n && worker) {
 		take_over(n, worker, dir_fd, (uint32_t)slot);
+		adopt_uplinks(n, uplinks);
 		adopt_ports(n, ports);
 		/* Without its tap the worker is of no use: another one comes with another gateway. */
 		if (network_wants_gateway(n->config) && network_adopt_gateway(n, dir_fd) < 0) {

@@ -39,11 +39,6 @@ static struct network_team *get_team(struct network *n)
 	return n->team;
 }
 
-static const char *name_of(const struct network *n, unsigned member)
-{
-	return member < n->config->net.n_uplinks ? n->config->net.uplinks[member].ifname : "";
-}
-
 /* Reports. */
 
 const struct network_report *network_team_report(const struct network *n, uint64_t number)
@@ -153,7 +148,7 @@ bool network_team_reported(struct network *n, const struct net_team_report *repo
 	struct network_team *t = get_team(n);
 	struct network_report *r;
 
-	if (!net_team_report_is_valid(report, n->config->net.n_uplinks, now_ns))
+	if (!net_team_report_is_valid(report, n->n_members, now_ns))
 		return false;
 	/* After HELLO those that are here already come again. */
 	if (!t || report->number <= t->worker_number)
@@ -174,8 +169,8 @@ bool network_team_reported(struct network *n, const struct net_team_report *repo
 		.detector = report->detector,
 	};
 	memcpy(r->macs, report->macs, report->n_macs * sizeof(*r->macs));
-	(void)str_copy(r->from, sizeof(r->from), name_of(n, report->from));
-	(void)str_copy(r->to, sizeof(r->to), name_of(n, report->to));
+	(void)str_copy(r->from, sizeof(r->from), network_uplink_name(n, report->from));
+	(void)str_copy(r->to, sizeof(r->to), network_uplink_name(n, report->to));
 	log_report(n, r);
 	save_later(n);
 	tell_report(n, r);
@@ -235,8 +230,10 @@ static void tell_member(struct network *n, unsigned i, const struct net_team_mem
 {
 	bool was_up = before && before->flags & NET_TEAM_LINK;
 	bool was_gone = before && before->state == TEAM_MEMBER_ABSENT;
-	const char *name = name_of(n, i);
+	const char *name = network_uplink_name(n, i);
 
+	if (!*name)
+		return; /* it was removed */
 	if (now->state == TEAM_MEMBER_ABSENT && !was_gone) {
 		log_warning("network '%s': uplink %s: the interface is gone", n->name, name);
 		tell_link(n, name, "Gone");
@@ -274,7 +271,7 @@ bool network_team_state(struct network *n, const struct net_team_state *state)
 	struct net_team_state before;
 	bool known;
 
-	if (!net_team_state_is_valid(state, n->config->net.n_uplinks))
+	if (!net_team_state_is_valid(state, n->n_members))
 		return false;
 	if (!t)
 		return true;
@@ -357,9 +354,10 @@ int network_team_look(struct network *n, domain_done_fn done, void *userdata, st
 
 int network_team_member(const struct network *n, const char *ifname, struct error *error)
 {
-	for (unsigned i = 0; i < n->config->net.n_uplinks; i++)
-		if (streq(n->config->net.uplinks[i].ifname, ifname))
-			return (int)i;
+	int member = network_uplink_number(n, ifname);
+
+	if (member >= 0)
+		return member;
 	return error_set(
 		error, ERROR_INVALID_ARGUMENT, "network '%s' has no uplink '%s'", n->name, ifname);
 }

@@ -9,12 +9,17 @@
 #include "daemon/gateway.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
+#include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
 
 /* What the network will be. NULL: stays. */
 struct change {
 	struct network_config *live, *persistent;
 	char *xml; /* of persistent */
+	struct net_uplink
+		uplink; /* that what runs gets, as 'uplink_fd', or (-EBADF) loses; "": none */
+	int uplink_fd;
 };
 
 static void change_done(struct change *change)
@@ -22,6 +27,7 @@ static void change_done(struct change *change)
 	(void)network_config_free(change->live);
 	(void)network_config_free(change->persistent);
 	free(change->xml);
+	(void)safe_close(change->uplink_fd);
 }
 
 static int compute(const struct network_config *base, const struct network_update *update,
@@ -39,18 +45,53 @@ static int compute(const struct network_config *base, const struct network_updat
 	return error_set_xml(error, r, text);
 }
 
+/* The uplink of 'a' that 'b' has not. */
+static const struct net_uplink *find_extra(
+	const struct network_config *a, const struct network_config *b)
+{
+	for (uint32_t i = 0; i < a->net.n_uplinks; i++) {
+		bool found = false;
+
+		for (uint32_t j = 0; j < b->net.n_uplinks; j++)
+			found |= streq(a->net.uplinks[i].ifname, b->net.uplinks[j].ifname);
+		if (!found)
+			return &a->net.uplinks[i];
+	}
+	return NULL;
+}
+
+static int open_uplink(const struct network *n, struct change *change, struct error *error)
+{
+	const struct net_uplink *added = find_extra(change->live, n->config);
+	const struct net_uplink *removed = find_extra(n->config, change->live);
+	int r;
+
+	if (removed)
+		change->uplink = *removed;
+	if (!added)
+		return 0;
+	change->uplink = *added;
+	r = network_open_uplink(n, &change->uplink, &change->uplink_fd, error);
+	if (r < 0)
+		network_give_back_nic(n, added);
+	return r;
+}
+
 static int compute_live(const struct network *n, const struct network_update *update,
 	struct change *change, struct error *error)
 {
-	if (update->section == NETWORK_SECTION_FORWARD_INTERFACE)
+	int r;
+
+	if (update->section == NETWORK_SECTION_FORWARD_INTERFACE && !n->config->net.n_uplinks)
 		return error_set(error, ERROR_NOT_SUPPORTED,
-			"network '%s' keeps the uplinks that it was started with; write --config, "
-			"and start it anew",
+			"network '%s' has no uplinks, and keeps the way out that it was started "
+			"with; write --config, and start it anew",
 			n->name);
-	if (n->phase != NETWORK_ACTIVE)
+	if (n->phase != NETWORK_ACTIVE || !worker_is_connected(n->worker))
 		return error_set(error, ERROR_OPERATION_INVALID,
 			"network '%s' is being started; try again when it is active", n->name);
-	return compute(n->config, update, &change->live, error);
+	r = compute(n->config, update, &change->live, error);
+	return r < 0 ? r : open_uplink(n, change, error);
 }
 
 static int compute_persistent(const struct network *n, const struct network_update *update,
@@ -90,7 +131,17 @@ static int apply(struct network *n, struct change *change, struct error *error)
 		return 0;
 	if (change->live)
 		(void)update_gateway(n, n->config, NULL);
+	if (change->uplink_fd >= 0)
+		network_give_back_nic(n, &change->uplink);
 	return error_set_errno(error, r, "cannot save the definition of network '%s'", n->name);
+}
+
+static void take_uplink(struct network *n, struct change *change)
+{
+	if (change->uplink_fd >= 0)
+		network_uplink_add_live(n, &change->uplink, change->uplink_fd);
+	else if (*change->uplink.ifname)
+		network_uplink_remove_live(n, &change->uplink);
 }
 
 static void take(struct network *n, struct change *change)
@@ -105,6 +156,7 @@ static void take(struct network *n, struct change *change)
 		(void)network_config_free(n->config);
 		n->config = TAKE_PTR(*config);
 	}
+	take_uplink(n, change);
 	if (network_is_active(n))
 		network_save_status(n);
 	network_event(n, "Changed");
@@ -113,7 +165,7 @@ static void take(struct network *n, struct change *change)
 int network_update_section(
 	struct network *n, const struct network_update *update, unsigned flags, struct error *error)
 {
-	struct change change = {0};
+	struct change change = {.uplink_fd = -EBADF};
 	int r = 0;
 
 	if (!flags)

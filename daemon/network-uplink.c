@@ -13,6 +13,7 @@
 #include "daemon/network-internal.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
 
 #define GONE_USEC   UINT64_C(1000000) /* how often it is looked whether a NIC is back */
 #define MAX_RETRY_S 64U
@@ -107,17 +108,56 @@ static void guests_follow(struct network *n, bool up)
 	tell_guests(n);
 }
 
+/* Numbers. */
+
+void network_uplinks_begin(struct network *n)
+{
+	const struct net_config *net = &n->config->net;
+
+	memset(n->members, 0, sizeof(n->members));
+	n->n_members = net->n_uplinks;
+	for (unsigned i = 0; i < net->n_uplinks; i++)
+		memcpy(n->members[i], net->uplinks[i].ifname, NET_IFNAME_MAX);
+}
+
+const char *network_uplink_name(const struct network *n, unsigned member)
+{
+	return member < n->n_members ? n->members[member] : "";
+}
+
+int network_uplink_number(const struct network *n, const char *ifname)
+{
+	for (unsigned i = 0; i < n->n_members; i++)
+		if (*ifname && streq(n->members[i], ifname))
+			return (int)i;
+	return -ENOENT;
+}
+
+static const struct net_uplink *find_config(const struct network *n, const char *ifname)
+{
+	for (unsigned i = 0; i < n->config->net.n_uplinks; i++)
+		if (streq(n->config->net.uplinks[i].ifname, ifname))
+			return &n->config->net.uplinks[i];
+	return NULL;
+}
+
 /* NICs that were gone. */
 
 static void look_later(struct network *n);
 
-/* Whether it is still gone is in the worker's next words, or else looked at again. */
+/* Whether it is still gone is in the worker's next words, or else looked at again. So is one that the worker has not got at
+ * all. */
 static void on_added(void *userdata, int error, const char *text)
 {
 	struct network *n = userdata;
 
-	if (error < 0 && error != -ECONNRESET && n->team && n->team->known)
+	if (error < 0 && error != -ECONNRESET && n->team && n->team->known) {
 		network_uplinks_are(n, &n->team->state);
+		for (unsigned i = n->team->state.n_members; error != -EEXIST && i < n->n_members;
+			i++)
+			n->uplinks_gone |= *n->members[i] ? 1U << i : 0;
+		look_later(n);
+	}
 	/* EEXIST: it never was gone. */
 	if (error < 0 && error != -ECONNRESET && error != -EEXIST)
 		log_warning("network '%s' did not take an uplink back: %s", n->name,
@@ -125,16 +165,25 @@ static void on_added(void *userdata, int error, const char *text)
 }
 
 /* True: it is not to be looked at again. */
-static bool try_uplink(struct network *n, unsigned i)
+static bool send_uplink(struct network *n, unsigned i, const struct net_uplink *uplink, int fd)
 {
-	struct proto_uplink message = {.index = i, .uplink = n->config->net.uplinks[i]};
-	_cleanup_(closep) int fd = -EBADF;
-	struct error e = {0};
+	struct proto_uplink message = {.index = i, .uplink = *uplink};
 
-	if (network_open_uplink(n, &message.uplink, &fd, &e) < 0)
-		return false;
 	return worker_request(n->worker, PROTO_UPLINK_ADD, &message, sizeof(message), &fd, 1,
 		       NETWORK_REQUEST_USEC, on_added, n) == 0;
+}
+
+static bool try_uplink(struct network *n, unsigned i)
+{
+	const struct net_uplink *config = find_config(n, n->members[i]);
+	_cleanup_(closep) int fd = -EBADF;
+	struct net_uplink uplink;
+	struct error e = {0};
+
+	if (!config)
+		return true; /* it was removed */
+	uplink = *config;
+	return network_open_uplink(n, &uplink, &fd, &e) == 0 && send_uplink(n, i, &uplink, fd);
 }
 
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
@@ -143,7 +192,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 
 	(void)source;
 	(void)usec;
-	for (unsigned i = 0; i < n->config->net.n_uplinks; i++)
+	for (unsigned i = 0; i < n->n_members; i++)
 		if (n->uplinks_gone & 1U << i && try_uplink(n, i))
 			n->uplinks_gone &= ~(1U << i);
 	look_later(n);
@@ -171,10 +220,62 @@ void network_uplinks_are(struct network *n, const struct net_team_state *state)
 	uint32_t gone = 0;
 
 	for (unsigned i = 0; i < state->n_members; i++)
-		if (state->members[i].state == TEAM_MEMBER_ABSENT)
+		if (state->members[i].state == TEAM_MEMBER_ABSENT && *network_uplink_name(n, i))
 			gone |= 1U << i;
 	n->uplinks_gone = gone;
 	if (gone && !n->uplink_timer)
 		look_later(n);
 	guests_follow(n, state->guests_up);
+}
+
+/* Those that come and go. */
+
+/* A number that was never used, if there is one: the worker may still speak of who had another. */
+static unsigned free_number(const struct network *n)
+{
+	unsigned i = 0;
+
+	if (n->n_members < NET_MAX_UPLINKS)
+		return n->n_members;
+	while (i < NET_MAX_UPLINKS - 1 && *n->members[i])
+		i++;
+	return i;
+}
+
+void network_uplink_add_live(struct network *n, const struct net_uplink *added, int fd)
+{
+	unsigned i = free_number(n);
+
+	memcpy(n->members[i], added->ifname, NET_IFNAME_MAX);
+	n->n_members = MAX(n->n_members, i + 1);
+	if (send_uplink(n, i, added, fd))
+		return;
+	n->uplinks_gone |= 1U << i;
+	look_later(n);
+}
+
+static void on_removed(void *userdata, int error, const char *text)
+{
+	const struct network *n = userdata;
+
+	if (error < 0 && error != -ECONNRESET)
+		log_warning("the worker of network '%s' did not let go of an uplink: %s", n->name,
+			*text ? text : strerror(-error));
+}
+
+void network_uplink_remove_live(struct network *n, const struct net_uplink *removed)
+{
+	int i = network_uplink_number(n, removed->ifname);
+	struct proto_uplink_id message = {.index = (uint32_t)i};
+	int r;
+
+	if (i < 0)
+		return;
+	*n->members[i] = 0;
+	n->uplinks_gone &= ~(1U << i);
+	r = worker_request(n->worker, PROTO_UPLINK_REMOVE, &message, sizeof(message), NULL, 0,
+		NETWORK_REQUEST_USEC, on_removed, n);
+	if (r < 0)
+		on_removed(n, r, "");
+	network_give_back_nic(n, removed);
 }

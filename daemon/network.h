@@ -77,6 +77,9 @@ struct network {
 	/* By the worker's words, and only while it lives. */
 	bool uplinks_known, uplinks_down; /* all of them; guests' links follow */
 	uint32_t uplinks_gone;            /* bits: their NICs are to be opened again */
+	/* What the worker calls its uplinks: by number. "": it was removed; its number is free. */
+	unsigned n_members;
+	char members[NET_MAX_UPLINKS][NET_IFNAME_MAX];
 	sd_event_source *uplink_timer;
 	struct list start_waits, stop_waits; /* struct domain_wait */
 	struct list ports;                   /* struct network_port */
@@ -154,8 +157,7 @@ int network_create(struct manager *manager, const char *xml, const char *source,
 int network_definition(
 	const struct network *network, struct network_config **ret_config, struct error *error);
 /* net-update (config/network-update.h), by libvirt's rules: in what runs, in the definition, or with no flag in whichever
- * of them there is. What runs follows at once, but for its uplinks: these are refused. Portgroups count for domains that
- * start from then on. All or nothing: on failure neither has changed. */
+ * of them there is. What runs follows at once, its uplinks too. Portgroups count for domains that start from then on. All or nothing: on failure neither has changed. */
 #define NETWORK_UPDATE_LIVE   (1U << 0)
 #define NETWORK_UPDATE_CONFIG (1U << 1)
 struct network_update;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "daemon/manager.h"
-#include "daemon/network.h"
+#include "daemon/network-internal.h"
 #include "vmm-core/base/macro.h"
 #include "vmm-core/base/strutil.h"
 
@@ -297,6 +297,16 @@ static void add_times(
 		add_uint(o, "remaining_ms", (m->deadline_ns - team->state_ns) / 1000000);
 }
 
+static unsigned order_of(const struct network *n, unsigned member)
+{
+	const struct net_config *net = &n->config->net;
+
+	for (unsigned i = 0; i < net->n_uplinks; i++)
+		if (streq(net->uplinks[i].ifname, network_uplink_name(n, member)))
+			return net->uplinks[i].order;
+	return 0;
+}
+
 static struct json_object *member_to_json(const struct network *n, unsigned i)
 {
 	const struct net_team_state *s = &n->team->state;
@@ -304,9 +314,9 @@ static struct json_object *member_to_json(const struct network *n, unsigned i)
 	struct json_object *o = json_object_new_object();
 	const char *idle = why_idle(s, m);
 
-	add_string(o, "name", n->config->net.uplinks[i].ifname);
+	add_string(o, "name", network_uplink_name(n, i));
 	add_string(o, "role", net_enum_to_string(NET_ENUM_ROLE, m->role));
-	add_uint(o, "order", n->config->net.uplinks[i].order);
+	add_uint(o, "order", order_of(n, i));
 	add_string(o, "state", team_member_state_to_string(m->state));
 	if (idle)
 		add_string(o, "not_used", idle);
@@ -332,11 +342,6 @@ static struct json_object *member_to_json(const struct network *n, unsigned i)
 	return o;
 }
 
-static const char *name_of(const struct network *n, unsigned member)
-{
-	return member < n->config->net.n_uplinks ? n->config->net.uplinks[member].ifname : "";
-}
-
 /* By port: which of them goes by which member. */
 static struct json_object *ports_to_json(const struct network *n)
 {
@@ -351,7 +356,7 @@ static struct json_object *ports_to_json(const struct network *n)
 		add_uint(o, "port", port->number);
 		add_string(o, "domain", d ? d->name : "");
 		add_string(o, "target", port->ifname);
-		add_string(o, "member", name_of(n, n->team->state.map[port->number]));
+		add_string(o, "member", network_uplink_name(n, n->team->state.map[port->number]));
 		json_object_array_add(array, o);
 	}
 	return array;
@@ -367,7 +372,7 @@ struct json_object *team_test_to_json(const struct network *n)
 	add_string(o, "phase", phases[t->phase]);
 	if (t->phase == NET_TEST_NONE)
 		return o;
-	add_string(o, "member", name_of(n, t->member));
+	add_string(o, "member", network_uplink_name(n, t->member));
 	add_bool(o, "was_active", t->was_active);
 	add_uint(o, "moved", t->moved);
 	add_usec(o, "switched_us", t->switched_ns);
@@ -398,8 +403,10 @@ struct json_object *team_state_to_json(const struct network *n)
 	add_uint(o, "rx_reflected", s->rx_reflected);
 	add_uint(o, "rx_duplicate", s->rx_duplicate);
 	add_uint(o, "reports", n->team->n_reports);
+	/* Without those that were removed. */
 	for (unsigned i = 0; i < s->n_members; i++)
-		json_object_array_add(members, member_to_json(n, i));
+		if (*network_uplink_name(n, i))
+			json_object_array_add(members, member_to_json(n, i));
 	json_object_object_add(o, "members", members);
 	if (s->by_port)
 		json_object_object_add(o, "ports", ports_to_json(n));

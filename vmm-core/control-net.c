@@ -158,6 +158,14 @@ static int uplink_add(struct network *network, struct message *m)
 	return network_uplink_add(network, &uplink, m->fds[0]);
 }
 
+static int uplink_remove(struct network *network, struct message *m)
+{
+	struct proto_uplink_id id;
+
+	memcpy(&id, m->payload, sizeof(id));
+	return network_uplink_remove(network, id.index);
+}
+
 static int team_look(struct network *network, struct message *m)
 {
 	(void)m;
@@ -187,6 +195,7 @@ static int (*const network_requests[PROTO_TYPE_X_MAX])(
 	[PROTO_PORT_SET] = port_set,
 	[PROTO_PORT_REMOVE] = port_remove,
 	[PROTO_UPLINK_ADD] = uplink_add,
+	[PROTO_UPLINK_REMOVE] = uplink_remove,
 	[PROTO_TEAM_LOOK] = team_look,
 	[PROTO_TEAM_TEST] = team_test,
 	[PROTO_CAPTURE] = capture,

@@ -510,6 +510,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_PORT_SET] = handle_network,
 	[PROTO_PORT_REMOVE] = handle_network,
 	[PROTO_UPLINK_ADD] = handle_network,
+	[PROTO_UPLINK_REMOVE] = handle_network,
 	[PROTO_CAPTURE] = handle_capture,
 	[PROTO_TEAM_LOOK] = handle_network,
 	[PROTO_TEAM_TEST] = handle_network,

@@ -44,9 +44,11 @@ DEFINE_CLEANUP(struct network *, network_free);
 int network_port_add(struct network *network, const struct proto_port *port, int *fds);
 int network_port_set(struct network *network, const struct proto_port *port);
 int network_port_remove(struct network *network, unsigned port);
-/* A NIC that was gone is back, or another has come in its place. 'fd' is taken over, whatever the answer. -EINVAL (no such
- * uplink, or not one that can be), -EEXIST (it is not gone). */
+/* A NIC that was gone is back, another has come in its place, or (index: behind the last) a new one. 'fd' is taken over, whatever
+ * the answer. -EINVAL (no such uplink, or not one that can be), -EEXIST (it is not gone). */
 int network_uplink_add(struct network *network, const struct proto_uplink *uplink, int fd);
+/* It is used no more; others carry on with what it carried. Its number is free for another. -EINVAL: no such uplink. */
+int network_uplink_remove(struct network *network, unsigned index);
 /* Frames that pass, or those of one uplink, for a reader outside (devices/net/capture.h). 'fd' is taken over, whatever the
  * answer. -ENODEV (no such uplink), or what captures_add() says. */
 int network_capture(struct network *network, const struct proto_capture *capture, int fd);

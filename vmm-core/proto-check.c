@@ -35,6 +35,7 @@ static const struct {
 	[PROTO_PORT_REMOVE] = {1, 0, 0, sizeof(struct proto_port_id)},
 	[PROTO_CONSOLE_RESIZE] = {1, 0, 0, sizeof(struct proto_console_size)},
 	[PROTO_UPLINK_ADD] = {1, 1, 1, sizeof(struct proto_uplink)},
+	[PROTO_UPLINK_REMOVE] = {1, 0, 0, sizeof(struct proto_uplink_id)},
 	[PROTO_NIC_ADD] = {1, 0, 1, sizeof(struct proto_nic_add)},
 	[PROTO_NIC_REMOVE] = {1, 0, 0, sizeof(struct proto_nic_id)},
 	[PROTO_CAPTURE] = {1, 1, 1, sizeof(struct proto_capture)},

@@ -63,7 +63,8 @@ enum proto_type {
 	PROTO_PORT_SET,       /* struct proto_port */
 	PROTO_PORT_REMOVE,    /* struct proto_port_id */
 	PROTO_CONSOLE_RESIZE, /* struct proto_console_size; what has no size ignores it */
-	PROTO_UPLINK_ADD, /* struct proto_uplink, one fd: an uplink whose NIC was gone is back */
+	PROTO_UPLINK_ADD, /* struct proto_uplink, one fd: an uplink whose NIC was gone is back, or a new one */
+	PROTO_UPLINK_REMOVE, /* struct proto_uplink_id */
 	/* to a vm */
 	PROTO_NIC_ADD, /* struct proto_nic_add, and its tap if it has one: plug it in; a star comes with LINK_ADD */
 	PROTO_NIC_REMOVE, /* struct proto_nic_id: ask the guest to let go of it; STATE follows when it has */
@@ -294,8 +295,12 @@ struct proto_capture {
 #define PROTO_CAPTURE_SWITCH UINT32_MAX /* what passes through the network's worker */
 
 struct proto_uplink {
-	uint32_t index;           /* in net_config.uplinks */
+	uint32_t
+		index; /* in net_config.uplinks, one that is gone or was removed; or behind the last */
 	struct net_uplink uplink; /* the new one */
+};
+struct proto_uplink_id {
+	uint32_t index;
 };
 
 #define PROTO_TEST_FORCE   (1U << 0) /* also when that cuts the network */

@@ -396,6 +396,15 @@ int network_uplink_add(struct network *n, const struct proto_uplink *message, in
 	return 0;
 }
 
+int network_uplink_remove(struct network *n, unsigned index)
+{
+	int r = n->uplinks ? uplinks_remove(n->uplinks, index) : -EINVAL;
+
+	if (r == 0)
+		n->fds.uplinks[index] = safe_close(n->fds.uplinks[index]);
+	return r;
+}
+
 int network_capture(struct network *n, const struct proto_capture *capture, int fd)
 {
 	const struct capture_spec spec = {

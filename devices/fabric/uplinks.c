@@ -14,6 +14,7 @@
 #include "devices/net/capture.h"
 #include "devices/net/port-packet.h"
 #include "devices/net/port-tap.h"
+#include "vmm-core/base/strutil.h"
 
 #define POLL_MS        100
 #define NETLINK_SIZE   16384 /* one message about a link; a longer one is a hint as well */
@@ -505,11 +506,15 @@ int uplinks_add(struct uplinks *u, unsigned member, const struct net_uplink *upl
 	struct member *m;
 	int r;
 
-	if (member >= u->n || !is_valid(uplink))
+	if (member > u->n || member >= NET_MAX_UPLINKS || !is_valid(uplink))
 		return -EINVAL;
 	m = &u->members[member];
-	if (m->seen != SIGHT_GONE)
+	if (member < u->n && m->seen != SIGHT_GONE)
 		return -EEXIST;
+	if (!streq(m->uplink.ifname, uplink->ifname))
+		memset(&u->counters[member], 0, sizeof(u->counters[member]));
+	m->uplinks = u;
+	m->index = member;
 	m->uplink = *uplink;
 	r = member_open(m, u->loop, fd);
 	if (r < 0)
@@ -520,7 +525,26 @@ int uplinks_add(struct uplinks *u, unsigned member, const struct net_uplink *upl
 		return r;
 	}
 	m->seen = SIGHT_NONE;
+	u->n = MAX(u->n, member + 1);
 	poll_all(u, TEAM_BY_POLL, now_ns);
+	return 0;
+}
+
+int uplinks_remove(struct uplinks *u, unsigned member)
+{
+	struct member *m;
+
+	if (member >= u->n)
+		return -EINVAL;
+	m = &u->members[member];
+	*m->uplink.ifname = 0;
+	if (m->seen == SIGHT_GONE)
+		return 0;
+	/* It can still be sent over, for the last word to its partner. */
+	team_member_gone(u->team, member, TEAM_BY_ADMIN, loop_now_ns(u->loop));
+	member_close(m);
+	m->seen = SIGHT_GONE;
+	arm_team(u);
 	return 0;
 }
 

@@ -17,7 +17,8 @@
  *
  * What the daemon is told of links, members and failovers: team-news.h. Guests' links hang on it.
  *
- * Threads: the loop's. Tested by tests/unit/test-uplinks.c and tests/net/test-uplinks.c.
+ * Threads: the loop's. Tested by tests/unit/test-uplinks.c, tests/net/test-uplinks.c and
+ * tests/net/test-failover.c.
  */
 #pragma once
 
@@ -42,8 +43,12 @@ DEFINE_CLEANUP(struct uplinks *, uplinks_free);
 void uplinks_port_added(struct uplinks *uplinks, uint32_t cookie);
 void uplinks_port_removed(struct uplinks *uplinks, uint32_t cookie);
 
-/* A NIC that was gone is back on 'fd', which the caller owns as those before; the fd of the one before is not used any more. -EINVAL or -EEXIST (it is not gone). */
+/* A NIC that was gone is back on 'fd', which the caller owns as those before; the fd of the one before is not used any more. One of
+ * another name is counted from 0; one behind the last is a further member. -EINVAL or -EEXIST (it is not gone). */
 int uplinks_add(struct uplinks *uplinks, unsigned member, const struct net_uplink *uplink, int fd);
+/* As if its NIC were gone, but its partner (LACP) is told, and it is not looked for. Its fd is not used any more. Also one that is
+ * gone already. -EINVAL: no such member. */
+int uplinks_remove(struct uplinks *uplinks, unsigned member);
 /* Of member 'capture->index'; 'fd' and the answer are network_capture()'s. */
 int uplinks_capture(struct uplinks *uplinks, const struct proto_capture *capture, int fd);
 

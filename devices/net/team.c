@@ -8,6 +8,7 @@
 
 #include "devices/net/team-internal.h"
 #include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/strutil.h"
 
 DEFINE_CLEANUP(struct team *, team_free);
 
@@ -191,7 +192,7 @@ int team_member_added(
 	uint32_t failures[TEAM_DETECTOR_X_MAX];
 	struct team_member *m;
 	struct net_uplink now;
-	bool was_up;
+	bool was_up, is_other;
 
 	if (member > t->n_members || member >= NET_MAX_UPLINKS ||
 		(member == t->n_members && !uplink) || (uplink && !has_mac(uplink)))
@@ -199,13 +200,16 @@ int team_member_added(
 	m = &t->members[member];
 	if (m->present)
 		return -EEXIST;
+	is_other = uplink && !streq(uplink->ifname, m->uplink.ifname);
 	was_up = m->was_up;
 	memcpy(failures, m->failures, sizeof(failures));
 	now = uplink ? *uplink : m->uplink;
 	member_init(m, &now, now_ns);
 	m->cause = TEAM_CAUSE_ADDED;
-	m->was_up = was_up;
-	memcpy(m->failures, failures, sizeof(failures));
+	if (!is_other) {
+		m->was_up = was_up;
+		memcpy(m->failures, failures, sizeof(failures));
+	}
 	t->n_changes++;
 	t->n_members = MAX(t->n_members, member + 1);
 	return lacp_add(t, member);

@@ -111,7 +111,7 @@ struct team *team_free(struct team *team);
 void team_set_link(struct team *team, unsigned member, bool up, uint32_t mbps, bool full_duplex,
 	enum team_detector by, uint64_t now_ns);
 /* The NIC is gone, or there (again), with its link down; 'uplink' (NULL: as it was) is copied. A member beyond the last
- * is a new one. Returns 0, -EINVAL or -EEXIST (it is not gone). */
+ * is a new one; one of another name in the place of one that is gone has none of its history. Returns 0, -EINVAL or -EEXIST (it is not gone). */
 void team_member_gone(struct team *team, unsigned member, enum team_detector by, uint64_t now_ns);
 int team_member_added(
 	struct team *team, unsigned member, const struct net_uplink *uplink, uint64_t now_ns);

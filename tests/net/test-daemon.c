@@ -12,13 +12,15 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "config/network-update.h"
 #include "daemon/host-exclusive.h"
 #include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
 #include "tests/net/networker.h"
 #include "tests/unit/daemon-fixture.h"
 
-#define NIC "link add name p0 type veth peer name q0\nlink set p0 up\nlink set q0 up\n"
+#define NIC2 "link add name p1 type veth peer name q1\nlink set p1 up\nlink set q1 up\n"
+#define NIC  "link add name p0 type veth peer name q0\nlink set p0 up\nlink set q0 up\n"
 
 /* With the shipped worker in its jail. */
 static void use_worker(struct fixture *f)
@@ -189,6 +191,78 @@ static void test_macvtap(void **state)
 	RUN_UNTIL(f, !n->uplinks_down && n->uplinks_gone == 0);
 	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
 	assert_true(try_ip("link del p0\n"));
+}
+
+static int update_uplink(struct fixture *f, struct network *n, unsigned command, const char *dev)
+{
+	char xml[64];
+	struct network_update update = {.command = command,
+		.section = NETWORK_SECTION_FORWARD_INTERFACE,
+		.parent_index = -1,
+		.xml = xml,
+		.source = "update.xml"};
+
+	(void)snprintf(xml, sizeof(xml), "<interface dev='%s'/>", dev);
+	update.len = strlen(xml);
+	return network_update_section(
+		n, &update, NETWORK_UPDATE_LIVE | NETWORK_UPDATE_CONFIG, &f->error);
+}
+
+static bool has_link(const struct network *n, const char *dev)
+{
+	int i = network_uplink_number(n, dev);
+
+	return i >= 0 && n->team && n->team->known && (unsigned)i < n->team->state.n_members &&
+		n->team->state.members[i].flags & NET_TEAM_LINK;
+}
+
+/* net-update: uplinks come and go while the network runs, and whoever looks after it knows which are which. */
+static void test_update(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = define_on(f, "p0", "");
+	pid_t worker;
+
+	assert_true(try_ip(NIC NIC2));
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	RUN_UNTIL(f, has_link(n, "p0"));
+	worker = worker_pid(n->worker);
+	assert_true(update_uplink(f, n, NETWORK_UPDATE_ADD_LAST, "nosuch") < 0);
+	assert_non_null(strstr(f->error.message, "the host has no network interface 'nosuch'"));
+	assert_int_equal(n->config->net.n_uplinks, 1);
+	assert_int_equal(update_uplink(f, n, NETWORK_UPDATE_ADD_FIRST, "p1"), 0);
+	RUN_UNTIL(f, has_link(n, "p1"));
+	assert_true(update_uplink(f, n, NETWORK_UPDATE_ADD_LAST, "p1") < 0);
+	assert_int_equal(n->config->net.n_uplinks, 2);
+	assert_non_null(strstr(n->xml, "<interface dev='p1'/>"));
+	/* It fails and comes back as the others do. */
+	assert_true(try_ip("link del p1\n"));
+	RUN_UNTIL(f, n->uplinks_gone == 2);
+	assert_true(try_ip(NIC2));
+	RUN_UNTIL(f, n->uplinks_gone == 0 && has_link(n, "p1"));
+	assert_int_equal(update_uplink(f, n, NETWORK_UPDATE_DELETE, "p0"), 0);
+	RUN_UNTIL(f, n->team->state.members[0].state == TEAM_MEMBER_ABSENT);
+	assert_int_equal(n->uplinks_gone, 0);
+	assert_false(n->uplinks_down);
+	assert_true(update_uplink(f, n, NETWORK_UPDATE_DELETE, "p1") < 0); /* the last */
+	/* Another daemon. */
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	use_worker(f);
+	n = network_find_name(f->manager, "red");
+	RUN_UNTIL(f, n->worker && worker_is_connected(n->worker) && has_link(n, "p1"));
+	assert_int_equal(worker_pid(n->worker), worker);
+	assert_int_equal(network_uplink_number(n, "p0"), -ENOENT);
+	assert_int_equal(network_uplink_number(n, "p1"), 1);
+	/* Another worker has the one uplink that there is. */
+	(void)kill(worker, SIGKILL);
+	RUN_UNTIL(f, n->phase != NETWORK_ACTIVE);
+	RUN_UNTIL(f, n->phase == NETWORK_ACTIVE && has_link(n, "p1"));
+	assert_int_equal(network_uplink_number(n, "p1"), 0);
+	assert_int_equal(update_uplink(f, n, NETWORK_UPDATE_ADD_LAST, "p0"), 0);
+	RUN_UNTIL(f, has_link(n, "p0"));
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_true(try_ip("link del p0\nlink del p1\n"));
 }
 
 static bool host_is_kept_out(void)
@@ -396,6 +470,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_reports, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_tap, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_macvtap, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_update, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_exclusive, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_bridge_name, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_daemon_killed, setup, fixture_teardown),

@@ -217,7 +217,7 @@ static void test_member_gone(void **state)
 	before = w->n_reports;
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), 0);
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), -EEXIST);
-	back.index = 2;
+	back.index = 3;
 	assert_int_equal(world_request(w, PROTO_UPLINK_ADD, &back, sizeof(back), &fd, 1), -EINVAL);
 	close(fd);
 	assert_non_null(world_report(w, before, 1000, 1, 0));

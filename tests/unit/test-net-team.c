@@ -151,7 +151,7 @@ static void test_state(void **state)
 	static const struct corruption bad[] = {
 		STATE(policy, NET_TEAM_DEFAULT),
 		STATE(policy, NET_TEAM_POLICY_X_MAX),
-		STATE(n_members, N_UPLINKS - 1),
+		STATE(n_members, N_UPLINKS - 1), /* of which map[0] is none */
 		STATE(n_members, N_UPLINKS + 1),
 		STATE(guests_up, 2),
 		STATE(by_port, 2),
@@ -191,6 +191,12 @@ static void test_state(void **state)
 	s.test.member = 200;
 	memset(&s.members[N_UPLINKS], 0xff, sizeof(s.members[0]));
 	assert_true(net_team_state_is_valid(&s, N_UPLINKS));
+	/* The worker has not heard of the last one yet. */
+	s.map[0] = 0;
+	s.n_members = N_UPLINKS - 1;
+	s.members[N_UPLINKS - 1].role = NET_ROLE_DEFAULT;
+	assert_true(net_team_state_is_valid(&s, N_UPLINKS));
+	s.n_members = NET_MAX_UPLINKS + 1;
 	assert_false(net_team_state_is_valid(&s, NET_MAX_UPLINKS + 1));
 }
 

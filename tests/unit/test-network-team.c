@@ -3,6 +3,7 @@
 #include "daemon/network-team.h"
 
 #include "daemon-fixture.h"
+#include "daemon/network-internal.h"
 #include "daemon/team-json.h"
 
 static struct network *running(struct fixture *f)
@@ -17,6 +18,7 @@ static struct network *running(struct fixture *f)
 	n->config->net.n_uplinks = 2;
 	strcpy(n->config->net.uplinks[0].ifname, "eth0");
 	strcpy(n->config->net.uplinks[1].ifname, "eth1");
+	network_uplinks_begin(n);
 	return n;
 }
 

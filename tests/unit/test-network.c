@@ -196,9 +196,8 @@ static void test_update_refused(void **state)
 		update(f, n, NETWORK_SECTION_FORWARD_INTERFACE, "<interface dev='eth1'/>", 0),
 		-ENOTSUP);
 	assert_string_equal(f->error.message,
-		"Operation not supported: network 'red' keeps the uplinks that it was started "
-		"with; "
-		"write --config, and start it anew");
+		"Operation not supported: network 'red' has no uplinks, and keeps the way out that "
+		"it was started with; write --config, and start it anew");
 	assert_int_equal(update(f, n, NETWORK_SECTION_BRIDGE, "<bridge name='x'/>", 0), -ENOSYS);
 	assert_string_equal(f->error.message,
 		"this function is not supported by the connection driver: can't update 'bridge' "

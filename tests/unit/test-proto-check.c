@@ -50,6 +50,7 @@ static const struct {
 	{PROTO_PORT_SET, sizeof(struct proto_port), 0, 0},
 	{PROTO_PORT_REMOVE, sizeof(struct proto_port_id), 0, 0},
 	{PROTO_UPLINK_ADD, sizeof(struct proto_uplink), 1, 1},
+	{PROTO_UPLINK_REMOVE, sizeof(struct proto_uplink_id), 0, 0},
 	{PROTO_NIC_ADD, sizeof(struct proto_nic_add), 0, 1},
 	{PROTO_NIC_REMOVE, sizeof(struct proto_nic_id), 0, 0},
 	{PROTO_CAPTURE, sizeof(struct proto_capture), 1, 1},

@@ -211,7 +211,7 @@ static void test_gone_and_back(void **state)
 	assert_int_equal(vm_send(w, &w->vm, far, mac, -1), 0);
 	assert_int_equal(wire_receive(w, 1, bytes), 64);
 	assert_int_equal(uplinks_add(w->uplinks, 1, &w->config.uplinks[1], 0), -EEXIST);
-	assert_int_equal(uplinks_add(w->uplinks, 2, &w->config.uplinks[1], 0), -EINVAL);
+	assert_int_equal(uplinks_add(w->uplinks, 3, &w->config.uplinks[1], 0), -EINVAL);
 	memset(w->config.uplinks[0].ifname, 'x', NET_IFNAME_MAX);
 	assert_int_equal(uplinks_add(w->uplinks, 0, &w->config.uplinks[0], 0), -EINVAL);
 	(void)strcpy(w->config.uplinks[0].ifname, "eth1");
@@ -227,6 +227,62 @@ static void test_gone_and_back(void **state)
 	drain_wires(w);
 	assert_int_equal(vm_send(w, &w->vm, far, mac, -1), 0);
 	assert_int_equal(wire_receive(w, 0, bytes), 64);
+}
+
+/* One more while it runs, and one less; the number of that is free for another. */
+static void test_add_and_remove(void **state)
+{
+	struct world *w = *state;
+	struct net_uplink third = w->config.uplinks[1];
+	uint8_t mac[NET_MAC_LEN], bytes[2048];
+	int wire, fd;
+
+	start(w);
+	pass_ms(w, 700);
+	third.mac[5] = 7;
+	(void)strcpy(third.ifname, "eth3");
+	make_wire(&wire, &fd);
+	assert_int_equal(uplinks_add(w->uplinks, 3, &third, fd), -EINVAL);
+	assert_int_equal(uplinks_add(w->uplinks, 2, &third, fd), 0);
+	assert_int_equal(uplinks_add(w->uplinks, 2, &third, fd), -EEXIST);
+	pass_ms(w, 6000);
+	assert_int_equal(w->state.n_members, 3);
+	assert_int_equal(state_of(w, 2), TEAM_MEMBER_UP);
+	/* The first two go: it carries. */
+	w->n_reports = 0;
+	assert_int_equal(uplinks_remove(w->uplinks, 3), -EINVAL);
+	assert_int_equal(uplinks_remove(w->uplinks, 0), 0);
+	assert_int_equal(uplinks_remove(w->uplinks, 1), 0);
+	assert_int_equal(uplinks_remove(w->uplinks, 1), 0);
+	pass_ms(w, 100);
+	assert_non_null(find_report(w, 0, 1));
+	assert_int_equal(find_report(w, 0, 1)->cause, TEAM_CAUSE_REMOVED);
+	assert_int_equal(find_report(w, 0, 1)->detector, TEAM_BY_ADMIN);
+	assert_non_null(find_report(w, 1, 2));
+	assert_int_equal(state_of(w, 0), TEAM_MEMBER_ABSENT);
+	fake_mac(1, mac);
+	drain_wires(w);
+	while (read(wire, bytes, sizeof(bytes)) > 0)
+		;
+	assert_int_equal(vm_send(w, &w->vm, far, mac, -1), 0);
+	assert_int_equal(read(wire, bytes, sizeof(bytes)), 12 + 64);
+	assert_int_equal(wire_receive(w, 0, bytes) + wire_receive(w, 1, bytes), 0);
+	/* What they bring in, or lose, is nobody's any more. */
+	assert_int_equal(write(w->wires[0], bytes, 76), 76);
+	turn(w);
+	assert_int_equal(w->vm.n, 0);
+	/* Another in the place of the first begins with nothing of its past. */
+	assert_true(w->counters[0].rx_packets > 0);
+	(void)strcpy(third.ifname, "eth4");
+	assert_int_equal(uplinks_add(w->uplinks, 0, &third, w->fds.uplinks[0]), 0);
+	assert_int_equal(w->counters[0].rx_packets, 0);
+	pass_ms(w, 100);
+	assert_int_equal(w->state.members[0].failures[TEAM_BY_ADMIN], 0);
+	assert_int_equal(uplinks_remove(w->uplinks, 2), 0);
+	pass_ms(w, 100);
+	assert_true(w->state.members[0].flags & NET_TEAM_ACTIVE);
+	close(wire);
+	close(fd);
 }
 
 static void test_all_gone(void **state)
@@ -388,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_announced),
 		TEST(test_announced_ip),
 		TEST(test_gone_and_back),
+		TEST(test_add_and_remove),
 		TEST(test_all_gone),
 		TEST(test_guests_stay_up),
 		cmocka_unit_test(test_netlink),

@@ -60,7 +60,7 @@ static inline int on_team(void *opaque, enum proto_type type, const void *payloa
 	if (type == PROTO_TEAM_STATE) {
 		assert_int_equal(len, sizeof(w->state));
 		memcpy(&w->state, payload, len);
-		assert_true(net_team_state_is_valid(&w->state, 2));
+		assert_true(net_team_state_is_valid(&w->state, NET_MAX_UPLINKS));
 		w->n_states++;
 		return 0;
 	}
@@ -68,7 +68,8 @@ static inline int on_team(void *opaque, enum proto_type type, const void *payloa
 	assert_int_equal(len, sizeof(w->reports[0]));
 	assert_true(w->n_reports < MAX_REPORTS);
 	memcpy(&w->reports[w->n_reports], payload, len);
-	assert_true(net_team_report_is_valid(&w->reports[w->n_reports++], 2, loop_now_ns(w->loop)));
+	assert_true(net_team_report_is_valid(
+		&w->reports[w->n_reports++], NET_MAX_UPLINKS, loop_now_ns(w->loop)));
 	return 0;
 }
 
