@@ -90,6 +90,8 @@ static inline bool network_can_ask(const struct worker *worker)
 {
 	return worker && worker_is_connected(worker);
 }
+/* Guests are asked to announce themselves: the team announced the addresses that are seen here, and they know the rest. */
+void network_announce_guests(const struct network *network);
 /* Two ports exchange many frames: give them a link of their own. */
 void network_pair(struct network *network, unsigned a, unsigned b);
 /* What 'asked' for vNIC number 'nic' of 'domain' comes to in this network. -ENOENT: it has no such portgroup. */

@@ -174,6 +174,8 @@ bool network_team_reported(struct network *n, const struct net_team_report *repo
 	log_report(n, r);
 	save_later(n);
 	tell_report(n, r);
+	if (r->macs_announced)
+		network_announce_guests(n);
 	return true;
 }
 

@@ -97,6 +97,26 @@ void network_tell_guest(const struct network_port *port)
 		on_nic_reply(n->manager, r, "");
 }
 
+/* Who cannot be asked, or does not know how to, is announced by the team alone. */
+static void announce(const struct network_port *port)
+{
+	const struct domain *d = manager_find_uuid(port->network->manager, port->domain);
+	struct proto_nic_id message = {.nic = port->nic};
+
+	if (port->linked && !(port->config.flags & NET_PORT_MIRROR) && d && d->worker &&
+		worker_is_connected(d->worker))
+		(void)worker_request(d->worker, PROTO_NIC_ANNOUNCE, &message, sizeof(message), NULL,
+			0, NETWORK_REQUEST_USEC, NULL, NULL);
+}
+
+void network_announce_guests(const struct network *n)
+{
+	struct list *pos;
+
+	list_for_each (pos, &n->ports)
+		announce(list_entry(pos, struct network_port, link));
+}
+
 static void guests_follow(struct network *n, bool up)
 {
 	/* Where guests' links do not follow, the worker does not tell; but it is not believed. */

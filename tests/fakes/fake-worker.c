@@ -479,6 +479,8 @@ static void link_request(struct fake *f, const struct packet *p, unsigned n_fds)
 		net_count(nic.port.flags & NET_PORT_LINK_DOWN ? &c->rx_gso : &c->tx_gso, 1);
 	}
 	keep_link(f, p, &id);
+	if (p->header.type == PROTO_NIC_ANNOUNCE)
+		net_count(&c->tx_dropped, 1);
 	if (p->header.type == PROTO_LINK_ADD && n_fds == PROTO_LINK_FDS)
 		net_count(id.id == PROTO_LINK_STAR ? &c->tx_packets : &c->rx_packets, 1);
 	else if (p->header.type == PROTO_LINK_USE)

@@ -267,6 +267,40 @@ static void test_addresses(void **state)
 	assert_int_equal(network_prefix_of(n, &port->ips[0]), 24);
 }
 
+/* Where addresses were announced, their owners are asked to say more; of what moves without, they hear nothing. */
+static void test_guests_announce(void **state)
+{
+	struct fixture *f = *state;
+	struct network *n = running(f, "red");
+	struct domain *a = define_domain(f, "a", "red", "", "");
+	struct domain *b = define_domain(f, "b", "red", "", "");
+	struct net_team_report report = {.number = 1,
+		.detected_ns = 2000,
+		.switched_ns = 5000,
+		.from = 0,
+		.to = 1,
+		.cause = TEAM_CAUSE_LACP,
+		.detector = TEAM_BY_LACP};
+
+	fixture_start(f, a);
+	fixture_start(f, b);
+	RUN_UNTIL(f, links_of(a)->tx_packets == 1 && links_of(b)->tx_packets == 1);
+	n->n_members = 2;
+	assert_true(network_team_reported(n, &report));
+	report.number = 2;
+	report.cause = TEAM_CAUSE_LINK;
+	report.detector = TEAM_BY_POLL;
+	report.macs_announced = 2;
+	assert_true(network_team_reported(n, &report));
+	RUN_UNTIL(f, links_of(a)->tx_dropped == 1 && links_of(b)->tx_dropped == 1);
+	/* It was told before. */
+	assert_true(network_team_reported(n, &report));
+	report.number = 3;
+	assert_true(network_team_reported(n, &report));
+	RUN_UNTIL(f, links_of(a)->tx_dropped == 2 && links_of(b)->tx_dropped == 2);
+	n->n_members = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +308,7 @@ int main(void)
 		TEST(test_ports),
 		TEST(test_portgroups),
 		TEST(test_uplinks_down),
+		TEST(test_guests_announce),
 		TEST(test_floors),
 		TEST(test_mirrors),
 		TEST(test_captures),
