@@ -640,7 +640,9 @@ const struct verb verbs[] = {
 	{"domifaddr", "monitor", 0, "Get network interfaces' addresses for a running domain",
 		"Get network interfaces' addresses for a running domain, as the network saw the "
 		"guest\n"
-		"use them in ARP, neighbour discovery and DHCP. No agent is needed.",
+		"use them in ARP, neighbour discovery and DHCP. No agent is needed. Of an "
+		"interface on a\n"
+		"bridge or a NIC of the host's, those by which the host itself has met the guest.",
 		domifaddr_options, verb_domifaddr},
 	{"domiflist", "monitor", 0, "list all domain virtual interfaces",
 		"Get the summary of virtual interfaces for a domain.", domiflist_options,

@@ -10,6 +10,7 @@
 #include "daemon/capture.h"
 #include "daemon/domain-nic.h"
 #include "daemon/gateway.h"
+#include "daemon/host-neigh.h"
 #include "daemon/network.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/strutil.h"
@@ -467,6 +468,42 @@ int api_list_domain_interfaces(struct api_call *call, struct error *error)
 	return 0;
 }
 
+/* 'prefix' 0: not known. */
+static void add_address(struct json_object *array, const char *target,
+	const uint8_t mac[NET_MAC_LEN], const struct net_ip *ip, unsigned prefix)
+{
+	struct json_object *o = json_object_new_object();
+	char text[NET_IP_STRING_SIZE];
+	struct net_ip bare = *ip;
+
+	bare.prefix = bare.family == 4 ? 32 : 128; /* to be printed without it */
+	net_ip_format(&bare, text);
+	add_string(o, "target", target);
+	add_mac(o, mac);
+	add_string(o, "family", bare.family == 4 ? "ipv4" : "ipv6");
+	add_string(o, "address", text);
+	add_uint(o, "prefix", prefix);
+	json_object_array_add(array, o);
+}
+
+/* What the network's switch saw; where there is none, whom the host has met. */
+static void add_addresses(struct json_object *array, const struct domain *d, unsigned i)
+{
+	unsigned number = d->live->nics[i].number;
+	const struct network_port *port = network_find_port(d->manager, d->uuid, number);
+	const uint8_t *mac = d->live->vm.nics[i].port.mac;
+	struct net_ip met[NETWORK_PORT_IPS];
+	int n = 0;
+
+	for (unsigned j = 0; port && j < port->n_ips; j++)
+		add_address(array, port->ifname, port->config.mac, &port->ips[j],
+			network_prefix_of(port->network, &port->ips[j]));
+	if (d->live->nics[i].type != DOMAIN_NIC_NETWORK)
+		n = host_neigh_find(mac, met, ARRAY_SIZE(met));
+	for (int j = 0; j < n; j++)
+		add_address(array, domain_nic_target(d, number), mac, &met[j], 0);
+}
+
 int api_list_interface_addresses(struct api_call *call, struct error *error)
 {
 	struct domain *d = api_arg_domain(call, error);
@@ -477,25 +514,8 @@ int api_list_interface_addresses(struct api_call *call, struct error *error)
 	if (!domain_is_active(d))
 		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
 	array = json_object_new_array();
-	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
-		const struct network_port *port =
-			network_find_port(call->manager, d->uuid, d->live->nics[i].number);
-
-		for (unsigned j = 0; port && j < port->n_ips; j++) {
-			struct json_object *o = json_object_new_object();
-			char text[NET_IP_STRING_SIZE];
-			struct net_ip bare = port->ips[j];
-
-			bare.prefix = bare.family == 4 ? 32 : 128; /* to be printed without it */
-			net_ip_format(&bare, text);
-			add_string(o, "target", port->ifname);
-			add_mac(o, port->config.mac);
-			add_string(o, "family", bare.family == 4 ? "ipv4" : "ipv6");
-			add_string(o, "address", text);
-			add_uint(o, "prefix", network_prefix_of(port->network, &bare));
-			json_object_array_add(array, o);
-		}
-	}
+	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++)
+		add_addresses(array, d, i);
 	api_call_reply(call, wrap("addresses", array));
 	return 0;
 }

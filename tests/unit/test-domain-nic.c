@@ -3,11 +3,13 @@
  * namespace of the test's own. */
 #include "daemon/domain-nic.h"
 
+#include <json-c/json.h>
 #include <linux/if_link.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #include "daemon-fixture.h"
+#include "daemon/api.h"
 #include "daemon/host-link.h"
 #include "daemon/host-net.h"
 #include "link-fixture.h"
@@ -62,6 +64,54 @@ static void assert_live_xml(const struct domain *d, const char *text)
 	assert_int_equal(domain_format_xml(d, false, &xml, &e), 0);
 	if (!strstr(xml, text))
 		fail_msg("no %s in:\n%s", text, xml);
+}
+
+static void keep_reply(struct api_call *call, struct json_object *out, int fd)
+{
+	struct json_object **ret = call->transport;
+
+	assert_int_equal(fd, -EBADF);
+	*ret = json_object_get(out);
+}
+
+static void no_failure(struct api_call *call, const struct error *error)
+{
+	(void)call;
+	fail_msg("%s", error->message);
+}
+
+/* Without a network's switch to see them, addresses are those that the host has met. */
+static void test_addresses(void **state)
+{
+	static const struct api_call_ops ops = {.reply = keep_reply, .fail = no_failure};
+	struct fixture *f = *state;
+	struct domain *d = define(f, "a", BRIDGE(""));
+	struct json_object *out = NULL, *list, *first;
+	struct api_call call = {.n_ref = 1,
+		.manager = f->manager,
+		.ops = &ops,
+		.transport = &out,
+		.in = json_object_new_object()};
+
+	json_object_object_add(call.in, "domain", json_object_new_string("a"));
+	fixture_start(f, d);
+	assert_int_equal(system("ip link set br0 up && ip neigh add 10.0.0.5 lladdr "
+				"52:54:00:00:00:01 dev br0 nud permanent && ip neigh add 10.0.0.6 "
+				"lladdr 52:54:00:00:00:02 dev br0 nud permanent"),
+		0);
+	assert_int_equal(api_list_interface_addresses(&call, &f->error), 0);
+	list = json_object_object_get(out, "addresses");
+	assert_int_equal(json_object_array_length(list), 1);
+	first = json_object_array_get_idx(list, 0);
+	assert_string_equal(
+		json_object_get_string(json_object_object_get(first, "target")), "vnet0");
+	assert_string_equal(
+		json_object_get_string(json_object_object_get(first, "address")), "10.0.0.5");
+	assert_int_equal(json_object_get_int(json_object_object_get(first, "prefix")), 0);
+	json_object_put(out);
+	json_object_put(call.in);
+	assert_int_equal(system("ip link set br0 down"), 0);
+	destroy(f, d);
 }
 
 static void test_bridge(void **state)
@@ -378,6 +428,7 @@ int main(void)
 #define TD(f) cmocka_unit_test_setup_teardown(f, setup_direct, teardown_direct)
 	const struct CMUnitTest tests[] = {
 		T(test_bridge),
+		T(test_addresses),
 		T(test_mtu),
 		T(test_names),
 		T(test_refusals),
