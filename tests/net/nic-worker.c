@@ -146,7 +146,8 @@ static int start(const struct packet *p, int *fds)
 	worker.counts = &stats->nics[0];
 	worker.port =
 		(struct port){.ops = &guest_ops, .kind = PORT_VNIC, .counters = &worker.counters};
-	r = nic_new(worker.loop, &worker.config.nics[0].port, &worker.port, on_space, &worker.nic);
+	r = nic_new(
+		worker.loop, &worker.config.nics[0].port, 0, &worker.port, on_space, &worker.nic);
 	if (r < 0)
 		return r;
 	nic_set_offloads(worker.nic, UINT32_MAX);
