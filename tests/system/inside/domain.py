@@ -47,6 +47,18 @@ def processes(name):
     return sorted(found)
 
 
+def is_daemon(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text() == "vmmd\n"
+    except OSError:
+        return False
+
+
+def daemons():
+    """Process ids of the daemon: its gateways' keepers are children that share its executable."""
+    return [pid for pid in processes("vmmd") if is_daemon(pid)]
+
+
 def status_of(path):
     """/proc/…/status as a dictionary."""
     text = pathlib.Path(path).read_text()

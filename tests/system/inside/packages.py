@@ -8,7 +8,7 @@ import glob
 import os
 import pathlib
 
-from domain import JOB, processes
+from domain import JOB, daemons, processes
 from gateways import GREY, rules
 from guests import boot, define
 from harness import Console, Skipped, check, equal, run, suite, vmctl, wait_until
@@ -75,17 +75,17 @@ def upgraded():
         equal(run(*line.split()).status, 0, line)
     start_network("grey", GREY)
     add_interface("pk1", MAC, "network", "<source network='default'/>")
-    add_interface("pk1", TAP_MAC, "direct", "<source dev='nic8' mode='bridge'/><target dev='macvtap8'/>")
+    add_interface("pk1", TAP_MAC, "direct", "<source dev='nic8' mode='bridge'/><target dev='pk1tap'/>")
     define("pk1")
     with boot("pk1") as console:
         console.command("mount -t tmpfs tmpfs /tmp; (while :; do echo x >>/tmp/ticks; sleep 0.2; done) & true")
         console.leave()
-    before, daemon, uuid = what_runs(), processes("vmmd"), vmctl("domuuid", "pk1")
+    before, daemon, uuid = what_runs(), daemons(), vmctl("domuuid", "pk1")
     for program, pids in before.items():
         check(pids, f"no {program} runs")
     dpkg("-i", f"{DEBS}/next/vmmd_next.deb")
     check(run("dpkg-query", "-W", "-f", "${Version}", "vmmd").out.endswith("+next"), "it is not the later version")
-    check(processes("vmmd") not in ([], daemon), "the daemon was not started anew")
+    check(daemons() not in ([], daemon), "the daemon was not started anew")
     equal(what_runs(), before, "what runs after the upgrade")
     equal((vmctl("domstate", "pk1"), vmctl("domuuid", "pk1")), ("running", uuid), "the domain after the upgrade")
     equal([network_state(name) for name in ("default", "grey")], ["active", "active"], "networks after the upgrade")
@@ -98,7 +98,7 @@ def removed():
     before = what_runs()
     said = dpkg("-r", "vmmd")
     check("3 machines and networks run on" in said, f"it does not say that they run on: {said}")
-    equal(processes("vmmd"), [], "daemons after the removal")
+    equal(daemons(), [], "daemons after the removal")
     equal(what_runs(), before, "what runs after the removal")
     dpkg("-i", *debs("vmmd"))
     equal(vmctl("domstate", "pk1"), "running", "the domain after the second installation")
@@ -109,7 +109,7 @@ def removed():
 @suite.case("package: a purge ends and removes everything",
             needs="package: an upgrade keeps machines and networks running")
 def purged():
-    check("macvtap8" in run("ip", "link").out, "there is no macvtap")
+    check("pk1tap" in run("ip", "link").out, "there is no macvtap")
     check("vmmd_grey" in rules(), "there is no table")
     dpkg("-P", "vmmd", "vmctl")
     for program in (*PROGRAMS, "vmmd"):
@@ -118,7 +118,7 @@ def purged():
                  "/etc/systemd/system/multi-user.target.wants/vmmd.service"):
         check(not os.path.lexists(path), f"{path} is still there")
     links = run("ip", "link").out
-    for name in ("macvtap8", "virbr", "vnet"):
+    for name in ("pk1tap", "virbr", "vnet"):
         check(name not in links, f"an interface is left: {links}")
     check("vmmd_" not in rules(), f"a table is left: {rules()}")
     equal(is_active("vmmd.slice"), "inactive", "the slice")
