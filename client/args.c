@@ -137,7 +137,7 @@ static int parse_word(struct parser *p, const char *word, bool only_data)
 	if (!only_data && word[0] == '-' && word[1] && !word[2]) {
 		o = find_letter(p->args->verb, word[1]);
 		if (o)
-			return store(p, o, "");
+			return o->type == OPTION_FLAG ? store(p, o, "") : parse_named(p, o->name);
 	}
 	o = args_next_by_position(p->args->verb, p->args);
 	if (!o) {

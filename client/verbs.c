@@ -206,6 +206,25 @@ static const struct verb_option domstate_options[] = {
 	{},
 };
 
+static const struct verb_option top_options[] = {
+	{.name = "batch", .letter = 'b', .help = "print tables one after the other"},
+	{.name = "number",
+		.type = OPTION_NUMBER,
+		.named_only = true,
+		.letter = 'n',
+		.help = "how many samples to show"},
+	{.name = "delay",
+		.type = OPTION_NUMBER,
+		.named_only = true,
+		.letter = 'd',
+		.help = "seconds between two of them: 3"},
+	{.name = "sort",
+		.type = OPTION_STRING,
+		.named_only = true,
+		.help = "by cpu, memory, disk, net or name"},
+	{},
+};
+
 static const struct verb_option domstats_options[] = {
 	FLAG("state", "report domain state"),
 	FLAG("cpu-total", "report domain physical cpu usage"),
@@ -213,6 +232,10 @@ static const struct verb_option domstats_options[] = {
 	FLAG("vcpu", "report domain virtual cpu information"),
 	FLAG("interface", "report domain network interface information"),
 	FLAG("block", "report domain block device statistics"),
+	FLAG("perf", "report domain perf event statistics (there are none)"),
+	FLAG("iothread", "report domain IOThread information"),
+	FLAG("memory", "report domain memory usage (there is no resctrl monitor)"),
+	FLAG("dirtyrate", "report domain dirty rate information (there is none)"),
 	FLAG("vm", "report what the virtual machine monitor counts"),
 	FLAG("list-active", "list only active domains"),
 	FLAG("list-inactive", "list only inactive domains"),
@@ -656,6 +679,21 @@ const struct verb verbs[] = {
 		"Gets statistics about one or more (or all) domains", domstats_options,
 		verb_domstats},
 	{"list", "monitor", 0, "list domains", "Returns list of domains.", list_options, verb_list},
+	{"top", "monitor", 0, "show what active domains use, again and again",
+		"Show CPU, memory, disk and network use of the active domains, every few seconds, "
+		"the "
+		"busiest\n"
+		"first: 100 % is one CPU of the host's, rates are per second. In a terminal the "
+		"keys "
+		"c, m, d,\n"
+		"n and a choose what is sorted by (CPU, memory, disk, net, name), and q quits. "
+		"With "
+		"--batch,\n"
+		"or where there is no terminal, table follows table. With --json each sample is "
+		"one "
+		"line, and\n"
+		"there is one unless --number says otherwise.",
+		top_options, verb_top},
 
 	{"event", "event", 0, "Domain Events",
 		"List event types, or wait for domain events to occur", event_options, verb_event},

@@ -31,6 +31,9 @@ int verb_domname(struct ctl *ctl, const struct args *args);
 int verb_domblklist(struct ctl *ctl, const struct args *args);
 int verb_domstats(struct ctl *ctl, const struct args *args);
 
+/* verbs-top.c */
+int verb_top(struct ctl *ctl, const struct args *args);
+
 /* verbs-net.c */
 int verb_net_list(struct ctl *ctl, const struct args *args);
 int verb_net_info(struct ctl *ctl, const struct args *args);

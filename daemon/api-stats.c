@@ -24,6 +24,8 @@ enum {
 	GROUP_INTERFACE = 1 << 4,
 	GROUP_BLOCK = 1 << 5,
 	GROUP_VM = 1 << 6,
+	GROUP_IOTHREAD = 1 << 7,
+	/* libvirt's perf, memory and dirtyrate have bits too, and nothing to say. */
 };
 
 static void add(struct json_object *o, const char *key, uint64_t value)
@@ -38,6 +40,15 @@ static void add_indexed(
 
 	(void)snprintf(name, sizeof(name), "%s.%u.%s", group, i, key);
 	add(o, name, value);
+}
+
+static void add_indexed_bool(
+	struct json_object *o, const char *group, unsigned i, const char *key, bool value)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s.%u.%s", group, i, key);
+	json_object_object_add(o, name, json_object_new_boolean(value));
 }
 
 static void add_state(struct json_object *o, const struct domain *d)
@@ -55,15 +66,19 @@ static void add_cpu(struct json_object *o, const struct domain *d)
 	add(o, "cpu.time", usage.user_ns + usage.system_ns);
 	add(o, "cpu.user", usage.user_ns);
 	add(o, "cpu.system", usage.system_ns);
+	add(o, "cpu.guest", usage.guest_ns);
 }
 
 static void add_balloon(struct json_object *o, const struct domain *d)
 {
 	const struct definition *current = domain_current(d);
+	struct process_usage usage;
 
 	if (domain_is_active(d))
 		add(o, "balloon.current", current->current_memory_kib);
 	add(o, "balloon.maximum", current->memory_kib);
+	if (d->worker && process_usage(worker_pid(d->worker), &usage) == 0)
+		add(o, "balloon.rss", usage.resident_bytes / 1024);
 }
 
 static void add_vcpus(struct json_object *o, const struct domain *d)
@@ -75,13 +90,17 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 
 	add(o, "vcpu.current", current->vcpus);
 	add(o, "vcpu.maximum", current->vcpus_max);
-	if (!d->worker || process_vcpu_times(worker_pid(d->worker), times, n) < 0)
+	if (!d->worker ||
+		process_vcpu_times(worker_pid(d->worker), times, n, /* with_wait= */ true) < 0)
 		return;
 	for (unsigned i = 0; i < n; i++) {
 		const struct vm_stats_vcpu *v = page ? &page->vcpus[i] : NULL;
 
 		add_indexed(o, "vcpu", i, "state", d->state == DOMAIN_STATE_RUNNING ? 1 : 2);
 		add_indexed(o, "vcpu", i, "time", times[i].run_ns);
+		add_indexed(o, "vcpu", i, "wait", times[i].wait_ns);
+		if (v)
+			add_indexed_bool(o, "vcpu", i, "halted", stat_read(&v->halted));
 		add_indexed(o, "vcpu", i, "delay", times[i].delay_ns);
 		if (!v)
 			continue;
@@ -90,6 +109,8 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 		add_indexed(o, "vcpu", i, "signal_exits.sum", stat_read(&v->signal_exits));
 		add_indexed(o, "vcpu", i, "mmio_exits.sum", stat_read(&v->mmio_exits));
 		add_indexed(o, "vcpu", i, "io_exits.sum", stat_read(&v->pio_exits));
+		add_indexed(o, "vcpu", i, "eoi_exits.sum", stat_read(&v->eoi_exits));
+		add_indexed(o, "vcpu", i, "other_exits.sum", stat_read(&v->other_exits));
 	}
 }
 
@@ -167,6 +188,13 @@ static void add_blocks(struct json_object *o, const struct domain *d)
 	}
 }
 
+/* Disks are worked on in the worker's one loop. */
+static void add_iothreads(struct json_object *o, const struct domain *d)
+{
+	if (domain_is_active(d))
+		add(o, "iothread.count", 0);
+}
+
 static void add_vm(struct json_object *o, const struct domain *d)
 {
 	if (!d->stats)
@@ -185,6 +213,7 @@ static const struct {
 	{GROUP_VCPU, add_vcpus},
 	{GROUP_INTERFACE, add_interfaces},
 	{GROUP_BLOCK, add_blocks},
+	{GROUP_IOTHREAD, add_iothreads},
 	{GROUP_VM, add_vm},
 };
 

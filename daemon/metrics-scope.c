@@ -71,7 +71,7 @@ static int look_at_domain(const struct domain *d, struct metrics_domain *ret)
 	ret->vcpus = calloc(MAX(n, 1U), sizeof(*ret->vcpus));
 	if (!ret->vcpus)
 		return -ENOMEM;
-	if (process_vcpu_times(worker_pid(d->worker), ret->vcpus, n) == 0)
+	if (process_vcpu_times(worker_pid(d->worker), ret->vcpus, n, /* with_wait= */ false) == 0)
 		ret->n_vcpus = n;
 	return 0;
 }

@@ -88,11 +88,29 @@ static int vcpu_of_name(const char *name, unsigned n)
 	return (int)index;
 }
 
+/* "wait_sum : 1234.567890" (milliseconds), in some kernels "se.statistics.wait_sum". */
+static uint64_t read_wait(int task_fd, const char *tid)
+{
+	_cleanup_(freep) char *text = NULL;
+	uint64_t ms, rest;
+	char path[64];
+	const char *p;
+
+	(void)snprintf(path, sizeof(path), "%.20s/sched", tid);
+	if (read_file(task_fd, path, 65536, &text, NULL) < 0)
+		return 0;
+	p = strstr(text, "wait_sum");
+	if (!p || sscanf(p, "wait_sum%*[ :]%" SCNu64 ".%6" SCNu64, &ms, &rest) != 2)
+		return 0;
+	return ms * NSEC_PER_MSEC + rest;
+}
+
 /* A thread may end while we look: it counts as nothing. */
-static void add_thread(int task_fd, const char *tid, struct process_times *ret_times, unsigned n)
+static void add_thread(
+	int task_fd, const char *tid, struct process_times *ret_times, unsigned n, bool with_wait)
 {
 	_cleanup_(freep) char *name = NULL, *times = NULL;
-	struct process_times t;
+	struct process_times t = {0};
 	char path[64];
 	int index;
 
@@ -103,11 +121,14 @@ static void add_thread(int task_fd, const char *tid, struct process_times *ret_t
 	(void)snprintf(path, sizeof(path), "%.20s/schedstat", tid);
 	if (index < 0 || read_file(task_fd, path, 256, &times, NULL) < 0)
 		return;
-	if (sscanf(times, "%" SCNu64 " %" SCNu64, &t.run_ns, &t.delay_ns) == 2)
-		ret_times[index] = t;
+	if (sscanf(times, "%" SCNu64 " %" SCNu64, &t.run_ns, &t.delay_ns) != 2)
+		return;
+	if (with_wait)
+		t.wait_ns = read_wait(task_fd, tid);
+	ret_times[index] = t;
 }
 
-int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n)
+int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n, bool with_wait)
 {
 	unsigned left = MAX_THREADS;
 	struct dirent *e;
@@ -121,7 +142,7 @@ int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n)
 		return errno == ENOENT ? -ESRCH : -errno;
 	while (left-- && (e = readdir(dir)))
 		if (e->d_name[0] != '.')
-			add_thread(dirfd(dir), e->d_name, ret_times, n);
+			add_thread(dirfd(dir), e->d_name, ret_times, n, with_wait);
 	(void)closedir(dir);
 	return 0;
 }

@@ -20,13 +20,15 @@ struct process_usage {
 /* Returns 0 or -errno. */
 int process_usage(pid_t pid, struct process_usage *ret);
 
-/* Of one thread, to the nanosecond: it ran, and it was ready but had no CPU. */
+/* Of one thread, to the nanosecond: it ran; it was ready but had no CPU, as schedstat has it (delay) and as sched has it
+ * (wait: 0 unless the host counts that, sysctl kernel.sched_schedstats). */
 struct process_times {
-	uint64_t run_ns, delay_ns;
+	uint64_t run_ns, delay_ns, wait_ns;
 };
 /* Of the threads of a worker that run its vCPUs; they are called "CPU 0/KVM", "CPU 1/KVM" … (vmm-core/vcpu.c).
- * ret_times[n] is all set, 0 where there is no such thread. Returns 0 or -errno. */
-int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n);
+ * ret_times[n] is all set, 0 where there is no such thread. 'with_wait': wait_ns too, which costs the kernel more than the rest.
+ * Returns 0 or -errno. */
+int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n, bool with_wait);
 
 /* How many fds it has open. Returns -errno on failure. */
 int process_count_fds(pid_t pid);

@@ -15,7 +15,7 @@ static const struct verb_option options[] = {
 	{.name = "domain", .type = OPTION_DATA, .required = true, .help = ""},
 	{.name = "device", .type = OPTION_STRING, .help = ""},
 	{.name = "all", .type = OPTION_FLAG, .letter = 'a', .help = ""},
-	{.name = "timeout", .type = OPTION_NUMBER, .named_only = true, .help = ""},
+	{.name = "timeout", .type = OPTION_NUMBER, .named_only = true, .letter = 't', .help = ""},
 	{.name = "rest", .type = OPTION_LIST, .help = ""},
 	{},
 };
@@ -53,6 +53,10 @@ static void test_by_name_and_by_position(void **state)
 
 	assert_int_equal(PARSE("--domain", "vm", "-a"), 0);
 	assert_true(args_flag(&args, "all"));
+	assert_int_equal(PARSE("-t", "7", "vm"), 0);
+	assert_string_equal(args_string(&args, "timeout"), "7");
+	assert_string_equal(args_string(&args, "domain"), "vm");
+	assert_int_equal(PARSE("vm", "-t"), -EINVAL);
 	assert_int_equal(PARSE("--domain=", "--json"), 0);
 	assert_string_equal(args_string(&args, "domain"), "");
 	assert_true(args.json);

@@ -220,6 +220,44 @@ static unsigned count_dicts(sd_bus_message *m)
 	return n;
 }
 
+/* What the answer says, as text. The caller frees it. */
+static char *dump(sd_bus_message *m)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	ok(sd_bus_message_ref(m));
+	assert_true(sd_bus_message_rewind(m, true) >= 0);
+	assert_true(sd_bus_message_dump(m, f, SD_BUS_MESSAGE_DUMP_SUBTREE_ONLY) >= 0);
+	fclose(f);
+	sd_bus_message_unref(m);
+	return text;
+}
+
+static bool has_key(sd_bus_message *m, const char *key)
+{
+	_cleanup_(freep) char *text = dump(m);
+	char want[128];
+
+	(void)snprintf(want, sizeof(want), "\"%s\"", key);
+	return strstr(text, want);
+}
+
+static void has_number(sd_bus_message *m, const char *key, int64_t value)
+{
+	_cleanup_(freep) char *text = dump(m);
+	char want[128], *at;
+
+	(void)snprintf(want, sizeof(want), "\"%s\"", key);
+	at = strstr(text, want);
+	assert_non_null(at);
+	(void)snprintf(want, sizeof(want), "INT64 %lld;", (long long)value);
+	at = strstr(at, "INT64");
+	assert_non_null(at);
+	assert_memory_equal(at, want, strlen(want));
+}
+
 static void test_lists_and_reads(void **state)
 {
 	struct fixture *f = *state;
@@ -242,6 +280,14 @@ static void test_lists_and_reads(void **state)
 	m = CALL(f, "GetDomainStats", "asu", 0, 0);
 	assert_int_equal(count_dicts(m), 3);
 	ok(m);
+	has_number(CALL(f, "GetDomainStats", "asu", 1, "c", 128), "iothread.count", 0);
+	has_number(CALL(f, "GetDomainStats", "asu", 1, "c", 4), "balloon.maximum", 16384);
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 4), "balloon.rss"));
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 8), "vcpu.1.halted"));
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 8), "vcpu.0.wait"));
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 8), "vcpu.0.delay"));
+	assert_false(has_key(CALL(f, "GetDomainStats", "asu", 1, "a", 8 + 4), "balloon.rss"));
+	assert_false(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 256), "state.state"));
 	m = CALL(f, "GetDomainStats", "asu", 2, "a", "c", 8);
 	assert_int_equal(count_dicts(m), 2);
 	ok(m);
@@ -466,27 +512,6 @@ static struct proto_capture captured(sd_bus_message *m)
 }
 
 /* A reply has 'key' with this number. */
-static void has_number(sd_bus_message *m, const char *key, int64_t value)
-{
-	char want[128], *text = NULL, *at;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-
-	ok(sd_bus_message_ref(m));
-	assert_true(sd_bus_message_rewind(m, true) >= 0);
-	assert_true(sd_bus_message_dump(m, f, SD_BUS_MESSAGE_DUMP_SUBTREE_ONLY) >= 0);
-	fclose(f);
-	(void)snprintf(want, sizeof(want), "\"%s\"", key);
-	at = strstr(text, want);
-	assert_non_null(at);
-	(void)snprintf(want, sizeof(want), "INT64 %lld;", (long long)value);
-	at = strstr(at, "INT64");
-	assert_non_null(at);
-	assert_memory_equal(at, want, strlen(want));
-	free(text);
-	sd_bus_message_unref(m);
-}
-
 /* What the network's end of the cable could not give is among what an interface has lost. */
 static void test_drops(void **state)
 {
