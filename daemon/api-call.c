@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/api-audit.h"
 #include "daemon/auth.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
@@ -53,8 +54,10 @@ static void run(struct api_call *call)
 	int r;
 
 	r = call->in ? 0 : call->ops->read_args(call, &call->in, &e);
-	if (r == 0)
+	if (r == 0) {
+		api_audit_begin(call);
 		r = call->method->handler(call, &e);
+	}
 	if (r < 0) {
 		if (e.code == ERROR_NONE)
 			(void)error_set_errno(&e, r, "%s failed", call->method->name);
@@ -82,6 +85,9 @@ static void on_authorised(void *userdata, bool allowed, const char *why)
 		(void)error_set(&e, ERROR_ACCESS_DENIED, "%s needs the role %s%s: %s",
 			call->method->name, api_role_name(call->method->role),
 			call->in ? ", or a domain of the caller's" : "", why);
+		call->denied = true;
+		if (call->in)
+			api_audit_begin(call);
 	}
 	api_call_fail(call, &e);
 }
@@ -142,6 +148,7 @@ void api_call_reply(struct api_call *call, struct json_object *out)
 	if (!call->answered) {
 		call->answered = true;
 		count(call, ERROR_NONE);
+		api_audit_end(call, out, NULL);
 		call->ops->reply(call, out, -EBADF);
 	}
 	json_object_put(out);
@@ -152,6 +159,7 @@ void api_call_reply_fd(struct api_call *call, int fd)
 	if (!call->answered) {
 		call->answered = true;
 		count(call, ERROR_NONE);
+		api_audit_end(call, NULL, NULL);
 		call->ops->reply(call, NULL, fd);
 	}
 }
@@ -161,6 +169,7 @@ void api_call_fail(struct api_call *call, const struct error *error)
 	if (!call->answered) {
 		call->answered = true;
 		count(call, error->code);
+		api_audit_end(call, NULL, error);
 		log_debug("%s: %s", call->method->name, error->message);
 		call->ops->fail(call, error);
 	}

@@ -9,8 +9,9 @@
 #define OPERATE .role = API_ROLE_OPERATOR
 #define MANAGE  .role = API_ROLE_ADMINISTRATOR
 
-#define OWNER    .owner = API_OWNER_DOMAIN
-#define OWN_LIST .owner = API_OWNER_LIST
+#define ONLY_LOOKS .only_looks = true
+#define OWNER      .owner = API_OWNER_DOMAIN
+#define OWN_LIST   .owner = API_OWNER_LIST
 
 #define DOMAIN_FLAGS API_NAME(domain) API_NAME(flags)
 #define XML_ARGS     API_NAME(xml) API_NAME(source) API_NAME(flags)
@@ -58,6 +59,7 @@ const struct api_method api_methods[] = {
 		.names = XML_ARGS API_NAME(accepted) API_NAME(error) API_NAME(report),
 		.n_optional = 2,
 		MANAGE,
+		ONLY_LOOKS,
 		.handler = api_check_domain},
 	{.name = "UndefineDomain",
 		.about = "Forget a domain's definition; an active domain goes on as a transient "
@@ -157,6 +159,7 @@ const struct api_method api_methods[] = {
 		.names = API_NAME(domain) API_NAME(device) API_NAME(columns) API_NAME(rows),
 		OPERATE,
 		OWNER,
+		ONLY_LOOKS,
 		.handler = api_resize_console},
 	{.name = "ListDomainDisks",
 		.about = "A domain's disks.",

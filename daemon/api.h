@@ -18,6 +18,7 @@
 #include "daemon/error.h"
 #include "daemon/manager.h"
 #include "daemon/role.h"
+#include "vmm-core/base/strutil.h"
 
 #define API_VERSION   "1"
 #define API_MAX_CALLS 1024 /* being worked on, of all callers */
@@ -44,6 +45,7 @@ struct api_method {
 		n_optional; /* of the last arguments: JSON may leave them out, which is 0, false or "" */
 	enum api_role role; /* that a caller needs */
 	enum api_owner owner;
+	bool only_looks; /* changes nothing, whatever role it needs: no audit record */
 	/* 0, or a negative errno with 'error' set: dispatch then fails the call. */
 	int (*handler)(struct api_call *call, struct error *error);
 };
@@ -57,8 +59,10 @@ struct api_peer {
 	enum api_role role; /* API_ROLE_ASK: auth_check() finds out */
 	struct user
 		user; /* 'name' only where no uid of the host's stands for the caller: from a certificate */
-	char sender[64];  /* the unique bus name; "" on a connection without a bus */
-	bool interactive; /* the caller allows asking a person */
+	const char *transport; /* "dbus", "unix", "tls": for the audit */
+	char address[64];      /* where it came from, where 'sender' does not say it */
+	char sender[64];       /* the unique bus name; "" on a connection without a bus */
+	bool interactive;      /* the caller allows asking a person */
 };
 
 struct api_call_ops {
@@ -69,14 +73,22 @@ struct api_call_ops {
 	void (*release)(struct api_call *call);
 };
 
+/* What a call is about, for the audit (api-audit.h). */
+struct api_audit {
+	char object[VM_NAME_MAX]; /* a name; "": not known */
+	char uuid[UUID_STRING_LEN + 1];
+};
+
 struct api_call {
 	unsigned n_ref;
 	bool answered;
+	bool denied;
 	bool own_only; /* the caller sees what is his, and nothing else */
 	const struct api_method *method;
 	struct manager *manager;
 	struct api_peer peer;
 	struct json_object *in;
+	struct api_audit audit;
 	const struct api_call_ops *ops;
 	void *transport;
 };

@@ -173,6 +173,7 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	t->message = sd_bus_message_ref(m);
 	t->count = dbus_count_ref(d->count);
 	t->count->calls++;
+	call->peer.transport = "dbus";
 	if (sender)
 		(void)str_copy(call->peer.sender, sizeof(call->peer.sender), sender);
 	call->peer.interactive = sd_bus_message_get_allow_interactive_authorization(m) > 0;

@@ -13,6 +13,7 @@
 #include "daemon/domain-internal.h"
 #include "daemon/domain-nic.h"
 #include "daemon/jail.h"
+#include "daemon/journal.h"
 #include "daemon/manager.h"
 #include "daemon/network.h"
 #include "daemon/stats-view.h"
@@ -257,7 +258,8 @@ int domain_start(
 	if (r < 0) {
 		if (error->code == ERROR_NONE)
 			(void)error_set(error, ERROR_NO_MEMORY, "domain");
-		log_warning("domain '%s' does not start: %s", d->name, error->message);
+		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not start: %s",
+			d->name, error->message);
 		domain_drop_waits(&d->start_waits);
 		domain_end_run(d);
 		domain_clear_live(d);
@@ -321,8 +323,8 @@ static void on_started(void *userdata, int error, const char *text)
 	if (d->restarting) {
 		manager_emit(d->manager, EVENT_REBOOT, d, "", "");
 	} else {
-		log_info("domain '%s' started (id %d, worker %d)", d->name, d->id,
-			(int)worker_pid(d->worker));
+		journal_domain(JOURNAL_DOMAIN_STARTED, d, "domain '%s' started (id %d, worker %d)",
+			d->name, d->id, (int)worker_pid(d->worker));
 		domain_event(d, "Started", "Booted");
 	}
 	domain_finish_waits(&d->start_waits, NULL);
@@ -495,8 +497,9 @@ static void on_silent(void *opaque)
 	if (d->phase != DOMAIN_ACTIVE)
 		return;
 	d->degraded = true;
-	log_warning("domain '%s': its worker %d lives but does not answer; it is left alone",
-		d->name, (int)worker_pid(d->worker));
+	journal_domain(JOURNAL_DOMAIN_SILENT, d,
+		"domain '%s': its worker %d lives but does not answer; it is left alone", d->name,
+		(int)worker_pid(d->worker));
 	manager_changed(d->manager, d);
 }
 
@@ -528,7 +531,8 @@ static bool try_restart(struct domain *d)
 	d->reboot_pending = false;
 	d->start_paused = false;
 	if (domain_begin_run(d, &e) < 0) {
-		log_warning("domain '%s' does not restart: %s", d->name, e.message);
+		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not restart: %s",
+			d->name, e.message);
 		domain_end_run(d);
 		return false;
 	}
@@ -554,11 +558,13 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 
 	/* If it said STOPPED, it said why, too. */
 	if (stop == DOMAIN_STOP_CRASHED && !d->stop_seen)
-		log_warning("domain '%s' crashed: %s", d->name, how->text);
+		journal_domain(
+			JOURNAL_DOMAIN_CRASHED, d, "domain '%s' crashed: %s", d->name, how->text);
 	if (e.code == ERROR_NONE)
 		(void)error_set(&e, ERROR_INTERNAL, "%s", how->text);
 	if (stop == DOMAIN_STOP_FAILED)
-		log_warning("domain '%s' does not start: %s", d->name, e.message);
+		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not start: %s",
+			d->name, e.message);
 	domain_end_run(d);
 	if (action_restarts(action_of(d->live, stop)) && try_restart(d))
 		return;
@@ -568,7 +574,8 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 	d->id = -1;
 	domain_set_state(d, DOMAIN_STATE_SHUTOFF, stops[stop].shutoff_reason);
 	domain_event(d, "Stopped", stops[stop].event_reason);
-	log_info("domain '%s' stopped (%s)", d->name, domain_reason_name(d->state, d->reason));
+	journal_domain(JOURNAL_DOMAIN_STOPPED, d, "domain '%s' stopped (%s)", d->name,
+		domain_reason_name(d->state, d->reason));
 	domain_finish_waits(&d->start_waits, &e);
 	domain_finish_waits(&d->stop_waits, NULL);
 	if (!domain_is_persistent(d) && !domain_is_active(d))

@@ -15,6 +15,7 @@
 #include "daemon/cgroup.h"
 #include "daemon/domain-internal.h"
 #include "daemon/domain-nic.h"
+#include "daemon/journal.h"
 #include "daemon/manager.h"
 #include "daemon/stats-view.h"
 #include "daemon/worker-log.h"
@@ -247,8 +248,8 @@ static void take_over(struct domain *d, const struct status *status)
 			&d->log, NULL);
 	if (stats_view_find(STATS_VM, worker_pid(d->worker), &d->stats) < 0)
 		log_notice("domain '%s': its statistics page cannot be reached again", d->name);
-	log_info("domain '%s' runs on (id %d, worker %d)", d->name, d->id,
-		(int)worker_pid(d->worker));
+	journal_domain(JOURNAL_DOMAIN_FOUND, d, "domain '%s' runs on (id %d, worker %d)", d->name,
+		d->id, (int)worker_pid(d->worker));
 	manager_changed(d->manager, d);
 }
 

@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "build-config.h"
 #include "daemon/cgroup.h"
 #include "daemon/dbus.h"
+#include "daemon/journal.h"
 #include "daemon/manager.h"
 #include "daemon/metrics-server.h"
 #include "daemon/network.h"
@@ -455,15 +458,29 @@ static int run(const struct arguments *a)
 	return r;
 }
 
+/* Is what we write on standard error read by journald? Whoever is started by a service of systemd's inherits the variable, too. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 int main(int argc, char **argv)
 {
 	static struct arguments a = {.metrics_fd = -EBADF, .log_level = LOG_INFO};
+	bool in_journal;
 	int r;
 
 	a.options.worker_path = VMMD_WORKER_PATH;
 	r = parse_arguments(&a, argc, argv);
 	if (r != 0)
 		return r < 0 ? 2 : 0;
-	log_init("vmmd", a.log_level, getenv("JOURNAL_STREAM"));
+	in_journal = stderr_is_journal();
+	log_init("vmmd", a.log_level, in_journal);
+	journal_open(in_journal ? JOURNAL_SOCKET : NULL);
 	return run(&a) < 0 ? 1 : 0;
 }

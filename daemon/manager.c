@@ -11,6 +11,7 @@
 
 #include "daemon/cgroup.h"
 #include "daemon/jail.h"
+#include "daemon/journal.h"
 #include "daemon/network.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -169,8 +170,12 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 	if (r == 0 && definition)
 		d = manager_add(m, uuid, config->vm.name, &e);
 	if (!d) {
-		log_error("%s/domains/%s is left out, and kept as it is: %s", m->store->state_dir,
-			source,
+		char file[4096];
+
+		(void)snprintf(file, sizeof(file), "%s/domains/%s", m->store->state_dir, source);
+		journal_write(JOURNAL_DEFINITION_LEFT_OUT,
+			&(struct journal_field){"VMMD_FILE", file}, 1,
+			"%s is left out, and kept as it is: %s", file,
 			text                 ? text
 				: *e.message ? e.message
 					     : strerror(-r));

@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "config/domain-xml.h"
+#include "daemon/api-audit.h"
 #include "daemon/domain.h"
 #include "daemon/event.h"
 #include "daemon/store.h"
@@ -47,6 +48,7 @@ struct manager {
 	unsigned guests_delay_s;
 	struct list sinks; /* struct event_sink */
 	uint64_t sequence;
+	struct audit audit; /* api-audit.c's */
 	uint32_t last_link_id;
 	int last_id;
 	uint32_t next_slot;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/domain-internal.h"
+#include "daemon/journal.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "vmm-core/base/log.h"
@@ -201,8 +202,13 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 	if (n && network_xml_format(config, NULL, &n->xml) < 0)
 		n = network_free(n);
 	if (!n) {
-		log_error("%s/networks/%s.xml is left out, and kept as it is: %s",
-			m->store->state_dir, uuid_text,
+		char file[4096];
+
+		(void)snprintf(
+			file, sizeof(file), "%s/networks/%s.xml", m->store->state_dir, uuid_text);
+		journal_write(JOURNAL_DEFINITION_LEFT_OUT,
+			&(struct journal_field){"VMMD_FILE", file}, 1,
+			"%s is left out, and kept as it is: %s", file,
 			text                 ? text
 				: *e.message ? e.message
 					     : strerror(-r));

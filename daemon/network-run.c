@@ -12,6 +12,7 @@
 #include "daemon/domain-internal.h"
 #include "daemon/gateway.h"
 #include "daemon/jail.h"
+#include "daemon/journal.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
@@ -136,7 +137,8 @@ int network_start(struct network *n, domain_done_fn done, void *userdata, struct
 	r = begin_run(n, error);
 	if (r == 0)
 		return 0;
-	log_warning("network '%s' does not start: %s", n->name, error->message);
+	journal_network(JOURNAL_NETWORK_START_FAILED, n, "network '%s' does not start: %s", n->name,
+		error->message);
 	domain_drop_waits(&n->start_waits);
 	network_end_run(n);
 	return r;
@@ -181,7 +183,7 @@ static void end_of_run(struct network *n, bool was_active, const struct error *e
 	reload_definition(n);
 	if (was_active || n->n_restarts) {
 		network_event(n, "Stopped");
-		log_info("network '%s' stopped", n->name);
+		journal_network(JOURNAL_NETWORK_STOPPED, n, "network '%s' stopped", n->name);
 	}
 	domain_finish_waits(&n->start_waits, error);
 	domain_finish_waits(&n->stop_waits, NULL);
@@ -242,7 +244,8 @@ static void on_started(void *userdata, int error, const char *text)
 	network_save_status(n);
 	network_link_all(n);
 	if (n->n_restarts == 0) {
-		log_info("network '%s' started (worker %d)", n->name, (int)worker_pid(n->worker));
+		journal_network(JOURNAL_NETWORK_STARTED, n, "network '%s' started (worker %d)",
+			n->name, (int)worker_pid(n->worker));
 		network_event(n, "Started");
 	} else {
 		log_notice(
@@ -360,7 +363,8 @@ static bool try_restart(struct network *n)
 	}
 	if (begin_run(n, &e) == 0)
 		return true;
-	log_error("network '%s' does not restart: %s", n->name, e.message);
+	journal_network(JOURNAL_NETWORK_START_FAILED, n, "network '%s' does not restart: %s",
+		n->name, e.message);
 	network_end_run(n);
 	return false;
 }
@@ -379,7 +383,8 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 	if (e.code == ERROR_NONE)
 		(void)error_set(&e, ERROR_INTERNAL, "network '%s': %s", n->name, how->text);
 	if (!n->destroying)
-		log_warning("network '%s' lost its worker: %s", n->name, how->text);
+		journal_network(JOURNAL_NETWORK_LOST_WORKER, n, "network '%s' lost its worker: %s",
+			n->name, how->text);
 	end_worker(n);
 	if ((was_active || n->n_restarts) && !n->destroying && try_restart(n))
 		return;
@@ -400,7 +405,8 @@ void network_gateway_ready(struct network *n, const struct error *error)
 		r = start_worker(n, dir_fd, &e);
 	if (!error && r == 0)
 		return;
-	log_warning("network '%s' does not start: %s", n->name, error ? error->message : e.message);
+	journal_network(JOURNAL_NETWORK_START_FAILED, n, "network '%s' does not start: %s", n->name,
+		error ? error->message : e.message);
 	end_of_run(n, n->n_restarts > 0, error ? error : &e);
 }
 

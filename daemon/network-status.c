@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/cgroup.h"
+#include "daemon/journal.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
@@ -183,7 +184,8 @@ static void take_over(struct network *n, struct worker *worker, int dir_fd, uint
 	if (stats_view_find(STATS_NETWORK, worker_pid(worker), &n->stats) < 0)
 		log_notice("network '%s': its statistics page cannot be reached again", n->name);
 	network_team_load(n, worker_start_time(worker));
-	log_info("network '%s' runs on (worker %d)", n->name, (int)worker_pid(worker));
+	journal_network(JOURNAL_NETWORK_FOUND, n, "network '%s' runs on (worker %d)", n->name,
+		(int)worker_pid(worker));
 }
 
 static void adopt_one(void *opaque, const uint8_t uuid[16])

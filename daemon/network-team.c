@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "daemon/domain-internal.h"
+#include "daemon/journal.h"
 #include "daemon/manager.h"
 #include "daemon/network-internal.h"
 #include "daemon/team-json.h"
@@ -96,12 +97,22 @@ static void save_later(struct network *n)
 
 static void log_report(const struct network *n, const struct network_report *r)
 {
+	char uuid[UUID_STRING_LEN + 1];
+	const struct journal_field fields[] = {
+		{"VMMD_NETWORK", n->name},
+		{"VMMD_NETWORK_UUID", uuid},
+		{"VMMD_FROM", r->from},
+		{"VMMD_TO", r->to},
+		{"VMMD_CAUSE", team_cause_to_string(r->cause)},
+	};
+
 	if (r->cause == TEAM_CAUSE_AMBIGUOUS) {
 		log_warning("network '%s': uplinks: %s: it cannot be said whose path fails",
 			n->name, team_detector_to_string(r->detector));
 		return;
 	}
-	log_notice(
+	uuid_format(n->uuid, uuid);
+	journal_write(JOURNAL_FAILOVER, fields, ARRAY_SIZE(fields),
 		"network '%s': uplinks: %s -> %s: %s (%s); switched %llu us after it was noticed, "
 		"%llu frames lost, %u moved, %u addresses announced",
 		n->name, *r->from ? r->from : "none", *r->to ? r->to : "none",

@@ -3,6 +3,7 @@
 #include "daemon/rpc-io.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -118,11 +119,12 @@ void rpc_io_unix_peer(int fd, uid_t own_uid, const gid_t gids[API_ROLE_X_MAX], s
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	*ret = (struct api_peer){.role = API_ROLE_NONE};
+	*ret = (struct api_peer){.role = API_ROLE_NONE, .transport = "unix"};
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return;
 	ret->user.uid_known = true;
 	ret->user.uid = cred.uid;
+	(void)snprintf(ret->address, sizeof(ret->address), "pid %d", (int)cred.pid);
 	ret->role = cred.uid == 0 || cred.uid == own_uid ? API_ROLE_ADMINISTRATOR
 							 : role_of_groups(fd, cred.gid, gids);
 }

@@ -18,9 +18,9 @@ struct polkit {
 	enum mood mood;
 	enum api_role
 		grants; /* if not API_ROLE_ASK: it says yes to actions of roles up to this one, and no to others */
-	bool gone; /* the caller is not on the bus any more */
-	uid_t uid; /* of the caller, as the bus knows him */
-	unsigned asked, checked;
+	bool gone;                        /* the caller is not on the bus any more */
+	uid_t uid;                        /* of the caller, as the bus knows him */
+	unsigned asked, checked, vouched; /* vouched: that the caller was there still */
 	char action[64], subject[64];
 	uint32_t flags;
 };
@@ -40,6 +40,7 @@ static inline int polkit_on_call(sd_bus_message *m, void *userdata, sd_bus_error
 
 	if (sd_bus_message_is_method_call(m, "org.freedesktop.DBus", "GetConnectionUnixUser")) {
 		p->checked++;
+		p->vouched += !p->gone;
 		return p->gone ? sd_bus_error_set(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER, "nobody")
 			       : sd_bus_reply_method_return(m, "u", p->uid);
 	}

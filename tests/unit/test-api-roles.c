@@ -239,6 +239,37 @@ static void test_outside_the_roles(void **state)
 	assert_int_equal(polkit.asked, 0);
 }
 
+/* The caller goes at any time while polkit is asked about him: nothing is done for him unless the bus has said, after polkit's yes, that
+ * he was there. */
+static void test_gone_while_asked(void **state)
+{
+	struct fixture *f = *state;
+	struct api_method method = *api_find_method("StartDomain");
+	unsigned done = 0;
+
+	method.handler = count_run;
+	for (unsigned i = 0; i < 1000; i++) {
+		const struct api_peer peer = peer_of(true, API_ROLE_OPERATOR, NOTHING_OWNED);
+		struct api_call *call = api_call_new(&method, f->manager, &ops, NULL);
+
+		memset(&seen, 0, sizeof(seen));
+		seen.domain = "hers";
+		polkit.gone = false;
+		polkit.vouched = 0;
+		call->peer = peer;
+		api_dispatch(call, &auth);
+		for (unsigned turns = i % 8; turns && !seen.releases; turns--)
+			assert_true(sd_event_run(f->event, 10000) >= 0);
+		polkit.gone = true;
+		RUN_UNTIL(f, seen.releases == 1);
+		assert_int_equal(seen.runs, polkit.vouched);
+		assert_int_equal(seen.error, seen.runs ? 0 : ERROR_ACCESS_DENIED);
+		done += seen.runs;
+	}
+	/* Both have happened. */
+	assert_in_range(done, 1, 999);
+}
+
 static size_t n_listed(
 	struct fixture *f, const char *method, const char *member, const struct api_peer *peer)
 {
@@ -316,6 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_matrix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outside_the_roles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone_while_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_shadow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_of_owner, setup, teardown),
