@@ -127,7 +127,7 @@ void api_audit_end(struct api_call *call, struct json_object *out, const struct 
 	struct json_object *name;
 	unsigned left_out;
 
-	if (!leaves_record(call->method))
+	if (!leaves_record(call->method) || call->repeated)
 		return;
 	/* What was not there before has its name in the answer. */
 	if (!*call->audit.object && out && json_object_object_get_ex(out, "name", &name))

@@ -7,6 +7,7 @@
 
 #include "daemon/api-audit.h"
 #include "daemon/auth.h"
+#include "daemon/once.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
@@ -44,6 +45,7 @@ struct api_call *api_call_unref(struct api_call *call)
 	}
 	call->ops->release(call);
 	json_object_put(call->in);
+	free(call->key);
 	free(call);
 	return NULL;
 }
@@ -54,6 +56,8 @@ static void run(struct api_call *call)
 	int r;
 
 	r = call->in ? 0 : call->ops->read_args(call, &call->in, &e);
+	if (r == 0 && call->key)
+		r = once_begin(call->manager->once, call, &e);
 	if (r == 0) {
 		api_audit_begin(call);
 		r = call->method->handler(call, &e);
@@ -147,6 +151,7 @@ void api_call_reply(struct api_call *call, struct json_object *out)
 {
 	if (!call->answered) {
 		call->answered = true;
+		once_finish(call, out, NULL);
 		count(call, ERROR_NONE);
 		api_audit_end(call, out, NULL);
 		call->ops->reply(call, out, -EBADF);
@@ -168,11 +173,23 @@ void api_call_fail(struct api_call *call, const struct error *error)
 {
 	if (!call->answered) {
 		call->answered = true;
+		once_finish(call, NULL, error);
 		count(call, error->code);
 		api_audit_end(call, NULL, error);
 		log_debug("%s: %s", call->method->name, error->message);
 		call->ops->fail(call, error);
 	}
+}
+
+void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX])
+{
+	const struct user *user = &call->peer.user;
+
+	if (user->uid_known)
+		(void)snprintf(ret, API_CALLER_MAX, "uid %u", user->uid);
+	else
+		(void)snprintf(ret, API_CALLER_MAX, "%s%s", *user->name ? "user " : "",
+			*user->name ? user->name : call->peer.sender);
 }
 
 const char *api_arg_string(const struct api_call *call, const char *name)

@@ -25,6 +25,7 @@
 
 struct api_call;
 struct auth;
+struct once_entry;
 
 /* One argument's or result's name in a row's 'names': first those of 'in', then those of 'out'. */
 #define API_NAME(x) #x "\0"
@@ -66,6 +67,7 @@ struct api_peer {
 };
 
 struct api_call_ops {
+	/* And options of the call that are no arguments: 'call->key'. */
 	int (*read_args)(struct api_call *call, struct json_object **ret_in, struct error *error);
 	/* 'out' (may be NULL: no results) and 'fd' stay the caller's. */
 	void (*reply)(struct api_call *call, struct json_object *out, int fd);
@@ -89,6 +91,9 @@ struct api_call {
 	struct api_peer peer;
 	struct json_object *in;
 	struct api_audit audit;
+	bool repeated;           /* it changes nothing: an earlier call with its key did */
+	char *key;               /* idempotency key (once.h); NULL: none */
+	struct once_entry *once; /* once.c's: this call's record */
 	const struct api_call_ops *ops;
 	void *transport;
 };
@@ -106,6 +111,10 @@ void api_dispatch(struct api_call *call, struct auth *auth);
 void api_call_reply(struct api_call *call, struct json_object *out);
 void api_call_reply_fd(struct api_call *call, int fd);
 void api_call_fail(struct api_call *call, const struct error *error);
+
+/* Who calls, for people and records: "uid 1000", "user NAME" (of a certificate), or a name of the bus. */
+#define API_CALLER_MAX 300
+void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX]);
 
 /* Arguments; the transport has checked their types by the signature. */
 const char *api_arg_string(const struct api_call *call, const char *name);

@@ -445,6 +445,7 @@ static void on_adopted(struct domain *d, const struct proto_state *s)
 		domain_nics_seen(d, s->nics);
 	network_find_directs(d);
 	manager_changed(d->manager, d);
+	domain_finish_waits(&d->start_waits, NULL);
 }
 
 static void on_hello(void *opaque, const struct proto_state *s)
@@ -493,6 +494,7 @@ static bool on_links(void *opaque, const struct proto_links *links)
 static void on_silent(void *opaque)
 {
 	struct domain *d = opaque;
+	struct error e = {0};
 
 	if (d->phase != DOMAIN_ACTIVE)
 		return;
@@ -501,6 +503,9 @@ static void on_silent(void *opaque)
 		"domain '%s': its worker %d lives but does not answer; it is left alone", d->name,
 		(int)worker_pid(d->worker));
 	manager_changed(d->manager, d);
+	(void)error_set(
+		&e, ERROR_RESOURCE_BUSY, "the worker of domain '%s' does not answer", d->name);
+	domain_finish_waits(&d->start_waits, &e);
 }
 
 /* True if one more restart fits the limit; counts it. */

@@ -52,6 +52,8 @@ static const struct {
 		"Try again when what the reason names is free."},
 	[ERROR_NO_MEMORY] = {"NoMemory", "out of memory", ENOMEM, -32017,
 		"Free memory of the host, and try again."},
+	[ERROR_INTERRUPTED] = {"Interrupted", "operation failed: ", EINTR, -32018,
+		"Look at the state; if it did not happen, call again with another key."},
 };
 
 static void set_v(struct error *error, enum error_code code, const char *format, va_list ap)

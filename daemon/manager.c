@@ -13,6 +13,7 @@
 #include "daemon/jail.h"
 #include "daemon/journal.h"
 #include "daemon/network.h"
+#include "daemon/once.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
@@ -109,6 +110,7 @@ struct manager *manager_free(struct manager *m)
 	list_for_each_safe (pos, tmp, &m->networks)
 		(void)network_free(list_entry(pos, struct network, link));
 	network_free_directs(m);
+	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
@@ -195,6 +197,9 @@ int manager_load(struct manager *m, struct error *error)
 {
 	int r = store_each(&m->store->domains, load_one, m);
 
+	/* Before what runs is found again: then what has ended meanwhile leaves no trace. */
+	if (r == 0)
+		r = once_new(m, &m->once);
 	if (r == 0)
 		r = store_each_runtime(&m->store->domains, adopt_one, m);
 	if (r < 0)
@@ -203,6 +208,7 @@ int manager_load(struct manager *m, struct error *error)
 	if (r < 0)
 		return r;
 	network_adopt_all(m);
+	once_settle(m->once);
 	log_info("%u domains, %u networks in %s", m->n_domains, m->n_networks, m->store->state_dir);
 	return 0;
 }

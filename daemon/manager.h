@@ -61,6 +61,7 @@ struct manager {
 		uint64_t turns, slow_turns, busy_ns;
 	} loop;               /* main.c's */
 	uint64_t *api_counts; /* api-call.c's: calls, by method and error code; NULL: none yet */
+	struct once *once;    /* NULL until manager_load() */
 };
 
 int manager_new(sd_event *event, const struct manager_options *options,

@@ -270,6 +270,8 @@ static void send_start(struct network *n)
 	memcpy(start.fds, res.what, sizeof(start.fds));
 	if (stats_view_map(STATS_NETWORK, res.stats_fd, &n->stats) < 0)
 		log_warning("network '%s' has no statistics", n->name);
+	/* A daemon that comes after this one finds the worker, whether it has read START by then or not. */
+	network_save_status(n);
 	r = worker_request(n->worker, PROTO_START_NETWORK, &start, sizeof(start), res.fds, res.n,
 		NETWORK_START_USEC, on_started, n);
 	network_resources_close(&res);

@@ -7,6 +7,7 @@
 
 #include "daemon/api-signature.h"
 #include "daemon/api.h"
+#include "daemon/once.h"
 #include "vmm-core/base/strutil.h"
 
 static bool is_string(struct json_object *v)
@@ -139,8 +140,27 @@ static bool find(
 	return true;
 }
 
+static const struct {
+	const char *name, *type;
+	bool (*applies)(const struct api_method *method);
+} options[] = {
+	{"idempotency_key", "s", once_takes_key},
+};
+
+bool rpc_args_option(const struct api_method *method, unsigned index, struct api_param *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (!options[i].applies(method) || index-- > 0)
+			continue;
+		*ret = (struct api_param){
+			options[i].type, strlen(options[i].type), options[i].name};
+		return true;
+	}
+	return false;
+}
+
 static int check_unknown(const struct api_method *method, struct json_object *params,
-	struct json_object *in, unsigned n, struct error *error)
+	struct json_object *in, struct json_object *own, unsigned n, struct error *error)
 {
 	if (json_object_is_type(params, json_type_array) && json_object_array_length(params) > n)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "%s takes %u arguments, not %zu",
@@ -150,18 +170,46 @@ static int check_unknown(const struct api_method *method, struct json_object *pa
 	json_object_object_foreach(params, key, v)
 	{
 		(void)v;
-		if (!json_object_object_get_ex(in, key, NULL))
+		if (!json_object_object_get_ex(in, key, NULL) &&
+			!json_object_object_get_ex(own, key, NULL))
 			return error_set(error, ERROR_INVALID_ARGUMENT,
 				"%s has no argument '%.64s'", method->name, key);
 	}
 	return 0;
 }
 
+/* Only those that were given. */
+static int read_options(const struct api_method *method, struct json_object *params, unsigned *i,
+	struct json_object *own, struct error *error)
+{
+	struct api_param p;
+	int r = 0;
+
+	for (unsigned k = 0; r == 0 && rpc_args_option(method, k, &p); k++, (*i)++) {
+		struct json_object *v = NULL;
+
+		if (find(params, *i, p.name, &v))
+			r = take(method, &p, true, v, true, own, error);
+	}
+	return r;
+}
+
+static int take_options(struct json_object *own, struct rpc_call_options *ret, struct error *error)
+{
+	struct json_object *v;
+
+	*ret = (struct rpc_call_options){0};
+	if (!json_object_object_get_ex(own, "idempotency_key", &v))
+		return 0;
+	ret->key = strdup(json_object_get_string(v));
+	return ret->key ? 0 : error_set(error, ERROR_NO_MEMORY, "call");
+}
+
 int rpc_args_read(const struct api_method *method, struct json_object *params,
-	struct json_object **ret_in, struct error *error)
+	struct json_object **ret_in, struct rpc_call_options *ret_options, struct error *error)
 {
 	unsigned n = api_signature_count(method->in), i = 0;
-	struct json_object *in = json_object_new_object();
+	struct json_object *in = json_object_new_object(), *own = json_object_new_object();
 	struct api_params walk = api_in(method);
 	struct api_param p;
 	int r = 0;
@@ -174,7 +222,12 @@ int rpc_args_read(const struct api_method *method, struct json_object *params,
 		i++;
 	}
 	if (r == 0)
-		r = check_unknown(method, params, in, n, error);
+		r = read_options(method, params, &i, own, error);
+	if (r == 0)
+		r = check_unknown(method, params, in, own, i, error);
+	if (r == 0)
+		r = take_options(own, ret_options, error);
+	json_object_put(own);
 	if (r < 0) {
 		json_object_put(in);
 		return r;

@@ -8,6 +8,10 @@
  * The row's last n_optional arguments may be left out. A name that the row does not have is refused, and so is null. Strings
  * have no NUL in them (D-Bus has none either).
  *
+ * Behind the row's own arguments come options of the call, which D-Bus has not; all may be left out:
+ *
+ *	s idempotency_key	of methods that take one (once.h)
+ *
  * Tested by tests/unit/test-rpc-args.c.
  */
 #pragma once
@@ -18,7 +22,16 @@
 
 struct api_method;
 
+/* What a call says of itself, beside its arguments. */
+struct rpc_call_options {
+	char *key; /* NULL: none */
+};
+
+/* The options that the method has, one at a time from 'index' 0. False: no more. */
+struct api_param;
+bool rpc_args_option(const struct api_method *method, unsigned index, struct api_param *ret_option);
+
 /* '*ret_in', the caller's, has a member for each argument of the row. 0 or -EINVAL with 'error' set: the message names the
- * argument. */
+ * argument. The caller frees 'ret_options->key'. */
 int rpc_args_read(const struct api_method *method, struct json_object *params,
-	struct json_object **ret_in, struct error *error);
+	struct json_object **ret_in, struct rpc_call_options *ret_options, struct error *error);

@@ -121,8 +121,12 @@ static void answer(struct rpc_call *c, struct json_object *message, int fd)
 static int read_args(struct api_call *call, struct json_object **ret_in, struct error *error)
 {
 	struct rpc_call *c = call->transport;
+	struct rpc_call_options options;
+	int r = rpc_args_read(call->method, c->params, ret_in, &options, error);
 
-	return rpc_args_read(call->method, c->params, ret_in, error);
+	if (r == 0)
+		call->key = options.key;
+	return r;
 }
 
 static void reply(struct api_call *call, struct json_object *out, int fd)

@@ -10,6 +10,7 @@
 
 #include "build-config.h"
 #include "daemon/api-signature.h"
+#include "daemon/rpc-args.h"
 #include "daemon/rpc-internal.h"
 #include "daemon/rpc-message.h"
 #include "vmm-core/base/strutil.h"
@@ -94,6 +95,21 @@ static void add_string(struct json_object *o, const char *key, const char *value
 	json_object_object_add(o, key, json_object_new_string(value));
 }
 
+/* What the call says of itself; not in examples. */
+static void describe_options(const struct api_method *m, struct json_object *params)
+{
+	struct api_param p;
+
+	for (unsigned i = 0; rpc_args_option(m, i, &p); i++) {
+		struct json_object *one = json_object_new_object();
+
+		add_string(one, "name", p.name);
+		json_object_object_add(one, "required", json_object_new_boolean(false));
+		json_object_object_add(one, "schema", schema_of(&p));
+		json_object_array_add(params, one);
+	}
+}
+
 /* [{name, required, schema}], and the same as an example: [{name, value}]. */
 static void describe_params(
 	const struct api_method *m, struct json_object *method, struct json_object *example)
@@ -115,6 +131,7 @@ static void describe_params(
 		json_object_object_add(v, "value", example_of(&p));
 		json_object_array_add(values, v);
 	}
+	describe_options(m, params);
 	json_object_object_add(method, "params", params);
 	json_object_object_add(example, "params", values);
 }

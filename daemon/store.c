@@ -422,6 +422,11 @@ int store_save_runtime(
 	return save_file(room->store, fd, name, text, false);
 }
 
+int store_save_in(struct store *store, int dir_fd, const char *name, const char *text)
+{
+	return save_file(store, dir_fd, name, text, false);
+}
+
 int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const char *name,
 	size_t max, char **ret_text)
 {

@@ -9,6 +9,7 @@
  *	RUNTIME/vmmd.lock		flock'ed by the one daemon, holds its pid
  *	RUNTIME/domains/UUID/		one folder per running domain: status.json live.xml control log …
  *	RUNTIME/booted			the marker of the first start after a boot
+ *	RUNTIME/once/			calls that are to happen once (once.h)
  *	RUNTIME/next-slot		where the search for a free uid goes on
  *
  * Writing is old-or-new: a temporary file of the same folder, fsync, rename, fsync of the folder; when a function
@@ -84,6 +85,9 @@ int store_save_runtime(
 /* The file's text; the caller frees it. */
 int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const char *name,
 	size_t max, char **ret_text);
+
+/* The same for a file of another folder: old-or-new, not durable. */
+int store_save_in(struct store *store, int dir_fd, const char *name, const char *text);
 
 /* The uid slot to try next: kept, so that a new daemon does not give out again what an earlier one just gave back.
  * get: -ENOENT if none was kept, -EINVAL and others when it cannot be read. */

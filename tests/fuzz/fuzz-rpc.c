@@ -21,6 +21,7 @@ static void try_request(struct json_object *value)
 {
 	struct json_object *in = NULL;
 	const struct api_method *method;
+	struct rpc_call_options options = {0};
 	struct rpc_request request;
 	struct error e = {0};
 	const char *why;
@@ -30,10 +31,11 @@ static void try_request(struct json_object *value)
 	method = api_find_method(request.method);
 	if (!method)
 		method = &api_methods[strlen(request.method) % n_api_methods];
-	if (rpc_args_read(method, request.params, &in, &e) < 0) {
+	if (rpc_args_read(method, request.params, &in, &options, &e) < 0) {
 		expect(e.code == ERROR_INVALID_ARGUMENT && e.message[0]);
 		json_object_put(rpc_api_error(request.id, RPC_INVALID_PARAMS, &e, NULL));
 	}
+	free(options.key);
 	json_object_put(in);
 }
 

@@ -25,18 +25,21 @@ static const char *read_as(const struct api_method *method, const char *params)
 {
 	static char text[ERROR_MESSAGE_MAX];
 	struct json_object *p = params ? json_tokener_parse(params) : NULL, *in = NULL;
+	struct rpc_call_options options = {0};
 	struct error e = {0};
-	int r = rpc_args_read(method, p, &in, &e);
+	int r = rpc_args_read(method, p, &in, &options, &e);
 
 	if (r == 0) {
-		snprintf(text, sizeof(text), "%s",
-			json_object_to_json_string_ext(in, JSON_C_TO_STRING_PLAIN));
+		snprintf(text, sizeof(text), "%s%s%s",
+			json_object_to_json_string_ext(in, JSON_C_TO_STRING_PLAIN),
+			options.key ? " key " : "", options.key ?: "");
 	} else {
 		assert_int_equal(r, -EINVAL);
 		assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
 		assert_null(in);
 		snprintf(text, sizeof(text), "%s", e.message);
 	}
+	free(options.key);
 	json_object_put(in);
 	json_object_put(p);
 	return text;
