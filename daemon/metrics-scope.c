@@ -10,6 +10,7 @@
 #include "daemon/api.h"
 #include "daemon/domain-nic.h"
 #include "daemon/metrics-internal.h"
+#include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
@@ -445,11 +446,13 @@ static void walk_uplinks(struct metrics_walk *walk, const struct metric *m, port
 		const struct network *n = walk->networks[i].network;
 		const struct net_stats_page *page = net_page_of(&walk->networks[i]);
 
-		for (unsigned k = 0; page && k < n->config->net.n_uplinks; k++)
-			emit(&(struct metric_subject){.walk = walk,
-				     .at = &page->uplinks[k],
-				     .values = {n->name, n->config->net.uplinks[k].ifname}},
-				m);
+		/* One that was removed has no name. */
+		for (unsigned k = 0; page && k < n->n_members; k++)
+			if (*network_uplink_name(n, k))
+				emit(&(struct metric_subject){.walk = walk,
+					     .at = &page->uplinks[k],
+					     .values = {n->name, network_uplink_name(n, k)}},
+					m);
 	}
 }
 
@@ -517,16 +520,15 @@ const struct metric_scope metrics_scope_team = {
 static void walk_members(struct metrics_walk *walk, const struct metric *m, port_fn emit)
 {
 	for (unsigned i = 0; i < walk->n_networks; i++) {
+		const struct network *n = walk->networks[i].network;
 		const struct network_team *team = team_of(&walk->networks[i]);
-		const struct net_config *net = &walk->networks[i].network->config->net;
 
-		for (unsigned k = 0;
-			team && k < MIN((uint32_t)team->state.n_members, net->n_uplinks); k++)
-			emit(&(struct metric_subject){.walk = walk,
-				     .at = &team->state.members[k],
-				     .values = {walk->networks[i].network->name,
-					     net->uplinks[k].ifname}},
-				m);
+		for (unsigned k = 0; team && k < team->state.n_members; k++)
+			if (*network_uplink_name(n, k))
+				emit(&(struct metric_subject){.walk = walk,
+					     .at = &team->state.members[k],
+					     .values = {n->name, network_uplink_name(n, k)}},
+					m);
 	}
 }
 

@@ -10,6 +10,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/api.h"
+#include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
 
 #define NETWORK "<network><name>net-uplink-team</name></network>"
@@ -100,6 +101,7 @@ static void make_team(struct network *n)
 	n->config->net.n_uplinks = 2;
 	strcpy(n->config->net.uplinks[0].ifname, "eth0");
 	strcpy(n->config->net.uplinks[1].ifname, "eth1");
+	network_uplinks_begin(n);
 	assert_true(network_team_state(n, &state));
 }
 
