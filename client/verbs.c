@@ -206,6 +206,11 @@ static const struct verb_option domstate_options[] = {
 	{},
 };
 
+static const struct verb_option doctor_options[] = {
+	FLAG("all", "show what is well, too"),
+	{},
+};
+
 static const struct verb_option top_options[] = {
 	{.name = "batch", .letter = 'b', .help = "print tables one after the other"},
 	{.name = "number",
@@ -781,6 +786,14 @@ const struct verb verbs[] = {
 
 	{"capabilities", "host", 0, "capabilities", "Returns capabilities of hypervisor/driver.",
 		NULL, verb_capabilities},
+	{"doctor", "host", 0, "find out what is wrong with the host",
+		"Ask vmmd whether its host is fit (KVM, CPU, huge pages, control groups, firewall, "
+		"clock,\n"
+		"versions, space), whether images can be used and by whom else they are, and "
+		"whether what\n"
+		"runs answers. Warnings and problems are shown with what to do; problems make it "
+		"fail.",
+		doctor_options, verb_doctor},
 	{"hostname", "host", 0, "print the hypervisor hostname", NULL, NULL, verb_hostname},
 	{"nodeinfo", "host", 0, "node information", "Returns basic information about the node.",
 		NULL, verb_nodeinfo},

@@ -6,6 +6,7 @@
 
 #include "build-config.h"
 #include "daemon/api.h"
+#include "daemon/doctor.h"
 #include "daemon/host-caps.h"
 #include "daemon/host.h"
 #include "vmm-core/base/strutil.h"
@@ -35,6 +36,12 @@ int api_get_node_info(struct api_call *call, struct error *error)
 	json_object_object_add(o, "cores", json_object_new_int64(h.cores));
 	json_object_object_add(o, "threads", json_object_new_int64(h.threads));
 	return reply_named(call, "info", o);
+}
+
+int api_diagnose(struct api_call *call, struct error *error)
+{
+	(void)error;
+	return reply_named(call, "findings", doctor_run(call->manager, ""));
 }
 
 int api_get_version(struct api_call *call, struct error *error)

@@ -204,6 +204,7 @@ int api_get_domain_stats(struct api_call *call, struct error *error);
 /* api-host.c */
 int api_get_capabilities(struct api_call *call, struct error *error);
 int api_get_node_info(struct api_call *call, struct error *error);
+int api_diagnose(struct api_call *call, struct error *error);
 int api_get_version(struct api_call *call, struct error *error);
 int api_get_hostname(struct api_call *call, struct error *error);
 int api_ping(struct api_call *call, struct error *error);

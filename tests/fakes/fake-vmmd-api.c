@@ -545,6 +545,32 @@ static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		(int64_t)1);
 }
 
+/* A host whose clock is wrong and that has no KVM. */
+static int on_diagnose(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	static const char *const findings[][4] = {
+		{"kvm", "problem", "there is no /dev/kvm: no domain can start",
+			"Switch on virtualization."},
+		{"clock", "warning", "the host's clock is not synchronised", "Run a time service."},
+		{"space", "ok", "what runs: 100 MiB are free", ""},
+	};
+	static const char *const keys[] = {"check", "verdict", "text", "remedy"};
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+	(void)opaque;
+	(void)error;
+	(void)sd_bus_message_new_method_return(m, &reply);
+	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
+	for (size_t i = 0; i < ARRAY_SIZE(findings); i++) {
+		(void)sd_bus_message_open_container(reply, 'a', "{sv}");
+		for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+			(void)append_string(reply, keys[k], findings[i][k]);
+		(void)sd_bus_message_close_container(reply);
+	}
+	(void)sd_bus_message_close_container(reply);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
 #define METHOD(name, in, out, handler)                                                             \
 	SD_BUS_METHOD(name, in, out, handler, SD_BUS_VTABLE_UNPRIVILEGED)
 
@@ -575,6 +601,7 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("GetCapabilities", "", "s", on_host),
 	METHOD("GetHostname", "", "s", on_host),
 	METHOD("GetVersion", "", "a{sv}", on_host),
+	METHOD("Diagnose", "", "aa{sv}", on_diagnose),
 	METHOD("GetNodeInfo", "", "a{sv}", on_host),
 	METHOD("ListNetworks", "", "aa{sv}", fake_on_list_networks),
 	METHOD("GetNetwork", "s", "a{sv}", fake_on_get_network),
