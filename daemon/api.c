@@ -388,6 +388,7 @@ const struct api_method api_methods[] = {
 		.out = "aa{sv}",
 		.names = API_NAME(findings),
 		MANAGE,
+		ONLY_LOOKS,
 		.handler = api_diagnose},
 	{.name = "GetVersion",
 		.about = "The versions of the daemon and of this interface.",

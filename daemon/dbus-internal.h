@@ -6,10 +6,13 @@
 #include "daemon/dbus.h"
 
 #define DBUS_MAX_KNOWN 64
+#define DBUS_MAX_UID_CALLS                                                                         \
+	64 /* being worked on, of one uid that is not the administrator's: a question to polkit may take minutes */
 
 /* Calls being worked on; calls may outlive the struct dbus they came by. */
 struct dbus_count {
 	unsigned n_ref, calls;
+	struct list of_uids; /* struct transport of those whose caller is known */
 };
 struct dbus_count *dbus_count_ref(struct dbus_count *count);
 void dbus_count_unref(struct dbus_count *count);

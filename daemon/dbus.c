@@ -19,6 +19,8 @@
 struct transport {
 	sd_bus_message *message;
 	struct dbus_count *count;
+	struct list link; /* of count->of_uids */
+	uid_t uid;
 };
 
 static int read_args(struct api_call *call, struct json_object **ret_in, struct error *error)
@@ -66,6 +68,7 @@ static void release(struct api_call *call)
 {
 	struct transport *t = call->transport;
 
+	list_del(&t->link);
 	t->count->calls--;
 	dbus_count_unref(t->count);
 	sd_bus_message_unref(t->message);
@@ -101,6 +104,27 @@ static void free_asking(struct asking *a)
 	free(a);
 }
 
+/* It is known who calls, or never will be. One user does not take the room of all others. */
+static void dispatch(struct dbus *d, struct api_call *call)
+{
+	struct transport *t = call->transport;
+	struct error e = {0};
+	struct list *pos;
+	unsigned n = 0;
+
+	t->uid = call->peer.user.uid_known ? call->peer.user.uid : (uid_t)-1;
+	list_for_each (pos, &t->count->of_uids)
+		n += list_entry(pos, struct transport, link)->uid == t->uid;
+	list_add_tail(&t->count->of_uids, &t->link);
+	if (n < DBUS_MAX_UID_CALLS || auth_has(&d->auth, &call->peer, API_ROLE_ADMINISTRATOR)) {
+		api_dispatch(call, &d->auth);
+		return;
+	}
+	(void)error_set(&e, ERROR_RESOURCE_BUSY, "%u calls of this user are being worked on", n);
+	api_call_fail(call, &e);
+	(void)api_call_unref(call);
+}
+
 static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
 	struct asking *a = userdata;
@@ -115,7 +139,7 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 		call->peer.user.uid = uid;
 		remember(d, call->peer.sender, uid);
 	}
-	api_dispatch(call, &d->auth);
+	dispatch(d, call);
 	return 0;
 }
 
@@ -127,14 +151,14 @@ static void identify(struct dbus *d, struct api_call *call)
 	if (!call->peer.sender[0]) {
 		call->peer.user.uid_known = d->peer_uid_known;
 		call->peer.user.uid = d->peer_uid;
-		api_dispatch(call, &d->auth);
+		dispatch(d, call);
 		return;
 	}
 	for (size_t i = 0; i < DBUS_MAX_KNOWN; i++)
 		if (streq(d->known[i].sender, call->peer.sender)) {
 			call->peer.user.uid_known = true;
 			call->peer.user.uid = d->known[i].uid;
-			api_dispatch(call, &d->auth);
+			dispatch(d, call);
 			return;
 		}
 	a = calloc(1, sizeof(*a));
@@ -148,7 +172,7 @@ static void identify(struct dbus *d, struct api_call *call)
 			return;
 		free_asking(a);
 	}
-	api_dispatch(call, &d->auth);
+	dispatch(d, call);
 }
 
 static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -170,6 +194,7 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 		free(t);
 		return -ENOMEM;
 	}
+	list_init(&t->link);
 	t->message = sd_bus_message_ref(m);
 	t->count = dbus_count_ref(d->count);
 	t->count->calls++;
@@ -311,6 +336,7 @@ int dbus_new(struct manager *manager, sd_bus *bus, bool system, struct dbus **re
 	if (!d->count)
 		return -ENOMEM;
 	d->count->n_ref = 1;
+	list_init(&d->count->of_uids);
 	know_peer(d);
 	r = add_objects(d);
 	if (r < 0)

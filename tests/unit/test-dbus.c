@@ -8,6 +8,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/api.h"
+#include "daemon/dbus-internal.h"
 #include "daemon/network.h"
 #include "vmm-core/base/capture-record.h"
 #include "vmm-core/base/names.h"
@@ -566,6 +567,39 @@ static void test_captures(void **state)
 		VMMD_ERROR_PREFIX "OperationInvalid", "network 'blue' is not active");
 }
 
+static int on_any_answer(sd_bus_message *m, void *userdata, sd_bus_error *e)
+{
+	const sd_bus_error *error = sd_bus_message_get_error(m);
+
+	(void)e;
+	if (error && streq(error->name, VMMD_ERROR_PREFIX "ResourceBusy"))
+		(*(unsigned *)userdata)++;
+	return 0;
+}
+
+/* A user whose calls hang does not take the room of others. */
+static void test_calls_of_one_user(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "a", "fake=ignore-quit",
+		"<metadata><v:owner xmlns:v='urn:vmmd:domain:1' user='4711'/></metadata>");
+	unsigned busy = 0;
+
+	fixture_start(f, d);
+	server->peer_uid = 4711;
+	for (unsigned i = 0; i < DBUS_MAX_UID_CALLS + 3; i++)
+		assert_true(sd_bus_call_method_async(client, NULL, NULL, VMMD_BUS_PATH,
+				    VMMD_BUS_INTERFACE, "DestroyDomain", on_any_answer, &busy, "su",
+				    "a", 0) >= 0);
+	RUN_UNTIL(f, busy == 3);
+	server->peer_uid = 4712;
+	fails(CALL(f, "UndefineDomain", "su", "a", 0), VMMD_ERROR_PREFIX "AccessDenied",
+		"administrator");
+	server->peer_uid = 0;
+	ok(CALL(f, "GetDomain", "s", "a"));
+	assert_int_equal(busy, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -581,6 +615,7 @@ int main(void)
 		T(test_drops),
 		T(test_objects),
 		T(test_caller_goes_away),
+		T(test_calls_of_one_user),
 	};
 
 	log_init("test-dbus", LOG_CRIT, false);

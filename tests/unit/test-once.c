@@ -614,14 +614,14 @@ static void test_damage(void **state)
 /* Each method that changes something takes a key, but for those that set a value, or answer an fd. */
 static void test_table(void **state)
 {
-	static const char *const others[] = {"CheckDomain", "SetAutostart", "SetNetworkAutostart",
-		"SetInterfaceLink", "SetInterfaceTune", "ResizeConsole", "OpenConsole",
-		"OpenCapture", "OpenNetworkCapture"};
+	static const char *const others[] = {"SetAutostart", "SetNetworkAutostart",
+		"SetInterfaceLink", "SetInterfaceTune", "OpenConsole", "OpenCapture",
+		"OpenNetworkCapture"};
 
 	(void)state;
 	for (size_t i = 0; i < n_api_methods; i++) {
 		const struct api_method *m = &api_methods[i];
-		bool other = m->role <= API_ROLE_READER;
+		bool other = m->role <= API_ROLE_READER || m->only_looks;
 
 		for (size_t k = 0; k < ARRAY_SIZE(others); k++)
 			other = other || streq(others[k], m->name);
