@@ -649,6 +649,15 @@ const struct verb verbs[] = {
 		"Undefine an inactive domain, or convert persistent to transient.",
 		undefine_options, verb_simple},
 
+	{"boot-report", "monitor", 0, "show where the start of a domain spent its time",
+		"Show the stages of the last start of a running domain: how long each took, and "
+		"when "
+		"it ended,\n"
+		"counted from the beginning. Of a domain that was started before the daemon, only "
+		"the "
+		"worker's\n"
+		"own are known.",
+		active_domain, verb_boot_report},
 	{"capture", "monitor", VERB_CHANGES, "capture frames of a network interface",
 		"Write the frames that an interface sends and is given into a file, or to a "
 		"reader:\n"

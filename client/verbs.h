@@ -77,7 +77,8 @@ int verb_domif_setlink(struct ctl *ctl, const struct args *args);
 
 /* verbs-host.c */
 int verb_capabilities(struct ctl *ctl, const struct args *args);
-int verb_doctor(struct ctl *ctl, const struct args *args); /* verbs-doctor.c */
+int verb_boot_report(struct ctl *ctl, const struct args *args); /* verbs-doctor.c */
+int verb_doctor(struct ctl *ctl, const struct args *args);      /* verbs-doctor.c */
 int verb_nodeinfo(struct ctl *ctl, const struct args *args);
 int verb_version(struct ctl *ctl, const struct args *args);
 int verb_uri(struct ctl *ctl, const struct args *args);

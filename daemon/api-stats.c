@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * GetDomainStats: flat keys in virsh's order, from cached state, /proc and the shared page. Never waits.
+ * GetBootReport, and GetDomainStats: flat keys in virsh's order, from cached state, /proc and the shared page. Never waits.
  *
  * Tested by tests/unit/test-dbus.c.
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/api.h"
 #include "daemon/domain-nic.h"
@@ -261,5 +262,21 @@ int api_get_domain_stats(struct api_call *call, struct error *error)
 	out = json_object_new_object();
 	json_object_object_add(out, "stats", array);
 	api_call_reply(call, out);
+	return 0;
+}
+
+int api_get_boot_report(struct api_call *call, struct error *error)
+{
+	const struct domain *d = api_arg_domain(call, error);
+	struct timespec ts;
+
+	if (!d)
+		return -ENOENT;
+	if (d->phase != DOMAIN_ACTIVE)
+		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	api_call_reply(call,
+		boot_report(&d->boot, d->stats ? stats_view_page(d->stats) : NULL,
+			(uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec));
 	return 0;
 }

@@ -201,6 +201,7 @@ int api_get_team_reports(struct api_call *call, struct error *error);
 int api_test_team(struct api_call *call, struct error *error);
 /* api-stats.c */
 int api_get_domain_stats(struct api_call *call, struct error *error);
+int api_get_boot_report(struct api_call *call, struct error *error);
 /* api-host.c */
 int api_get_capabilities(struct api_call *call, struct error *error);
 int api_get_node_info(struct api_call *call, struct error *error);

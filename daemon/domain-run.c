@@ -177,6 +177,7 @@ int domain_begin_run(struct domain *d, struct error *error)
 	_cleanup_(closep) int dir_fd = -EBADF;
 	int r;
 
+	boot_note(&d->boot, BOOT_BEGUN);
 	d->stop_seen = d->destroying = d->degraded = false;
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
 		d->live->nics[i].number = (uint8_t)i;
@@ -186,10 +187,13 @@ int domain_begin_run(struct domain *d, struct error *error)
 		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);
 	/* What networks and bridges decide of a vNIC is in the configuration that the worker gets. */
 	r = domain_prepare_nics(d, error);
+	boot_note(&d->boot, BOOT_NETWORKS);
 	if (r == 0)
 		r = open_resources(d, dir_fd, error);
+	boot_note(&d->boot, BOOT_RESOURCES);
 	if (r == 0)
 		r = domain_open_nics(d, error);
+	boot_note(&d->boot, BOOT_TAPS);
 	if (r == 0)
 		r = manager_take_slot(d->manager, &d->slot);
 	if (r == 0)
@@ -201,6 +205,7 @@ int domain_begin_run(struct domain *d, struct error *error)
 	}
 	if (stats_view_map(STATS_VM, d->resources.stats_fd, &d->stats) < 0)
 		log_warning("domain '%s' has no statistics", d->name);
+	boot_note(&d->boot, BOOT_SPAWNED);
 	d->phase = DOMAIN_STARTING;
 	return 0;
 }
@@ -315,6 +320,7 @@ static void on_started(void *userdata, int error, const char *text)
 		fail_start(d, &e);
 		return;
 	}
+	boot_note(&d->boot, BOOT_ANSWERED);
 	d->phase = DOMAIN_ACTIVE;
 	if (d->start_paused)
 		domain_set_state(d, DOMAIN_STATE_PAUSED, DOMAIN_PAUSED_USER);
@@ -344,6 +350,7 @@ static void send_start(struct domain *d)
 	if (d->live->vm.memory_locked)
 		usec += DIV_ROUND_UP(d->live->vm.memory_kib, MIB(1)) * DOMAIN_LOCK_USEC;
 	memcpy(start.fds, d->resources.what, sizeof(start.fds));
+	boot_note(&d->boot, BOOT_SENT);
 	r = worker_request(d->worker, PROTO_START, &start, sizeof(start), d->resources.fds,
 		d->resources.n, usec, on_started, d);
 	resources_close(&d->resources);

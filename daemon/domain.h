@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "daemon/boot-report.h"
 #include "daemon/definition.h"
 #include "daemon/error.h"
 #include "daemon/resources.h"
@@ -129,6 +130,7 @@ struct domain {
 	struct worker *worker;
 	struct worker_log *log;
 	struct stats_view *stats; /* NULL: not to be had */
+	struct boot_moments boot; /* of the last start by this daemon */
 	struct cgroup *cgroup;
 	struct resources resources; /* fds until START; names for as long as it runs */
 	struct domain_tap taps[VM_MAX_NICS];

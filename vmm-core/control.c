@@ -418,6 +418,7 @@ static int start(struct control *control, struct message *m, char *reason)
 		(void)snprintf(reason, PROTO_REASON_MAX, "START: the sandbox: %s", strerror(-r));
 		return r;
 	}
+	vm_note_boot(vm, VM_BOOT_CLOSED);
 	memcpy(control->uuid, config.uuid, sizeof(control->uuid));
 	control->vm = TAKE_PTR(vm);
 	vm_start(control->vm, what.flags & PROTO_START_PAUSED);

@@ -15,7 +15,7 @@
 #include "config/vm-config.h"
 
 #define STATS_MAGIC   UINT32_C(0x74536d56)
-#define STATS_VERSION 1
+#define STATS_VERSION 2
 
 typedef _Atomic uint64_t stat_counter;
 
@@ -44,11 +44,25 @@ struct net_stats_page {
 	struct net_port_counters uplinks[NET_MAX_UPLINKS];
 };
 
+/* Moments of a start: ends of its stages, CLOCK_MONOTONIC in nanoseconds; 0: not reached. */
+enum vm_boot_moment {
+	VM_BOOT_RECEIVED, /* START, and the configuration has been checked */
+	VM_BOOT_KVM,
+	VM_BOOT_MEMORY,
+	VM_BOOT_VCPUS,
+	VM_BOOT_DEVICES,
+	VM_BOOT_LOADED,
+	VM_BOOT_CLOSED,  /* threads run, in their sandboxes the loop's thread too */
+	VM_BOOT_ENTERED, /* vCPU 0 goes into the guest for the first time */
+	VM_BOOT_X_MAX
+};
+
 struct vm_stats_page {
 	uint32_t magic, version;
 	stat_counter heartbeat;   /* goes up once a turn of the loop; not a timer of its own */
 	stat_counter needs_reset; /* devices failed by their driver */
-	stat_counter pad[13];
+	stat_counter boot_ns[VM_BOOT_X_MAX];
+	stat_counter pad[13 - VM_BOOT_X_MAX];
 	struct vm_stats_vcpu vcpus[VM_MAX_VCPUS];
 	struct vm_stats_disk disks[VM_MAX_DISKS];
 	struct net_port_counters nics[VM_MAX_NICS];

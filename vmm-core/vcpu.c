@@ -215,6 +215,17 @@ static bool park(struct vcpu *vcpu)
 	return !quit;
 }
 
+/* The gate has opened for the first time. */
+static void note_entry(struct vcpu *vcpu)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	atomic_store_explicit(vcpu->entered,
+		(uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec, memory_order_relaxed);
+	vcpu->entered = NULL;
+}
+
 /* Somebody set 'attention'. False: the thread is to end. */
 static bool attend(struct vcpu *vcpu)
 {
@@ -222,6 +233,8 @@ static bool attend(struct vcpu *vcpu)
 	atomic_store(&vcpu->attention, false);
 	if (!park(vcpu))
 		return false;
+	if (vcpu->entered)
+		note_entry(vcpu);
 	if (atomic_exchange(&vcpu->nmi, false))
 		(void)kvm_vcpu_nmi(vcpu->fd);
 	return true;

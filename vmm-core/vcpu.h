@@ -76,6 +76,7 @@ struct vcpu {
 	const struct cpuid_table *cpuid; /* the vm's, for its MSRs */
 	uint32_t tsc_khz;                /* 0: unknown */
 	struct vm_stats_vcpu *stats;     /* may be NULL */
+	stat_counter *entered; /* own thread: when it first goes into the guest; then NULL */
 };
 
 int vcpu_gate_init(struct vcpu_gate *gate, unsigned n_vcpus);

@@ -240,6 +240,14 @@ static int build_memory(struct vm *vm, char *reason)
 	return r < 0 ? failed(reason, r, "KVM_CAP_SPLIT_IRQCHIP") : 0;
 }
 
+void vm_note_boot(struct vm *vm, enum vm_boot_moment moment)
+{
+	vm->boot_ns[moment] = loop_now_ns(vm->loop);
+	if (vm->stats)
+		atomic_store_explicit(
+			&vm->stats->boot_ns[moment], vm->boot_ns[moment], memory_order_relaxed);
+}
+
 static int map_stats(struct vm *vm, char *reason)
 {
 	struct stat st;
@@ -255,6 +263,8 @@ static int map_stats(struct vm *vm, char *reason)
 	vm->stats = p;
 	vm->stats->magic = STATS_MAGIC;
 	vm->stats->version = STATS_VERSION;
+	for (unsigned i = 0; i < VM_BOOT_X_MAX; i++)
+		atomic_store_explicit(&vm->stats->boot_ns[i], vm->boot_ns[i], memory_order_relaxed);
 	loop_set_heartbeat(vm->loop, &vm->stats->heartbeat);
 	return 0;
 }
@@ -391,6 +401,8 @@ static int build_vcpus(struct vm *vm, char *reason)
 			return failed(reason, r, stage);
 		if (vm->stats)
 			vm->vcpus[i].stats = &vm->stats->vcpus[i];
+		if (vm->stats && i == 0)
+			vm->vcpus[i].entered = &vm->stats->boot_ns[VM_BOOT_ENTERED];
 	}
 	r = build_cpuid(vm, &table, reason);
 	for (unsigned i = 0; r >= 0 && i < n; i++) {
@@ -544,16 +556,19 @@ static int build_power_on(struct vm *vm, char *reason)
 int vm_build(const struct vm_config *config, struct vm_fds *fds, struct loop *loop,
 	int64_t wall_offset_s, const struct vm_owner *owner, struct vm **ret_vm, char *ret_reason)
 {
-	static int (*const steps[])(struct vm * vm, char *reason) = {
-		build_placement,
-		build_kvm,    /* the vm, */
-		build_memory, /* its slots, then the interrupt chip, */
-		map_stats,
-		build_bus,
-		build_vcpus, /* then vCPUs, */
-		build_chardevs,
-		build_devices, /* then irqfds and ioeventfds */
-		build_power_on,
+	static const struct {
+		int (*run)(struct vm *vm, char *reason);
+		unsigned moment; /* enum vm_boot_moment that has come then; VM_BOOT_X_MAX: none */
+	} steps[] = {
+		{build_placement, VM_BOOT_RECEIVED},
+		{build_kvm, VM_BOOT_KVM},       /* the vm, */
+		{build_memory, VM_BOOT_MEMORY}, /* its slots, then the interrupt chip, */
+		{map_stats, VM_BOOT_X_MAX},
+		{build_bus, VM_BOOT_X_MAX},
+		{build_vcpus, VM_BOOT_VCPUS}, /* then vCPUs, */
+		{build_chardevs, VM_BOOT_X_MAX},
+		{build_devices, VM_BOOT_DEVICES}, /* then irqfds and ioeventfds */
+		{build_power_on, VM_BOOT_LOADED},
 	};
 	_cleanup_(vm_freep) struct vm *vm = calloc(1, sizeof(*vm));
 
@@ -571,10 +586,12 @@ int vm_build(const struct vm_config *config, struct vm_fds *fds, struct loop *lo
 	vm->machine.wall_offset_s = wall_offset_s;
 	(void)pthread_mutex_init(&vm->device_lock, NULL);
 	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
-		int r = steps[i](vm, ret_reason);
+		int r = steps[i].run(vm, ret_reason);
 
 		if (r < 0)
 			return r;
+		if (steps[i].moment != VM_BOOT_X_MAX)
+			vm_note_boot(vm, steps[i].moment);
 	}
 	/* From here on this process makes no other vm. */
 	kvm_close_dev(&vm->kvm);

@@ -72,6 +72,7 @@ struct vm {
 	struct loop_timer drain_timer;
 	struct boot_entry entry;
 	struct vm_stats_page *stats;
+	uint64_t boot_ns[VM_BOOT_X_MAX]; /* of the page, until there is one */
 	const struct vm_owner *owner;
 	bool stop_on_reset, stop_on_panic;
 
@@ -113,6 +114,8 @@ int vm_load_boot(struct vm *vm, char *ret_reason);
 /* The channel from devices and vCPUs to the loop; before any device is made. */
 int vm_init_events(struct vm *vm);
 int vm_start_threads(struct vm *vm);
+/* A moment of the start has come: into the statistics page, if there is one. Loop's thread. */
+void vm_note_boot(struct vm *vm, enum vm_boot_moment moment);
 /* Go from NEW to RUNNING, or to PAUSED, once every vCPU thread has closed its sandbox; then settled(START). */
 void vm_start(struct vm *vm, bool paused);
 

@@ -545,6 +545,27 @@ static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		(int64_t)1);
 }
 
+static int on_boot_report(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	static const struct {
+		const char *stage, *about;
+		uint64_t took, at;
+	} stages[] = {{"resources", "images and such", 4200, 4200}, {"enter", "guest", 31, 4231}};
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+	if (!fake_read_domain(opaque, m, error))
+		return -ENOENT;
+	(void)sd_bus_message_new_method_return(m, &reply);
+	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
+		(void)sd_bus_message_append(reply, "a{sv}", 4, "stage", "s", stages[i].stage,
+			"about", "s", stages[i].about, "took_us", "t", stages[i].took, "at_us", "t",
+			stages[i].at);
+	(void)sd_bus_message_close_container(reply);
+	(void)sd_bus_message_append(reply, "t", UINT64_C(4231));
+	return sd_bus_send(NULL, reply, NULL);
+}
+
 /* A host whose clock is wrong and that has no KVM. */
 static int on_diagnose(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
@@ -601,6 +622,7 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("GetCapabilities", "", "s", on_host),
 	METHOD("GetHostname", "", "s", on_host),
 	METHOD("GetVersion", "", "a{sv}", on_host),
+	METHOD("GetBootReport", "s", "aa{sv}t", on_boot_report),
 	METHOD("Diagnose", "", "aa{sv}", on_diagnose),
 	METHOD("GetNodeInfo", "", "a{sv}", on_host),
 	METHOD("ListNetworks", "", "aa{sv}", fake_on_list_networks),

@@ -175,6 +175,13 @@ static void take_stats(struct fake *f, int fd)
 	for (unsigned i = 0; i < f->config.vcpus; i++)
 		stat_add(&f->stats->vcpus[i].exits, 1000000 * (i + 1));
 	stat_add(&f->stats->disks[0].rd_reqs, 7);
+	for (unsigned i = 0; i < VM_BOOT_X_MAX; i++) {
+		struct timespec ts;
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+		stat_add(&f->stats->boot_ns[i],
+			(uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec);
+	}
 }
 
 static int open_config(struct fake *f, const struct proto_start *s, const int *fds)

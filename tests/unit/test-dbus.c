@@ -304,6 +304,10 @@ static void test_lists_and_reads(void **state)
 	assert_non_null(strstr(s, "<name>c</name>"));
 	ok(m);
 	ok(CALL(f, "GetDomain", "s", "c"));
+	assert_true(has_key(CALL(f, "GetBootReport", "s", "c"), "enter"));
+	assert_true(has_key(CALL(f, "GetBootReport", "s", "c"), "answer"));
+	fails(CALL(f, "GetBootReport", "s", "a"), VMMD_ERROR_PREFIX "OperationInvalid",
+		"not running");
 	ok(CALL(f, "ListDomainDisks", "su", "c", 0));
 	ok(CALL(f, "GetNodeInfo", ""));
 	ok(CALL(f, "GetVersion", ""));
