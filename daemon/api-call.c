@@ -7,6 +7,7 @@
 
 #include "daemon/api-audit.h"
 #include "daemon/auth.h"
+#include "daemon/job.h"
 #include "daemon/once.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
@@ -39,7 +40,7 @@ struct api_call *api_call_unref(struct api_call *call)
 
 	if (!call || --call->n_ref)
 		return NULL;
-	if (!call->answered) {
+	if (!call->done) {
 		(void)error_set(&e, ERROR_INTERNAL, "the call was dropped");
 		api_call_fail(call, &e);
 	}
@@ -48,6 +49,27 @@ struct api_call *api_call_unref(struct api_call *call)
 	free(call->key);
 	free(call);
 	return NULL;
+}
+
+/* Detached: the number of the job, which is there now at the latest. */
+static void reply_job(struct api_call *call)
+{
+	struct json_object *out = json_object_new_object();
+
+	job_publish(call->job);
+	json_object_object_add(out, "job", json_object_new_uint64(call->job->id));
+	call->answered = true;
+	call->ops->reply(call, out, -EBADF);
+	json_object_put(out);
+}
+
+/* The handler waits. */
+static void wait_for_job(struct api_call *call)
+{
+	job_publish(call->job);
+	once_note_job(call);
+	if (call->detach)
+		reply_job(call);
 }
 
 static void run(struct api_call *call)
@@ -60,12 +82,15 @@ static void run(struct api_call *call)
 		r = once_begin(call->manager->once, call, &e);
 	if (r == 0) {
 		api_audit_begin(call);
+		job_begin(call);
 		r = call->method->handler(call, &e);
 	}
 	if (r < 0) {
 		if (e.code == ERROR_NONE)
 			(void)error_set_errno(&e, r, "%s failed", call->method->name);
 		api_call_fail(call, &e);
+	} else if (call->job && !call->done) {
+		wait_for_job(call);
 	}
 }
 
@@ -147,38 +172,59 @@ static void count(const struct api_call *call, enum error_code code)
 			m->api_counts[i * ERROR_CODE_X_MAX + code]++;
 }
 
-void api_call_reply(struct api_call *call, struct json_object *out)
+static void reply(struct api_call *call, struct json_object *out, int fd)
 {
+	if (call->done)
+		return;
+	call->done = true;
+	/* A retry of one that is done: a job for its result. */
+	if (call->detach && !call->job)
+		job_begin(call);
+	if (call->detach && call->job && !call->answered)
+		reply_job(call);
+	once_finish(call, out, NULL);
+	job_finish(call, out, NULL);
+	count(call, ERROR_NONE);
+	api_audit_end(call, out, NULL);
 	if (!call->answered) {
 		call->answered = true;
-		once_finish(call, out, NULL);
-		count(call, ERROR_NONE);
-		api_audit_end(call, out, NULL);
-		call->ops->reply(call, out, -EBADF);
+		call->ops->reply(call, out, fd);
 	}
+}
+
+void api_call_reply(struct api_call *call, struct json_object *out)
+{
+	reply(call, out, -EBADF);
 	json_object_put(out);
 }
 
 void api_call_reply_fd(struct api_call *call, int fd)
 {
+	reply(call, NULL, fd);
+}
+
+void api_call_give_up(struct api_call *call, const struct error *error)
+{
 	if (!call->answered) {
 		call->answered = true;
-		count(call, ERROR_NONE);
-		api_audit_end(call, NULL, NULL);
-		call->ops->reply(call, NULL, fd);
+		call->ops->fail(call, error);
 	}
 }
 
 void api_call_fail(struct api_call *call, const struct error *error)
 {
-	if (!call->answered) {
-		call->answered = true;
-		once_finish(call, NULL, error);
-		count(call, error->code);
-		api_audit_end(call, NULL, error);
-		log_debug("%s: %s", call->method->name, error->message);
-		call->ops->fail(call, error);
-	}
+	struct error buffer;
+
+	if (call->done)
+		return;
+	call->done = true;
+	error = job_verdict(call, error, &buffer);
+	once_finish(call, NULL, error);
+	job_finish(call, NULL, error);
+	count(call, error->code);
+	api_audit_end(call, NULL, error);
+	log_debug("%s: %s", call->method->name, error->message);
+	api_call_give_up(call, error);
 }
 
 void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX])
@@ -202,6 +248,11 @@ const char *api_arg_string(const struct api_call *call, const char *name)
 uint32_t api_arg_uint(const struct api_call *call, const char *name)
 {
 	return (uint32_t)json_object_get_int64(json_object_object_get(call->in, name));
+}
+
+uint64_t api_arg_uint64(const struct api_call *call, const char *name)
+{
+	return json_object_get_uint64(json_object_object_get(call->in, name));
 }
 
 bool api_arg_bool(const struct api_call *call, const char *name)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/job.h"
 
 #define FLAG_PAUSED (1U << 1)
 
@@ -146,6 +147,7 @@ int api_create_domain(struct api_call *call, struct error *error)
 		api_arg_string(call, "source"), api_define_flags(call),
 		api_arg_uint(call, "flags") & FLAG_PAUSED ? DOMAIN_START_PAUSED : 0,
 		api_create_done, create, &d, &report, error);
+	job_about_domain(call->job, d);
 	return api_create_started(create, r, d ? d->name : "", report);
 }
 

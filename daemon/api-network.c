@@ -7,6 +7,7 @@
 #include "config/net-addr.h"
 #include "config/network-update.h"
 #include "daemon/api.h"
+#include "daemon/job.h"
 #include "daemon/capture.h"
 #include "daemon/domain-nic.h"
 #include "daemon/gateway.h"
@@ -160,6 +161,7 @@ int api_create_network(struct api_call *call, struct error *error)
 	r = network_create(call->manager, api_arg_string(call, "xml"),
 		api_arg_string(call, "source"), api_define_flags(call), api_create_done, create, &n,
 		&report, error);
+	job_about_network(call->job, n);
 	return api_create_started(create, r, n ? n->name : "", report);
 }
 

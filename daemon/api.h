@@ -25,6 +25,7 @@
 
 struct api_call;
 struct auth;
+struct job;
 struct once_entry;
 
 /* One argument's or result's name in a row's 'names': first those of 'in', then those of 'out'. */
@@ -67,7 +68,7 @@ struct api_peer {
 };
 
 struct api_call_ops {
-	/* And options of the call that are no arguments: 'call->key'. */
+	/* And options of the call that are no arguments: 'call->key', 'detach', 'timeout_ms'. */
 	int (*read_args)(struct api_call *call, struct json_object **ret_in, struct error *error);
 	/* 'out' (may be NULL: no results) and 'fd' stay the caller's. */
 	void (*reply)(struct api_call *call, struct json_object *out, int fd);
@@ -83,7 +84,8 @@ struct api_audit {
 
 struct api_call {
 	unsigned n_ref;
-	bool answered;
+	bool done;     /* the handler has answered */
+	bool answered; /* the caller has got an answer: the handler's, or an earlier one */
 	bool denied;
 	bool own_only; /* the caller sees what is his, and nothing else */
 	const struct api_method *method;
@@ -93,6 +95,9 @@ struct api_call {
 	struct api_audit audit;
 	bool repeated;           /* it changes nothing: an earlier call with its key did */
 	char *key;               /* idempotency key (once.h); NULL: none */
+	bool detach;             /* it is answered by its job's number, and not waited for */
+	uint32_t timeout_ms;     /* of its job (job.h); 0: none */
+	struct job *job;         /* NULL: it does not take long */
 	struct once_entry *once; /* once.c's: this call's record */
 	const struct api_call_ops *ops;
 	void *transport;
@@ -112,6 +117,9 @@ void api_call_reply(struct api_call *call, struct json_object *out);
 void api_call_reply_fd(struct api_call *call, int fd);
 void api_call_fail(struct api_call *call, const struct error *error);
 
+/* The caller has waited long enough: he is told 'error', and the work goes on. */
+void api_call_give_up(struct api_call *call, const struct error *error);
+
 /* Who calls, for people and records: "uid 1000", "user NAME" (of a certificate), or a name of the bus. */
 #define API_CALLER_MAX 300
 void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX]);
@@ -119,6 +127,7 @@ void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX]);
 /* Arguments; the transport has checked their types by the signature. */
 const char *api_arg_string(const struct api_call *call, const char *name);
 uint32_t api_arg_uint(const struct api_call *call, const char *name);
+uint64_t api_arg_uint64(const struct api_call *call, const char *name);
 bool api_arg_bool(const struct api_call *call, const char *name);
 /* The domain that argument 'domain' names, or NULL with 'error' set. One that the caller may not see is as if it were not there. */
 struct domain *api_arg_domain(const struct api_call *call, struct error *error);
@@ -199,6 +208,11 @@ int api_set_interface_tune(struct api_call *call, struct error *error);
 int api_get_team(struct api_call *call, struct error *error);
 int api_get_team_reports(struct api_call *call, struct error *error);
 int api_test_team(struct api_call *call, struct error *error);
+/* api-job.c */
+int api_list_jobs(struct api_call *call, struct error *error);
+int api_get_job(struct api_call *call, struct error *error);
+int api_cancel_job(struct api_call *call, struct error *error);
+int api_wait_job(struct api_call *call, struct error *error);
 /* api-stats.c */
 int api_get_domain_stats(struct api_call *call, struct error *error);
 int api_get_boot_report(struct api_call *call, struct error *error);

@@ -9,6 +9,7 @@
 #include "daemon/api.h"
 #include "daemon/auth.h"
 #include "daemon/dbus-internal.h"
+#include "daemon/job.h"
 #include "daemon/network.h"
 #include "daemon/dbus-json.h"
 #include "vmm-core/base/log.h"
@@ -217,6 +218,23 @@ static int append_fields(sd_bus_message *m, const struct event *event)
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* The fields say whose job it is. */
+static void emit_job_event(struct dbus *d, const struct event *event)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+	int r = sd_bus_message_new_signal(
+		d->bus, &m, VMMD_BUS_PATH, VMMD_BUS_INTERFACE, "JobEvent");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ts", event->job->id, event->detail);
+	if (r >= 0)
+		r = append_fields(m, event);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "t", event->sequence);
+	if (r >= 0)
+		(void)sd_bus_send(d->bus, m, NULL);
+}
+
 static void emit_network_event(struct dbus *d, const struct event *event)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -242,6 +260,10 @@ static void on_event(struct event_sink *sink, const struct event *event)
 	struct dbus *d = container_of(sink, struct dbus, sink);
 	char uuid[UUID_STRING_LEN + 1];
 
+	if (event->job) {
+		emit_job_event(d, event);
+		return;
+	}
 	if (event->network) {
 		emit_network_event(d, event);
 		return;
@@ -265,9 +287,13 @@ static int make_vtable(struct dbus *d)
 			SD_BUS_PARAM(event) SD_BUS_PARAM(name) SD_BUS_PARAM(uuid)
 				SD_BUS_PARAM(detail) SD_BUS_PARAM(fields) SD_BUS_PARAM(sequence),
 			0),
+		SD_BUS_SIGNAL_WITH_NAMES("JobEvent", "tsa{ss}t",
+			SD_BUS_PARAM(job) SD_BUS_PARAM(detail) SD_BUS_PARAM(fields)
+				SD_BUS_PARAM(sequence),
+			0),
 		SD_BUS_VTABLE_END,
 	};
-	sd_bus_vtable *v = calloc(n_api_methods + 4, sizeof(*v));
+	sd_bus_vtable *v = calloc(n_api_methods + 5, sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;

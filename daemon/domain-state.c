@@ -38,6 +38,7 @@ static const char *const kinds[EVENT_KIND_X_MAX] = {
 	[EVENT_LEASE] = "lease",
 	[EVENT_LINK] = "link",
 	[EVENT_FAILOVER] = "failover",
+	[EVENT_JOB] = "job",
 };
 
 const char *domain_state_name(enum domain_state state)

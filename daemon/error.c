@@ -54,6 +54,10 @@ static const struct {
 		"Free memory of the host, and try again."},
 	[ERROR_INTERRUPTED] = {"Interrupted", "operation failed: ", EINTR, -32018,
 		"Look at the state; if it did not happen, call again with another key."},
+	[ERROR_NO_JOB] = {"NoJob", "job not found: ", ENOENT, -32019,
+		"ListJobs tells which jobs there are; what is over is kept for ten minutes."},
+	[ERROR_CANCELLED] = {"Cancelled", "operation aborted: ", ECANCELED, -32020,
+		"Somebody has cancelled it; start it again if it is still wanted."},
 };
 
 static void set_v(struct error *error, enum error_code code, const char *format, va_list ap)

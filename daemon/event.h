@@ -9,6 +9,7 @@
 #include "vmm-core/base/list.h"
 
 struct domain;
+struct job;
 struct network;
 
 enum event_kind {
@@ -23,6 +24,7 @@ enum event_kind {
 	EVENT_LEASE,    /* an address was leased to a guest, or is free again */
 	EVENT_LINK,     /* an uplink, or a guest's interface, has another link state */
 	EVENT_FAILOVER, /* its team uses another member */
+	EVENT_JOB,      /* 'job' is set, and neither 'domain' nor 'network' */
 	EVENT_KIND_X_MAX
 };
 
@@ -36,17 +38,18 @@ struct event {
 	enum event_kind kind;
 	const struct domain *domain;
 	const struct network *network;
+	const struct job *job;
 	const char *detail; /* "Started"; "" for the other kinds */
 	const char *
 		reason; /* "Booted"; a disk's target for EVENT_IO_ERROR; a device's alias for EVENT_DEVICE_* */
-	/* Of networks' events. An empty value is left out. */
+	/* Of networks' and jobs' events. An empty value is left out. */
 	const struct event_field *fields;
 	unsigned n_fields;
 	uint64_t sequence; /* goes up by one for each event of this daemon */
 };
 
 /* "lifecycle" (of a network too), "reboot", "io-error", "console", "device-added", "device-removed", "lease", "link",
- * "failover" */
+ * "failover", "job" */
 const char *event_kind_name(enum event_kind kind);
 
 struct event_sink {

@@ -11,6 +11,7 @@
 
 #include "daemon/cgroup.h"
 #include "daemon/jail.h"
+#include "daemon/job.h"
 #include "daemon/journal.h"
 #include "daemon/network.h"
 #include "daemon/once.h"
@@ -92,7 +93,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	m->options.state_dir = m->store->state_dir;
 	m->options.runtime_dir = m->store->runtime_dir;
 	m->options.worker_path = m->worker_path;
-	if (prepare_slots(m) < 0)
+	if (prepare_slots(m) < 0 || jobs_new(m, &m->jobs) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "manager");
 	prepare_jail(m);
 	*ret_manager = TAKE_PTR(m);
@@ -110,6 +111,7 @@ struct manager *manager_free(struct manager *m)
 	list_for_each_safe (pos, tmp, &m->networks)
 		(void)network_free(list_entry(pos, struct network, link));
 	network_free_directs(m);
+	(void)jobs_free(m->jobs);
 	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
 	(void)cgroup_root_free(m->cgroup_root);
@@ -345,6 +347,21 @@ void manager_emit_network(struct manager *m, enum event_kind kind, const struct 
 	struct event event = {
 		.kind = kind,
 		.network = n,
+		.detail = detail,
+		.reason = "",
+		.fields = fields,
+		.n_fields = n_fields,
+	};
+
+	emit(m, &event);
+}
+
+void manager_emit_job(struct manager *m, const struct job *job, const char *detail,
+	const struct event_field *fields, unsigned n_fields)
+{
+	struct event event = {
+		.kind = EVENT_JOB,
+		.job = job,
 		.detail = detail,
 		.reason = "",
 		.fields = fields,

@@ -61,7 +61,8 @@ struct manager {
 		uint64_t turns, slow_turns, busy_ns;
 	} loop;               /* main.c's */
 	uint64_t *api_counts; /* api-call.c's: calls, by method and error code; NULL: none yet */
-	struct once *once;    /* NULL until manager_load() */
+	struct jobs *jobs;
+	struct once *once; /* NULL until manager_load() */
 };
 
 int manager_new(sd_event *event, const struct manager_options *options,
@@ -124,6 +125,8 @@ void manager_changed(struct manager *manager, const struct domain *domain);
 void manager_emit_network(struct manager *manager, enum event_kind kind,
 	const struct network *network, const char *detail, const struct event_field *fields,
 	unsigned n_fields);
+void manager_emit_job(struct manager *manager, const struct job *job, const char *detail,
+	const struct event_field *fields, unsigned n_fields);
 /* The jail of a worker; 'env' has what is particular to it, the rest is filled in. */
 int manager_make_jail(struct manager *manager, int exe_fd, uint32_t slot, struct jail_env *env,
 	struct jail_plan *ret_plan, struct error *error);

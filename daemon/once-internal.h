@@ -58,6 +58,7 @@ struct once_entry {
 	char *answer;         /* of ONCE_DONE: JSON; NULL: an error, or no results */
 	enum error_code code; /* ERROR_NONE: it worked */
 	char *message;
+	uint64_t job;      /* of this daemon; 0: none */
 	struct list waits; /* struct once_wait: calls that get the same answer */
 };
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "daemon/domain-internal.h"
+#include "daemon/job.h"
 #include "daemon/once-internal.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
@@ -221,6 +222,12 @@ static void finish(struct once_entry *e, struct json_object *out, const struct e
 		;
 }
 
+void once_note_job(struct api_call *call)
+{
+	if (call->once)
+		call->once->job = call->job->id;
+}
+
 void once_finish(struct api_call *call, struct json_object *out, const struct error *error)
 {
 	struct once_entry *e = TAKE_PTR(call->once);
@@ -281,6 +288,12 @@ static int destroy_again(struct once_entry *e, struct api_call *call)
 	return 0;
 }
 
+/* Detached, and the job that the first call made is still there. */
+static bool reply_same_job(const struct once_entry *e, struct api_call *call)
+{
+	return call->detach && e->job && job_reply(call, e->job);
+}
+
 static int again(struct once_entry *e, struct api_call *call, struct error *error)
 {
 	if (!streq(e->rule->method, call->method->name) ||
@@ -290,6 +303,8 @@ static int again(struct once_entry *e, struct api_call *call, struct error *erro
 			call->method->name, e->key, e->rule->method,
 			streq(e->rule->method, call->method->name) ? " with other arguments" : "");
 	call->repeated = true;
+	if (reply_same_job(e, call))
+		return 1;
 	switch (e->state) {
 	case ONCE_BEGUN:
 		return wait_for(e, call, error);

@@ -81,5 +81,8 @@ DEFINE_CLEANUP(struct once *, once_free);
  * was another call's (InvalidArgument), too many at once, a record that cannot be written; nothing is to be done. */
 int once_begin(struct once *once, struct api_call *call, struct error *error);
 
+/* The call has a job now: retries that are detached get its number. */
+void once_note_job(struct api_call *call);
+
 /* The handler's answer: 'out' (NULL: no results) if 'error' is NULL. Recorded, and given to all who wait for it. */
 void once_finish(struct api_call *call, struct json_object *out, const struct error *error);

@@ -7,6 +7,7 @@
 
 #include "daemon/api-signature.h"
 #include "daemon/api.h"
+#include "daemon/job.h"
 #include "daemon/once.h"
 #include "vmm-core/base/strutil.h"
 
@@ -145,6 +146,8 @@ static const struct {
 	bool (*applies)(const struct api_method *method);
 } options[] = {
 	{"idempotency_key", "s", once_takes_key},
+	{"detach", "b", job_takes_long},
+	{"timeout_ms", "u", job_takes_long},
 };
 
 bool rpc_args_option(const struct api_method *method, unsigned index, struct api_param *ret)
@@ -198,7 +201,11 @@ static int take_options(struct json_object *own, struct rpc_call_options *ret, s
 {
 	struct json_object *v;
 
-	*ret = (struct rpc_call_options){0};
+	*ret = (struct rpc_call_options){
+		.detach = json_object_get_boolean(json_object_object_get(own, "detach")),
+		.timeout_ms =
+			(uint32_t)json_object_get_int64(json_object_object_get(own, "timeout_ms")),
+	};
 	if (!json_object_object_get_ex(own, "idempotency_key", &v))
 		return 0;
 	ret->key = strdup(json_object_get_string(v));

@@ -11,6 +11,8 @@
  * Behind the row's own arguments come options of the call, which D-Bus has not; all may be left out:
  *
  *	s idempotency_key	of methods that take one (once.h)
+ *	b detach		of methods that take long (job.h): answer by the number of the job, at once
+ *	u timeout_ms		the same: how long it may take; 0: as long as it takes
  *
  * Tested by tests/unit/test-rpc-args.c.
  */
@@ -25,6 +27,8 @@ struct api_method;
 /* What a call says of itself, beside its arguments. */
 struct rpc_call_options {
 	char *key; /* NULL: none */
+	bool detach;
+	uint32_t timeout_ms;
 };
 
 /* The options that the method has, one at a time from 'index' 0. False: no more. */

@@ -124,8 +124,11 @@ static int read_args(struct api_call *call, struct json_object **ret_in, struct 
 	struct rpc_call_options options;
 	int r = rpc_args_read(call->method, c->params, ret_in, &options, error);
 
-	if (r == 0)
+	if (r == 0) {
 		call->key = options.key;
+		call->detach = options.detach;
+		call->timeout_ms = options.timeout_ms;
+	}
 	return r;
 }
 

@@ -10,6 +10,8 @@
 
 #include "build-config.h"
 #include "daemon/api-signature.h"
+#include "daemon/job.h"
+#include "daemon/once.h"
 #include "daemon/rpc-args.h"
 #include "daemon/rpc-internal.h"
 #include "daemon/rpc-message.h"
@@ -58,6 +60,7 @@ static const struct {
 	{"direction", "3"},
 	{"snaplen", "65535"},
 	{"inbound", "\"1000,2000,64\""},
+	{"job", "17"},
 	{"events", "[\"lifecycle\"]"},
 };
 
@@ -189,6 +192,12 @@ static bool may_fail_with(const struct api_method *m, enum error_code code)
 	case ERROR_NO_DEVICE:
 		return takes_part(m, "interface") || takes_part(m, "device") ||
 			takes_part(m, "xml") || takes_part(m, "uplink") || takes_part(m, "member");
+	case ERROR_NO_JOB:
+		return has_argument(m, "job");
+	case ERROR_CANCELLED:
+		return job_takes_long(m);
+	case ERROR_INTERRUPTED:
+		return once_takes_key(m);
 	case ERROR_DOMAIN_EXISTS:
 	case ERROR_NETWORK_EXISTS:
 	case ERROR_XML_ERROR:

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/domain.h"
+#include "daemon/job.h"
 #include "daemon/network.h"
 #include "vmm-core/base/strutil.h"
 
@@ -45,7 +46,33 @@ static void add_string(struct json_object *o, const char *key, const char *value
 		json_object_object_add(o, key, json_object_new_string(value));
 }
 
-static struct json_object *to_json(const struct event *event, const char *name, const char *uuid)
+/* Whose event it is. */
+struct subject {
+	bool of_network;
+	const char *name;
+	const uint8_t *uuid;
+	const struct domain_owner *owner; /* NULL: a network has none */
+};
+
+static struct subject subject_of(const struct event *e)
+{
+	if (e->job)
+		return (struct subject){
+			e->job->of_network, e->job->name, e->job->uuid, &e->job->domain_owner};
+	if (e->network)
+		return (struct subject){true, e->network->name, e->network->uuid, NULL};
+	return (struct subject){false, e->domain->name, e->domain->uuid, &e->domain->owner};
+}
+
+/* What the subject has already. */
+static bool is_said(const struct event *event, const char *field)
+{
+	return event->job &&
+		(streq(field, "uuid") || streq(field, "domain") || streq(field, "network"));
+}
+
+static struct json_object *to_json(
+	const struct event *event, bool of_network, const char *name, const char *uuid)
 {
 	struct json_object *o = json_object_new_object(), *subject = json_object_new_object();
 
@@ -53,35 +80,34 @@ static struct json_object *to_json(const struct event *event, const char *name, 
 	add_string(subject, "uuid", uuid);
 	json_object_object_add(o, "sequence", json_object_new_uint64(event->sequence));
 	json_object_object_add(o, "event", json_object_new_string(event_kind_name(event->kind)));
-	json_object_object_add(o, event->network ? "network" : "domain", subject);
+	json_object_object_add(o, of_network ? "network" : "domain", subject);
 	add_string(o, "detail", event->detail);
 	add_string(o, "reason", event->reason);
 	for (unsigned i = 0; i < event->n_fields; i++)
-		add_string(o, event->fields[i].name, event->fields[i].value);
+		if (!is_said(event, event->fields[i].name))
+			add_string(o, event->fields[i].name, event->fields[i].value);
 	return o;
 }
 
 int rpc_log_add(struct rpc_log *log, const struct event *event)
 {
 	struct rpc_logged *e = &log->ring[event->sequence % RPC_LOG_EVENTS];
-	const char *name = event->network ? event->network->name : event->domain->name;
+	struct subject subject = subject_of(event);
 	char uuid[UUID_STRING_LEN + 1];
 	struct json_object *o;
 
 	free(e->text);
-	*e = (struct rpc_logged){.sequence = event->sequence,
-		.kind = event->kind,
-		.of_network = event->network != NULL};
-	if (event->domain)
-		e->owner = event->domain->owner;
+	*e = (struct rpc_logged){
+		.sequence = event->sequence, .kind = event->kind, .of_network = subject.of_network};
+	if (subject.owner)
+		e->owner = *subject.owner;
 	log->last = event->sequence;
 	if (log->first == 0)
 		log->first = event->sequence;
-	memcpy(e->uuid, event->network ? event->network->uuid : event->domain->uuid,
-		sizeof(e->uuid));
-	(void)snprintf(e->name, sizeof(e->name), "%s", name);
+	memcpy(e->uuid, subject.uuid, sizeof(e->uuid));
+	(void)snprintf(e->name, sizeof(e->name), "%.*s", (int)sizeof(e->name) - 1, subject.name);
 	uuid_format(e->uuid, uuid);
-	o = to_json(event, name, uuid);
+	o = to_json(event, subject.of_network, subject.name, uuid);
 	e->text = strdup(json_object_to_json_string_ext(
 				 o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) +
 		1);

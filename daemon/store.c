@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -439,28 +440,38 @@ int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const ch
 	return read_file(fd, name, max, ret_text, NULL);
 }
 
-int store_set_next_slot(struct store *store, uint32_t slot)
+int store_set_number(struct store *store, const char *name, uint64_t number)
 {
-	char text[16];
+	char text[24];
 
-	(void)snprintf(text, sizeof(text), "%u\n", slot);
-	return save_file(store, store->runtime_fd, "next-slot", text, false);
+	(void)snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
+	return save_file(store, store->runtime_fd, name, text, false);
 }
 
-int store_get_next_slot(struct store *store, uint32_t *ret_slot)
+int store_get_number(struct store *store, const char *name, uint64_t max, uint64_t *ret_number)
 {
 	_cleanup_(freep) char *text = NULL;
-	uint64_t slot;
-	int r = read_file(store->runtime_fd, "next-slot", 15, &text, NULL);
+	int r = read_file(store->runtime_fd, name, 23, &text, NULL);
 
 	if (r < 0)
 		return r;
 	text[strcspn(text, "\n")] = 0;
-	r = parse_u64(text, UINT32_MAX, &slot);
-	if (r < 0)
-		return r;
-	*ret_slot = (uint32_t)slot;
-	return 0;
+	return parse_u64(text, max, ret_number);
+}
+
+int store_set_next_slot(struct store *store, uint32_t slot)
+{
+	return store_set_number(store, "next-slot", slot);
+}
+
+int store_get_next_slot(struct store *store, uint32_t *ret_slot)
+{
+	uint64_t slot;
+	int r = store_get_number(store, "next-slot", UINT32_MAX, &slot);
+
+	if (r == 0)
+		*ret_slot = (uint32_t)slot;
+	return r;
 }
 
 bool store_has_mark(struct store *store, const char *name)

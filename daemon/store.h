@@ -10,6 +10,7 @@
  *	RUNTIME/domains/UUID/		one folder per running domain: status.json live.xml control log …
  *	RUNTIME/booted			the marker of the first start after a boot
  *	RUNTIME/once/			calls that are to happen once (once.h)
+ *	RUNTIME/next-job		numbers of jobs go on from here
  *	RUNTIME/next-slot		where the search for a free uid goes on
  *
  * Writing is old-or-new: a temporary file of the same folder, fsync, rename, fsync of the folder; when a function
@@ -91,6 +92,10 @@ int store_save_in(struct store *store, int dir_fd, const char *name, const char 
 
 /* The uid slot to try next: kept, so that a new daemon does not give out again what an earlier one just gave back.
  * get: -ENOENT if none was kept, -EINVAL and others when it cannot be read. */
+#define STORE_NEXT_JOB "next-job"
+/* A number of that name. set: not durable, but old-or-new. get: as above. */
+int store_set_number(struct store *store, const char *name, uint64_t number);
+int store_get_number(struct store *store, const char *name, uint64_t max, uint64_t *ret_number);
 int store_set_next_slot(struct store *store, uint32_t slot);
 int store_get_next_slot(struct store *store, uint32_t *ret_slot);
 

@@ -98,6 +98,10 @@ static inline void fixture_on_event(struct event_sink *sink, const struct event 
 	char *text = f->events[f->n_events++ % FIXTURE_MAX_EVENTS];
 	const size_t size = sizeof(f->events[0]);
 
+	if (event->job) {
+		snprintf(text, size, "job %s", event->detail);
+		return;
+	}
 	if (!event->network) {
 		snprintf(text, size, "%s %.40s %s %s", event_kind_name(event->kind),
 			event->domain->name, event->detail, event->reason);

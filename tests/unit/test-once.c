@@ -614,7 +614,7 @@ static void test_damage(void **state)
 /* Each method that changes something takes a key, but for those that set a value, or answer an fd. */
 static void test_table(void **state)
 {
-	static const char *const others[] = {"SetAutostart", "SetNetworkAutostart",
+	static const char *const others[] = {"CancelJob", "SetAutostart", "SetNetworkAutostart",
 		"SetInterfaceLink", "SetInterfaceTune", "OpenConsole", "OpenCapture",
 		"OpenNetworkCapture"};
 

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Jobs over JSON-RPC: what is one, its life and events, detached calls, cancelling, deadlines, waiting, limits. */
+#include "rpc-fixture.h"
+
+#include "daemon/job.h"
+#include "daemon/once-internal.h"
+
+static struct rpc *server;
+static struct client c1, c2 = {.fd = -EBADF, .got_fd = -EBADF};
+
+static void open_server(struct fixture *f)
+{
+	assert_int_equal(rpc_new(f->manager, &(struct rpc_options){0}, &server), 0);
+	assert_int_equal(connect_client(&c1, server), 0);
+	assert_int_equal(connect_client(&c2, server), 0);
+}
+
+static void close_server(void)
+{
+	client_done(&c1);
+	client_done(&c2);
+	server = rpc_free(server);
+}
+
+static int setup(void **state)
+{
+	fixture_setup(state);
+	open_server(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	close_server();
+	RUN_UNTIL(f, fixture_n_active(f) == 0);
+	return fixture_teardown(state);
+}
+
+/* What 'text' is answered by: the result, or the error; the caller puts it. */
+static struct json_object *result_of(struct fixture *f, const char *text)
+{
+	struct json_object *answer = json_tokener_parse(ask(f, &c2, text)), *v = NULL;
+
+	if (!json_object_object_get_ex(answer, "result", &v))
+		(void)json_object_object_get_ex(answer, "error", &v);
+	assert_non_null(v);
+	v = json_object_get(v);
+	json_object_put(answer);
+	return v;
+}
+
+static const char *word(struct json_object *o, const char *key)
+{
+	struct json_object *v = json_object_object_get(o, key);
+
+	return v ? json_object_get_string(v) : "(none)";
+}
+
+static int64_t number(struct json_object *o, const char *key)
+{
+	struct json_object *v = json_object_object_get(o, key);
+
+	return v ? json_object_get_int64(v) : -1;
+}
+
+/* The job 'id', asked for by 'method'; the caller puts it. */
+static struct json_object *job(struct fixture *f, const char *method, unsigned id)
+{
+	struct json_object *result, *info;
+	char text[256];
+
+	snprintf(text, sizeof(text), REQUEST("9", "%s", "[%u]"), method, id);
+	result = result_of(f, text);
+	info = json_object_get(json_object_object_get(result, "info"));
+	json_object_put(result);
+	assert_non_null(info);
+	return info;
+}
+
+static void expect_state(struct fixture *f, unsigned id, const char *state)
+{
+	struct json_object *info = job(f, "WaitJob", id);
+
+	assert_string_equal(word(info, "state"), state);
+	json_object_put(info);
+}
+
+static void expect(struct fixture *f, const char *text, const char *begin)
+{
+	const char *line = ask(f, &c2, text);
+
+	if (strncmp(line, begin, strlen(begin)) != 0)
+		fail_msg("'%s' was answered by '%s'", text, line);
+}
+
+#define FAILED(id, code) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"error\":{\"code\":" code ","
+
+/* A start: it is seen while it runs, its call is answered as ever, its result is kept. */
+static void test_life(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "a", "", "");
+	struct json_object *info;
+
+	expect(f, REQUEST("1", "ListJobs", "[]"), RESULT("1", "{\"jobs\":[]}"));
+	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
+	RUN_UNTIL(f, d->phase == DOMAIN_STARTING);
+	info = job(f, "GetJob", 1);
+	assert_string_equal(word(info, "operation"), "start");
+	assert_string_equal(word(info, "domain"), "a");
+	assert_string_equal(word(info, "state"), "running");
+	assert_true(streq(word(info, "stage"), "process") || streq(word(info, "stage"), "machine"));
+	assert_string_equal(word(info, "cancellable"), "true");
+	assert_true(number(info, "elapsed_ms") >= 0);
+	assert_int_equal(number(info, "percent"), -1);
+	json_object_put(info);
+	assert_string_equal(hear(f, &c1), RESULT("1", "{}"));
+	info = job(f, "GetJob", 1);
+	assert_string_equal(word(info, "state"), "done");
+	assert_string_equal(word(info, "cancellable"), "false");
+	assert_int_equal(number(info, "percent"), 100);
+	assert_true(number(info, "ended_us") >= number(info, "started_us"));
+	json_object_put(info);
+	/* What is answered at once, well or badly, was no job. */
+	expect(f, REQUEST("2", "StartDomain", "[\"a\"]"), FAILED("2", "-32006"));
+	expect(f, REQUEST("3", "SuspendDomain", "[\"a\"]"), RESULT("3", "{}"));
+	expect(f, REQUEST("4", "GetJob", "[2]"), FAILED("4", "-32019"));
+	expect(f, REQUEST("5", "ListJobs", "[1]"), RESULT("5", "{\"jobs\":[]}"));
+	expect(f, REQUEST("6", "ListJobs", "[2]"),
+		"{\"jsonrpc\":\"2.0\",\"id\":6,\"result\":{\"jobs\":[{\"job\":1,");
+	expect(f, REQUEST("7", "ListJobs", "[4]"), FAILED("7", "-32010"));
+}
+
+static void test_events(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_define(f, "a", "", "");
+	expect(f, REQUEST("1", "rpc.subscribe", "{\"events\":[\"job\"],\"domain\":\"a\"}"),
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\"");
+	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
+	assert_non_null(strstr(hear(f, &c2), "\"event\":\"job\",\"domain\":{\"name\":\"a\""));
+	RUN_UNTIL(f, has_line(&c1));
+	assert_non_null(
+		strstr(hear(f, &c2), "\"detail\":\"Done\",\"job\":\"1\",\"operation\":\"start\""));
+}
+
+/* Detached: the number at once; the result by WaitJob. */
+static void test_detached(void **state)
+{
+	struct fixture *f = *state;
+	struct json_object *xml, *info;
+	char text[8192];
+
+	fixture_define(f, "a", "", "");
+	expect(f, REQUEST("1", "StartDomain", "{\"domain\":\"a\",\"detach\":true}"),
+		RESULT("1", "{\"job\":1}"));
+	expect_state(f, 1, "done");
+	xml = json_object_new_string(fixture_xml(f, "b", "", ""));
+	snprintf(text, sizeof(text),
+		"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"CreateDomain\",\"params\":{\"xml\":%s,"
+		"\"detach\":true}}",
+		json_object_to_json_string(xml));
+	json_object_put(xml);
+	expect(f, text, RESULT("2", "{\"job\":2}"));
+	info = job(f, "WaitJob", 2);
+	assert_string_equal(word(info, "domain"), "b");
+	assert_string_equal(word(json_object_object_get(info, "result"), "name"), "b");
+	json_object_put(info);
+	/* What fails at once says so; what fails later is the job's. */
+	expect(f, REQUEST("3", "StartDomain", "{\"domain\":\"a\",\"detach\":true}"),
+		FAILED("3", "-32006"));
+	fixture_define(f, "c", "fake=fail-start", "");
+	expect(f, REQUEST("4", "StartDomain", "{\"domain\":\"c\",\"detach\":true}"),
+		RESULT("4", "{\"job\":3}"));
+	info = job(f, "WaitJob", 3);
+	assert_string_equal(word(info, "state"), "failed");
+	assert_string_equal(word(info, "error"), "Internal");
+	json_object_put(info);
+	expect(f, REQUEST("5", "Ping", "{\"detach\":true}"), FAILED("5", "-32602"));
+}
+
+/* With a key: the same job, while it runs and after that; after a restart of the daemon another number, the same result. */
+static void test_detached_key(void **state)
+{
+	struct fixture *f = *state;
+	static const char text[] = REQUEST(
+		"1", "StartDomain", "{\"domain\":\"a\",\"idempotency_key\":\"k\",\"detach\":true}");
+	struct domain *d = fixture_define(f, "a", "", "");
+
+	expect(f, text, RESULT("1", "{\"job\":1}"));
+	assert_int_equal(d->phase, DOMAIN_STARTING);
+	expect(f, text, RESULT("1", "{\"job\":1}"));
+	expect_state(f, 1, "done");
+	expect(f, text, RESULT("1", "{\"job\":1}"));
+	expect(f, REQUEST("2", "StartDomain", "{\"domain\":\"a\",\"idempotency_key\":\"k\"}"),
+		RESULT("2", "{}"));
+	close_server();
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	open_server(f);
+	expect(f, REQUEST("3", "GetJob", "[1]"), FAILED("3", "-32019"));
+	expect(f, text, RESULT("1", "{\"job\":1025}"));
+	expect_state(f, 1025, "done");
+}
+
+static void test_cancel(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "a", "fake=no-reply", "");
+
+	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
+	RUN_UNTIL(f, d->phase == DOMAIN_STARTING);
+	expect(f, REQUEST("2", "CancelJob", "[1]"), RESULT("2", "{}"));
+	assert_true(BEGINS(hear(f, &c1), FAILED("1", "-32020")));
+	expect_state(f, 1, "cancelled");
+	assert_int_equal(d->phase, DOMAIN_IDLE);
+	expect(f, REQUEST("3", "CancelJob", "[1]"), FAILED("3", "-32006"));
+	expect(f, REQUEST("4", "CancelJob", "[7]"), FAILED("4", "-32019"));
+}
+
+/* The guest is asked to end, and takes its time. */
+static void test_not_cancellable(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_start(f, fixture_define(f, "a", "fake=ignore-quit", ""));
+	say(&c1, REQUEST("1", "DestroyDomain", "[\"a\"]") "\n");
+	RUN_UNTIL(f, manager_find_name(f->manager, "a")->destroying);
+	expect(f, REQUEST("2", "CancelJob", "[1]"), FAILED("2", "-32014"));
+	expect(f, REQUEST("3", "GetDomain", "[\"a\"]"), "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\"");
+	client_done(&c1);
+}
+
+/* In time, or not at all; what cannot be cancelled goes on without the caller. */
+static void test_deadline(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "a", "fake=no-reply", "");
+
+	expect(f, REQUEST("1", "StartDomain", "{\"domain\":\"a\",\"timeout_ms\":50}"),
+		FAILED("1", "-32013"));
+	assert_int_equal(d->phase, DOMAIN_IDLE);
+	expect_state(f, 1, "cancelled");
+	d = fixture_define(f, "b", "fake=ignore-quit", "");
+	expect(f, REQUEST("2", "StartDomain", "{\"domain\":\"b\",\"timeout_ms\":60000}"),
+		RESULT("2", "{}"));
+	expect(f, REQUEST("3", "DestroyDomain", "{\"domain\":\"b\",\"timeout_ms\":50}"),
+		FAILED("3", "-32013"));
+	assert_int_equal(d->phase, DOMAIN_ACTIVE);
+	expect_state(f, 3, "done");
+	assert_int_equal(d->phase, DOMAIN_IDLE);
+}
+
+/* Waiting has an end of its own. */
+static void test_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct json_object *info;
+
+	fixture_define(f, "a", "fake=no-reply", "");
+	expect(f, REQUEST("1", "StartDomain", "{\"domain\":\"a\",\"detach\":true}"),
+		RESULT("1", "{\"job\":1}"));
+	info = result_of(f, REQUEST("2", "WaitJob", "[1,20]"));
+	assert_string_equal(word(json_object_object_get(info, "info"), "state"), "running");
+	json_object_put(info);
+	say(&c1, REQUEST("3", "WaitJob", "[1]") "\n" REQUEST("4", "CancelJob", "[1]") "\n");
+	assert_true(BEGINS(hear(f, &c1), RESULT("4", "{}")));
+	assert_non_null(strstr(hear(f, &c1), "\"state\":\"cancelled\""));
+}
+
+static void test_networks(void **state)
+{
+	struct fixture *f = *state;
+	struct json_object *info;
+
+	expect(f,
+		REQUEST("1", "CreateNetwork",
+			"{\"xml\":\"<network><name>n</name></network>\",\"detach\":true}"),
+		RESULT("1", "{\"job\":1}"));
+	info = job(f, "WaitJob", 1);
+	assert_string_equal(word(info, "operation"), "net-create");
+	assert_string_equal(word(info, "network"), "n");
+	assert_string_equal(word(info, "state"), "done");
+	json_object_put(info);
+	expect(f, REQUEST("2", "DestroyNetwork", "{\"network\":\"n\",\"detach\":true}"),
+		RESULT("2", "{\"job\":2}"));
+	expect_state(f, 2, "done");
+}
+
+/* The oldest results go. */
+static void test_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct json_object *result, *list;
+
+	fixture_define(f, "a", "", "");
+	for (unsigned i = 0; i < JOB_MAX_FINISHED / 2 + 1; i++) {
+		expect(f, REQUEST("1", "StartDomain", "[\"a\"]"), RESULT("1", "{}"));
+		expect(f, REQUEST("2", "DestroyDomain", "[\"a\"]"), RESULT("2", "{}"));
+	}
+	result = result_of(f, REQUEST("3", "ListJobs", "[]"));
+	list = json_object_object_get(result, "jobs");
+	assert_int_equal(json_object_array_length(list), JOB_MAX_FINISHED);
+	assert_int_equal(number(json_object_array_get_idx(list, 0), "job"), 3);
+	json_object_put(result);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_detached, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_detached_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_cancellable, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_networks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+	};
+
+	log_init("test", LOG_ERR, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
