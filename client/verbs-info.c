@@ -201,7 +201,7 @@ static const struct {
 	uint32_t bit;
 } stats_groups[] = {{"state", 1}, {"cpu-total", 2}, {"balloon", 4}, {"vcpu", 8}, {"interface", 16},
 	{"block", 32}, {"vm", 64}, {"iothread", 128}, {"perf", 256}, {"memory", 512},
-	{"dirtyrate", 1024}};
+	{"dirtyrate", 1024}, {"overhead", 2048}};
 
 /* Which domains domstats is to show: a filter on the list, when one was asked for. */
 static bool stats_filtered(const struct args *args)

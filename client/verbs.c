@@ -242,6 +242,7 @@ static const struct verb_option domstats_options[] = {
 	FLAG("memory", "report domain memory usage (there is no resctrl monitor)"),
 	FLAG("dirtyrate", "report domain dirty rate information (there is none)"),
 	FLAG("vm", "report what the virtual machine monitor counts"),
+	FLAG("overhead", "report where the host's CPU time went, and exits by cause"),
 	FLAG("list-active", "list only active domains"),
 	FLAG("list-inactive", "list only inactive domains"),
 	FLAG("list-persistent", "list only persistent domains"),

@@ -26,6 +26,7 @@ enum {
 	GROUP_BLOCK = 1 << 5,
 	GROUP_VM = 1 << 6,
 	GROUP_IOTHREAD = 1 << 7,
+	GROUP_OVERHEAD = 1 << 11, /* only when asked for: it is vmmd's own */
 	/* libvirt's perf, memory and dirtyrate have bits too, and nothing to say. */
 };
 
@@ -196,6 +197,41 @@ static void add_iothreads(struct json_object *o, const struct domain *d)
 		add(o, "iothread.count", 0);
 }
 
+/* The ledger: who had the CPU time, and how often a vCPU had to come out for what. */
+static void add_overhead(struct json_object *o, const struct domain *d)
+{
+	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
+	unsigned n = MIN(domain_current(d)->vcpus, (uint32_t)VM_MAX_VCPUS);
+	static const struct {
+		const char *key;
+		size_t offset;
+	} causes[] = {
+		{"overhead.exits.io", offsetof(struct vm_stats_vcpu, pio_exits)},
+		{"overhead.exits.mmio", offsetof(struct vm_stats_vcpu, mmio_exits)},
+		{"overhead.exits.irq-window", offsetof(struct vm_stats_vcpu, irq_window_exits)},
+		{"overhead.exits.eoi", offsetof(struct vm_stats_vcpu, eoi_exits)},
+		{"overhead.exits.signal", offsetof(struct vm_stats_vcpu, signal_exits)},
+		{"overhead.exits.other", offsetof(struct vm_stats_vcpu, other_exits)},
+	};
+	struct process_split s;
+
+	if (!d->worker || process_split(worker_pid(d->worker), &s) < 0)
+		return;
+	add(o, "overhead.total", s.guest_ns + s.vcpu_ns + s.loop_ns + s.io_ns);
+	add(o, "overhead.guest", s.guest_ns);
+	add(o, "overhead.vcpu", s.vcpu_ns);
+	add(o, "overhead.loop", s.loop_ns);
+	add(o, "overhead.io", s.io_ns);
+	for (size_t i = 0; page && i < ARRAY_SIZE(causes); i++) {
+		uint64_t sum = 0;
+
+		for (unsigned k = 0; k < n; k++)
+			sum += stat_read(
+				(const void *)((const char *)&page->vcpus[k] + causes[i].offset));
+		add(o, causes[i].key, sum);
+	}
+}
+
 static void add_vm(struct json_object *o, const struct domain *d)
 {
 	if (!d->stats)
@@ -216,6 +252,7 @@ static const struct {
 	{GROUP_BLOCK, add_blocks},
 	{GROUP_IOTHREAD, add_iothreads},
 	{GROUP_VM, add_vm},
+	{GROUP_OVERHEAD, add_overhead},
 };
 
 static struct json_object *stats_of(const struct domain *d, unsigned wanted)
@@ -227,7 +264,7 @@ static struct json_object *stats_of(const struct domain *d, unsigned wanted)
 	json_object_object_add(o, "name", json_object_new_string(d->name));
 	json_object_object_add(o, "uuid", json_object_new_string(uuid));
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
-		if (!wanted || (wanted & groups[i].group))
+		if ((wanted ?: ~(unsigned)GROUP_OVERHEAD) & groups[i].group)
 			groups[i].add(stats, d);
 	json_object_object_add(o, "stats", stats);
 	return o;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,15 +24,15 @@ struct stat_fields {
 	unsigned threads;
 };
 
-static int read_stat(pid_t pid, struct stat_fields *ret)
+/* 'path': of a process' or a thread's stat, below dir_fd. */
+static int read_stat_at(int dir_fd, const char *path, struct stat_fields *ret)
 {
 	_cleanup_(freep) char *text = NULL;
 	struct stat_fields s;
-	char path[64], *p;
+	char *p;
 	int r;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	r = read_file(AT_FDCWD, path, 4096, &text, NULL);
+	r = read_file(dir_fd, path, 4096, &text, NULL);
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
 	/* The name may hold anything, parentheses too: the last one ends it. */
@@ -46,6 +47,14 @@ static int read_stat(pid_t pid, struct stat_fields *ret)
 		return -EBADMSG;
 	*ret = s;
 	return 0;
+}
+
+static int read_stat(pid_t pid, struct stat_fields *ret)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	return read_stat_at(AT_FDCWD, path, ret);
 }
 
 int process_start_time(pid_t pid, uint64_t *ret_ticks)
@@ -144,6 +153,54 @@ int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n, b
 		if (e->d_name[0] != '.')
 			add_thread(dirfd(dir), e->d_name, ret_times, n, with_wait);
 	(void)closedir(dir);
+	return 0;
+}
+
+/* A thread may end while we look: it counts as nothing. */
+static void split_thread(int task_fd, const char *tid, pid_t pid, struct process_split *ret)
+{
+	_cleanup_(freep) char *name = NULL, *times = NULL;
+	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK), ns, guest_ns;
+	struct stat_fields s;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%.20s/comm", tid);
+	if (read_file(task_fd, path, 256, &name, NULL) < 0)
+		return;
+	(void)snprintf(path, sizeof(path), "%.20s/stat", tid);
+	if (read_stat_at(task_fd, path, &s) < 0)
+		return;
+	(void)snprintf(path, sizeof(path), "%.20s/schedstat", tid);
+	if (read_file(task_fd, path, 256, &times, NULL) < 0 || sscanf(times, "%" SCNu64, &ns) != 1)
+		return;
+	if (vcpu_of_name(name, UINT_MAX) >= 0) {
+		guest_ns = MIN(s.guest_time * tick_ns, ns);
+		ret->guest_ns += guest_ns;
+		ret->vcpu_ns += ns - guest_ns;
+	} else if (strtol(tid, NULL, 10) == pid) {
+		ret->loop_ns += ns;
+	} else {
+		ret->io_ns += ns;
+	}
+}
+
+int process_split(pid_t pid, struct process_split *ret)
+{
+	struct process_split split = {0};
+	unsigned left = MAX_THREADS;
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (left-- && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			split_thread(dirfd(dir), e->d_name, pid, &split);
+	(void)closedir(dir);
+	*ret = split;
 	return 0;
 }
 

@@ -30,6 +30,19 @@ struct process_times {
  * Returns 0 or -errno. */
 int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n, bool with_wait);
 
+/* Where a worker's CPU time went, by its threads: their sum is what its control group counts, but for threads that have
+ * ended. Exact to the nanosecond, but for guest_ns, which the kernel counts in ticks where it has no better clock (then it is at most
+ * what the vCPUs' threads used). */
+struct process_split {
+	uint64_t guest_ns; /* in the guest */
+	uint64_t
+		vcpu_ns; /* the rest of the vCPUs' threads: into the guest and out, and what exits ask for */
+	uint64_t loop_ns; /* the first thread: devices, switch, control */
+	uint64_t io_ns;   /* all others: workers of the kernel's for disks */
+};
+/* Returns 0 or -errno. */
+int process_split(pid_t pid, struct process_split *ret);
+
 /* How many fds it has open. Returns -errno on failure. */
 int process_count_fds(pid_t pid);
 

@@ -125,11 +125,63 @@ static void test_usage(void **state)
 	assert_true(usage.user_ns > 0);
 }
 
+/* A process with threads as a worker has them, for as long as 'pipe' is open. */
+static void be_worker(int fd)
+{
+	struct thread threads[] = {
+		{.name = "CPU 0/KVM", .busy = true}, {.name = "iou-wrk-1", .busy = true}};
+	char c;
+
+	stop = false;
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		start(&threads[i]);
+	_exit((int)read(fd, &c, 1));
+}
+
+/* Each thread's time is in one of the parts, and their sum is the process' within 3 %. */
+static void test_split(void **state)
+{
+	struct process_split s = {0};
+	uint64_t before = 0, after = 0, sum = 0;
+	int fds[2], status;
+	struct timespec ts;
+	clockid_t clock;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(fds[1]);
+		be_worker(fds[0]);
+	}
+	close(fds[0]);
+	assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+	for (unsigned i = 0; i < 10000 && (s.vcpu_ns < 100000000 || s.io_ns < 100000000); i++) {
+		(void)usleep(1000);
+		assert_int_equal(clock_gettime(clock, &ts), 0);
+		before = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+		assert_int_equal(process_split(pid, &s), 0);
+		assert_int_equal(clock_gettime(clock, &ts), 0);
+		after = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+		sum = s.guest_ns + s.vcpu_ns + s.loop_ns + s.io_ns;
+	}
+	assert_true(s.vcpu_ns >= 100000000 && s.io_ns >= 100000000);
+	assert_true(s.loop_ns > 0 && s.loop_ns < s.vcpu_ns);
+	assert_int_equal(s.guest_ns, 0);
+	/* /proc counts a running thread up to its last tick. */
+	assert_in_range(sum, before - before * 3 / 100 - 2 * 10000000, after + after * 3 / 100);
+	close(fds[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(process_split(pid, &s), -ESRCH);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vcpu_times),
 		cmocka_unit_test(test_usage),
+		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_gone),
 	};
 
