@@ -14,6 +14,7 @@ import sys
 import service  # noqa: F401
 import lifecycle  # noqa: F401
 import consoles  # noqa: F401
+import programs  # noqa: F401
 import refusals  # noqa: F401
 import topologies  # noqa: F401
 import guests  # noqa: F401
