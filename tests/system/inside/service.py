@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 
-from domain import JOB
+from domain import JOB, write_xml
 from harness import check, equal, run, suite, vmctl, vmctl_fails, wait_until
 
 NOBODY = 65534
@@ -66,6 +66,33 @@ def polkit():
     error = vmctl_fails("--system", "define", f"{JOB}/guest/domain.xml.in", user=NOBODY)
     check("@NAME@" not in error and "XML" not in error, f"the XML was read before the caller was judged: {error}")
     equal(vmctl("list", "--all", "--name"), "", "names after a refused define")
+
+
+@suite.case("roles and owners", needs="service starts")
+def roles():
+    run("systemd-sysusers")
+    run("systemctl", "restart", "vmmd")
+    for user, groups in (("operator1", "vmmd-operators"), ("owner1", "")):
+        equal(run("useradd", "--system", "--user-group", f"--groups={groups}", user).status, 0, f"useradd {user}")
+    vmctl("define", write_xml("owned", **{"<memory unit=": "<metadata><v:owner xmlns:v='urn:vmmd:domain:1' user='owner1'/>"
+                                                           "</metadata><memory unit="}))
+    vmctl("define", write_xml("foreign"))
+
+    def as_user(user, way, *argv):
+        return run("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "vmctl", *way, *argv)
+
+    # Who may, hears that it does not run; the others are not told even that.
+    bus, socket = ("--system",), ("-c", "unix:/run/vmmd/rpc.sock")
+    for way in (bus, socket):
+        for user, name, may in (("operator1", "owned", True), ("operator1", "foreign", True),
+                                ("owner1", "owned", True), ("owner1", "foreign", False)):
+            error = as_user(user, way, "destroy", name).err
+            check(("is not running" if may else "access denied") in error, f"{user} {way[0]} destroy {name}: {error!r}")
+            check("access denied" in as_user(user, way, "undefine", name).err, f"{user} {way[0]} undefine {name}")
+        equal(sorted(as_user("operator1", way, "list", "--all", "--name").out.split()), ["foreign", "owned"], "the operator's list")
+    equal(as_user("owner1", socket, "list", "--all", "--name").out.split(), ["owned"], "the owner's list")
+    for name in ("owned", "foreign"):
+        vmctl("undefine", name)
 
 
 @suite.case("exposure is at most 4.8", needs="service starts")
