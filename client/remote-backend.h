@@ -14,7 +14,7 @@ struct watch_event;
 
 struct remote_ops {
 	int (*connect)(struct ctl *ctl, const char *uri);
-	/* 'args' is an array of one value for each of 'types' (s u b as). '*ret_reply' (the caller puts it; the pointer may be NULL)
+	/* 'args' is an array of one value for each of 'types' (s u t b as). '*ret_reply' (the caller puts it; the pointer may be NULL)
 	 * is an array of the results; '*ret_fd' (the pointer may be NULL) the descriptor that came, or -EBADF. */
 	int (*call)(struct ctl *ctl, const char *method, uint64_t timeout_usec, const char *types,
 		struct json_object *args, struct json_object **ret_reply, int *ret_fd);

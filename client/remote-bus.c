@@ -201,6 +201,7 @@ static int append(sd_bus_message *m, const char *types, struct json_object *args
 	for (size_t i = 0; *types && r >= 0; types++, i++) {
 		struct json_object *v = json_object_array_get_idx(args, i);
 		uint32_t u = (uint32_t)json_object_get_int64(v);
+		uint64_t t = json_object_get_uint64(v);
 		int b = json_object_get_boolean(v);
 
 		if (*types == 'a') {
@@ -210,6 +211,7 @@ static int append(sd_bus_message *m, const char *types, struct json_object *args
 			r = sd_bus_message_append_basic(m, *types,
 				*types == 's'           ? (const void *)json_object_get_string(v)
 					: *types == 'u' ? (const void *)&u
+					: *types == 't' ? (const void *)&t
 							: (const void *)&b);
 		}
 	}

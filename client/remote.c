@@ -59,7 +59,7 @@ static bool is_utf8(const char *s)
 	return true;
 }
 
-/* The arguments of a variadic call, by their types: s u b. Text that is not UTF-8 can go neither way. */
+/* The arguments of a variadic call, by their types: s u t b. Text that is not UTF-8 can go neither way. */
 static int collect(struct ctl *ctl, const char *types, va_list ap, struct json_object **ret_args)
 {
 	_cleanup_(json_putp) struct json_object *args = json_object_new_array();
@@ -74,6 +74,8 @@ static int collect(struct ctl *ctl, const char *types, va_list ap, struct json_o
 			json_object_array_add(args, json_object_new_string(s));
 		} else if (*t == 'u') {
 			json_object_array_add(args, json_object_new_int64(va_arg(ap, uint32_t)));
+		} else if (*t == 't') {
+			json_object_array_add(args, json_object_new_uint64(va_arg(ap, uint64_t)));
 		} else {
 			assert(*t == 'b');
 			json_object_array_add(args, json_object_new_boolean(va_arg(ap, int)));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client/console.h"
+#include "client/progress.h"
 #include "client/remote.h"
 #include "client/watch.h"
 #include "client/xml-file.h"
@@ -292,12 +293,15 @@ static int do_start(struct ctl *ctl, const struct args *args, const char *name, 
 {
 	_cleanup_(watch_freep) struct watch *watch = NULL;
 	struct waiter w = {.uuid = uuid, .wanted = "Started"};
+	struct progress progress;
 	int r;
 
 	if (args_flag(args, "wait") && watch_new(ctl, WATCH_DOMAINS, on_event, &w, &watch) < 0)
 		return ctl_fail(ctl, "Failed to start domain '%s'", name);
+	progress_start(ctl, uuid, &progress);
 	r = remote_call(ctl, "StartDomain", CTL_START_TIMEOUT_USEC, NULL, "su", uuid,
 		args_flag(args, "paused") ? START_PAUSED : 0);
+	progress_stop(&progress);
 	if (r < 0)
 		return ctl_fail_domain(ctl, name, "Failed to start domain '%s'", name);
 	return watch ? wait_running(ctl, watch, &w, name, timeout_sec) : 0;

@@ -543,6 +543,24 @@ static const struct verb_option batch_options[] = {
 	{},
 };
 
+#define JOB_OPTION                                                                                 \
+	{                                                                                          \
+		.name = "job", .type = OPTION_DATA, .required = true, .help = "number of the job"  \
+	}
+
+static const struct verb_option jobs_options[] = {
+	FLAG("all", "those that are over, too"),
+	{},
+};
+
+static const struct verb_option job_options[] = {JOB_OPTION, {}};
+
+static const struct verb_option job_wait_options[] = {
+	JOB_OPTION,
+	NUMBER("timeout", "wait at most that many seconds"),
+	{},
+};
+
 static const struct verb_option help_options[] = {
 	{.name = "command",
 		.type = OPTION_STRING,
@@ -619,6 +637,8 @@ const struct verb verbs[] = {
 	{"domif-setlink", "domain", VERB_CHANGES, "set link state of a virtual interface",
 		"Set link state of a domain's virtual interface.", domif_setlink_options,
 		verb_domif_setlink},
+	{"domjobinfo", "domain", 0, "domain job information",
+		"Returns information about jobs running on a domain.", any_domain, verb_domjobinfo},
 	{"domiftune", "domain", 0, "get/set parameters of a virtual interface",
 		"Get/set parameters of a domain's virtual interface. Rates are in 1000 bytes a\n"
 		"second, bursts in KiB; 0 is no limit.",
@@ -805,6 +825,16 @@ const struct verb verbs[] = {
 		"fail.",
 		doctor_options, verb_doctor},
 	{"hostname", "host", 0, "print the hypervisor hostname", NULL, NULL, verb_hostname},
+	{"job-cancel", "host", VERB_CHANGES, "end a job of vmmd's",
+		"Ask a job to end. Starts can be cancelled, nothing else.", job_options,
+		verb_job_cancel},
+	{"job-wait", "host", 0, "wait for a job of vmmd's",
+		"Wait until a job is over. Fails as the job did.", job_wait_options, verb_job_wait},
+	{"jobs", "host", 0, "list what vmmd is busy with",
+		"List the jobs that run: what is done to which domain or network, what is waited\n"
+		"for, how much is done, for how long it has run, and how long it will take at "
+		"most.",
+		jobs_options, verb_jobs},
 	{"nodeinfo", "host", 0, "node information", "Returns basic information about the node.",
 		NULL, verb_nodeinfo},
 	{"uri", "host", 0, "print the hypervisor canonical URI", NULL, NULL, verb_uri},

@@ -63,6 +63,12 @@ int verb_detach_device(struct ctl *ctl, const struct args *args);
 int verb_attach_interface(struct ctl *ctl, const struct args *args);
 int verb_detach_interface(struct ctl *ctl, const struct args *args);
 
+/* verbs-job.c */
+int verb_jobs(struct ctl *ctl, const struct args *args);
+int verb_job_cancel(struct ctl *ctl, const struct args *args);
+int verb_job_wait(struct ctl *ctl, const struct args *args);
+int verb_domjobinfo(struct ctl *ctl, const struct args *args);
+
 /* verbs-team.c */
 int verb_team_report(struct ctl *ctl, const struct args *args);
 int verb_team_status(struct ctl *ctl, const struct args *args);

@@ -647,6 +647,10 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("ListInterfaceAddresses", "s", "aa{sv}", fake_on_list_addresses),
 	METHOD("SetInterfaceLink", "ssb", "", fake_on_set_link),
 	METHOD("SetInterfaceTune", "ssssu", "", fake_on_set_tune),
+	METHOD("ListJobs", "u", "aa{sv}", fake_on_list_jobs),
+	METHOD("GetJob", "t", "a{sv}", fake_on_job),
+	METHOD("WaitJob", "tu", "a{sv}", fake_on_job),
+	METHOD("CancelJob", "t", "", fake_on_cancel_job),
 	SD_BUS_SIGNAL("DomainEvent", "ssssst", 0),
 	SD_BUS_VTABLE_END,
 };

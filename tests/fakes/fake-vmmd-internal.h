@@ -63,6 +63,11 @@ int fake_on_set_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
+/* fake-vmmd-job.c */
+int fake_on_list_jobs(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_job(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_cancel_job(sd_bus_message *m, void *opaque, sd_bus_error *error);
+
 /* The contract report for 'xml': aa{sv}. */
 void fake_append_report(sd_bus_message *m, const char *xml);
 /* Sets the error for XML that vmmd would refuse. */
