@@ -197,21 +197,46 @@ static void add_iothreads(struct json_object *o, const struct domain *d)
 		add(o, "iothread.count", 0);
 }
 
+/* What of the loop's thread each account had. The worker measures time that passed: where that is more than the thread ran, all
+ * get their share of what it did. */
+static void add_loop_accounts(struct json_object *o, const struct domain *d,
+	const struct vm_stats_page *page, uint64_t loop_ns)
+{
+	static const char *const names[VM_LEDGER_DISKS] = {
+		[VM_LEDGER_OTHER] = "overhead.loop.other",
+		[VM_LEDGER_MACHINE] = "overhead.loop.machine",
+		[VM_LEDGER_CONSOLES] = "overhead.loop.consoles",
+		[VM_LEDGER_RNG] = "overhead.loop.rng",
+		[VM_LEDGER_SWITCH] = "overhead.loop.switch",
+	};
+	unsigned n_disks = MIN(domain_current(d)->n_disks, (uint32_t)VM_MAX_DISKS);
+	uint64_t ns[VM_LEDGER_X_MAX];
+
+	add(o, "overhead.loop.rest", ledger_shares(page->loop_ns, loop_ns, ns));
+	for (unsigned i = 0; i < VM_LEDGER_DISKS; i++)
+		add(o, names[i], ns[i]);
+	for (unsigned i = 0; i < n_disks; i++)
+		add_indexed(o, "overhead.block", i, "time", ns[VM_LEDGER_DISKS + i]);
+	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++)
+		add_indexed(
+			o, "overhead.net", i, "time", ns[VM_LEDGER_NICS + d->live->nics[i].number]);
+}
+
 /* The ledger: who had the CPU time, and how often a vCPU had to come out for what. */
 static void add_overhead(struct json_object *o, const struct domain *d)
 {
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
 	unsigned n = MIN(domain_current(d)->vcpus, (uint32_t)VM_MAX_VCPUS);
 	static const struct {
-		const char *key;
+		const char *cause;
 		size_t offset;
 	} causes[] = {
-		{"overhead.exits.io", offsetof(struct vm_stats_vcpu, pio_exits)},
-		{"overhead.exits.mmio", offsetof(struct vm_stats_vcpu, mmio_exits)},
-		{"overhead.exits.irq-window", offsetof(struct vm_stats_vcpu, irq_window_exits)},
-		{"overhead.exits.eoi", offsetof(struct vm_stats_vcpu, eoi_exits)},
-		{"overhead.exits.signal", offsetof(struct vm_stats_vcpu, signal_exits)},
-		{"overhead.exits.other", offsetof(struct vm_stats_vcpu, other_exits)},
+		{"io", offsetof(struct vm_stats_vcpu, pio_exits)},
+		{"mmio", offsetof(struct vm_stats_vcpu, mmio_exits)},
+		{"irq-window", offsetof(struct vm_stats_vcpu, irq_window_exits)},
+		{"eoi", offsetof(struct vm_stats_vcpu, eoi_exits)},
+		{"signal", offsetof(struct vm_stats_vcpu, signal_exits)},
+		{"other", offsetof(struct vm_stats_vcpu, other_exits)},
 	};
 	struct process_split s;
 
@@ -222,13 +247,23 @@ static void add_overhead(struct json_object *o, const struct domain *d)
 	add(o, "overhead.vcpu", s.vcpu_ns);
 	add(o, "overhead.loop", s.loop_ns);
 	add(o, "overhead.io", s.io_ns);
-	for (size_t i = 0; page && i < ARRAY_SIZE(causes); i++) {
-		uint64_t sum = 0;
+	if (!page)
+		return;
+	add_loop_accounts(o, d, page, s.loop_ns);
+	for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
+		uint64_t sum = 0, ns = 0;
+		char key[64];
 
-		for (unsigned k = 0; k < n; k++)
-			sum += stat_read(
-				(const void *)((const char *)&page->vcpus[k] + causes[i].offset));
-		add(o, causes[i].key, sum);
+		for (unsigned k = 0; k < n; k++) {
+			const char *count = (const char *)&page->vcpus[k] + causes[i].offset;
+
+			sum += stat_read((const void *)count);
+			ns += stat_read((const void *)(count + STATS_EXIT_NS));
+		}
+		(void)snprintf(key, sizeof(key), "overhead.exits.%s.sum", causes[i].cause);
+		add(o, key, sum);
+		(void)snprintf(key, sizeof(key), "overhead.exits.%s.time", causes[i].cause);
+		add(o, key, ns);
 	}
 }
 

@@ -115,3 +115,20 @@ const struct net_stats_page *stats_view_network(const struct stats_view *view)
 {
 	return view->page;
 }
+
+uint64_t ledger_shares(const stat_counter *accounts, uint64_t loop_ns, uint64_t *ret_ns)
+{
+	unsigned __int128 sum = 0;
+	uint64_t left = loop_ns;
+
+	for (unsigned i = 0; i < VM_LEDGER_X_MAX; i++) {
+		ret_ns[i] = stat_read(&accounts[i]);
+		sum += ret_ns[i];
+	}
+	for (unsigned i = 0; i < VM_LEDGER_X_MAX; i++) {
+		if (sum > loop_ns)
+			ret_ns[i] = (uint64_t)((unsigned __int128)ret_ns[i] * loop_ns / sum);
+		left -= ret_ns[i];
+	}
+	return left;
+}

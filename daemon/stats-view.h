@@ -33,6 +33,10 @@ DEFINE_CLEANUP(struct stats_view *, stats_view_free);
 const struct vm_stats_page *stats_view_page(const struct stats_view *view);
 const struct net_stats_page *stats_view_network(const struct stats_view *view);
 
+/* The loop thread's accounts (enum vm_ledger), of which it ran 'loop_ns': ret_ns[VM_LEDGER_X_MAX] add up to at most that; answers
+ * what is left. Whatever the page says, nothing overflows. */
+uint64_t ledger_shares(const stat_counter *accounts, uint64_t loop_ns, uint64_t *ret_ns);
+
 static inline uint64_t stat_read(const stat_counter *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);

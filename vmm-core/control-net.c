@@ -40,11 +40,16 @@ static int nic_announce(const struct nic *nic, struct message *m)
 
 static int link_add(const struct nic *nic, struct message *m)
 {
+	struct loop *loop = nic->dev->machine->loop;
+	unsigned account = loop_set_account(loop, VM_LEDGER_SWITCH);
 	struct proto_link link;
+	int r;
 
 	memcpy(&link, m->payload, sizeof(link));
 	m->n_fds = 0; /* taken over */
-	return nic->ops->link_add(nic->dev, &link, m->fds);
+	r = nic->ops->link_add(nic->dev, &link, m->fds);
+	(void)loop_set_account(loop, account);
+	return r;
 }
 
 static int link_use(const struct nic *nic, struct message *m)

@@ -15,7 +15,7 @@
 #include "config/vm-config.h"
 
 #define STATS_MAGIC   UINT32_C(0x74536d56)
-#define STATS_VERSION 2
+#define STATS_VERSION 3
 
 typedef _Atomic uint64_t stat_counter;
 
@@ -23,7 +23,9 @@ struct vm_stats_vcpu {
 	stat_counter exits; /* CPU time is not here: the kernel counts it by thread */
 	stat_counter pio_exits, mmio_exits, irq_window_exits, eoi_exits, signal_exits, other_exits;
 	stat_counter halted; /* parked (not yet started, or stopped) */
-	stat_counter pad[8];
+	/* Time spent on exits, in the same order: from KVM_RUN's return until it may be called again. */
+	stat_counter pio_ns, mmio_ns, irq_window_ns, eoi_ns, signal_ns, other_ns;
+	stat_counter pad[2];
 };
 
 struct vm_stats_disk {
@@ -57,6 +59,19 @@ enum vm_boot_moment {
 	VM_BOOT_X_MAX
 };
 
+/* Accounts of the loop's thread (loop.h, loop_set_ledger()). */
+enum vm_ledger {
+	VM_LEDGER_OTHER,    /* requests of the daemon's, vCPUs that stop */
+	VM_LEDGER_MACHINE,  /* timers and chips of the board */
+	VM_LEDGER_CONSOLES, /* serial ports, consoles, channels */
+	VM_LEDGER_RNG,
+	VM_LEDGER_SWITCH, /* frames that come by links */
+	VM_LEDGER_DISKS,  /* one each */
+	VM_LEDGER_NICS =
+		VM_LEDGER_DISKS + VM_MAX_DISKS, /* likewise: what its queues and its tap ask for */
+	VM_LEDGER_X_MAX = VM_LEDGER_NICS + VM_MAX_NICS,
+};
+
 struct vm_stats_page {
 	uint32_t magic, version;
 	stat_counter heartbeat;   /* goes up once a turn of the loop; not a timer of its own */
@@ -66,9 +81,16 @@ struct vm_stats_page {
 	struct vm_stats_vcpu vcpus[VM_MAX_VCPUS];
 	struct vm_stats_disk disks[VM_MAX_DISKS];
 	struct net_port_counters nics[VM_MAX_NICS];
+	stat_counter loop_ns[VM_LEDGER_X_MAX];
 };
 static_assert(sizeof(struct vm_stats_vcpu) == 128, "shared layout");
 static_assert(sizeof(struct vm_stats_disk) == 128, "shared layout");
+/* From an exit's counter to its time. */
+#define STATS_EXIT_NS                                                                              \
+	(offsetof(struct vm_stats_vcpu, pio_ns) - offsetof(struct vm_stats_vcpu, pio_exits))
+static_assert(offsetof(struct vm_stats_vcpu, other_exits) + STATS_EXIT_NS ==
+		offsetof(struct vm_stats_vcpu, other_ns),
+	"in the same order");
 static_assert(offsetof(struct vm_stats_page, vcpus) == 128, "shared layout");
 
 static inline void stat_add(stat_counter *c, uint64_t n)

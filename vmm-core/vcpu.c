@@ -215,14 +215,18 @@ static bool park(struct vcpu *vcpu)
 	return !quit;
 }
 
-/* The gate has opened for the first time. */
-static void note_entry(struct vcpu *vcpu)
+static uint64_t clock_ns(void)
 {
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	atomic_store_explicit(vcpu->entered,
-		(uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec, memory_order_relaxed);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* The gate has opened for the first time. */
+static void note_entry(struct vcpu *vcpu)
+{
+	atomic_store_explicit(vcpu->entered, clock_ns(), memory_order_relaxed);
 	vcpu->entered = NULL;
 }
 
@@ -392,16 +396,23 @@ static void dispatch(struct vcpu *vcpu)
 {
 	uint32_t reason = vcpu->run->exit_reason;
 	const struct exit_row *row = reason < ARRAY_SIZE(exit_rows) ? &exit_rows[reason] : NULL;
+	stat_counter *counter;
+	uint64_t begin_ns;
 
 	if (!row || !row->handle) {
 		fail(vcpu, "KVM exit %u on vCPU %u, which vmmd does not know", reason, vcpu->index);
 		return;
 	}
-	if (vcpu->stats) {
-		stat_add(&vcpu->stats->exits, 1);
-		stat_add((stat_counter *)(void *)((char *)vcpu->stats + row->counter), 1);
+	if (!vcpu->stats) {
+		row->handle(vcpu);
+		return;
 	}
+	counter = (stat_counter *)(void *)((char *)vcpu->stats + row->counter);
+	stat_add(&vcpu->stats->exits, 1);
+	stat_add(counter, 1);
+	begin_ns = clock_ns();
 	row->handle(vcpu);
+	stat_add(counter + STATS_EXIT_NS / sizeof(*counter), clock_ns() - begin_ns);
 }
 
 /* Attend to what was asked for, or first make KVM finish the last exit's instruction. False: the thread is to end. */

@@ -16,6 +16,7 @@
 #include "vmm-core/acpi/acpi-hw.h"
 #include "vmm-core/acpi/acpi.h"
 #include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
 #include "vmm-core/chardev.h"
 #include "vmm-core/cpu-topology.h"
 #include "vmm-core/cpuid.h"
@@ -266,6 +267,7 @@ static int map_stats(struct vm *vm, char *reason)
 	for (unsigned i = 0; i < VM_BOOT_X_MAX; i++)
 		atomic_store_explicit(&vm->stats->boot_ns[i], vm->boot_ns[i], memory_order_relaxed);
 	loop_set_heartbeat(vm->loop, &vm->stats->heartbeat);
+	loop_set_ledger(vm->loop, vm->stats->loop_ns);
 	return 0;
 }
 
@@ -417,6 +419,7 @@ static int build_vcpus(struct vm *vm, char *reason)
 
 static int build_chardevs(struct vm *vm, char *reason)
 {
+	unsigned account = loop_set_account(vm->loop, VM_LEDGER_CONSOLES);
 	const struct {
 		unsigned n;
 		int *fds;
@@ -443,12 +446,35 @@ static int build_chardevs(struct vm *vm, char *reason)
 			if (fd >= 0 && fstat(fd, &st) >= 0 && S_ISREG(st.st_mode))
 				flags |= CHARDEV_FILE;
 			r = chardev_new(vm->loop, fd, flags, &rows[row].chardevs[i]);
-			if (r < 0)
+			if (r < 0) {
+				(void)loop_set_account(vm->loop, account);
 				return failed(reason, r, "a character device");
+			}
 			rows[row].fds[i] = -EBADF;
 		}
 	}
+	(void)loop_set_account(vm->loop, account);
 	return 0;
+}
+
+/* The account of the loop's time that a device's sources and timers have. */
+static unsigned account_of(const char *class, unsigned instance)
+{
+	static const struct {
+		const char *class;
+		unsigned account, n;
+	} rows[] = {
+		{"virtio-blk-pci", VM_LEDGER_DISKS, VM_MAX_DISKS},
+		{"virtio-net-pci", VM_LEDGER_NICS, VM_MAX_NICS},
+		{"virtio-rng-pci", VM_LEDGER_RNG, 1},
+		{"virtio-console-pci", VM_LEDGER_CONSOLES, 1},
+		{"ns16550", VM_LEDGER_CONSOLES, 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (streq(rows[i].class, class))
+			return rows[i].account + MIN(instance, rows[i].n - 1);
+	return VM_LEDGER_MACHINE;
 }
 
 int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,
@@ -456,6 +482,7 @@ int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, stru
 {
 	const struct device_class *class = device_class_find(class_name);
 	char what[64];
+	unsigned account;
 	int r;
 
 	(void)snprintf(what, sizeof(what), "device %s.%u", class_name, instance);
@@ -463,7 +490,9 @@ int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, stru
 		return failed(reason, -ENODEV, what);
 	if (vm->n_devices == VM_MAX_DEVICES)
 		return failed(reason, -ENOSPC, what);
+	account = loop_set_account(vm->loop, account_of(class_name, instance));
 	r = device_new(class, &vm->machine, instance, ret_dev);
+	(void)loop_set_account(vm->loop, account);
 	if (r < 0)
 		return failed(reason, r, what);
 	vm->devices[vm->n_devices++] = *ret_dev;
@@ -625,6 +654,7 @@ struct vm *vm_free(struct vm *vm)
 	(void)irq_free(vm->machine.irq);
 	(void)bus_free(vm->machine.bus);
 	loop_set_heartbeat(vm->loop, NULL);
+	loop_set_ledger(vm->loop, NULL);
 	if (vm->stats)
 		(void)munmap(vm->stats, sizeof(*vm->stats));
 	kvm_done(&vm->kvm);

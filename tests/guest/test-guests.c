@@ -165,6 +165,9 @@ static void test_idle(void **state)
 	/* The start has left its moments, in their order. */
 	for (unsigned i = 0; i < VM_BOOT_X_MAX; i++)
 		assert_true(h.stats->boot_ns[i] > (i ? h.stats->boot_ns[i - 1] : 0));
+	/* Exits and the console's callbacks have cost something, and no more than there was time. */
+	assert_in_range(h.stats->vcpus[0].pio_ns, 1, WAIT_MS * NSEC_PER_MSEC);
+	assert_in_range(h.stats->loop_ns[VM_LEDGER_CONSOLES], 1, WAIT_MS * NSEC_PER_MSEC);
 	exits = h.stats->vcpus[0].exits;
 	beats = h.stats->heartbeat;
 	(void)usleep(500000);

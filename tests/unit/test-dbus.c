@@ -290,7 +290,8 @@ static void test_lists_and_reads(void **state)
 	assert_false(has_key(CALL(f, "GetDomainStats", "asu", 1, "a", 8 + 4), "balloon.rss"));
 	assert_false(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 256), "state.state"));
 	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 2048), "overhead.guest"));
-	has_number(CALL(f, "GetDomainStats", "asu", 1, "c", 2048), "overhead.exits.eoi", 0);
+	has_number(CALL(f, "GetDomainStats", "asu", 1, "c", 2048), "overhead.exits.eoi.sum", 0);
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 2048), "overhead.loop.rest"));
 	assert_false(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 0), "overhead.total"));
 	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 0), "vm.loop_turns.sum"));
 	m = CALL(f, "GetDomainStats", "asu", 2, "a", "c", 8);

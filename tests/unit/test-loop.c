@@ -100,6 +100,87 @@ static void test_remove_in_callback(void **state)
 	(void)close(fds[1]);
 }
 
+/* A source that takes 'busy_ns', and makes a timer that takes time, too. */
+struct costly {
+	struct loop *loop;
+	int fd;
+	uint64_t busy_ns;
+	struct loop_source *source;
+	struct loop_timer timer;
+};
+
+static void spend(struct loop *loop, uint64_t ns)
+{
+	uint64_t end = loop_now_ns(loop) + ns;
+
+	while (loop_now_ns(loop) < end)
+		;
+}
+
+static void on_timer_spend(struct loop_timer *timer, uint64_t now_ns)
+{
+	struct loop_timer another;
+
+	(void)now_ns;
+	spend(timer->loop, 4000000);
+	loop_timer_init(&another, timer->loop, on_timer_spend);
+	assert_int_equal(another.account, timer->account);
+}
+
+static void on_costly(void *opaque, uint32_t events)
+{
+	struct costly *c = opaque;
+	uint64_t n;
+
+	(void)events;
+	assert_int_equal(read(c->fd, &n, sizeof(n)), sizeof(n));
+	spend(c->loop, c->busy_ns);
+	/* What is made here is of the same account. */
+	if (!c->timer.loop)
+		loop_timer_init(&c->timer, c->loop, on_timer_spend);
+	assert_int_equal(loop_timer_set(&c->timer, 1), 0);
+}
+
+/* Each callback's time is in the account of who made it; the time between is in none. */
+static void test_ledger(void **state)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	_Atomic uint64_t ns[4] = {0};
+	struct costly costly[2] = {{.busy_ns = 2000000}, {.busy_ns = 1000000}};
+	uint64_t begin_ns, all_ns;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop), 0);
+	loop_set_ledger(loop, ns);
+	for (unsigned i = 0; i < 2; i++) {
+		costly[i].loop = loop;
+		costly[i].fd = eventfd(1, EFD_CLOEXEC);
+		assert_int_equal(loop_set_account(loop, i + 1), 0);
+		assert_int_equal(loop_add_fd(loop, costly[i].fd, EPOLLIN, on_costly, &costly[i],
+					 &costly[i].source),
+			0);
+		assert_int_equal(loop_set_account(loop, 0), i + 1);
+	}
+	begin_ns = loop_now_ns(loop);
+	(void)usleep(20000);
+	while (ns[1] < 6000000 || ns[2] < 5000000)
+		assert_true(loop_run_once(loop, NSEC_PER_SEC) > 0);
+	all_ns = loop_now_ns(loop) - begin_ns;
+	assert_int_equal(ns[0] + ns[3], 0);
+	assert_true(ns[1] + ns[2] <= all_ns - 20000000);
+	/* Not counted any more. */
+	all_ns = ns[1];
+	loop_set_ledger(loop, NULL);
+	assert_int_equal(eventfd_write(costly[0].fd, 1), 0);
+	assert_int_equal(loop_run_once(loop, NSEC_PER_SEC), 1);
+	assert_int_equal(ns[1], all_ns);
+	for (unsigned i = 0; i < 2; i++) {
+		loop_timer_stop(&costly[i].timer);
+		(void)loop_source_remove(costly[i].source);
+		close(costly[i].fd);
+	}
+}
+
 static void on_exit_tick(struct loop_timer *timer, uint64_t now_ns)
 {
 	(void)now_ns;
@@ -158,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_remove_in_callback),
+		cmocka_unit_test(test_ledger),
 		cmocka_unit_test(test_wake_by_thread),
 		cmocka_unit_test(test_rearm_same_deadline),
 	};

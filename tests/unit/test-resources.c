@@ -278,10 +278,35 @@ static void test_clock_and_rng(void **state)
 	refused("cannot open the entropy source '/nonexistent/rng'");
 }
 
+/* Shares of the loop's time: as the worker says where that can be, else in its proportions. */
+static void test_ledger(void **state)
+{
+	stat_counter accounts[VM_LEDGER_X_MAX] = {0};
+	uint64_t ns[VM_LEDGER_X_MAX], sum = 0;
+
+	(void)state;
+	accounts[VM_LEDGER_SWITCH] = 300;
+	accounts[VM_LEDGER_NICS + VM_MAX_NICS - 1] = 100;
+	assert_int_equal(ledger_shares(accounts, 1000, ns), 600);
+	assert_int_equal(ns[VM_LEDGER_SWITCH], 300);
+	assert_int_equal(ns[VM_LEDGER_NICS + VM_MAX_NICS - 1], 100);
+	assert_int_equal(ledger_shares(accounts, 200, ns), 0);
+	assert_int_equal(ns[VM_LEDGER_SWITCH], 150);
+	assert_int_equal(ns[VM_LEDGER_NICS + VM_MAX_NICS - 1], 50);
+	assert_int_equal(ledger_shares(accounts, 0, ns), 0);
+	for (unsigned i = 0; i < VM_LEDGER_X_MAX; i++)
+		accounts[i] = UINT64_MAX - i;
+	assert_true(ledger_shares(accounts, 1000000, ns) < VM_LEDGER_X_MAX);
+	for (unsigned i = 0; i < VM_LEDGER_X_MAX; i++)
+		sum += ns[i];
+	assert_in_range(sum, 1000000 - VM_LEDGER_X_MAX, 1000000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		cmocka_unit_test(test_ledger),
 		T(test_the_least),
 		T(test_kernel_refusals),
 		T(test_memory_and_kvm_refusals),

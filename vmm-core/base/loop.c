@@ -22,6 +22,9 @@ struct loop {
 	uint64_t armed_ns; /* what the timerfd is set to */
 	struct list dead;  /* removed sources, freed when no event can name them any more */
 	_Atomic uint64_t *heartbeat; /* may be NULL */
+	_Atomic uint64_t *ledger;    /* may be NULL */
+	unsigned account;            /* of what is made now */
+	uint64_t charged_ns;         /* until then the time has an owner */
 	struct list resting;         /* pollers that have not asked to be woken */
 	struct poll_window window;
 	uint64_t poll_max_ns; /* of those that came to rest lately; */
@@ -35,6 +38,7 @@ struct loop_source {
 	struct loop *loop;
 	struct list link;
 	int fd;
+	unsigned account;
 	bool removed;
 	void (*callback)(void *opaque, uint32_t events);
 	void *opaque;
@@ -112,6 +116,42 @@ void loop_set_heartbeat(struct loop *loop, _Atomic uint64_t *counter)
 	loop->heartbeat = counter;
 }
 
+void loop_set_ledger(struct loop *loop, _Atomic uint64_t *ns)
+{
+	loop->ledger = ns;
+	/* What is being called just now is counted from here on. */
+	loop->charged_ns = loop_now_ns(loop);
+}
+
+unsigned loop_set_account(struct loop *loop, unsigned account)
+{
+	unsigned old = loop->account;
+
+	loop->account = account;
+	return old;
+}
+
+/* The callback of 'account' is done: what passed since the one before it is its own. */
+static void charge(struct loop *loop, unsigned account)
+{
+	uint64_t now_ns;
+
+	if (!loop->ledger)
+		return;
+	now_ns = loop_now_ns(loop);
+	atomic_store_explicit(&loop->ledger[account],
+		atomic_load_explicit(&loop->ledger[account], memory_order_relaxed) + now_ns -
+			loop->charged_ns,
+		memory_order_relaxed);
+	loop->charged_ns = now_ns;
+}
+
+static void begin_charging(struct loop *loop)
+{
+	if (loop->ledger)
+		loop->charged_ns = loop_now_ns(loop);
+}
+
 static void beat(struct loop *loop)
 {
 	/* One writer: a load and a store, no locked instruction. */
@@ -153,6 +193,7 @@ int loop_add_fd(struct loop *loop, int fd, uint32_t events,
 	*source = (struct loop_source){
 		.loop = loop,
 		.fd = fd,
+		.account = loop->account,
 		.callback = callback,
 		.opaque = opaque,
 	};
@@ -253,7 +294,8 @@ static void arm(struct loop *loop)
 void loop_timer_init(struct loop_timer *timer, struct loop *loop,
 	void (*fire)(struct loop_timer *timer, uint64_t now_ns))
 {
-	*timer = (struct loop_timer){.loop = loop, .fire = fire, .deadline_ns = LOOP_NEVER};
+	*timer = (struct loop_timer){
+		.loop = loop, .fire = fire, .deadline_ns = LOOP_NEVER, .account = loop->account};
 }
 
 int loop_timer_set(struct loop_timer *timer, uint64_t deadline_ns)
@@ -301,8 +343,12 @@ static int fire_due(struct loop *loop, uint64_t now_ns)
 	while (budget-- && loop->n_timers && loop->heap[0]->deadline_ns <= now_ns) {
 		struct loop_timer *timer = loop->heap[0];
 
+		unsigned account = timer->account;
+
+		loop->account = account;
 		heap_remove(loop, timer);
 		timer->fire(timer, now_ns);
+		charge(loop, account);
 		n++;
 	}
 	loop->armed_ns = LOOP_NEVER;
@@ -328,7 +374,11 @@ void loop_fake_advance(struct loop *loop, uint64_t delta_ns)
 void loop_poller_init(struct loop_poller *poller, struct loop *loop, uint64_t max_ns,
 	bool (*poll)(struct loop_poller *poller), bool (*park)(struct loop_poller *poller))
 {
-	*poller = (struct loop_poller){.loop = loop, .poll = poll, .park = park, .max_ns = max_ns};
+	*poller = (struct loop_poller){.loop = loop,
+		.poll = poll,
+		.park = park,
+		.max_ns = max_ns,
+		.account = loop->account};
 	list_init(&poller->link);
 }
 
@@ -362,6 +412,18 @@ static struct loop_poller *take_first(struct list *pollers)
 }
 
 /* Look at all that rest; any of them may stop, or come to rest, meanwhile. Answers how many had work. */
+/* What a look in vain costs has no owner. */
+static int look_at(struct loop *loop, struct loop_poller *p)
+{
+	unsigned account = p->account;
+
+	loop->account = account;
+	if (!p->poll || !p->poll(p))
+		return 0;
+	charge(loop, account);
+	return 1;
+}
+
 static int look_at_all(struct loop *loop)
 {
 	struct list todo;
@@ -373,7 +435,7 @@ static int look_at_all(struct loop *loop)
 		struct loop_poller *p = take_first(&todo);
 
 		list_add_tail(&loop->resting, &p->link);
-		n += p->poll && p->poll(p);
+		n += look_at(loop, p);
 	}
 	return n;
 }
@@ -390,7 +452,7 @@ static int park_all(struct loop *loop)
 		struct loop_poller *p = take_first(&todo);
 
 		if (p->park && !p->park(p))
-			n += p->poll && p->poll(p);
+			n += look_at(loop, p);
 	}
 	return n;
 }
@@ -404,7 +466,9 @@ static int with_lock(struct loop *loop, int (*call)(struct loop *loop))
 		return 0;
 	if (held)
 		(void)pthread_mutex_lock(held);
+	begin_charging(loop);
 	n = call(loop);
+	loop->account = 0;
 	if (held)
 		(void)pthread_mutex_unlock(held);
 	return n;
@@ -485,6 +549,7 @@ static int dispatch(struct loop *loop, const struct epoll_event *events, int n)
 
 	if (held)
 		(void)pthread_mutex_lock(held);
+	begin_charging(loop);
 	for (int i = 0; i < n; i++) {
 		struct loop_source *source = events[i].data.ptr;
 
@@ -494,10 +559,13 @@ static int dispatch(struct loop *loop, const struct epoll_event *events, int n)
 			(void)!read(loop->timer_fd, &ticks, sizeof(ticks));
 			fired += fire_due(loop, loop_now_ns(loop));
 		} else if (!source->removed) {
+			loop->account = source->account;
 			source->callback(source->opaque, events[i].events);
+			charge(loop, source->account);
 			fired++;
 		}
 	}
+	loop->account = 0;
 	free_dead(loop);
 	if (held)
 		(void)pthread_mutex_unlock(held);

@@ -41,6 +41,7 @@ struct loop_timer {
 	void (*fire)(struct loop_timer *timer, uint64_t now_ns);
 	uint64_t deadline_ns; /* LOOP_NEVER: not armed */
 	unsigned index;       /* place in the loop's heap */
+	unsigned account;     /* of loop_set_account() */
 };
 
 /* Somebody who has done all there was, embedded in its owner. */
@@ -50,7 +51,8 @@ struct loop_poller {
 	bool (*poll)(struct loop_poller *poller);
 	/* Ask to be woken: nobody looks any more. False: something has come, and poll() is to be called. May be NULL. */
 	bool (*park)(struct loop_poller *poller);
-	uint64_t max_ns; /* the longest that it may be polled before a sleep; 0: not at all */
+	uint64_t max_ns;  /* the longest that it may be polled before a sleep; 0: not at all */
+	unsigned account; /* of loop_set_account() */
 	struct list link;
 };
 
@@ -65,6 +67,14 @@ void loop_set_lock(struct loop *loop, pthread_mutex_t *lock);
 /* A counter (in shared memory, perhaps) that goes up once a turn; its owner takes it back with NULL before it
  * goes. Loop's thread. */
 void loop_set_heartbeat(struct loop *loop, _Atomic uint64_t *counter);
+
+/* Who costs how much: the time that each callback takes is added to ns[account] of its source or timer, which has the account
+ * that was set when it was made: made outside of callbacks by loop_set_account() (0 at first; answers the one before), made within
+ * one the callback's own. Two looks at the clock for each callback, one if another follows. It is time that passed, more than the
+ * thread's CPU time where the host took the CPU away. NULL: not counted. 'ns' is the owner's as with loop_set_heartbeat(). Loop's
+ * thread. */
+void loop_set_ledger(struct loop *loop, _Atomic uint64_t *ns);
+unsigned loop_set_account(struct loop *loop, unsigned account);
 
 uint64_t loop_now_ns(const struct loop *loop);
 
