@@ -101,7 +101,7 @@ static void test_host(void **state)
 	assert_string_equal(verdicts(f, "cpu"), "warning");
 	put("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu svm npt hypervisor\n");
 	assert_string_equal(verdicts(f, "cpu"), "ok warning");
-	put("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vmx_ xvmx\n");
+	put("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vmx_ xvmx ept\n");
 	assert_string_equal(verdicts(f, "cpu"), "warning");
 	assert_string_equal(verdicts(f, "hugepages"), "ok");
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]\n");

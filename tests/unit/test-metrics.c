@@ -222,6 +222,10 @@ static void test_varying(void **state)
 	uint64_t now;
 
 	start_all(f);
+	f->manager->loop.busy_ns = 1020000000;
+	text = format(f, METRICS_OPENMETRICS);
+	assert_non_null(strstr(text, "\nvmmd_daemon_loop_busy_seconds_total 1.02\n"));
+	free(text);
 	f->manager->loop.busy_ns = 1000000001;
 	text = format(f, METRICS_OPENMETRICS);
 	(void)sd_event_now(f->event, CLOCK_REALTIME, &now);
