@@ -301,8 +301,7 @@ static int start_bus(struct daemon *d)
 
 	if (r >= 0 || d->bus)
 		return r;
-	errno = -r;
-	log_warning(
+	(void)log_warning_errno(r,
 		"there is no %s bus (%m): it is tried again until there is one; JSON-RPC is served",
 		d->session ? "session" : "system");
 	reconnect_later(d);
