@@ -9,14 +9,17 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
-#define TMP_PREFIX ".tmp-"
-#define XML_SUFFIX ".xml"
+#define LOCK_TURNS   50
+#define LOCK_TURN_NS (20 * NSEC_PER_MSEC)
+#define TMP_PREFIX   ".tmp-"
+#define XML_SUFFIX   ".xml"
 /* UUID, ".xml" and ".tmp-" fit, with room. */
 #define FILE_NAME_MAX 64
 
@@ -143,21 +146,37 @@ static int open_root(const char *path, mode_t mode, int *ret_fd, struct error *e
 	return 0;
 }
 
+/* A worker that was forked when its daemon was killed has the lock until it executes, a moment later. */
+static int lock_soon(int fd)
+{
+	const struct timespec turn = {.tv_nsec = LOCK_TURN_NS};
+
+	for (unsigned i = 0; i < LOCK_TURNS; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		(void)nanosleep(&turn, NULL);
+	}
+	return -EWOULDBLOCK;
+}
+
 /* The lock is an flock on an open file: it goes with the daemon, however it dies. Workers do not inherit it. */
 static int take_lock(struct store *store, struct error *error)
 {
 	char pid[32] = "", text[32];
-	int n;
+	int n, r;
 
 	store->lock_fd = openat(
 		store->runtime_fd, "vmmd.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (store->lock_fd < 0)
 		return error_set_errno(
 			error, errno, "cannot open %s/vmmd.lock", store->runtime_dir);
-	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
+	r = lock_soon(store->lock_fd);
+	if (r < 0) {
+		if (r != -EWOULDBLOCK)
 			return error_set_errno(
-				error, errno, "cannot lock %s/vmmd.lock", store->runtime_dir);
+				error, r, "cannot lock %s/vmmd.lock", store->runtime_dir);
 		(void)!pread(store->lock_fd, pid, sizeof(pid) - 1, 0);
 		pid[strcspn(pid, "\n")] = 0;
 		return error_set(error, ERROR_RESOURCE_BUSY,
