@@ -88,6 +88,7 @@ static void test_addresses(void **state)
 	struct domain *d = define(f, "a", BRIDGE(""));
 	struct json_object *out = NULL, *list, *first;
 	struct api_call call = {.n_ref = 1,
+		.method = api_find_method("ListInterfaceAddresses"),
 		.manager = f->manager,
 		.ops = &ops,
 		.transport = &out,
