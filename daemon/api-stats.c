@@ -227,17 +227,6 @@ static void add_overhead(struct json_object *o, const struct domain *d)
 {
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
 	unsigned n = MIN(domain_current(d)->vcpus, (uint32_t)VM_MAX_VCPUS);
-	static const struct {
-		const char *cause;
-		size_t offset;
-	} causes[] = {
-		{"io", offsetof(struct vm_stats_vcpu, pio_exits)},
-		{"mmio", offsetof(struct vm_stats_vcpu, mmio_exits)},
-		{"irq-window", offsetof(struct vm_stats_vcpu, irq_window_exits)},
-		{"eoi", offsetof(struct vm_stats_vcpu, eoi_exits)},
-		{"signal", offsetof(struct vm_stats_vcpu, signal_exits)},
-		{"other", offsetof(struct vm_stats_vcpu, other_exits)},
-	};
 	struct process_split s;
 
 	if (!d->worker || process_split(worker_pid(d->worker), &s) < 0)
@@ -250,19 +239,19 @@ static void add_overhead(struct json_object *o, const struct domain *d)
 	if (!page)
 		return;
 	add_loop_accounts(o, d, page, s.loop_ns);
-	for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(stats_exits); i++) {
 		uint64_t sum = 0, ns = 0;
 		char key[64];
 
 		for (unsigned k = 0; k < n; k++) {
-			const char *count = (const char *)&page->vcpus[k] + causes[i].offset;
+			const char *count = (const char *)&page->vcpus[k] + stats_exits[i].offset;
 
 			sum += stat_read((const void *)count);
 			ns += stat_read((const void *)(count + STATS_EXIT_NS));
 		}
-		(void)snprintf(key, sizeof(key), "overhead.exits.%s.sum", causes[i].cause);
+		(void)snprintf(key, sizeof(key), "overhead.exits.%s.sum", stats_exits[i].cause);
 		add(o, key, sum);
-		(void)snprintf(key, sizeof(key), "overhead.exits.%s.time", causes[i].cause);
+		(void)snprintf(key, sizeof(key), "overhead.exits.%s.time", stats_exits[i].cause);
 		add(o, key, ns);
 	}
 }

@@ -277,18 +277,6 @@ static void each_vcpu(struct metrics_walk *walk, const struct metric *m)
 const struct metric_scope metrics_scope_vcpu = {
 	"vCPU of an active domain", {"domain", "vcpu"}, each_vcpu};
 
-static const struct {
-	const char *cause;
-	size_t offset;
-} exits[] = {
-	{"io", offsetof(struct vm_stats_vcpu, pio_exits)},
-	{"mmio", offsetof(struct vm_stats_vcpu, mmio_exits)},
-	{"irq-window", offsetof(struct vm_stats_vcpu, irq_window_exits)},
-	{"eoi", offsetof(struct vm_stats_vcpu, eoi_exits)},
-	{"signal", offsetof(struct vm_stats_vcpu, signal_exits)},
-	{"other", offsetof(struct vm_stats_vcpu, other_exits)},
-};
-
 static void each_exit(struct metrics_walk *walk, const struct metric *m)
 {
 	for (unsigned i = 0; i < walk->n_domains; i++) {
@@ -296,15 +284,16 @@ static void each_exit(struct metrics_walk *walk, const struct metric *m)
 		const struct domain *d = walk->domains[i].domain;
 		unsigned n = MIN(domain_current(d)->vcpus, (uint32_t)VM_MAX_VCPUS);
 
-		for (unsigned k = 0; page && k < n * ARRAY_SIZE(exits); k++) {
-			unsigned vcpu = k / ARRAY_SIZE(exits), cause = k % ARRAY_SIZE(exits);
+		for (unsigned k = 0; page && k < n * ARRAY_SIZE(stats_exits); k++) {
+			unsigned vcpu = k / ARRAY_SIZE(stats_exits),
+				 cause = k % ARRAY_SIZE(stats_exits);
 			char number[16];
 
 			(void)snprintf(number, sizeof(number), "%u", vcpu);
 			metrics_emit(&(struct metric_subject){.walk = walk,
 					     .at = (const char *)&page->vcpus[vcpu] +
-						     exits[cause].offset,
-					     .values = {d->name, number, exits[cause].cause}},
+						     stats_exits[cause].offset,
+					     .values = {d->name, number, stats_exits[cause].cause}},
 				m);
 		}
 	}

@@ -72,7 +72,6 @@ static const struct rpc_io_ops unix_ops = {
 	.events = unix_events,
 	.pending = unix_pending,
 	.free = unix_free,
-	.passes_fds = true,
 };
 
 struct rpc_io *rpc_io_new_unix(int fd)

@@ -22,7 +22,6 @@ struct rpc_io_ops {
 	/* Bytes are here that the kernel does not tell about. */
 	bool (*pending)(struct rpc_io *io);
 	void (*free)(struct rpc_io *io); /* closes the fd */
-	bool passes_fds;
 };
 
 struct rpc_io {

@@ -11,6 +11,15 @@
 
 #define NEED_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
+const struct stats_exit stats_exits[STATS_EXIT_CAUSES] = {
+	{"io", offsetof(struct vm_stats_vcpu, pio_exits)},
+	{"mmio", offsetof(struct vm_stats_vcpu, mmio_exits)},
+	{"irq-window", offsetof(struct vm_stats_vcpu, irq_window_exits)},
+	{"eoi", offsetof(struct vm_stats_vcpu, eoi_exits)},
+	{"signal", offsetof(struct vm_stats_vcpu, signal_exits)},
+	{"other", offsetof(struct vm_stats_vcpu, other_exits)},
+};
+
 static const struct {
 	const char *name, *link; /* of the memory file, and how /proc shows it */
 	size_t size;

@@ -29,6 +29,14 @@ int stats_view_find(enum stats_kind kind, pid_t pid, struct stats_view **ret_vie
 struct stats_view *stats_view_free(struct stats_view *view);
 DEFINE_CLEANUP(struct stats_view *, stats_view_free);
 
+/* Why a vCPU comes out of the guest: the names that statistics and metrics have for it, and its counter in struct vm_stats_vcpu. */
+#define STATS_EXIT_CAUSES 6
+struct stats_exit {
+	const char *cause;
+	size_t offset;
+};
+extern const struct stats_exit stats_exits[STATS_EXIT_CAUSES];
+
 /* The page, of the kind that was asked for. */
 const struct vm_stats_page *stats_view_page(const struct stats_view *view);
 const struct net_stats_page *stats_view_network(const struct stats_view *view);
