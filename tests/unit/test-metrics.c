@@ -47,6 +47,12 @@ static struct domain *start_domain(struct fixture *f)
 	stat_add(&page->needs_reset, 1);
 	stat_add(&page->vcpus[1].mmio_exits, 33);
 	stat_add(&page->vcpus[0].signal_exits, 4);
+	/* Each cause has a number of its own. */
+	stat_add(&page->vcpus[0].pio_exits, 5);
+	stat_add(&page->vcpus[0].mmio_exits, 6);
+	stat_add(&page->vcpus[0].irq_window_exits, 7);
+	stat_add(&page->vcpus[0].eoi_exits, 8);
+	stat_add(&page->vcpus[0].other_exits, 9);
 	stat_add(&page->disks[0].rd_bytes, 4096);
 	stat_add(&page->disks[0].wr_ns, 1500000001);
 	stat_add(&page->disks[0].fl_ns, 20000000);

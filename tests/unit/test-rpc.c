@@ -238,6 +238,26 @@ static void test_pipelining(void **state)
 	free(text);
 }
 
+/* A connection has as many calls under way as it may: what it has sent beyond waits, and goes on by itself when they are done. */
+static void test_full(void **state)
+{
+	struct fixture *f = *state;
+	char text[128];
+
+	fixture_define(f, "a", "", "");
+	for (unsigned i = 0; i < RPC_MAX_CALLS; i++) {
+		snprintf(text, sizeof(text),
+			REQUEST("%u", "StartDomain",
+				"{\"domain\":\"a\",\"idempotency_key\":\"k\"}") "\n",
+			i);
+		say(&c1, text);
+	}
+	say(&c1, REQUEST("1000", "Ping", "{}") "\n");
+	for (unsigned i = 0; i < RPC_MAX_CALLS; i++)
+		assert_non_null(strstr(hear(f, &c1), "\"result\":{}"));
+	assert_string_equal(hear(f, &c1), RESULT("1000", "{}"));
+}
+
 /* The caller goes while its call is under way: what it began goes on. */
 static void test_gone(void **state)
 {
@@ -545,6 +565,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_passed_fds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lengths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pipelining, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
