@@ -140,7 +140,7 @@ static void reply(struct api_call *call, struct json_object *out, int fd)
 	struct api_param p;
 	struct error e = {0};
 
-	if (fd >= 0 && c->batch->answers) {
+	if (fd >= 0 && c->batch && c->batch->answers) {
 		(void)error_set(&e, ERROR_INVALID_ARGUMENT,
 			"%s answers a file descriptor, which a batch cannot carry",
 			call->method->name);

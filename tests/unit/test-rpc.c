@@ -301,6 +301,25 @@ static void test_cancel(void **state)
 		RESULT("3", "{\"cancelled\":false}"));
 }
 
+/* The descriptor that comes too late goes nowhere, and is not kept. */
+static void test_cancel_fd(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_fds;
+
+	fixture_start(f, fixture_define(f, "a", "", ""));
+	n_fds = fixture_count_fds();
+	say(&c1,
+		REQUEST("1", "OpenConsole", "[\"a\"]") "\n" REQUEST("2", "rpc.cancel", "[1]") "\n");
+	assert_true(
+		BEGINS(hear(f, &c1), "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32051,"));
+	assert_string_equal(hear(f, &c1), RESULT("2", "{\"cancelled\":true}"));
+	RUN_UNTIL(f, counted(f, "OpenConsole", ERROR_NONE) == 1);
+	assert_int_equal(c1.got_fd, -EBADF);
+	assert_int_equal(fixture_count_fds(), n_fds);
+	expect(f, REQUEST("3", "Ping", "{}"), RESULT("3", "{}"));
+}
+
 /* Who does not finish a message, and who does not take what is sent, is dropped; who is just quiet is not. */
 static void test_stalls(void **state)
 {
@@ -569,6 +588,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stalls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
