@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,18 @@
 #include "vmm-core/base/macro.h"
 #include "vmm-core/base/names.h"
 
+/* What is at the other side of standard input and output gets no descriptors: the daemon sees it by the socket's name. One that has none
+ * works as before. */
+static void name_bridge(int fd)
+{
+	struct sockaddr_un own = {.sun_family = AF_UNIX};
+	int n = snprintf(
+		own.sun_path + 1, sizeof(own.sun_path) - 1, VMMD_BRIDGE_NAME "%d", (int)getpid());
+
+	(void)bind(fd, (struct sockaddr *)&own,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n));
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -26,6 +39,7 @@ static int connect_to(const char *path)
 	if (snprintf(address.sun_path, sizeof(address.sun_path), "%s", path) >=
 		(int)sizeof(address.sun_path))
 		return -ENAMETOOLONG;
+	name_bridge(fd);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
 	return TAKE_FD(fd);

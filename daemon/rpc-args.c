@@ -141,6 +141,11 @@ static bool find(
 	return true;
 }
 
+static bool answers_fd(const struct api_method *method)
+{
+	return strchr(method->out, 'h');
+}
+
 static const struct {
 	const char *name, *type;
 	bool (*applies)(const struct api_method *method);
@@ -148,6 +153,7 @@ static const struct {
 	{"idempotency_key", "s", once_takes_key},
 	{"detach", "b", job_takes_long},
 	{"timeout_ms", "u", job_takes_long},
+	{"stream", "u", answers_fd},
 };
 
 bool rpc_args_option(const struct api_method *method, unsigned index, struct api_param *ret)
@@ -205,6 +211,7 @@ static int take_options(struct json_object *own, struct rpc_call_options *ret, s
 		.detach = json_object_get_boolean(json_object_object_get(own, "detach")),
 		.timeout_ms =
 			(uint32_t)json_object_get_int64(json_object_object_get(own, "timeout_ms")),
+		.stream = (uint32_t)json_object_get_int64(json_object_object_get(own, "stream")),
 	};
 	if (!json_object_object_get_ex(own, "idempotency_key", &v))
 		return 0;

@@ -13,6 +13,8 @@
  *	s idempotency_key	of methods that take one (once.h)
  *	b detach		of methods that take long (job.h): answer by the number of the job, at once
  *	u timeout_ms		the same: how long it may take; 0: as long as it takes
+ *	u stream		of methods that answer a file descriptor: make it a stream (rpc-stream.h), of which so many bytes may be on
+ *				their way; 0: pass the descriptor
  *
  * Tested by tests/unit/test-rpc-args.c.
  */
@@ -29,6 +31,7 @@ struct rpc_call_options {
 	char *key; /* NULL: none */
 	bool detach;
 	uint32_t timeout_ms;
+	uint32_t stream; /* its window; 0: none */
 };
 
 /* The options that the method has, one at a time from 'index' 0. False: no more. */

@@ -49,6 +49,29 @@ const struct api_method rpc_methods[] = {
 		.names = API_NAME(id) API_NAME(cancelled),
 		OPEN,
 		.handler = rpc_cancel},
+	{.name = "rpc.write",
+		.about = "Write to a stream. What its other side does not take now waits; what "
+			 "there is no room for is refused.",
+		.in = "us",
+		.out = "t",
+		.names = API_NAME(stream) API_NAME(data) API_NAME(taken),
+		OPEN,
+		.handler = rpc_write},
+	{.name = "rpc.ack",
+		.about = "So many bytes of a stream, from its beginning, have been taken: more "
+			 "may come.",
+		.in = "ut",
+		.out = "",
+		.names = API_NAME(stream) API_NAME(taken),
+		OPEN,
+		.handler = rpc_ack},
+	{.name = "rpc.close",
+		.about = "End a stream.",
+		.in = "u",
+		.out = "",
+		.names = API_NAME(stream),
+		OPEN,
+		.handler = rpc_close},
 };
 const size_t n_rpc_methods = ARRAY_SIZE(rpc_methods);
 
@@ -66,6 +89,7 @@ struct rpc_call {
 	struct rpc_count *count;
 	struct json_object *id, *params;
 	bool notification, answered;
+	uint32_t stream; /* the window of the one that it asks for; 0: none */
 };
 
 struct rpc_conn *rpc_call_conn(const struct api_call *call)
@@ -118,40 +142,54 @@ static void answer(struct rpc_call *c, struct json_object *message, int fd)
 	}
 }
 
+/* Is there a way for the descriptor that the method answers? Before it is made: it may take a console from somebody. */
+static int check_fd(const struct api_call *call, const struct rpc_call *c, struct error *error)
+{
+	struct api_params walk = api_out(call->method);
+	bool answers_fd = false;
+	struct api_param p;
+
+	while (api_params_next(&walk, &p))
+		answers_fd |= *p.type == 'h';
+	if (!answers_fd || !c->conn)
+		return 0;
+	if (c->batch->answers)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"%s answers a file descriptor or a stream, which a batch cannot carry: "
+			"call it alone",
+			call->method->name);
+	if (c->stream > RPC_STREAM_MAX_WINDOW)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"%s: 'stream' is the window in bytes, at most %u", call->method->name,
+			RPC_STREAM_MAX_WINDOW);
+	if (c->stream)
+		return rpc_stream_check(c->conn, error);
+	if (!c->conn->io->ops->passes_fds)
+		return error_set(error, ERROR_NO_SUPPORT,
+			"%s answers a file descriptor, which cannot come over this connection: ask "
+			"for a stream instead, with \"stream\": %u",
+			call->method->name, RPC_STREAM_WINDOW);
+	return 0;
+}
+
 static int read_args(struct api_call *call, struct json_object **ret_in, struct error *error)
 {
 	struct rpc_call *c = call->transport;
 	struct rpc_call_options options;
 	int r = rpc_args_read(call->method, c->params, ret_in, &options, error);
 
-	if (r == 0) {
-		call->key = options.key;
-		call->detach = options.detach;
-		call->timeout_ms = options.timeout_ms;
+	if (r < 0)
+		return r;
+	call->key = options.key;
+	call->detach = options.detach;
+	call->timeout_ms = options.timeout_ms;
+	c->stream = options.stream;
+	r = check_fd(call, c, error);
+	if (r < 0) {
+		json_object_put(*ret_in);
+		*ret_in = NULL;
 	}
 	return r;
-}
-
-static void reply(struct api_call *call, struct json_object *out, int fd)
-{
-	struct rpc_call *c = call->transport;
-	struct json_object *result = out ? json_object_get(out) : json_object_new_object();
-	struct api_params walk = api_out(call->method);
-	struct api_param p;
-	struct error e = {0};
-
-	if (fd >= 0 && c->batch && c->batch->answers) {
-		(void)error_set(&e, ERROR_INVALID_ARGUMENT,
-			"%s answers a file descriptor, which a batch cannot carry",
-			call->method->name);
-		json_object_put(result);
-		answer(c, rpc_api_error(c->id, error_code_rpc(e.code), &e, NULL), -EBADF);
-		return;
-	}
-	while (fd >= 0 && api_params_next(&walk, &p))
-		if (*p.type == 'h')
-			json_object_object_add(result, p.name, json_object_new_int(0));
-	answer(c, rpc_result(c->id, result), fd);
 }
 
 /* What the call was about, by the arguments that name things. */
@@ -176,6 +214,28 @@ static void fail(struct api_call *call, const struct error *error)
 								      : error_code_rpc(error->code);
 
 	answer(c, rpc_api_error(c->id, code, error, object_of(call)), -EBADF);
+}
+
+static void reply(struct api_call *call, struct json_object *out, int fd)
+{
+	struct rpc_call *c = call->transport;
+	struct json_object *result = out ? json_object_get(out) : json_object_new_object();
+	struct api_params walk = api_out(call->method);
+	struct api_param p;
+	struct error e = {0};
+
+	if (fd >= 0 && c->stream && c->conn && !c->answered && !c->notification) {
+		json_object_put(result);
+		if (rpc_stream_open(c->conn, fd, c->stream, &result, &e) < 0) {
+			fail(call, &e);
+			return;
+		}
+		fd = -EBADF;
+	}
+	while (fd >= 0 && api_params_next(&walk, &p))
+		if (*p.type == 'h')
+			json_object_object_add(result, p.name, json_object_new_int(0));
+	answer(c, rpc_result(c->id, result), fd);
 }
 
 static void release(struct api_call *call)

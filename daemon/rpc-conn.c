@@ -24,6 +24,7 @@ struct rpc_conn *rpc_conn_free(struct rpc_conn *c)
 	if (!c)
 		return NULL;
 	rpc_call_orphan(c);
+	rpc_stream_free_all(c);
 	while (!list_empty(&c->out))
 		free_out(list_entry(c->out.next, struct rpc_out, link));
 	sd_event_source_disable_unref(c->io_source);
@@ -82,6 +83,7 @@ static void update(struct rpc_conn *c)
 	}
 	(void)sd_event_source_set_io_events(
 		c->io_source, c->io->ops->events(c->io, reading, !list_empty(&c->out)));
+	rpc_stream_update(c);
 }
 
 static void flush(struct rpc_conn *c)
@@ -314,6 +316,7 @@ int rpc_conn_new(struct rpc *rpc, struct rpc_io *io, const struct api_peer *peer
 	c->in.max = c->plain ? RPC_PLAIN_MESSAGE : RPC_MAX_MESSAGE;
 	list_init(&c->out);
 	list_init(&c->calls);
+	list_init(&c->streams);
 	list_add_tail(&rpc->connections, &c->link);
 	rpc->n_connections++;
 	rpc->n_plain += c->plain;

@@ -34,8 +34,7 @@ static const struct {
 	{"v", "{\"type\":[\"string\",\"integer\"]}", "1"},
 	{"h",
 		"{\"type\":\"integer\",\"const\":0,\"description\":\"the file descriptor comes "
-		"with the "
-		"message (SCM_RIGHTS)\"}",
+		"with the message (SCM_RIGHTS); not in the answer to a call with 'stream'\"}",
 		"0"},
 	{"as", STRINGS, "[]"},
 	{"a{sv}", "{\"type\":\"object\"}", "{}"},
@@ -61,6 +60,8 @@ static const struct {
 	{"snaplen", "65535"},
 	{"inbound", "\"1000,2000,64\""},
 	{"job", "17"},
+	{"stream", "1"},
+	{"data", "\"bHMK\""},
 	{"events", "[\"lifecycle\"]"},
 };
 
@@ -139,6 +140,16 @@ static void describe_params(
 	json_object_object_add(example, "params", values);
 }
 
+/* In the place of a descriptor, for who asked so. */
+static void describe_stream(const struct api_method *m, struct json_object *properties)
+{
+	if (!strchr(m->out, 'h'))
+		return;
+	json_object_object_add(properties, "stream", text(INTEGER("1", "4294967295")));
+	json_object_object_add(properties, "window", text(INTEGER("0", "4294967295")));
+	json_object_object_add(properties, "packets", text("{\"type\":\"boolean\"}"));
+}
+
 /* The results are members of one object. */
 static void describe_result(
 	const struct api_method *m, struct json_object *method, struct json_object *example)
@@ -154,6 +165,7 @@ static void describe_result(
 		json_object_object_add(properties, p.name, schema_of(&p));
 		json_object_object_add(value, p.name, example_of(&p));
 	}
+	describe_stream(m, properties);
 	json_object_object_add(schema, "properties", properties);
 	add_string(result, "name", "result");
 	json_object_object_add(result, "schema", schema);
@@ -204,8 +216,11 @@ static bool may_fail_with(const struct api_method *m, enum error_code code)
 	case ERROR_CONFIG_UNSUPPORTED:
 		return has_argument(m, "xml");
 	case ERROR_ACCESS_DENIED:
-	case ERROR_RESOURCE_BUSY:
 		return m->role > API_ROLE_NONE;
+	case ERROR_RESOURCE_BUSY:
+		return m->role > API_ROLE_NONE || has_argument(m, "data");
+	case ERROR_OPERATION_INVALID:
+		return changes || has_argument(m, "data");
 	case ERROR_INTERNAL:
 	case ERROR_NO_MEMORY:
 		return true;

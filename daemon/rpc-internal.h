@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between rpc.c (server), rpc-conn.c (connections), rpc-call.c (calls), rpc-subscribe.c (events) and rpc-discover.c. */
+/* Between rpc.c (server), rpc-conn.c (connections), rpc-call.c (calls), rpc-subscribe.c (events), rpc-stream.c and
+ * rpc-discover.c. */
 #pragma once
 
 #include <json-c/json.h>
@@ -9,6 +10,7 @@
 #include "daemon/rpc-frame.h"
 #include "daemon/rpc-io.h"
 #include "daemon/rpc-log.h"
+#include "daemon/rpc-stream.h"
 #include "daemon/rpc.h"
 
 /* The server's part that calls need; they may outlive it. */
@@ -24,7 +26,7 @@ struct rpc {
 	struct auth auth;
 	struct rpc_options options;
 	struct list listeners, connections;
-	unsigned n_connections, n_plain;
+	unsigned n_connections, n_plain, n_streams;
 	int reserve_fd; /* given up to answer a caller when there is no other fd left */
 	uint64_t warned_usec;
 	struct event_sink sink;
@@ -61,6 +63,8 @@ struct rpc_conn {
 	unsigned n_calls;
 	unsigned last_subscription, n_subscriptions;
 	struct rpc_subscription subscriptions[RPC_MAX_SUBSCRIPTIONS];
+	struct list streams; /* struct rpc_stream */
+	unsigned last_stream, n_streams;
 };
 
 static inline unsigned rpc_conn_max_calls(const struct rpc_conn *conn)

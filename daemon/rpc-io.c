@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+
+#include "vmm-core/base/names.h"
 
 #define MAX_GROUPS 65536 /* NGROUPS_MAX of Linux */
 
@@ -72,7 +75,25 @@ static const struct rpc_io_ops unix_ops = {
 	.events = unix_events,
 	.pending = unix_pending,
 	.free = unix_free,
+	.passes_fds = true,
 };
+
+static const struct rpc_io_ops bridge_ops = {
+	.read = unix_read,
+	.write = unix_write,
+	.events = unix_events,
+	.pending = unix_pending,
+	.free = unix_free,
+};
+
+static bool is_bridge(int fd)
+{
+	struct sockaddr_un peer = {0};
+	socklen_t len = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sun_path[0] == 0 &&
+		strncmp(peer.sun_path + 1, VMMD_BRIDGE_NAME, strlen(VMMD_BRIDGE_NAME)) == 0;
+}
 
 struct rpc_io *rpc_io_new_unix(int fd)
 {
@@ -82,7 +103,7 @@ struct rpc_io *rpc_io_new_unix(int fd)
 		(void)safe_close(fd);
 		return NULL;
 	}
-	*io = (struct rpc_io){&unix_ops, fd};
+	*io = (struct rpc_io){is_bridge(fd) ? &bridge_ops : &unix_ops, fd};
 	return io;
 }
 

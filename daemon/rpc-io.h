@@ -22,6 +22,7 @@ struct rpc_io_ops {
 	/* Bytes are here that the kernel does not tell about. */
 	bool (*pending)(struct rpc_io *io);
 	void (*free)(struct rpc_io *io); /* closes the fd */
+	bool passes_fds;                 /* to the caller: 'pass_fd' may be one */
 };
 
 struct rpc_io {
@@ -29,7 +30,8 @@ struct rpc_io {
 	int fd;
 };
 
-/* A connected unix stream socket, which is taken over. NULL: no memory, and the socket is closed. */
+/* A connected unix stream socket, which is taken over. NULL: no memory, and the socket is closed. One that is bound to a name that
+ * begins with NUL and VMMD_BRIDGE_NAME is a bridge's (client/bridge.h), behind which no descriptor gets. */
 struct rpc_io *rpc_io_new_unix(int fd);
 
 /* Who is at the other end of a unix socket: root and 'own_uid' are administrators; others have the greatest role of whose group

@@ -8,7 +8,8 @@
  * on and not answered. What a call has started goes on when its connection goes.
  *
  * A method's arguments and results are the row's, as members of 'params' and 'result'; an 'h' is the number 0, and the message
- * carries the file descriptor (SCM_RIGHTS, with its first byte).
+ * carries the file descriptor (SCM_RIGHTS, with its first byte). Who asks for it gets a stream instead (rpc-stream.h); over a connection
+ * that passes no descriptors nothing else is answered.
  *
  * Beside the table:
  *	rpc.discover				an OpenRPC document
@@ -16,6 +17,7 @@
  *						they come as notifications rpc.event, and rpc.gap for what is lost
  *	rpc.unsubscribe(subscription)
  *	rpc.cancel(id)				the call with that id is answered with RPC_CANCELLED now
+ *	rpc.write, rpc.ack, rpc.close		of streams
  *
  * Limits: a caller that sends no whole message, or takes nothing of what is sent, for RPC_STALL_USEC is dropped. A connection that has
  * RPC_MAX_CALLS under way or RPC_OUT_HIGH bytes unsent is not read from. Callers without a role have limits of their own (RPC_PLAIN_…).

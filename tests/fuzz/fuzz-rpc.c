@@ -6,8 +6,9 @@
 
 #include "daemon/api.h"
 #include "daemon/rpc-args.h"
-#include "daemon/rpc-frame.h"
+#include "daemon/rpc-internal.h"
 #include "daemon/rpc-message.h"
+#include "vmm-core/base/base64.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,6 +16,23 @@ static void expect(bool condition)
 {
 	if (!condition)
 		abort();
+}
+
+/* What rpc.write is given: whatever is decoded is the same text again. */
+static void try_data(struct json_object *value)
+{
+	const char *text = json_object_get_string(value);
+	size_t len = text ? strlen(text) : 0, size = base64_size(text, len);
+	char *bytes = malloc(size + 1), *again = malloc(len + 1);
+
+	expect(bytes && again);
+	if (base64_decode(text, len, bytes) == 0) {
+		expect(BASE64_LEN(size) == len);
+		base64_encode(bytes, size, again);
+		expect(memcmp(text, again, len) == 0);
+	}
+	free(bytes);
+	free(again);
 }
 
 static void try_request(struct json_object *value)
@@ -29,12 +47,16 @@ static void try_request(struct json_object *value)
 	if (rpc_read_request(value, &request, &why) < 0)
 		return;
 	method = api_find_method(request.method);
+	for (size_t i = 0; !method && i < n_rpc_methods; i++)
+		if (streq(rpc_methods[i].name, request.method))
+			method = &rpc_methods[i];
 	if (!method)
 		method = &api_methods[strlen(request.method) % n_api_methods];
 	if (rpc_args_read(method, request.params, &in, &options, &e) < 0) {
 		expect(e.code == ERROR_INVALID_ARGUMENT && e.message[0]);
 		json_object_put(rpc_api_error(request.id, RPC_INVALID_PARAMS, &e, NULL));
-	}
+	} else
+		try_data(json_object_object_get(in, "data"));
 	free(options.key);
 	json_object_put(in);
 }

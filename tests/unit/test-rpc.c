@@ -162,7 +162,7 @@ static void test_fds(void **state)
 	assert_true(fcntl(c1.got_fd, F_GETFD) & FD_CLOEXEC);
 	c1.got_fd = safe_close(c1.got_fd);
 	expect(f, "[" REQUEST("3", "OpenConsole", "[\"a\",\"\",1]") "]",
-		"[{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":-32010,");
+		"[{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":-32602,");
 	assert_int_equal(c1.got_fd, -EBADF);
 }
 

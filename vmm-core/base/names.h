@@ -24,6 +24,8 @@
 
 /* JSON-RPC of the system instance. */
 #define VMMD_RPC_SOCKET VMMD_RUNTIME_DIR "/rpc.sock"
+/* Bridges to it bind their sockets to abstract names that begin so, and are passed no descriptors. */
+#define VMMD_BRIDGE_NAME "vmmd-stdio-bridge/"
 
 /* Limits. */
 #define VMMD_MAX_DOMAINS      16384
