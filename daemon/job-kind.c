@@ -125,7 +125,7 @@ static void look_at_test(const struct job *job, struct job_progress *ret)
 		ret->left_ms = (int64_t)(all - ms);
 }
 
-static const struct job_kind job_kinds[] = {
+const struct job_kind job_kinds[] = {
 	{"StartDomain", "start", false, look_at_start, cancel_start},
 	{"CreateDomain", "create", false, look_at_start, cancel_start},
 	{"DestroyDomain", "destroy", false, look_at_destroy, NULL},
@@ -136,6 +136,7 @@ static const struct job_kind job_kinds[] = {
 	{"DestroyNetwork", "net-destroy", true, look_at_net_destroy, NULL},
 	{"TestTeam", "team-test", true, look_at_test, NULL},
 };
+const size_t n_job_kinds = ARRAY_SIZE(job_kinds);
 
 const struct job_kind *job_find_kind(const char *method)
 {

@@ -30,6 +30,7 @@ struct jobs {
 	unsigned n_finished, n_running;
 	uint64_t last_id, reserved_id;
 	sd_event_source *tick;
+	struct job_count *counts; /* by kind */
 };
 
 _Static_assert(JOB_OWNER_MAX >= API_CALLER_MAX, "callers fit");
@@ -52,6 +53,16 @@ static const char *const details[JOB_STATE_X_MAX] = {
 const char *job_state_name(enum job_state state)
 {
 	return states[state];
+}
+
+const struct job_count *jobs_counts(const struct jobs *jobs)
+{
+	return jobs->counts;
+}
+
+static struct job_count *count_of(const struct job *job)
+{
+	return &job->jobs->counts[job->kind - job_kinds];
 }
 
 static uint64_t now_usec(const struct jobs *jobs)
@@ -290,6 +301,7 @@ void job_publish(struct job *job)
 		return;
 	job->id = take_id(jobs);
 	jobs->n_running++;
+	count_of(job)->running++;
 	start_ticking(jobs);
 	if (call->timeout_ms) {
 		job->deadline_usec = job->began_usec + call->timeout_ms * UINT64_C(1000);
@@ -330,6 +342,17 @@ static void keep_result(struct job *job, struct json_object *out)
 		job->result = json_object_get(out);
 }
 
+static void count_ended(const struct job *job)
+{
+	struct job_count *count = count_of(job);
+
+	job->jobs->n_running--;
+	job->jobs->n_finished++;
+	count->running--;
+	count->ended[job->state]++;
+	count->usec += job->finished_usec - job->began_usec;
+}
+
 void job_finish(struct api_call *call, struct json_object *out, const struct error *error)
 {
 	struct job *job = TAKE_PTR(call->job);
@@ -350,8 +373,7 @@ void job_finish(struct api_call *call, struct json_object *out, const struct err
 		job->error = *error;
 	else
 		keep_result(job, out);
-	job->jobs->n_running--;
-	job->jobs->n_finished++;
+	count_ended(job);
 	list_del(&job->link);
 	list_add_tail(&job->jobs->jobs, &job->link);
 	job_look(job, &p);
@@ -463,6 +485,11 @@ int jobs_new(struct manager *m, struct jobs **ret_jobs)
 
 	if (!jobs)
 		return -ENOMEM;
+	jobs->counts = calloc(n_job_kinds, sizeof(*jobs->counts));
+	if (!jobs->counts) {
+		free(jobs);
+		return -ENOMEM;
+	}
 	jobs->manager = m;
 	list_init(&jobs->jobs);
 	(void)store_get_number(m->store, STORE_NEXT_JOB, INT64_MAX - RESERVE, &jobs->last_id);
@@ -478,6 +505,7 @@ struct jobs *jobs_free(struct jobs *jobs)
 	while (!list_empty(&jobs->jobs))
 		job_free(list_entry(jobs->jobs.next, struct job, link));
 	(void)sd_event_source_disable_unref(jobs->tick);
+	free(jobs->counts);
 	free(jobs);
 	return NULL;
 }

@@ -94,9 +94,20 @@ struct job_kind {
 	/* Ask it to end. NULL: it cannot be cancelled. */
 	int (*cancel)(struct job *job, struct error *error);
 };
+extern const struct job_kind job_kinds[];
+extern const size_t n_job_kinds;
 /* The kind of a method; NULL: it does not take long. */
 const struct job_kind *job_find_kind(const char *method);
 bool job_takes_long(const struct api_method *method);
+
+/* Of the jobs of one kind that were seen, since the daemon started. */
+struct job_count {
+	uint64_t running;                /* now */
+	uint64_t ended[JOB_STATE_X_MAX]; /* by how: DONE, FAILED, CANCELLED */
+	uint64_t usec;                   /* that those which are over took, added up */
+};
+/* n_job_kinds of them, in job_kinds' order. */
+const struct job_count *jobs_counts(const struct jobs *jobs);
 
 int jobs_new(struct manager *manager, struct jobs **ret_jobs);
 struct jobs *jobs_free(struct jobs *jobs);

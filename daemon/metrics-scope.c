@@ -9,6 +9,7 @@
 #include "build-config.h"
 #include "daemon/api.h"
 #include "daemon/domain-nic.h"
+#include "daemon/job.h"
 #include "daemon/metrics-internal.h"
 #include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
@@ -148,6 +149,34 @@ static void each_call(struct metrics_walk *walk, const struct metric *m)
 }
 
 const struct metric_scope metrics_scope_call = {"call", {"method", "result"}, each_call};
+
+static void each_job(struct metrics_walk *walk, const struct metric *m)
+{
+	const struct jobs *jobs = walk->source->manager->jobs;
+
+	for (size_t i = 0; jobs && i < n_job_kinds; i++)
+		metrics_emit(&(struct metric_subject){.walk = walk,
+				     .at = &jobs_counts(jobs)[i],
+				     .values = {job_kinds[i].name}},
+			m);
+}
+
+const struct metric_scope metrics_scope_job = {"kind of job", {"operation"}, each_job};
+
+static void each_job_end(struct metrics_walk *walk, const struct metric *m)
+{
+	const struct jobs *jobs = walk->source->manager->jobs;
+
+	for (size_t i = 0; jobs && i < n_job_kinds; i++)
+		for (unsigned state = JOB_DONE; state < JOB_STATE_X_MAX; state++)
+			metrics_emit(&(struct metric_subject){.walk = walk,
+					     .at = &jobs_counts(jobs)[i].ended[state],
+					     .values = {job_kinds[i].name, job_state_name(state)}},
+				m);
+}
+
+const struct metric_scope metrics_scope_job_end = {
+	"kind of job, and end", {"operation", "result"}, each_job_end};
 
 static void each_host_mode(struct metrics_walk *walk, const struct metric *m)
 {

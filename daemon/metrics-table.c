@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/job.h"
 #include "daemon/metrics-internal.h"
 #include "daemon/rpc.h"
 #include "daemon/stats-view.h"
@@ -318,6 +319,12 @@ const struct metric metrics[] = {
 	{COUNTER("vmmd_api_calls", NULL, call, get_value),
 		.help = "Calls of the interface, by D-Bus and JSON-RPC, by method and class of "
 			"error (OK: none)."},
+	{GAUGE("vmmd_jobs", NULL, job, get_u64_at), AT(job_count, running),
+		.help = "Jobs that run now, by operation."},
+	{COUNTER("vmmd_jobs_ended", NULL, job_end, get_value),
+		.help = "Jobs that are over, by operation and result."},
+	{COUNTER("vmmd_job_seconds", "seconds", job, get_u64_at), AT(job_count, usec),
+		.form = METRIC_USEC, .help = "Time that jobs which are over took, added up."},
 
 	{GAUGE("vmmd_host_cpus", NULL, host, get_host_cpus), .help = "The host's CPUs."},
 	{COUNTER("vmmd_host_cpu_seconds", "seconds", host_mode, get_ticks), .form = METRIC_NS,

@@ -50,6 +50,34 @@ static int on_network_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
 	return 0;
 }
 
+static unsigned n_job_signals;
+static char job_signals[1024];
+
+/* One line each: number, detail, fields; the number of the event stands for what is different each time. */
+static int on_job_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
+{
+	const char *detail, *key, *value;
+	uint64_t job, sequence;
+	size_t n = strlen(job_signals);
+
+	(void)userdata;
+	(void)e;
+	assert_true(sd_bus_message_read(m, "ts", &job, &detail) > 0);
+	n += (size_t)snprintf(
+		job_signals + n, sizeof(job_signals) - n, "%" PRIu64 " %s", job, detail);
+	assert_true(sd_bus_message_enter_container(m, 'a', "{ss}") > 0);
+	while (sd_bus_message_read(m, "{ss}", &key, &value) > 0)
+		if (!streq(key, "uuid") && !streq(key, "stage"))
+			n += (size_t)snprintf(
+				job_signals + n, sizeof(job_signals) - n, " %s=%s", key, value);
+	assert_true(sd_bus_message_exit_container(m) >= 0);
+	assert_true(sd_bus_message_read(m, "t", &sequence) > 0);
+	assert_true(sequence > 0);
+	snprintf(job_signals + n, sizeof(job_signals) - n, "\n");
+	n_job_signals++;
+	return 0;
+}
+
 static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *e)
 {
 	(void)m;
@@ -83,9 +111,12 @@ static void connect_client(struct fixture *f)
 			    NULL) >= 0);
 	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='NetworkEvent'",
 			    on_network_signal, NULL) >= 0);
+	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='JobEvent'", on_job_signal,
+			    NULL) >= 0);
 	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='PropertiesChanged'",
 			    on_changed, NULL) >= 0);
-	n_signals = n_changes = 0;
+	n_signals = n_changes = n_job_signals = 0;
+	*job_signals = 0;
 }
 
 static int setup(void **state)
@@ -188,6 +219,23 @@ static void test_a_domain_s_life(void **state)
 	RUN_UNTIL(f, n_signals == 6);
 	assert_string_equal(last_signal, "lifecycle web Undefined Removed");
 	assert_true(n_changes > 3);
+}
+
+/* What takes long is told as a job, and whose it is. */
+static void test_jobs(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_define(f, "web", "", "");
+	fixture_define(f, "bad", "fake=fail-start", "");
+	ok(CALL(f, "StartDomain", "su", "web", 0));
+	sd_bus_message_unref(CALL(f, "StartDomain", "su", "bad", 0));
+	RUN_UNTIL(f, n_job_signals == 4);
+	assert_string_equal(job_signals,
+		"1 Started job=1 operation=start domain=web\n"
+		"1 Done job=1 operation=start domain=web percent=100\n"
+		"2 Started job=2 operation=start domain=bad\n"
+		"2 Failed job=2 operation=start domain=bad error=Internal\n");
 }
 
 static void test_errors(void **state)
@@ -615,6 +663,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_a_domain_s_life),
 		T(test_network_event),
+		T(test_jobs),
 		T(test_errors),
 		T(test_lists_and_reads),
 		T(test_update_network),

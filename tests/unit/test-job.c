@@ -97,6 +97,21 @@ static void expect(struct fixture *f, const char *text, const char *begin)
 
 #define FAILED(id, code) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"error\":{\"code\":" code ","
 
+static void expect_counts(struct fixture *f, const char *kind, unsigned running, unsigned done,
+	unsigned failed, unsigned cancelled)
+{
+	for (size_t i = 0; i < n_job_kinds; i++) {
+		const struct job_count *n = &jobs_counts(f->manager->jobs)[i];
+
+		if (!streq(job_kinds[i].name, kind))
+			continue;
+		assert_int_equal(n->running, running);
+		assert_int_equal(n->ended[JOB_DONE], done);
+		assert_int_equal(n->ended[JOB_FAILED], failed);
+		assert_int_equal(n->ended[JOB_CANCELLED], cancelled);
+	}
+}
+
 /* A start: it is seen while it runs, its call is answered as ever, its result is kept. */
 static void test_life(void **state)
 {
@@ -123,7 +138,7 @@ static void test_life(void **state)
 	assert_int_equal(number(info, "percent"), 100);
 	assert_true(number(info, "ended_us") >= number(info, "started_us"));
 	json_object_put(info);
-	/* What is answered at once, well or badly, was no job. */
+	/* What is answered at once, well or badly, was no job, and is not counted. */
 	expect(f, REQUEST("2", "StartDomain", "[\"a\"]"), FAILED("2", "-32006"));
 	expect(f, REQUEST("3", "SuspendDomain", "[\"a\"]"), RESULT("3", "{}"));
 	expect(f, REQUEST("4", "GetJob", "[2]"), FAILED("4", "-32019"));
@@ -131,6 +146,7 @@ static void test_life(void **state)
 	expect(f, REQUEST("6", "ListJobs", "[2]"),
 		"{\"jsonrpc\":\"2.0\",\"id\":6,\"result\":{\"jobs\":[{\"job\":1,");
 	expect(f, REQUEST("7", "ListJobs", "[4]"), FAILED("7", "-32010"));
+	expect_counts(f, "start", 0, 1, 0, 0);
 }
 
 static void test_events(void **state)
@@ -180,6 +196,8 @@ static void test_detached(void **state)
 	assert_string_equal(word(info, "error"), "Internal");
 	json_object_put(info);
 	expect(f, REQUEST("5", "Ping", "{\"detach\":true}"), FAILED("5", "-32602"));
+	expect_counts(f, "start", 0, 1, 1, 0);
+	expect_counts(f, "create", 0, 1, 0, 0);
 }
 
 /* With a key: the same job, while it runs and after that; after a restart of the daemon another number, the same result. */
@@ -213,9 +231,11 @@ static void test_cancel(void **state)
 
 	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
 	RUN_UNTIL(f, d->phase == DOMAIN_STARTING);
+	expect_counts(f, "start", 1, 0, 0, 0);
 	expect(f, REQUEST("2", "CancelJob", "[1]"), RESULT("2", "{}"));
 	assert_true(BEGINS(hear(f, &c1), FAILED("1", "-32020")));
 	expect_state(f, 1, "cancelled");
+	expect_counts(f, "start", 0, 0, 0, 1);
 	assert_int_equal(d->phase, DOMAIN_IDLE);
 	expect(f, REQUEST("3", "CancelJob", "[1]"), FAILED("3", "-32006"));
 	expect(f, REQUEST("4", "CancelJob", "[7]"), FAILED("4", "-32019"));
@@ -252,6 +272,35 @@ static void test_deadline(void **state)
 	assert_int_equal(d->phase, DOMAIN_ACTIVE);
 	expect_state(f, 3, "done");
 	assert_int_equal(d->phase, DOMAIN_IDLE);
+}
+
+/* Who has no role sees, waits for and cancels the jobs of his own domains; those of others are not there, whoever began them. */
+static void test_owner(void **state)
+{
+	static const char owned[] =
+		"<metadata><v:owner xmlns:v='urn:vmmd:domain:1' user='4711'/></metadata>";
+	struct fixture *f = *state;
+	struct rpc_conn *his_conn = list_entry(server->connections.prev, struct rpc_conn, link);
+	struct domain *hers = fixture_define(f, "hers", "fake=no-reply", ""),
+		      *his = fixture_define(f, "his", "fake=no-reply", owned);
+
+	say(&c1, REQUEST("1", "StartDomain", "[\"hers\"]") "\n");
+	say(&c1, REQUEST("2", "StartDomain", "[\"his\"]") "\n");
+	RUN_UNTIL(f, hers->phase == DOMAIN_STARTING && his->phase == DOMAIN_STARTING);
+	his_conn->peer.role = API_ROLE_NONE;
+	his_conn->peer.user.uid = 4711;
+	expect(f, REQUEST("1", "ListJobs", "[]"),
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"jobs\":[{\"job\":2,");
+	assert_null(strstr(ask(f, &c2, REQUEST("2", "ListJobs", "[]")), "hers"));
+	expect(f, REQUEST("3", "GetJob", "[1]"), FAILED("3", "-32019"));
+	expect(f, REQUEST("4", "WaitJob", "[1,1]"), FAILED("4", "-32019"));
+	expect(f, REQUEST("5", "CancelJob", "[1]"), FAILED("5", "-32019"));
+	assert_int_equal(hers->phase, DOMAIN_STARTING);
+	expect(f, REQUEST("6", "CancelJob", "[2]"), RESULT("6", "{}"));
+	expect_state(f, 2, "cancelled");
+	assert_int_equal(his->phase, DOMAIN_IDLE);
+	his_conn->peer.role = API_ROLE_ADMINISTRATOR;
+	expect(f, REQUEST("7", "CancelJob", "[1]"), RESULT("7", "{}"));
 }
 
 /* Waiting has an end of its own. */
@@ -318,6 +367,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_cancellable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_networks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),

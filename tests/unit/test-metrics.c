@@ -10,6 +10,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/api.h"
+#include "daemon/job.h"
 #include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
 
@@ -121,6 +122,16 @@ static void count_calls(struct manager *m)
 		}
 }
 
+static void count_jobs(struct manager *m)
+{
+	struct job_count *start = (struct job_count *)(uintptr_t)jobs_counts(m->jobs);
+
+	assert_string_equal(job_kinds[0].name, "start");
+	*start = (struct job_count){.running = 1,
+		.ended = {[JOB_DONE] = 3, [JOB_FAILED] = 2, [JOB_CANCELLED] = 1},
+		.usec = 1500000};
+}
+
 static void start_all(struct fixture *f)
 {
 	struct network *n = start_network(f);
@@ -129,6 +140,7 @@ static void start_all(struct fixture *f)
 	start_domain(f);
 	make_team(n);
 	count_calls(f->manager);
+	count_jobs(f->manager);
 }
 
 static void stop_all(struct fixture *f)
