@@ -47,12 +47,12 @@ void api_audit_begin(struct api_call *call)
 }
 
 /* A caller's place; the one that was quiet for the longest time makes room. */
-static struct audit_caller *find_caller(struct audit *audit, uid_t uid)
+static struct audit_caller *find_caller(struct audit *audit, uid_t uid, const char *certificate)
 {
 	struct audit_caller *c, *oldest = audit->callers;
 
 	FOREACH_ELEMENT (c, audit->callers) {
-		if (c->n_denied && c->uid == uid)
+		if (c->n_denied && c->uid == uid && streq(c->certificate, certificate))
 			return c;
 		if (c->n_denied == 0 || c->since_usec < oldest->since_usec)
 			oldest = c;
@@ -60,6 +60,7 @@ static struct audit_caller *find_caller(struct audit *audit, uid_t uid)
 			break;
 	}
 	*oldest = (struct audit_caller){.uid = uid};
+	(void)str_copy(oldest->certificate, sizeof(oldest->certificate), certificate);
 	return oldest;
 }
 
@@ -67,8 +68,8 @@ static struct audit_caller *find_caller(struct audit *audit, uid_t uid)
 static bool has_room(const struct api_call *call, unsigned *ret_left_out)
 {
 	const struct user *user = &call->peer.user;
-	struct audit_caller *c =
-		find_caller(&call->manager->audit, user->uid_known ? user->uid : (uid_t)-1);
+	struct audit_caller *c = find_caller(&call->manager->audit,
+		user->uid_known ? user->uid : (uid_t)-1, call->peer.certificate);
 	uint64_t now = 0;
 
 	*ret_left_out = 0;
@@ -82,10 +83,14 @@ static bool has_room(const struct api_call *call, unsigned *ret_left_out)
 	return ++c->n_denied <= AUDIT_DENIED_BURST;
 }
 
-/* "uid 1000", "user alice", or both. */
+/* "uid 1000", "user alice", or "cn:alice (user alice)". */
 static void format_who(const struct api_peer *peer, char *ret, size_t size)
 {
-	if (*peer->user.name)
+	if (*peer->certificate)
+		(void)snprintf(ret, size, "%s%s%s%s", peer->certificate,
+			*peer->user.name ? " (user " : "", peer->user.name,
+			*peer->user.name ? ")" : "");
+	else if (*peer->user.name)
 		(void)snprintf(ret, size, "user %s", peer->user.name);
 	else if (peer->user.uid_known)
 		(void)snprintf(ret, size, "uid %u", (unsigned)peer->user.uid);
@@ -99,7 +104,7 @@ static void write_record(struct api_call *call, const char *result, const struct
 	bool is_network =
 		strstr(call->method->name, "Network") || strstr(call->method->name, "Team");
 	const char *from = *peer->sender ? peer->sender : peer->address;
-	char who[96], uid[16] = "";
+	char who[API_CALLER_MAX + 96], uid[16] = "";
 	const struct journal_field fields[] = {
 		{"VMMD_METHOD", call->method->name},
 		{"VMMD_OBJECT", call->audit.object},
@@ -107,6 +112,7 @@ static void write_record(struct api_call *call, const char *result, const struct
 		{is_network ? "VMMD_NETWORK_UUID" : "VMMD_DOMAIN_UUID", call->audit.uuid},
 		{"VMMD_UID", uid},
 		{"VMMD_USER", peer->user.name},
+		{"VMMD_CERTIFICATE", peer->certificate},
 		{"VMMD_PEER", from},
 		{"VMMD_TRANSPORT", peer->transport},
 		{"VMMD_RESULT", result},
@@ -139,7 +145,7 @@ void api_audit_end(struct api_call *call, struct json_object *out, const struct 
 	if (!has_room(call, &left_out))
 		return;
 	if (left_out) {
-		char who[96];
+		char who[API_CALLER_MAX + 96];
 
 		format_who(&call->peer, who, sizeof(who));
 		journal_write(JOURNAL_AUDIT, NULL, 0, "%s: %u denials left out", who, left_out);

@@ -13,7 +13,7 @@
 #include <json-c/json.h>
 #include <sys/types.h>
 
-#include "vmm-core/base/macro.h"
+#include "daemon/owner.h"
 
 #define AUDIT_DENIED_BURST 20
 #define AUDIT_DENIED_USEC  (10 * UINT64_C(1000000))
@@ -23,7 +23,8 @@ struct api_call;
 struct error;
 
 struct audit_caller {
-	uid_t uid; /* (uid_t)-1: not known */
+	uid_t uid;                              /* (uid_t)-1: not known */
+	char certificate[CERTIFICATE_NAME_MAX]; /* "": none */
 	uint64_t since_usec;
 	unsigned n_denied; /* since then; 0: free */
 };

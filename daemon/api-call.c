@@ -227,15 +227,22 @@ void api_call_fail(struct api_call *call, const struct error *error)
 	api_call_give_up(call, error);
 }
 
-void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX])
+void api_peer_text(const struct api_peer *peer, char ret[API_CALLER_MAX])
 {
-	const struct user *user = &call->peer.user;
+	const struct user *user = &peer->user;
 
 	if (user->uid_known)
 		(void)snprintf(ret, API_CALLER_MAX, "uid %u", user->uid);
+	else if (*peer->certificate)
+		(void)snprintf(ret, API_CALLER_MAX, "certificate %s", peer->certificate);
 	else
 		(void)snprintf(ret, API_CALLER_MAX, "%s%s", *user->name ? "user " : "",
-			*user->name ? user->name : call->peer.sender);
+			*user->name ? user->name : peer->sender);
+}
+
+void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX])
+{
+	api_peer_text(&call->peer, ret);
 }
 
 const char *api_arg_string(const struct api_call *call, const char *name)

@@ -61,10 +61,11 @@ struct api_peer {
 	enum api_role role; /* API_ROLE_ASK: auth_check() finds out */
 	struct user
 		user; /* 'name' only where no uid of the host's stands for the caller: from a certificate */
-	const char *transport; /* "dbus", "unix", "tls": for the audit */
-	char address[64];      /* where it came from, where 'sender' does not say it */
-	char sender[64];       /* the unique bus name; "" on a connection without a bus */
-	bool interactive;      /* the caller allows asking a person */
+	const char *transport;                  /* "dbus", "unix", "tls": for the audit */
+	char certificate[CERTIFICATE_NAME_MAX]; /* the name of the one that he showed; "": none */
+	char address[64]; /* where it came from, where 'sender' does not say it */
+	char sender[64];  /* the unique bus name; "" on a connection without a bus */
+	bool interactive; /* the caller allows asking a person */
 };
 
 struct api_call_ops {
@@ -120,9 +121,10 @@ void api_call_fail(struct api_call *call, const struct error *error);
 /* The caller has waited long enough: he is told 'error', and the work goes on. */
 void api_call_give_up(struct api_call *call, const struct error *error);
 
-/* Who calls, for people and records: "uid 1000", "user NAME" (of a certificate), or a name of the bus. */
+/* Who calls, for people and records: "uid 1000", "certificate cn:NAME", "user NAME", or a name of the bus. */
 #define API_CALLER_MAX 300
 void api_call_caller(const struct api_call *call, char ret[API_CALLER_MAX]);
+void api_peer_text(const struct api_peer *peer, char ret[API_CALLER_MAX]);
 
 /* Arguments; the transport has checked their types by the signature. */
 const char *api_arg_string(const struct api_call *call, const char *name);

@@ -37,8 +37,5 @@ int domain_set_nic(struct domain *domain, unsigned nic, const struct net_port_co
 int domain_set_live(struct domain *domain, struct domain_config *config);
 void domain_clear_live(struct domain *domain);
 
-/* status.json and live.xml, of a run that has been noted; failures are logged, a run goes on with what was saved before. */
+/* status.json and live.xml; failures are logged, a run goes on without them. */
 void domain_save_status(struct domain *domain);
-/* The first time, before START is sent: from now on the next daemon finds the run, until then the worker ends with this one.
- * 0 or a negative errno: then it must not be told START. */
-int domain_note_run(struct domain *domain);

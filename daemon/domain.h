@@ -136,7 +136,6 @@ struct domain {
 	struct domain_tap taps[VM_MAX_NICS];
 	uint32_t slot; /* of the uid range */
 	bool degraded; /* the worker lives but has not said HELLO */
-	bool noted; /* of this run there is a status on disk: it has been, or is being, told START */
 	bool start_paused, restarting, reboot_pending, destroying;
 	bool stop_seen; /* STATE STOPPED came; 'stop' says why */
 	enum domain_stop stop;

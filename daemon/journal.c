@@ -38,6 +38,7 @@ static const struct {
 	[JOURNAL_NETWORK_FOUND] = {"cba1690f9db14cd3abdf9ee60a5f872b", LOG_INFO},
 	[JOURNAL_FAILOVER] = {"e1887d5bb5e3454ebab0dc46494db94c", LOG_NOTICE},
 	[JOURNAL_DEFINITION_LEFT_OUT] = {"e2aa333fdf3f4089b2ea703e455e5afa", LOG_ERR},
+	[JOURNAL_TLS_REFUSED] = {"439ff431e0a84981bc92b9222067abd5", LOG_NOTICE},
 };
 
 const char *journal_message_id(enum journal_kind kind)

@@ -22,6 +22,7 @@
 #include "daemon/manager.h"
 #include "daemon/metrics-server.h"
 #include "daemon/network.h"
+#include "daemon/rpc-tls.h"
 #include "daemon/rpc.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
@@ -30,12 +31,15 @@
 #define RECONNECT_USEC UINT64_C(2000000)
 #define SLOW_TURN_NS   (NSEC_PER_SEC / 10)
 
+#define TLS_SOCKET_NAME "tls" /* FileDescriptorName= of vmmd-tls.socket */
+
 struct daemon {
 	sd_event *event;
 	struct manager *manager;
 	sd_bus *bus;
 	struct dbus *dbus;
 	struct rpc *rpc;
+	struct rpc_tls *tls;
 	struct metrics_server *metrics;
 	sd_event_source *reconnect;
 	bool session;
@@ -43,8 +47,9 @@ struct daemon {
 
 struct arguments {
 	struct manager_options options;
-	char state_dir[4096], runtime_dir[4096];
+	char state_dir[4096], runtime_dir[4096], tls_dir[4096];
 	int metrics_fd; /* of --metrics; -EBADF */
+	int tls_fd;     /* of --tls; -EBADF */
 	int log_level;
 };
 
@@ -62,6 +67,9 @@ static void usage(void)
 	       "  --metrics ADDRESS   serve metrics by TCP too, at an address of the loopback, "
 	       "e.g. "
 	       "127.0.0.1:9177\n"
+	       "  --tls ADDRESS       serve JSON-RPC by TLS, at ADDRESS[:PORT] (port 16515)\n"
+	       "  --tls-dir DIR       its certificates, key and map of roles (" VMMD_TLS_DIR
+	       ", with --session $XDG_CONFIG_HOME/vmmd/tls)\n"
 	       "  --log-level LEVEL   error, warning, notice, info (default) or debug\n"
 	       "  --help, --version\n");
 }
@@ -92,6 +100,8 @@ enum {
 	OPT_WORKER,
 	OPT_UID_BASE,
 	OPT_METRICS,
+	OPT_TLS,
+	OPT_TLS_DIR,
 	OPT_LOG_LEVEL,
 	OPT_VERSION
 };
@@ -103,6 +113,8 @@ static const struct option options[] = {
 	{"worker", required_argument, NULL, OPT_WORKER},
 	{"uid-base", required_argument, NULL, OPT_UID_BASE},
 	{"metrics", required_argument, NULL, OPT_METRICS},
+	{"tls", required_argument, NULL, OPT_TLS},
+	{"tls-dir", required_argument, NULL, OPT_TLS_DIR},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -124,6 +136,24 @@ static int open_metrics(struct arguments *a, const char *address)
 		return -EINVAL;
 	(void)safe_close(a->metrics_fd);
 	a->metrics_fd = fd;
+	return 0;
+}
+
+static int open_tls(struct arguments *a, const char *address)
+{
+	int fd = rpc_tls_open_socket(address);
+
+	if (fd == -EINVAL)
+		fprintf(stderr,
+			"vmmd: --tls %s: give an address, and a port if it is not 16515: 0.0.0.0, "
+			"192.0.2.1:16515 or [::]:16515\n",
+			address);
+	else if (fd < 0)
+		fprintf(stderr, "vmmd: --tls %s: %s\n", address, strerror(-fd));
+	if (fd < 0)
+		return -EINVAL;
+	(void)safe_close(a->tls_fd);
+	a->tls_fd = fd;
 	return 0;
 }
 
@@ -153,6 +183,10 @@ static int take_option(struct arguments *a, int c)
 		return 0;
 	case OPT_METRICS:
 		return open_metrics(a, optarg);
+	case OPT_TLS:
+		return open_tls(a, optarg);
+	case OPT_TLS_DIR:
+		return str_copy(a->tls_dir, sizeof(a->tls_dir), optarg);
 	case OPT_LOG_LEVEL:
 		a->log_level = parse_log_level(optarg);
 		if (a->log_level < 0)
@@ -199,12 +233,20 @@ static int default_dirs(struct arguments *a)
 			strcpy(a->state_dir, VMMD_STATE_DIR);
 		if (!a->runtime_dir[0])
 			strcpy(a->runtime_dir, VMMD_RUNTIME_DIR);
+		if (!a->tls_dir[0])
+			strcpy(a->tls_dir, VMMD_TLS_DIR);
 		return 0;
 	}
 	if (!a->state_dir[0])
 		r = user_dir(a->state_dir, sizeof(a->state_dir), "XDG_STATE_HOME", "/.local/state");
 	if (r == 0 && !a->runtime_dir[0])
 		r = user_dir(a->runtime_dir, sizeof(a->runtime_dir), "XDG_RUNTIME_DIR", NULL);
+	if (r < 0 || a->tls_dir[0])
+		return r;
+	r = user_dir(
+		a->tls_dir, sizeof(a->tls_dir) - sizeof("/tls"), "XDG_CONFIG_HOME", "/.config");
+	if (r == 0)
+		strcat(a->tls_dir, "/tls");
 	return r;
 }
 
@@ -224,6 +266,7 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
 	r = default_dirs(a);
 	a->options.state_dir = a->state_dir;
 	a->options.runtime_dir = a->runtime_dir;
+	a->options.tls_dir = a->tls_dir;
 	return r;
 }
 
@@ -317,25 +360,61 @@ static void find_groups(gid_t gids[API_ROLE_X_MAX])
 	}
 }
 
-/* The sockets that systemd passes, or one in the folder of what runs. Without any of them the bus is still there. */
-static void serve_rpc(struct daemon *d)
+/* JSON-RPC by TLS at a listening socket, which is taken over. What is wrong with its files is said now; it is served when they are right. */
+static void serve_tls(struct daemon *d, int fd)
+{
+	const struct rpc_tls_options tls = {.dir = d->manager->options.tls_dir};
+	char why[TLS_WHY_MAX];
+	int r = d->tls ? 0 : rpc_tls_new(d->rpc, &tls, &d->tls);
+
+	if (r < 0)
+		(void)safe_close(fd);
+	else
+		r = rpc_tls_listen(d->tls, fd);
+	if (r < 0)
+		(void)log_error_errno(r, "cannot serve JSON-RPC by TLS: %m");
+	else if (rpc_tls_check(d->tls, why) < 0)
+		log_error("TLS: nobody is let in until this is right: %s: %s", tls.dir, why);
+}
+
+/* One of systemd's. Returns 1 if JSON-RPC's own callers come by it. */
+static int serve_passed(struct daemon *d, int fd, const char *name)
+{
+	int r;
+
+	if (streq(name, TLS_SOCKET_NAME) && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0) {
+		serve_tls(d, fd);
+		return 0;
+	}
+	if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0) {
+		r = rpc_listen(d->rpc, fd);
+		return r < 0 ? r : 1;
+	}
+	log_warning("socket '%s' of systemd's is no listening unix stream socket, nor called '%s'",
+		name, TLS_SOCKET_NAME);
+	return 0;
+}
+
+/* The sockets that systemd passes, or one in the folder of what runs; and that of --tls. Without any of them the bus is still there. */
+static void serve_rpc(struct daemon *d, int tls_fd)
 {
 	struct rpc_options rpc = {0};
-	char path[4096 + sizeof(RPC_SOCKET)];
+	char path[4096 + sizeof(RPC_SOCKET)], **names = NULL;
+	bool served = false;
 	int r, n, fd;
 
 	if (!d->session)
 		find_groups(rpc.gids);
 	r = rpc_new(d->manager, &rpc, &d->rpc);
-	n = sd_listen_fds(true);
-	for (int i = 0; r >= 0 && i < n; i++) {
-		fd = SD_LISTEN_FDS_START + i;
-		if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0)
-			r = rpc_listen(d->rpc, fd);
-		else
-			log_warning("socket %d of systemd's is no listening unix stream socket", i);
+	n = sd_listen_fds_with_names(true, &names);
+	for (int i = 0; i < n; i++) {
+		if (r >= 0)
+			r = serve_passed(d, SD_LISTEN_FDS_START + i, names[i]);
+		served |= r > 0;
+		free(names[i]);
 	}
-	if (r >= 0 && n <= 0) {
+	free(names);
+	if (r >= 0 && !served) {
 		(void)snprintf(
 			path, sizeof(path), "%s/" RPC_SOCKET, d->manager->options.runtime_dir);
 		/* Whoever has no role is served nothing that is not his. */
@@ -344,6 +423,8 @@ static void serve_rpc(struct daemon *d)
 	}
 	if (r < 0)
 		(void)log_error_errno(r, "cannot serve JSON-RPC: %m");
+	if (tls_fd >= 0 && d->rpc)
+		serve_tls(d, tls_fd);
 }
 
 /* On a socket in the folder of what runs, and by TCP if that was asked for. Without it everything else works. */
@@ -437,7 +518,7 @@ static int run(const struct arguments *a)
 	if (r >= 0)
 		r = start_bus(&d);
 	if (r >= 0) {
-		serve_rpc(&d);
+		serve_rpc(&d, a->tls_fd);
 		serve_metrics(&d, a->metrics_fd);
 		if (!d.session) {
 			network_define_default(d.manager, VMMD_DEFAULT_NETWORK);
@@ -449,6 +530,7 @@ static int run(const struct arguments *a)
 	}
 	(void)sd_event_source_disable_unref(d.reconnect);
 	(void)metrics_server_free(d.metrics);
+	(void)rpc_tls_free(d.tls);
 	(void)rpc_free(d.rpc);
 	(void)dbus_free(d.dbus);
 	(void)manager_free(d.manager);
@@ -470,7 +552,7 @@ static bool stderr_is_journal(void)
 
 int main(int argc, char **argv)
 {
-	static struct arguments a = {.metrics_fd = -EBADF, .log_level = LOG_INFO};
+	static struct arguments a = {.metrics_fd = -EBADF, .tls_fd = -EBADF, .log_level = LOG_INFO};
 	bool in_journal;
 	int r;
 

@@ -21,6 +21,7 @@
 
 struct manager_options {
 	const char *state_dir, *runtime_dir;
+	const char *tls_dir; /* of certificates; NULL: none */
 	const char *worker_path;
 	bool session;
 	bool no_jail;         /* tests: the worker runs as it is */

@@ -294,12 +294,6 @@ static bool reply_same_job(const struct once_entry *e, struct api_call *call)
 	return call->detach && e->job && job_reply(call, e->job);
 }
 
-static int say_unknown(const char *method, struct error *error)
-{
-	return error_set(error, ERROR_INTERRUPTED,
-		"vmmd ended while it worked on %s, and whether it happened is not known", method);
-}
-
 static int again(struct once_entry *e, struct api_call *call, struct error *error)
 {
 	if (!streq(e->rule->method, call->method->name) ||
@@ -322,7 +316,9 @@ static int again(struct once_entry *e, struct api_call *call, struct error *erro
 	case ONCE_SAME_RUN:
 		return destroy_again(e, call);
 	default:
-		return say_unknown(call->method->name, error);
+		return error_set(error, ERROR_INTERRUPTED,
+			"vmmd ended while it worked on %s, and whether it happened is not known",
+			call->method->name);
 	}
 }
 
@@ -379,23 +375,19 @@ int once_begin(struct once *once, struct api_call *call, struct error *error)
 	return 0;
 }
 
-/* The worker that an earlier daemon started has said what became of it, or (an error) has ended without a word, or does not speak: a
- * daemon that was quicker would have found it dead. */
+/* The worker that an earlier daemon started has said what became of it. */
 static void on_started(void *userdata, const struct error *error)
 {
-	struct error unknown = {0};
 	struct once_entry *e = userdata;
 	struct json_object *out;
 
-	if (list_empty(&e->waits)) {
-		note(e, error ? ONCE_UNKNOWN : ONCE_HAPPENED);
+	if (!error && list_empty(&e->waits)) {
+		note(e, ONCE_HAPPENED);
 		return;
 	}
 	/* Any of those who wait has the arguments. */
 	out = error ? NULL : rebuild(e, list_entry(e->waits.next, struct once_wait, link)->call);
-	if (error)
-		(void)say_unknown(e->rule->method, &unknown);
-	finish(e, out, error ? &unknown : NULL);
+	finish(e, out, error);
 	json_object_put(out);
 }
 

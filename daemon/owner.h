@@ -24,6 +24,9 @@ struct domain_owner {
 /* 'user' is what config/ has checked. */
 void owner_set(struct domain_owner *owner, const char *user);
 
+/* The name by which a certificate is known (tls-roles.h), which owns nothing by itself. */
+#define CERTIFICATE_NAME_MAX 256
+
 /* Somebody: his uid, his name as a transport vouches for it, or both. */
 struct user {
 	bool uid_known;

@@ -47,9 +47,12 @@ static void kill_conn(struct rpc_conn *c, const char *why)
 		return;
 	c->dead = true;
 	/* Whoever may connect must not fill the log. */
-	if (why && !c->plain)
-		log_notice("JSON-RPC: a connection of uid %u is closed: %s",
-			c->peer.user.uid_known ? c->peer.user.uid : (uid_t)-1, why);
+	if (why && !c->plain) {
+		char who[API_CALLER_MAX];
+
+		api_peer_text(&c->peer, who);
+		log_notice("JSON-RPC: a connection of %s is closed: %s", who, why);
+	}
 	(void)sd_event_source_set_enabled(c->io_source, SD_EVENT_OFF);
 	(void)sd_event_source_set_enabled(c->more, SD_EVENT_ONESHOT);
 }
@@ -337,5 +340,7 @@ int rpc_conn_new(struct rpc *rpc, struct rpc_io *io, const struct api_peer *peer
 		r = sd_event_source_set_enabled(c->out_timer, SD_EVENT_OFF);
 	if (r < 0)
 		(void)rpc_conn_free(c);
+	else if (io->ops->pending(io))
+		rpc_conn_wake(c);
 	return r < 0 ? r : 0;
 }

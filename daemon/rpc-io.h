@@ -15,7 +15,8 @@ struct rpc_io;
 struct rpc_io_ops {
 	/* Bytes, 0 at the end, -EAGAIN, or another errno: the connection is over. */
 	ssize_t (*read)(struct rpc_io *io, void *buf, size_t size);
-	/* Bytes taken (at least 1), -EAGAIN, or another errno. 'pass_fd' (>= 0) goes with the first of them; it stays the caller's. */
+	/* Bytes taken (at least 1), -EAGAIN (then the next one has the same bytes), or another errno. 'pass_fd' (>= 0; only if it
+	 * passes_fds) goes with the first of them; it stays the caller's. */
 	ssize_t (*write)(struct rpc_io *io, const void *buf, size_t len, int pass_fd);
 	/* What to wait for (EPOLLIN, EPOLLOUT), to read and, if 'writing', to write. */
 	uint32_t (*events)(struct rpc_io *io, bool reading, bool writing);

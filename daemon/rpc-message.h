@@ -28,6 +28,7 @@
 /* Ours, beside the classes of errors. */
 #define RPC_OVERLOADED -32050 /* the connection, or the daemon, has as much to do as it takes */
 #define RPC_CANCELLED  -32051 /* rpc.cancel took the answer away */
+#define RPC_REFUSED    -32052 /* nobody with this certificate is let in */
 
 /* The text as JSON: 0 with a value that the caller puts (NULL: the text was "null"), or RPC_PARSE_ERROR with '*ret_why'. */
 int rpc_parse(const char *text, size_t len, struct json_object **ret_value, const char **ret_why);

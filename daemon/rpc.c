@@ -13,6 +13,7 @@
 
 #include "daemon/rpc-internal.h"
 #include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
 
 #define BACKLOG        128
 #define ACCEPTS        16 /* at once */
@@ -71,6 +72,11 @@ static void refuse(struct rpc *rpc, int fd, const char *why)
 	}
 }
 
+static bool same_caller(const struct api_peer *a, const struct api_peer *b)
+{
+	return a->user.uid == b->user.uid && streq(a->certificate, b->certificate);
+}
+
 /* Callers without a role share a part of the connections, and no one of them has all of that. */
 bool rpc_has_room(const struct rpc *rpc, const struct api_peer *peer)
 {
@@ -84,7 +90,7 @@ bool rpc_has_room(const struct rpc *rpc, const struct api_peer *peer)
 	list_for_each (pos, &rpc->connections) {
 		const struct rpc_conn *conn = list_entry(pos, struct rpc_conn, link);
 
-		n += conn->plain && conn->peer.user.uid == peer->user.uid;
+		n += conn->plain && same_caller(&conn->peer, peer);
 	}
 	return rpc->n_plain < RPC_PLAIN_CONNECTIONS && n < RPC_PLAIN_UID_CONNECTIONS;
 }

@@ -7,10 +7,6 @@
  * that breaks the protocol (type, length, sequence, fds, text) makes the daemon kill it. Its texts are cleaned before
  * they are passed on.
  *
- * Until it is told START a worker belongs to the daemon that made it: the kernel kills it when that daemon ends, whatever it is doing
- * (PR_SET_PDEATHSIG, in the child before exec; what it does first about START is to take that back). So there is no
- * worker that the next daemon would have to find and cannot: a run is noted on disk before START is sent.
- *
  * Life: worker_spawn() or worker_adopt(), then callbacks from the event loop, at the end exactly one gone(). Only in
  * gone() or outside all callbacks may the worker be freed. Freeing neither kills nor stops the process: that is how
  * a daemon that ends leaves its workers running.
@@ -83,7 +79,7 @@ int worker_adopt(sd_event *event, const uint8_t uuid[16], pid_t pid, uint64_t st
 struct worker *worker_free(struct worker *worker);
 DEFINE_CLEANUP(struct worker *, worker_free);
 
-/* Send a request. An adopted worker that has not said HELLO yet reads it after that. Returns 0 (then 'reply' will be called, unless the worker is freed before), or -ENOTCONN, -EAGAIN
+/* Send a request. Returns 0 (then 'reply' will be called, unless the worker is freed before), or -ENOTCONN, -EAGAIN
  * (the worker does not read), -EBUSY (too many requests pending), -ENOMEM. fds stay the caller's. */
 int worker_request(struct worker *worker, enum proto_type type, const void *payload, size_t len,
 	const int *fds, unsigned n_fds, uint64_t timeout_usec, worker_reply_fn reply,

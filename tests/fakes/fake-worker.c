@@ -3,8 +3,7 @@
  * A worker without a machine: it speaks vmm-core/proto.h on fds 3 and 4 as vmmd-worker does, so that the daemon can
  * be tested without KVM, and it can be told to misbehave:
  *
- *	before START	words in argv[1] (the domain's name): no-hello garbage-hello exit-early wrong-version hello-fds; hang-unborn
- *			stops (SIGSTOP) before HELLO, clings lives on when its daemon ends
+ *	before START	words in argv[1] (the domain's name): no-hello garbage-hello exit-early wrong-version hello-fds
  *	at START	words fake=WORD in the vm's command line: fail-start no-reply crash garbage bad-type short fds
  *			wrong-seq bad-text back-to-new stop-reading flood exit-quietly
  *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
@@ -39,7 +38,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,7 +60,7 @@ struct fake {
 	size_t line_len;
 	struct vm_config config;
 	struct vm_stats_page *stats;
-	bool is_network, clings;
+	bool is_network;
 	struct net_config net;
 	struct net_stats_page *net_stats;
 	uint32_t nics, unwanted; /* bits */
@@ -546,8 +544,6 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 {
 	uint32_t seq = p->header.seq;
 
-	if (p->header.type == PROTO_START || p->header.type == PROTO_START_NETWORK)
-		(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	if (p->header.type == PROTO_START) {
 		start(f, p, fds, n_fds);
 		return;
@@ -688,7 +684,7 @@ static void control_input(struct fake *f)
 	ssize_t n = recv_packet(f->control, &p, sizeof(p), fds, PROTO_MAX_FDS, &n_fds);
 
 	if (n <= 0) {
-		if ((f->state == PROTO_VM_NEW && !f->clings) || told(f, "exit-on-eof"))
+		if (f->state == PROTO_VM_NEW || told(f, "exit-on-eof"))
 			exit(1);
 		close(f->control);
 		f->control = -1;
@@ -725,12 +721,6 @@ static void hello(struct fake *f, const char *name)
 
 	if (strstr(name, "exit-early"))
 		exit(7);
-	if (strstr(name, "hang-unborn"))
-		raise(SIGSTOP);
-	if (strstr(name, "clings")) {
-		(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
-		f->clings = true;
-	}
 	if (strstr(name, "garbage-hello"))
 		(void)!write(f->control, "hello?", 6);
 	else if (strstr(name, "wrong-version"))
@@ -745,8 +735,6 @@ int main(int argc, char **argv)
 {
 	static struct fake fake = {.control = PROTO_CONTROL_FD, .console = -1};
 
-	/* As vmmd-worker does: the reader of its log may go away. */
-	(void)signal(SIGPIPE, SIG_IGN);
 	hello(&fake, argc > 1 ? argv[1] : "");
 	fprintf(stderr, "fake worker %s runs\n", argc > 1 ? argv[1] : "");
 	for (;;) {

@@ -25,6 +25,12 @@ LIBRARIES = {
     "json-c/": {"daemon", "client"},
     "systemd/": {"daemon", "client"},
 }
+# Single modules, without suffix.
+MODULES = {
+    "gnutls/": {"daemon/tls-store", "daemon/rpc-io-tls"},
+    "nftables/": {"daemon/gateway-nft"},
+    "microhttpd.h": {"daemon/metrics-server"},
+}
 
 
 def layer_of(path):
@@ -56,6 +62,9 @@ def main():
                     for library, users in LIBRARIES.items():
                         if angled.group(1).startswith(library) and mine not in users:
                             bad.append(f"{name}:{number}: {mine} may not use <{angled.group(1)}>")
+                    for library, users in MODULES.items():
+                        if angled.group(1).startswith(library) and str(path.relative_to(ROOT).with_suffix("")) not in users:
+                            bad.append(f"{name}:{number}: {library} is for {', '.join(sorted(users))} only")
     for line in bad:
         print(line)
     print(f"{files} files, {len(bad)} includes across a layer")

@@ -21,6 +21,7 @@
 #define VMMD_STATE_DIR   "/var/lib/vmmd"
 #define VMMD_RUNTIME_DIR "/run/vmmd"
 #define VMMD_CONFIG_DIR  "/etc/vmmd"
+#define VMMD_TLS_DIR     VMMD_CONFIG_DIR "/tls"
 
 /* JSON-RPC of the system instance. */
 #define VMMD_RPC_SOCKET VMMD_RUNTIME_DIR "/rpc.sock"
