@@ -7,8 +7,18 @@
 #include <string.h>
 
 #include "client/suggest.h"
+#include "client/verb-option.h"
 #include "client/verbs.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option help_options[] = {
+	{.name = "command",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_VERB,
+		.help = "Prints global help, command specific help, or help for a group of related "
+			"commands"},
+	{},
+};
 
 const struct global_option global_options[] = {
 	{'c', "connect", "URI",

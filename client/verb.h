@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The verb table: one row per vmctl command. Parsing, `help`, the man page and completion all read these
- * rows; to add a verb is to add a row in verbs.c and a function in a verbs-*.c.
+ * rows; to add a verb is to add a row in verbs.c and a function, with its options above it, in a verbs-*.c.
  *
  * The rows are const and shared; any thread.
  */

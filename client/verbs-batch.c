@@ -5,10 +5,20 @@
 #include <string.h>
 
 #include "client/batch.h"
+#include "client/verb-option.h"
 #include "client/verb.h"
 #include "client/verbs.h"
 #include "client/vmctl.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option batch_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.help = "file of commands (-: standard input)"},
+	FLAG("keep-going", "go on after a command that failed"),
+	{},
+};
 
 static bool is_blank(char c)
 {

@@ -16,8 +16,38 @@
 #include "client/capture-filter.h"
 #include "client/capture.h"
 #include "client/remote.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/capture-record.h"
 #include "vmm-core/base/strutil.h"
+
+#define CAPTURE_OPTIONS                                                                            \
+	NAMED("write", COMPLETE_FILE,                                                              \
+		"file for the frames (pcapng); without it or with -, standard output"),            \
+		NUMBER("count", "end after that many frames"),                                     \
+		NUMBER("seconds", "end after that many seconds"),                                  \
+		NUMBER("snaplen", "keep that many bytes of each frame"),                           \
+		NAMED("direction", COMPLETE_NOTHING, "in, out or both (default)")
+#define FILTER_OPTION                                                                              \
+	{                                                                                          \
+		.name = "filter", .type = OPTION_LIST,                                             \
+		.help = "which frames: an expression of pcap-filter(7)"                            \
+	}
+
+const struct verb_option capture_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	INTERFACE_OPTION,
+	CAPTURE_OPTIONS,
+	FILTER_OPTION,
+	{},
+};
+
+const struct verb_option net_capture_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	NAMED("uplink", COMPLETE_NOTHING, "what this NIC sends and receives, for this network"),
+	CAPTURE_OPTIONS,
+	FILTER_OPTION,
+	{},
+};
 
 #define SNAPLEN_MAX 262144 /* the API's */
 #define SECONDS_MAX 31536000

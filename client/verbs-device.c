@@ -12,8 +12,60 @@
 #include <strings.h>
 
 #include "client/remote.h"
+#include "client/verb-option.h"
 #include "client/xml-file.h"
 #include "vmm-core/base/strutil.h"
+
+#define AFFECT_OPTIONS                                                                             \
+	FLAG("persistent", "make live change persistent"), FLAG("config", "affect next boot"),     \
+		FLAG("live", "affect running domain"), FLAG("current", "affect current domain")
+#define DEVICE_FILE                                                                                \
+	{                                                                                          \
+		.name = "file", .type = OPTION_DATA, .completion = COMPLETE_FILE,                  \
+		.required = true, .help = "XML file"                                               \
+	}
+#define INTERFACE_TYPE                                                                             \
+	{                                                                                          \
+		.name = "type", .type = OPTION_DATA, .required = true,                             \
+		.help = "network interface type"                                                   \
+	}
+
+const struct verb_option device_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	DEVICE_FILE,
+	AFFECT_OPTIONS,
+	{},
+};
+
+const struct verb_option attach_interface_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_TYPE,
+	{.name = "source",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_NETWORK,
+		.required = true,
+		.help = "source of network interface"},
+	NAMED_STRING("target", "target network name"),
+	NAMED_STRING("mac", "MAC address"),
+	NAMED_STRING("script", "script used to bridge network interface"),
+	NAMED_STRING("model", "model type"),
+	NAMED_STRING("alias", "custom alias name of interface device"),
+	NAMED_STRING("inbound", "control domain's incoming traffics"),
+	NAMED_STRING("outbound", "control domain's outgoing traffics"),
+	AFFECT_OPTIONS,
+	FLAG("print-xml", "print XML document rather than attach the interface"),
+	NAMED_STRING("source-mode", "mode attribute of <source/> element"),
+	{},
+};
+
+const struct verb_option detach_interface_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_TYPE,
+	NAMED_STRING("mac", "MAC address"),
+	AFFECT_OPTIONS,
+	FLAG("print-xml", "print XML document rather than detach the interface"),
+	{},
+};
 
 #define AFFECT_LIVE   1U
 #define AFFECT_CONFIG 2U

@@ -7,7 +7,13 @@
 
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option doctor_options[] = {
+	FLAG("all", "show what is well, too"),
+	{},
+};
 
 static void print_finding(struct ctl *ctl, struct json_object *finding)
 {

@@ -8,8 +8,43 @@
 
 #include "client/remote.h"
 #include "client/suggest.h"
+#include "client/verb-option.h"
 #include "client/watch.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option event_options[] = {
+	{.name = "domain",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_DOMAIN,
+		.help = "filter by domain name, id or uuid"},
+	{.name = "event",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_EVENT,
+		.help = "which event type to wait for"},
+	FLAG("all", "wait for all events instead of just one type"),
+	FLAG("loop", "loop until timeout or interrupt, rather than one-shot"),
+	NUMBER("timeout", "timeout seconds"),
+	FLAG("list", "list valid event types"),
+	FLAG("timestamp", "show timestamp for each printed event"),
+	{},
+};
+
+const struct verb_option net_event_options[] = {
+	{.name = "network",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_NETWORK,
+		.help = "filter by network name or uuid"},
+	{.name = "event",
+		.type = OPTION_STRING,
+		.completion = COMPLETE_NETWORK_EVENT,
+		.help = "which event type to wait for"},
+	FLAG("all", "wait for all events instead of just one type"),
+	FLAG("loop", "loop until timeout or interrupt, rather than one-shot"),
+	NUMBER("timeout", "timeout seconds"),
+	FLAG("list", "list valid event types"),
+	FLAG("timestamp", "show timestamp for each printed event"),
+	{},
+};
 
 #define EVENT_MAX_TIMEOUT_SEC 31536000
 

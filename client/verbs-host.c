@@ -6,6 +6,12 @@
 
 #include "build-config.h"
 #include "client/remote.h"
+#include "client/verb-option.h"
+
+const struct verb_option version_options[] = {
+	FLAG("daemon", "report daemon version too"),
+	{},
+};
 
 static int print_string(struct ctl *ctl, const char *key, const char *text)
 {

@@ -7,7 +7,52 @@
 
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option domblklist_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("inactive", "get inactive rather than running configuration"),
+	FLAG("details", "additionally display the type and device value"),
+	{},
+};
+
+const struct verb_option domstate_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("reason", "also print reason for the state"),
+	{},
+};
+
+const struct verb_option domstats_options[] = {
+	FLAG("state", "report domain state"),
+	FLAG("cpu-total", "report domain physical cpu usage"),
+	FLAG("balloon", "report domain balloon statistics"),
+	FLAG("vcpu", "report domain virtual cpu information"),
+	FLAG("interface", "report domain network interface information"),
+	FLAG("block", "report domain block device statistics"),
+	FLAG("perf", "report domain perf event statistics (there are none)"),
+	FLAG("iothread", "report domain IOThread information"),
+	FLAG("memory", "report domain memory usage (there is no resctrl monitor)"),
+	FLAG("dirtyrate", "report domain dirty rate information (there is none)"),
+	FLAG("vm", "report what the virtual machine monitor counts"),
+	FLAG("overhead", "report where the host's CPU time went, and exits by cause"),
+	FLAG("list-active", "list only active domains"),
+	FLAG("list-inactive", "list only inactive domains"),
+	FLAG("list-persistent", "list only persistent domains"),
+	FLAG("list-transient", "list only transient domains"),
+	FLAG("list-running", "list only running domains"),
+	FLAG("list-paused", "list only paused domains"),
+	FLAG("list-shutoff", "list only shutoff domains"),
+	FLAG("list-other", "list only domains in other states"),
+	FLAG("raw", "do not pretty-print the fields"),
+	FLAG("enforce", "enforce requested stats parameters"),
+	FLAG("nowait", "report only stats that are accessible instantly (they always are)"),
+	{.name = "domain",
+		.type = OPTION_LIST,
+		.completion = COMPLETE_DOMAIN,
+		.help = "list of domains to get stats for"},
+	{},
+};
 
 static int get_domain(struct ctl *ctl, const struct args *args, struct json_object **ret)
 {

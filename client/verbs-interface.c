@@ -12,7 +12,46 @@
 
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option domiflist_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("inactive", "get inactive rather than running configuration"),
+	{},
+};
+
+const struct verb_option domifaddr_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("interface", "network interface name"),
+	FLAG("full", "always display names and MACs of interfaces"),
+	STRING("source", "address source: 'lease' or 'arp' (both are what the network saw)"),
+	{},
+};
+
+const struct verb_option domifstat_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	INTERFACE_OPTION,
+	FLAG("reasons", "also print why frames were dropped, and how many for each reason"),
+	{},
+};
+
+const struct verb_option domif_getlink_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_OPTION,
+	FLAG("config", "Get persistent interface state"),
+	{},
+};
+
+const struct verb_option domif_setlink_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	INTERFACE_OPTION,
+	{.name = "state",
+		.type = OPTION_DATA,
+		.required = true,
+		.help = "new state of the device: up or down"},
+	{},
+};
 
 #define IF_INACTIVE 1U
 

@@ -11,7 +11,26 @@
 
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+#define JOB_OPTION                                                                                 \
+	{                                                                                          \
+		.name = "job", .type = OPTION_DATA, .required = true, .help = "number of the job"  \
+	}
+
+const struct verb_option jobs_options[] = {
+	FLAG("all", "those that are over, too"),
+	{},
+};
+
+const struct verb_option job_options[] = {JOB_OPTION, {}};
+
+const struct verb_option job_wait_options[] = {
+	JOB_OPTION,
+	NUMBER("timeout", "wait at most that many seconds"),
+	{},
+};
 
 #define JOBS_RUNNING     1U
 #define MAX_TIMEOUT_SEC  31536000

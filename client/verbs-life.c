@@ -13,9 +13,82 @@
 #include "client/console.h"
 #include "client/progress.h"
 #include "client/remote.h"
+#include "client/verb-option.h"
 #include "client/watch.h"
 #include "client/xml-file.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option autostart_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("disable", "disable autostarting"),
+	{},
+};
+
+const struct verb_option console_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("devname", "character device name"),
+	FLAG("force", "force console connection (disconnect already connected sessions)"),
+	FLAG("safe", "only connect if safe console handling is supported (it always is)"),
+	NUMBER("timeout",
+		"when standard input has ended, leave after that many seconds of silence"),
+	{},
+};
+
+const struct verb_option create_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML domain description; - for standard input"},
+	FLAG("console", "attach to console after creation"),
+	FLAG("paused", "leave the guest paused after creation"),
+	FLAG("validate", "refuse elements that vmmd does not know"),
+	{},
+};
+
+const struct verb_option destroy_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	FLAG("graceful", "terminate gracefully"),
+	{},
+};
+
+const struct verb_option mode_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("mode", "shutdown mode: acpi"),
+	{},
+};
+
+const struct verb_option shutdown_options[] = {
+	DOMAIN_OPTION(COMPLETE_ACTIVE_DOMAIN),
+	STRING("mode", "shutdown mode: acpi"),
+	FLAG("wait", "return when the domain is shut off"),
+	NUMBER("timeout", "with --wait: fail after that many seconds"),
+	{},
+};
+
+const struct verb_option start_options[] = {
+	{.name = "domain",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_INACTIVE_DOMAIN,
+		.required = true,
+		.help = "name of the inactive domain"},
+	FLAG("console", "attach to console after creation"),
+	FLAG("paused", "leave the guest paused after creation"),
+	FLAG("force-boot", "force fresh boot by discarding any managed save"),
+	FLAG("wait", "return when the domain is running"),
+	NUMBER("timeout", "with --wait: fail after that many seconds"),
+	{},
+};
+
+const struct verb_option undefine_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("managed-save", "remove domain managed state file"),
+	FLAG("snapshots-metadata", "remove all domain snapshot metadata"),
+	FLAG("checkpoints-metadata", "remove all domain checkpoint metadata"),
+	FLAG("nvram", "remove nvram file"),
+	FLAG("keep-nvram", "keep nvram file"),
+	{},
+};
 
 #define MAX_TIMEOUT_SEC 31536000
 

@@ -13,7 +13,32 @@
 
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option list_options[] = {
+	FLAG("inactive", "list inactive domains"),
+	FLAG("all", "list inactive & active domains"),
+	FLAG("transient", "list transient domains"),
+	FLAG("persistent", "list persistent domains"),
+	FLAG("state-running", "list domains in running state"),
+	FLAG("state-paused", "list domains in paused state"),
+	FLAG("state-shutoff", "list domains in shutoff state"),
+	FLAG("state-other", "list domains in other states"),
+	FLAG("autostart", "list domains with autostart enabled"),
+	FLAG("no-autostart", "list domains with autostart disabled"),
+	FLAG("uuid", "list uuid's only"),
+	FLAG("name", "list domain names only"),
+	FLAG("id", "list domain IDs only"),
+	FLAG("table", "list table (default)"),
+	FLAG("managed-save", "mark inactive domains with managed save state"),
+	FLAG("title", "show domain title"),
+	{.name = "wide",
+		.type = OPTION_FLAG,
+		.letter = 'w',
+		.help = "-w: also show vCPUs, memory, resident memory and CPU use"},
+	{},
+};
 
 #define CPU_SAMPLE_NSEC (200 * NSEC_PER_MSEC)
 

@@ -11,9 +11,55 @@
 
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "client/xml-file.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
+
+#define AFFECTED_NETWORK                                                                           \
+	FLAG("config", "affect next network startup"), FLAG("live", "affect running network"),     \
+		FLAG("current", "affect current state of network")
+
+const struct verb_option net_update_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	WORD("command", "type of update (add-first, add-last (add), delete, or modify)"),
+	WORD("section", "which section of network configuration to update"),
+	{.name = "xml",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "name of file containing xml (or, if it starts with '<', the complete xml "
+			"element itself) to add/modify, or to be matched for search"},
+	NUMBER("parent-index", "which parent object to search through"),
+	AFFECTED_NETWORK,
+	{},
+};
+
+const struct verb_option net_forward_add_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	WORD("proto", "tcp or udp"),
+	WORD("port", "port of the host"),
+	WORD("to", "address of the guest"),
+	STRING("to-port", "port of the guest, if it is another"),
+	STRING("address", "address of the host; without it, all of them"),
+	AFFECTED_NETWORK,
+	{},
+};
+
+const struct verb_option net_forward_delete_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	WORD("proto", "tcp or udp"),
+	WORD("port", "port of the host"),
+	STRING("address", "address of the host, where several are forwarded"),
+	AFFECTED_NETWORK,
+	{},
+};
+
+const struct verb_option net_forward_list_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("inactive", "those of the definition, also while others are in force"),
+	{},
+};
 
 /* Numbers of the API, which are libvirt's. */
 #define UPDATE_LIVE   (1U << 0)

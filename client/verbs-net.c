@@ -15,8 +15,56 @@
 #include "client/redefine.h"
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "client/xml-file.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option net_autostart_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("disable", "disable autostarting"),
+	{},
+};
+
+const struct verb_option net_file_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML network description; - for standard input"},
+	FLAG("validate", "refuse elements that vmmd does not know"),
+	{},
+};
+
+const struct verb_option net_dhcp_leases_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	STRING("mac", "MAC address"),
+	{},
+};
+
+const struct verb_option net_dumpxml_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("inactive", "show inactive defined XML"),
+	{},
+};
+
+const struct verb_option net_edit_options[] = {
+	NETWORK_OPTION(COMPLETE_NETWORK),
+	FLAG("skip-validate", "accept elements that vmmd does not know"),
+	{},
+};
+
+const struct verb_option net_list_options[] = {
+	FLAG("inactive", "list inactive networks"),
+	FLAG("all", "list inactive & active networks"),
+	FLAG("persistent", "list persistent networks"),
+	FLAG("transient", "list transient networks"),
+	FLAG("autostart", "list networks with autostart enabled"),
+	FLAG("no-autostart", "list networks with autostart disabled"),
+	FLAG("uuid", "list uuid's only"),
+	FLAG("name", "list network names only"),
+	FLAG("table", "list table (default)"),
+	{},
+};
 
 #define DEFINE_STRICT 1U
 #define XML_INACTIVE  1U

@@ -12,7 +12,23 @@
 
 #include "client/remote.h"
 #include "client/table.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option team_report_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	NUMBER("last", "only the last so many reports"),
+	{},
+};
+
+const struct verb_option team_test_options[] = {
+	NETWORK_OPTION(COMPLETE_ACTIVE_NETWORK),
+	STRING("member", "test this uplink only"),
+	FLAG("all", "test uplinks that stand by, too"),
+	NUMBER("time", "milliseconds that an uplink is out of use, instead of 2000"),
+	FLAG("force", "test also where that cuts the network off"),
+	{},
+};
 
 #define TEST_FORCE  1U
 #define MAX_REPORTS 64

@@ -14,7 +14,27 @@
 
 #include "client/remote.h"
 #include "client/top.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option top_options[] = {
+	{.name = "batch", .letter = 'b', .help = "print tables one after the other"},
+	{.name = "number",
+		.type = OPTION_NUMBER,
+		.named_only = true,
+		.letter = 'n',
+		.help = "how many samples to show"},
+	{.name = "delay",
+		.type = OPTION_NUMBER,
+		.named_only = true,
+		.letter = 'd',
+		.help = "seconds between two of them: 3"},
+	{.name = "sort",
+		.type = OPTION_STRING,
+		.named_only = true,
+		.help = "by cpu, memory, disk, net or name"},
+	{},
+};
 
 #define DELAY_DEFAULT_S 3
 #define DELAY_MAX_S     3600

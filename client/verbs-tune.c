@@ -11,7 +11,19 @@
 #include <strings.h>
 
 #include "client/remote.h"
+#include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option domiftune_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	INTERFACE_OPTION,
+	STRING("inbound", "control domain's incoming traffics: average,peak,burst,floor"),
+	STRING("outbound", "control domain's outgoing traffics: average,peak,burst"),
+	FLAG("config", "affect next boot"),
+	FLAG("live", "affect running domain"),
+	FLAG("current", "affect current domain"),
+	{},
+};
 
 #define AFFECT_LIVE   (1U << 0)
 #define AFFECT_CONFIG (1U << 1)

@@ -7,8 +7,42 @@
 
 #include "client/redefine.h"
 #include "client/remote.h"
+#include "client/verb-option.h"
 #include "client/xml-file.h"
 #include "vmm-core/base/strutil.h"
+
+const struct verb_option check_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML domain description; - for standard input"},
+	FLAG("all", "show the honoured elements too"),
+	{},
+};
+
+const struct verb_option define_options[] = {
+	{.name = "file",
+		.type = OPTION_DATA,
+		.completion = COMPLETE_FILE,
+		.required = true,
+		.help = "file containing an XML domain description; - for standard input"},
+	FLAG("validate", "refuse elements that vmmd does not know"),
+	{},
+};
+
+const struct verb_option dumpxml_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("inactive", "show inactive defined XML"),
+	FLAG("security-info", "include security sensitive information in XML dump"),
+	{},
+};
+
+const struct verb_option edit_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	FLAG("skip-validate", "accept elements that vmmd does not know"),
+	{},
+};
 
 #define DEFINE_STRICT 1U
 #define XML_INACTIVE  1U

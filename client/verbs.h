@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The functions behind the verb table (verbs.c), by the file that has them. Contract: verb.h, run. */
+/* The functions behind the verb table (verbs.c) and their options, by the file that has them. Contract: verb.h, run. */
 #pragma once
 
 #include "client/args.h"
@@ -7,97 +7,146 @@
 
 /* verbs-list.c */
 int verb_list(struct ctl *ctl, const struct args *args);
+extern const struct verb_option list_options[];
 
 /* verbs-life.c */
 int verb_start(struct ctl *ctl, const struct args *args);
+extern const struct verb_option start_options[];
 int verb_create(struct ctl *ctl, const struct args *args);
+extern const struct verb_option create_options[];
 int verb_shutdown(struct ctl *ctl, const struct args *args);
+extern const struct verb_option shutdown_options[];
 int verb_simple(struct ctl *ctl, const struct args *args); /* one call, one sentence */
+extern const struct verb_option destroy_options[];
+extern const struct verb_option mode_options[];
+extern const struct verb_option undefine_options[];
 int verb_autostart(struct ctl *ctl, const struct args *args);
+extern const struct verb_option autostart_options[];
 int verb_console(struct ctl *ctl, const struct args *args);
+extern const struct verb_option console_options[];
 
 /* verbs-xml.c */
 int verb_define(struct ctl *ctl, const struct args *args);
+extern const struct verb_option define_options[];
 int verb_check(struct ctl *ctl, const struct args *args);
+extern const struct verb_option check_options[];
 int verb_dumpxml(struct ctl *ctl, const struct args *args);
+extern const struct verb_option dumpxml_options[];
 int verb_edit(struct ctl *ctl, const struct args *args);
+extern const struct verb_option edit_options[];
 
 /* verbs-info.c */
 int verb_dominfo(struct ctl *ctl, const struct args *args);
 int verb_domstate(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domstate_options[];
 int verb_domid(struct ctl *ctl, const struct args *args);
 int verb_domuuid(struct ctl *ctl, const struct args *args);
 int verb_domname(struct ctl *ctl, const struct args *args);
 int verb_domblklist(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domblklist_options[];
 int verb_domstats(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domstats_options[];
 
 /* verbs-top.c */
 int verb_top(struct ctl *ctl, const struct args *args);
+extern const struct verb_option top_options[];
 
 /* verbs-net.c */
 int verb_net_list(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_list_options[];
 int verb_net_info(struct ctl *ctl, const struct args *args);
 int verb_net_name(struct ctl *ctl, const struct args *args);
 int verb_net_uuid(struct ctl *ctl, const struct args *args);
 int verb_net_dhcp_leases(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_dhcp_leases_options[];
 int verb_net_port_list(struct ctl *ctl, const struct args *args);
 int verb_net_define(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_file_options[];
 int verb_net_create(struct ctl *ctl, const struct args *args);
 int verb_net_dumpxml(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_dumpxml_options[];
 int verb_net_edit(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_edit_options[];
 int verb_domiftune(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domiftune_options[];
 int verb_net_update(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_update_options[];
 int verb_net_forward_add(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_forward_add_options[];
 int verb_net_forward_delete(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_forward_delete_options[];
 int verb_net_forward_list(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_forward_list_options[];
 int verb_net_simple(struct ctl *ctl, const struct args *args); /* one call, one sentence */
 int verb_net_autostart(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_autostart_options[];
 
 /* verbs-capture.c */
 int verb_capture(struct ctl *ctl, const struct args *args);
+extern const struct verb_option capture_options[];
 int verb_net_capture(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_capture_options[];
 
 /* verbs-device.c */
 int verb_attach_device(struct ctl *ctl, const struct args *args);
+extern const struct verb_option device_options[];
 int verb_detach_device(struct ctl *ctl, const struct args *args);
 int verb_attach_interface(struct ctl *ctl, const struct args *args);
+extern const struct verb_option attach_interface_options[];
 int verb_detach_interface(struct ctl *ctl, const struct args *args);
+extern const struct verb_option detach_interface_options[];
 
 /* verbs-job.c */
 int verb_jobs(struct ctl *ctl, const struct args *args);
+extern const struct verb_option jobs_options[];
 int verb_job_cancel(struct ctl *ctl, const struct args *args);
+extern const struct verb_option job_options[];
 int verb_job_wait(struct ctl *ctl, const struct args *args);
+extern const struct verb_option job_wait_options[];
 int verb_domjobinfo(struct ctl *ctl, const struct args *args);
 
 /* verbs-team.c */
 int verb_team_report(struct ctl *ctl, const struct args *args);
+extern const struct verb_option team_report_options[];
 int verb_team_status(struct ctl *ctl, const struct args *args);
 int verb_team_test(struct ctl *ctl, const struct args *args);
+extern const struct verb_option team_test_options[];
 
 /* verbs-interface.c */
 int verb_domiflist(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domiflist_options[];
 int verb_domifaddr(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domifaddr_options[];
 int verb_domifstat(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domifstat_options[];
 int verb_domif_getlink(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domif_getlink_options[];
 int verb_domif_setlink(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domif_setlink_options[];
 
 /* verbs-host.c */
 int verb_capabilities(struct ctl *ctl, const struct args *args);
 int verb_boot_report(struct ctl *ctl, const struct args *args); /* verbs-doctor.c */
 int verb_doctor(struct ctl *ctl, const struct args *args);      /* verbs-doctor.c */
+extern const struct verb_option doctor_options[];
 int verb_nodeinfo(struct ctl *ctl, const struct args *args);
 int verb_version(struct ctl *ctl, const struct args *args);
+extern const struct verb_option version_options[];
 int verb_uri(struct ctl *ctl, const struct args *args);
 int verb_hostname(struct ctl *ctl, const struct args *args);
 
 /* verbs-event.c */
 int verb_event(struct ctl *ctl, const struct args *args);
+extern const struct verb_option event_options[];
 int verb_net_event(struct ctl *ctl, const struct args *args);
+extern const struct verb_option net_event_options[];
 extern const char *const event_names[]; /* of domains; ends with NULL */
 extern const char *const net_event_names[];
 
 /* help.c */
 int verb_help(struct ctl *ctl, const struct args *args);
+extern const struct verb_option help_options[];
 
 /* verbs-batch.c */
 int verb_batch(struct ctl *ctl, const struct args *args);
+extern const struct verb_option batch_options[];
