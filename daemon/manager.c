@@ -195,10 +195,25 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 	domain_adopt(opaque, uuid);
 }
 
+/* What was to change together may have changed in part: nobody can know. */
+static void tell_changes_left_out(const struct manager *m)
+{
+	char file[4096];
+
+	(void)snprintf(file, sizeof(file), "%s/changes", m->store->state_dir);
+	journal_write(JOURNAL_DEFINITION_LEFT_OUT, &(struct journal_field){"VMMD_FILE", file}, 1,
+		"%s is left out, and kept as it is: it is damaged. Definitions that were to change "
+		"together may be old and new. Compare them, and move it away",
+		file);
+}
+
 int manager_load(struct manager *m, struct error *error)
 {
-	int r = store_each(&m->store->domains, load_one, m);
+	int r;
 
+	if (m->store->left_out)
+		tell_changes_left_out(m);
+	r = store_each(&m->store->domains, load_one, m);
 	/* Before what runs is found again: then what has ended meanwhile leaves no trace. */
 	if (r == 0)
 		r = once_new(m, &m->once);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/store-internal.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
@@ -20,8 +21,6 @@
 #define LOCK_TURN_NS (20 * NSEC_PER_MSEC)
 #define TMP_PREFIX   ".tmp-"
 #define XML_SUFFIX   ".xml"
-/* UUID, ".xml" and ".tmp-" fit, with room. */
-#define FILE_NAME_MAX 64
 
 static int fault(struct store *store, enum store_step step)
 {
@@ -30,7 +29,7 @@ static int fault(struct store *store, enum store_step step)
 
 /* Write, sync and rename; what is left behind by a failure is removed unless the process dies here. */
 static int write_steps(struct store *store, int dir_fd, int fd, const char *tmp, const char *name,
-	const char *text, bool durable)
+	const char *text, enum store_sync sync)
 {
 	int r;
 
@@ -40,7 +39,7 @@ static int write_steps(struct store *store, int dir_fd, int fd, const char *tmp,
 	if (r < 0)
 		return r;
 	r = fault(store, STORE_STEP_SYNC);
-	if (r == 0 && durable && fsync(fd) < 0)
+	if (r == 0 && sync >= STORE_SYNC_FILE && fsync(fd) < 0)
 		r = -errno;
 	if (r < 0)
 		return r;
@@ -50,7 +49,7 @@ static int write_steps(struct store *store, int dir_fd, int fd, const char *tmp,
 	return r;
 }
 
-static int sync_dir(struct store *store, int dir_fd)
+int store_sync_dir(struct store *store, int dir_fd)
 {
 	int r = fault(store, STORE_STEP_SYNC_DIR);
 
@@ -59,11 +58,11 @@ static int sync_dir(struct store *store, int dir_fd)
 	return fsync(dir_fd) < 0 ? -errno : 0;
 }
 
-static int save_file(
-	struct store *store, int dir_fd, const char *name, const char *text, bool durable)
+int store_save_file(
+	struct store *store, int dir_fd, const char *name, const char *text, enum store_sync sync)
 {
 	_cleanup_(closep) int fd = -EBADF;
-	char tmp[FILE_NAME_MAX + sizeof(TMP_PREFIX)];
+	char tmp[STORE_FILE_NAME_MAX + sizeof(TMP_PREFIX)];
 	int r;
 
 	(void)snprintf(tmp, sizeof(tmp), TMP_PREFIX "%s", name);
@@ -75,20 +74,20 @@ static int save_file(
 	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_steps(store, dir_fd, fd, tmp, name, text, durable);
+	r = write_steps(store, dir_fd, fd, tmp, name, text, sync);
 	if (r < 0) {
 		(void)unlinkat(dir_fd, tmp, 0);
 		return r;
 	}
-	return durable ? sync_dir(store, dir_fd) : 0;
+	return sync == STORE_SYNC_ALL ? store_sync_dir(store, dir_fd) : 0;
 }
 
-static void definition_file(const uint8_t uuid[16], char ret[FILE_NAME_MAX])
+void store_definition_file(const uint8_t uuid[16], char ret[STORE_FILE_NAME_MAX])
 {
 	char s[UUID_STRING_LEN + 1];
 
 	uuid_format(uuid, s);
-	(void)snprintf(ret, FILE_NAME_MAX, "%s" XML_SUFFIX, s);
+	(void)snprintf(ret, STORE_FILE_NAME_MAX, "%s" XML_SUFFIX, s);
 }
 
 /* Open the folder 'name' of 'dir_fd', making it if needed; never through a symbolic link. */
@@ -230,6 +229,7 @@ static int open_folders(struct store *store, struct error *error)
 								     : store->runtime_dir,
 				folders[i].name);
 	}
+	sweep(store->state_fd);
 	sweep(store->domains.definitions_fd);
 	sweep(store->networks.definitions_fd);
 	return 0;
@@ -260,6 +260,8 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 	if (r < 0)
 		return r;
 	r = open_folders(store, error);
+	if (r == 0)
+		r = store_recover(store, error);
 	if (r < 0)
 		return r;
 	*ret_store = TAKE_PTR(store);
@@ -277,6 +279,7 @@ struct store *store_free(struct store *store)
 {
 	if (!store)
 		return NULL;
+	store->pending = store_pending_free(store->pending);
 	close_room(&store->domains);
 	close_room(&store->networks);
 	(void)safe_close(store->log_fd);
@@ -291,27 +294,44 @@ struct store *store_free(struct store *store)
 
 int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml)
 {
-	char name[FILE_NAME_MAX];
+	char name[STORE_FILE_NAME_MAX];
+	int r = store_settle(room->store, STORE_SETTLE_ALL);
 
-	definition_file(uuid, name);
-	return save_file(room->store, room->definitions_fd, name, xml, true);
+	if (r < 0)
+		return r;
+	store_definition_file(uuid, name);
+	return store_save_file(room->store, room->definitions_fd, name, xml, STORE_SYNC_ALL);
 }
 
 int store_delete(struct store_room *room, const uint8_t uuid[16])
 {
-	char name[FILE_NAME_MAX];
+	int r = store_settle(room->store, STORE_SETTLE_ALL);
+
+	return r < 0 ? r : store_remove(room, uuid);
+}
+
+int store_remove(struct store_room *room, const uint8_t uuid[16])
+{
+	char name[STORE_FILE_NAME_MAX];
 	int r;
 
-	r = store_set_autostart(room, uuid, false);
+	r = store_flag(room, uuid, false);
 	if (r < 0)
 		return r;
-	definition_file(uuid, name);
+	store_definition_file(uuid, name);
 	if (unlinkat(room->definitions_fd, name, 0) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	return sync_dir(room->store, room->definitions_fd);
+	return store_sync_dir(room->store, room->definitions_fd);
 }
 
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on)
+{
+	int r = store_settle(room->store, STORE_SETTLE_ALL);
+
+	return r < 0 ? r : store_flag(room, uuid, on);
+}
+
+int store_flag(struct store_room *room, const uint8_t uuid[16], bool on)
 {
 	char name[UUID_STRING_LEN + 1];
 
@@ -325,7 +345,7 @@ int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on
 	} else if (unlinkat(room->autostart_fd, name, 0) < 0) {
 		return errno == ENOENT ? 0 : -errno;
 	}
-	return sync_dir(room->store, room->autostart_fd);
+	return store_sync_dir(room->store, room->autostart_fd);
 }
 
 bool store_get_autostart(struct store_room *room, const uint8_t uuid[16])
@@ -439,12 +459,12 @@ int store_save_runtime(
 	r = store_open_runtime(room, uuid, true, &fd);
 	if (r < 0)
 		return r;
-	return save_file(room->store, fd, name, text, false);
+	return store_save_file(room->store, fd, name, text, STORE_SYNC_NOTHING);
 }
 
 int store_save_in(struct store *store, int dir_fd, const char *name, const char *text)
 {
-	return save_file(store, dir_fd, name, text, false);
+	return store_save_file(store, dir_fd, name, text, STORE_SYNC_NOTHING);
 }
 
 int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const char *name,
@@ -464,7 +484,7 @@ int store_set_number(struct store *store, const char *name, uint64_t number)
 	char text[24];
 
 	(void)snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
-	return save_file(store, store->runtime_fd, name, text, false);
+	return store_save_file(store, store->runtime_fd, name, text, STORE_SYNC_NOTHING);
 }
 
 int store_get_number(struct store *store, const char *name, uint64_t max, uint64_t *ret_number)
@@ -500,7 +520,7 @@ bool store_has_mark(struct store *store, const char *name)
 
 int store_set_mark(struct store *store, const char *name)
 {
-	return save_file(store, store->state_fd, name, "", true);
+	return store_save_file(store, store->state_fd, name, "", STORE_SYNC_ALL);
 }
 
 bool store_first_start(struct store *store)

@@ -4,6 +4,7 @@
  *
  *	STATE/domains/UUID.xml		a definition; the file's name is the UUID
  *	STATE/autostart/UUID		empty; its presence is the flag
+ *	STATE/changes			definitions that change together, while they do (changeset.h)
  *	STATE/NAME			a mark: empty; something was done that is to be done once
  *	STATE/log/			what workers wrote on standard error (worker-log.c)
  *	RUNTIME/vmmd.lock		flock'ed by the one daemon, holds its pid
@@ -17,11 +18,18 @@
  * returns 0, the change survives a power cut. Temporary files that a crash left are swept by store_open().
  * The store knows no XML and no JSON: it keeps bytes.
  *
+ * Several definitions change together by STATE/changes: when it is there, all of them have changed, whatever moment the daemon
+ * is killed at; when it is not, none has. Then the files follow, a few in each turn of the loop (store_settle()), and it goes.
+ * Any other write to definitions lets all of them follow first, so that none is overtaken by an older one; store_open() does, too.
+ * A file of that name that is not whole is left as it is, and said (store.left_out); until somebody has looked at it
+ * and moved it away, definitions do not change together.
+ *
  * Threads: the daemon's one. Paths are used once, to open the two folders; after that everything is relative to
  * their fds, and symbolic links below them are refused.
  */
 #pragma once
 
+#include "daemon/changeset.h"
 #include "daemon/error.h"
 #include "vmm-core/base/cleanup.h"
 
@@ -40,6 +48,8 @@ enum store_step {
 struct store;
 
 /* All that is kept of one kind of thing: STATE/KIND/UUID.xml, an autostart flag, RUNTIME/KIND/UUID/. */
+struct store_pending;
+
 struct store_room {
 	struct store *store;
 	int definitions_fd, autostart_fd, live_fd;
@@ -49,6 +59,8 @@ struct store {
 	char *state_dir, *runtime_dir;
 	int state_fd, log_fd, runtime_fd, lock_fd;
 	struct store_room domains, networks;
+	struct store_pending *pending; /* store-changes.c's: what is to follow; NULL: nothing */
+	bool left_out;                 /* STATE/changes is there, and cannot be read */
 	/* Tests: called before each step; a negative answer is the step's error. */
 	int (*fault)(void *opaque, enum store_step step);
 	void *fault_opaque;
@@ -66,6 +78,13 @@ int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml)
 int store_delete(struct store_room *room, const uint8_t uuid[16]);
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on);
 bool store_get_autostart(struct store_room *room, const uint8_t uuid[16]);
+
+/* Change all of them, or none: when 0 is returned they have changed, durably, and store_settle() is to be called until it
+ * returns 0. -EEXIST: STATE/changes cannot be read (left_out). -EFBIG: see changeset.h. */
+int store_commit(struct store *store, const struct changeset_item *items, size_t n);
+/* Let up to 'max' definitions follow. Returns 1 when there are more, 0 when all have, or -errno: they stay to be done. */
+#define STORE_SETTLE_ALL SIZE_MAX
+int store_settle(struct store *store, size_t max);
 
 /* Call 'found' for each definition, in the order of the names. 'xml' is NULL and 'error' negative when the file
  * could not be read (it stays where it is). Returns 0 or -errno of the folder. */

@@ -171,6 +171,163 @@ static void test_crash_at_each_step(void **state)
 	}
 }
 
+static const uint8_t uuid_c[16] = {9, 10, 11, 12};
+
+/* Together: 'a' is another, 'b' is new, 'c' goes, and a network comes. */
+static const struct changeset_item together[] = {
+	{CHANGESET_DOMAINS, {1, 2, 3, 4}, "<new/>"},
+	{CHANGESET_DOMAINS, {5, 6, 7, 8}, "<b/>"},
+	{CHANGESET_DOMAINS, {9, 10, 11, 12}, NULL},
+	{CHANGESET_NETWORKS, {1}, "<net/>"},
+};
+
+static void make_old(struct fixture *f)
+{
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_c, "<c/>"), 0);
+	assert_int_equal(store_set_autostart(&f->store->domains, uuid_c, true), 0);
+	assert_int_equal(store_delete(&f->store->domains, uuid_b), 0);
+	assert_int_equal(store_delete(&f->store->networks, together[3].uuid), 0);
+}
+
+/* All is old, or all is new; nothing else is there. */
+static bool is_new(struct fixture *f)
+{
+	struct seen domains = {0}, networks = {0};
+
+	assert_int_equal(store_each(&f->store->domains, see, &domains), 0);
+	assert_int_equal(store_each(&f->store->networks, see, &networks), 0);
+	assert_int_equal(domains.n, 2);
+	assert_int_equal(count_files(f->state, "domains"), 2);
+	assert_int_equal(count_files(f->state, "networks"), networks.n);
+	assert_int_equal(count_files(f->state, "."), 5);
+	if (networks.n == 0) {
+		assert_string_equal(domains.xml[0], "<old/>");
+		assert_string_equal(domains.xml[1], "<c/>");
+		assert_true(store_get_autostart(&f->store->domains, uuid_c));
+		return false;
+	}
+	assert_string_equal(domains.xml[0], "<new/>");
+	assert_string_equal(domains.xml[1], "<b/>");
+	assert_string_equal(networks.xml[0], "<net/>");
+	assert_false(store_get_autostart(&f->store->domains, uuid_c));
+	return true;
+}
+
+static int fail_in(void *opaque, enum store_step step)
+{
+	(void)step;
+	return (*(unsigned *)opaque)-- == 0 ? -ENOSPC : 0;
+}
+
+static int die_in(void *opaque, enum store_step step)
+{
+	(void)step;
+	if ((*(unsigned *)opaque)-- == 0)
+		_exit(42);
+	return 0;
+}
+
+static void test_together(void **state)
+{
+	struct fixture *f = *state;
+
+	make_old(f);
+	assert_false(is_new(f));
+	assert_int_equal(store_commit(f->store, together, ARRAY_SIZE(together)), 0);
+	assert_int_equal(store_settle(f->store, 3), 1);
+	assert_int_equal(store_settle(f->store, 1), 0);
+	assert_int_equal(store_settle(f->store, 1), 0);
+	assert_true(is_new(f));
+}
+
+/* Whatever step it dies before, the next one finds all old or all new: all old before the one, all new from there. */
+static void test_together_crash_at_each_step(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_old = 0, n_new = 0;
+
+	for (unsigned n = 0;; n++) {
+		unsigned left = n;
+		int status;
+		pid_t pid;
+
+		f->store->fault = NULL;
+		make_old(f);
+		f->store->fault = die_in;
+		f->store->fault_opaque = &left;
+		pid = fork();
+		if (pid == 0) {
+			(void)store_commit(f->store, together, ARRAY_SIZE(together));
+			while (store_settle(f->store, 1) > 0)
+				;
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		f->store = store_free(f->store);
+		assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
+		if (is_new(f))
+			n_new++;
+		else if (n_new == 0)
+			n_old++;
+		else
+			fail();
+		if (WEXITSTATUS(status) == 0)
+			break;
+		assert_int_equal(WEXITSTATUS(status), 42);
+	}
+	assert_int_equal(n_old, STORE_STEP_SYNC_DIR);
+	assert_in_range(n_new, 15, 40);
+}
+
+/* What fails before it is there leaves all as it was; what fails after it is made up for, by the next write at the latest. */
+static void test_together_failure_at_each_step(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned n = 0;; n++) {
+		unsigned left = n;
+		int r, settled;
+
+		f->store->fault = NULL;
+		make_old(f);
+		f->store->fault = fail_in;
+		f->store->fault_opaque = &left;
+		r = store_commit(f->store, together, ARRAY_SIZE(together));
+		settled = r == 0 ? store_settle(f->store, STORE_SETTLE_ALL) : 0;
+		f->store->fault = NULL;
+		assert_int_equal(r, n <= STORE_STEP_SYNC_DIR ? -ENOSPC : 0);
+		if (settled < 0)
+			assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, false), 0);
+		assert_int_equal(is_new(f), r == 0);
+		if (r == 0 && settled == 0)
+			break;
+	}
+}
+
+/* One that is not whole stays as it is, and nothing changes together until somebody has moved it away. */
+static void test_together_garbage(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_(freep) char *text = NULL;
+	const char garbage[] = "vmmd-changes 1 1 0 00000000000000000000000000000000\n";
+
+	make_old(f);
+	assert_int_equal(store_save_in(f->store, f->store->state_fd, "changes", garbage), 0);
+	f->store = store_free(f->store);
+	assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
+	assert_true(f->store->left_out);
+	assert_int_equal(store_commit(f->store, together, ARRAY_SIZE(together)), -EEXIST);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
+	assert_int_equal(read_file(f->store->state_fd, "changes", 1024, &text, NULL), 0);
+	assert_string_equal(text, garbage);
+	assert_int_equal(unlinkat(f->store->state_fd, "changes", 0), 0);
+	assert_false(is_new(f));
+	assert_int_equal(store_commit(f->store, together, ARRAY_SIZE(together)), 0);
+	assert_int_equal(store_settle(f->store, STORE_SETTLE_ALL), 0);
+	assert_true(is_new(f));
+}
+
 static void test_second_daemon_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -282,6 +439,10 @@ int main(void)
 		T(test_marks),
 		T(test_failure_at_each_step),
 		T(test_crash_at_each_step),
+		T(test_together),
+		T(test_together_crash_at_each_step),
+		T(test_together_failure_at_each_step),
+		T(test_together_garbage),
 		T(test_second_daemon_is_refused),
 		T(test_bad_folders_are_refused),
 		T(test_foreign_files_are_left_alone),
