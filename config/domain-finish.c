@@ -24,7 +24,7 @@ static int finish_identity(struct xml_parser *p, struct domain_config *config)
 			p, "sysinfo", "system/entry[@name='uuid']: no UUID; write one");
 	if (uuid_is_null(vm->uuid)) {
 		if (!*text)
-			return uuid_generate(vm->uuid);
+			return xml_identify(p, vm->name, vm->uuid);
 		memcpy(vm->uuid, uuid, sizeof(uuid));
 	}
 	if (*text && memcmp(vm->uuid, uuid, sizeof(uuid)) != 0)
@@ -197,13 +197,40 @@ static void give_slot(struct vm_pci_addr *pci, uint32_t *taken)
 	take_slot(pci, taken);
 }
 
+/* The place that it had, if it is free. */
+static void keep_slot(struct vm_pci_addr *pci, const struct vm_pci_addr *had, uint32_t *taken)
+{
+	if (pci->set || !had->set || had->slot >= 32 || (*taken & UINT32_C(1) << had->slot))
+		return;
+	*pci = *had;
+	take_slot(pci, taken);
+}
+
+static void keep_places(struct vm_config *vm, const struct vm_config *known, uint32_t *taken)
+{
+	for (uint32_t i = 0; i < vm->n_disks; i++)
+		for (uint32_t j = 0; j < known->n_disks; j++)
+			if (streq(vm->disks[i].target, known->disks[j].target))
+				keep_slot(&vm->disks[i].pci, &known->disks[j].pci, taken);
+	for (uint32_t i = 0; i < vm->n_nics; i++)
+		for (uint32_t j = 0; j < known->n_nics; j++)
+			if (memcmp(vm->nics[i].port.mac, known->nics[j].port.mac, NET_MAC_LEN) == 0)
+				keep_slot(&vm->nics[i].pci, &known->nics[j].pci, taken);
+	if (vm_config_has_serial_controller(vm))
+		keep_slot(&vm->serial_controller_pci, &known->serial_controller_pci, taken);
+	if (vm->rng.source != VM_RNG_NONE)
+		keep_slot(&vm->rng.pci, &known->rng.pci, taken);
+}
+
 /* Every device gets its place now, so that one that is added later does not move the others. */
 static int finish_places(struct xml_parser *p, struct domain_config *config)
 {
 	struct vm_config *vm = &config->vm;
+	const struct vm_config *known = p->identify && p->identify->find_places
+		? p->identify->find_places(p->identify->opaque, vm->uuid)
+		: NULL;
 	uint32_t taken = 0;
 
-	(void)p;
 	if (!vm_config_has_serial_controller(vm))
 		vm->serial_controller_pci = (struct vm_pci_addr){0};
 	for (uint32_t i = 0; i < vm->n_disks; i++)
@@ -212,6 +239,8 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 		take_slot(&vm->nics[i].pci, &taken);
 	take_slot(&vm->rng.pci, &taken);
 	take_slot(&vm->serial_controller_pci, &taken);
+	if (known)
+		keep_places(vm, known, &taken);
 	for (uint32_t i = 0; i < vm->n_disks; i++)
 		give_slot(&vm->disks[i].pci, &taken);
 	if (vm_config_has_serial_controller(vm))

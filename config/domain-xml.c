@@ -41,10 +41,19 @@ static int parse_document(struct xml_parser *p, xmlDoc *doc, void *opaque)
 int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
 	struct domain_config **ret_config, struct contract_report **ret_report, char **ret_error)
 {
+	return domain_xml_parse_as(
+		xml, len, source, flags, NULL, ret_config, ret_report, ret_error);
+}
+
+int domain_xml_parse_as(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config **ret_config,
+	struct contract_report **ret_report, char **ret_error)
+{
 	_cleanup_(domain_config_freep) struct domain_config *config = domain_config_new();
 	struct xml_document document = {.namespaces = domain_namespaces,
 		.source = source,
 		.flags = flags,
+		.identify = identify,
 		.parse = parse_document};
 	int r;
 

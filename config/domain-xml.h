@@ -11,6 +11,7 @@
 
 #include "config/contract.h"
 #include "config/domain-config.h"
+#include "config/xml-identify.h"
 #include "vmm-core/base/cleanup.h"
 
 #define XML_STRICT (1U << 0) /* unknown elements and attributes are errors (--validate) */
@@ -23,6 +24,10 @@
  * too. The caller frees all three. 'flags': XML_STRICT. */
 int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
 	struct domain_config **ret_config, struct contract_report **ret_report, char **ret_error);
+/* The same, for somebody who may know whose UUID it is when the XML has none ('identify'). */
+int domain_xml_parse_as(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config **ret_config,
+	struct contract_report **ret_report, char **ret_error);
 
 /* What only a running domain has, for the live form of dumpxml. All may be NULL or negative. */
 struct domain_live {

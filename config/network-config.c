@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "config/net-addr.h"
 #include "config/network-xml.h"
 #include "config/xml-extra.h"
 #include "vmm-core/base/cleanup.h"
@@ -41,6 +42,46 @@ int network_config_copy(const struct network_config *config, struct network_conf
 		return r;
 	}
 	*ret_copy = copy;
+	return 0;
+}
+
+/* The DHCP of the same address. */
+static void merge_dhcp(struct network_config *to, const struct network_config *from)
+{
+	for (uint32_t i = 0; i < to->n_ips; i++)
+		for (uint32_t j = 0; j < from->n_ips; j++) {
+			struct network_ip *a = &to->ips[i];
+			const struct network_ip *b = &from->ips[j];
+
+			if (a->ip.family != b->ip.family || net_ip_compare(&a->ip, &b->ip) != 0)
+				continue;
+			a->n_ranges = b->n_ranges;
+			a->n_hosts = b->n_hosts;
+			memcpy(a->ranges, b->ranges, sizeof(a->ranges));
+			memcpy(a->hosts, b->hosts, sizeof(a->hosts));
+		}
+}
+
+int network_config_merge(const struct network_config *running, const struct network_config *config,
+	struct network_config **ret)
+{
+	struct network_config *merged;
+	int r = network_config_copy(running, &merged);
+
+	if (r < 0)
+		return r;
+	merge_dhcp(merged, config);
+	merged->n_txts = config->n_txts;
+	merged->n_srvs = config->n_srvs;
+	merged->n_dns_hosts = config->n_dns_hosts;
+	merged->n_portgroups = config->n_portgroups;
+	merged->n_forwards = config->n_forwards;
+	memcpy(merged->txts, config->txts, sizeof(merged->txts));
+	memcpy(merged->srvs, config->srvs, sizeof(merged->srvs));
+	memcpy(merged->dns_hosts, config->dns_hosts, sizeof(merged->dns_hosts));
+	memcpy(merged->portgroups, config->portgroups, sizeof(merged->portgroups));
+	memcpy(merged->forwards, config->forwards, sizeof(merged->forwards));
+	*ret = merged;
 	return 0;
 }
 

@@ -22,7 +22,8 @@ static int finish_identity(struct xml_parser *p, struct network_config *config)
 {
 	if (!*config->net.name)
 		return xml_fail_path(p, "name", "the name is empty; write one");
-	return uuid_is_null(config->net.uuid) ? uuid_generate(config->net.uuid) : 0;
+	return uuid_is_null(config->net.uuid) ? xml_identify(p, config->net.name, config->net.uuid)
+					      : 0;
 }
 
 /* Ways out. */

@@ -28,10 +28,19 @@ static int parse_document(struct xml_parser *p, xmlDoc *doc, void *opaque)
 int network_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
 	struct network_config **ret_config, struct contract_report **ret_report, char **ret_error)
 {
+	return network_xml_parse_as(
+		xml, len, source, flags, NULL, ret_config, ret_report, ret_error);
+}
+
+int network_xml_parse_as(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct network_config **ret_config,
+	struct contract_report **ret_report, char **ret_error)
+{
 	_cleanup_(network_config_freep) struct network_config *config = network_config_new();
 	struct xml_document document = {.namespaces = network_namespaces,
 		.source = source,
 		.flags = flags,
+		.identify = identify,
 		.parse = parse_document};
 	int r;
 

@@ -9,6 +9,7 @@
 
 #include "config/contract.h"
 #include "config/network-config.h"
+#include "config/xml-identify.h"
 #include "vmm-core/base/cleanup.h"
 
 /* As domain_xml_parse(): 0 with a validated network_config that has a UUID (and a MAC address for the host's port, if it
@@ -16,6 +17,10 @@
  * wrong; what to write instead". 'flags': XML_STRICT of domain-xml.h. The caller frees all three. */
 int network_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
 	struct network_config **ret_config, struct contract_report **ret_report, char **ret_error);
+/* As domain_xml_parse_as(). */
+int network_xml_parse_as(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct network_config **ret_config,
+	struct contract_report **ret_report, char **ret_error);
 
 /* What only a running network has. */
 struct network_live {
@@ -32,6 +37,10 @@ struct network_config *network_config_new(void);
 struct network_config *network_config_free(struct network_config *config);
 DEFINE_CLEANUP(struct network_config *, network_config_free);
 int network_config_copy(const struct network_config *config, struct network_config **ret_copy);
+/* 'running' with what net-update changes in a running network (DHCP of the addresses that both have, names, portgroups, port
+ * forwards) from 'config'. The two may not fit together: parse its XML to know. Returns 0 or -ENOMEM. */
+int network_config_merge(const struct network_config *running, const struct network_config *config,
+	struct network_config **ret_merged);
 
 /* What a guest's port in this network is: what its <interface> says in 'own', over the portgroup's, over the network's.
  * 'portgroup' "" means the default one, if there is one. VLANs and bandwidth come whole from the first that has them,

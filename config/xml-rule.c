@@ -92,6 +92,13 @@ int xml_fail_path(struct xml_parser *p, const char *path, const char *format, ..
 	return r;
 }
 
+int xml_identify(const struct xml_parser *p, const char *name, uint8_t ret_uuid[16])
+{
+	if (p->identify)
+		p->identify->find(p->identify->opaque, name, ret_uuid);
+	return uuid_is_null(ret_uuid) ? uuid_generate(ret_uuid) : 0;
+}
+
 /* An entry that may be a refusal. Returns its index or -ENOMEM. */
 static long add_entry(struct xml_parser *p, enum contract_verdict verdict, unsigned line,
 	const char *path, const char *why)

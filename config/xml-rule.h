@@ -25,6 +25,7 @@
 #include "config/vm-config.h"
 #include "config/xml-buf.h"
 #include "config/xml-extra.h"
+#include "config/xml-identify.h"
 #include "vmm-core/base/macro.h"
 
 #define XML_PATH_MAX  512
@@ -104,8 +105,9 @@ struct xml_parser {
 	bool strict;                            /* unknown is refused */
 	struct contract_report *report;
 	struct xml_extra *extra;
-	const struct xml_rule *root; /* set by xml_rules_parse() */
-	char *error;                 /* the first error or refusal; the caller frees it */
+	const struct xml_rule *root;         /* set by xml_rules_parse() */
+	const struct xml_identify *identify; /* NULL: nobody knows */
+	char *error;                         /* the first error or refusal; the caller frees it */
 };
 
 struct xml_formatter {
@@ -181,6 +183,8 @@ int xml_verdict_path(
 	struct xml_parser *p, const char *path, enum contract_verdict verdict, const char *why);
 /* The value of an attribute (no namespace), copied for the caller to free; NULL: none (or no memory). */
 char *xml_attribute(const xmlNode *node, const char *name);
+/* The UUID of a document that has none: the one that 'name' is known by, or a new one. Returns 0 or -errno. */
+int xml_identify(const struct xml_parser *p, const char *name, uint8_t ret_uuid[16]);
 /* Keep 'node' (an element) at the row of 'rule' of the place around it. */
 int xml_keep(struct xml_parser *p, const struct xml_place *parent, const struct xml_rule *rule,
 	xmlNode *node);

@@ -376,6 +376,27 @@ const struct api_method api_methods[] = {
 		READ,
 		OWNER,
 		.handler = api_get_boot_report},
+	{.name = "PlanDefinitions",
+		.about = "What ApplyDefinitions would do with these documents, changing nothing.",
+		.in = "asasu",
+		.out = "aa{sv}s",
+		.names = API_NAME(documents) API_NAME(sources) API_NAME(flags) API_NAME(changes)
+			API_NAME(digest),
+		.n_optional = 2,
+		MANAGE,
+		ONLY_LOOKS,
+		.handler = api_plan_definitions},
+	{.name = "ApplyDefinitions",
+		.about = "Let the definitions of domains and networks be as these documents say, "
+			 "all "
+			 "of them or none.",
+		.in = "asasus",
+		.out = "aa{sv}",
+		.names = API_NAME(documents) API_NAME(sources) API_NAME(flags) API_NAME(digest)
+			API_NAME(changes),
+		.n_optional = 3,
+		MANAGE,
+		.handler = api_apply_definitions},
 	{.name = "ListJobs",
 		.about = "What vmmd is busy with (flag 1), what it was busy with in the last ten "
 			 "minutes (flag 2), or both (0).",

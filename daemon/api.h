@@ -177,6 +177,9 @@ int api_create_started(
 void api_create_done(void *userdata, const struct error *error);
 /* The contract report as an array of {verdict, path, line, why}. */
 struct json_object *api_report_to_json(const struct contract_report *report);
+/* api-plan.c */
+int api_plan_definitions(struct api_call *call, struct error *error);
+int api_apply_definitions(struct api_call *call, struct error *error);
 /* api-device.c */
 int api_attach_device(struct api_call *call, struct error *error);
 int api_detach_device(struct api_call *call, struct error *error);

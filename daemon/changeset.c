@@ -8,26 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/digest.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
 
 #define MAGIC "vmmd-changes 1 "
 /* "save networks UUID LENGTH" and a newline fit, with room; so does the first line. */
 #define LINE_MAX_BYTES 128
-#define DIGEST_LEN     32
 
 static const char *const kind_names[CHANGESET_KIND_X_MAX] = {"domains", "networks"};
 
-static void digest(const char *bytes, size_t size, char ret[DIGEST_LEN + 1])
+static void digest(const char *bytes, size_t size, char ret[DIGEST_TEXT_SIZE])
 {
-	unsigned __int128 hash =
-		(unsigned __int128)0x6c62272e07bb0142 << 64 | UINT64_C(0x62b821756295c58d);
-	const unsigned __int128 prime = (unsigned __int128)1 << 88 | 0x13b;
-
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ (unsigned char)bytes[i]) * prime;
-	(void)snprintf(ret, DIGEST_LEN + 1, "%016" PRIx64 "%016" PRIx64, (uint64_t)(hash >> 64),
-		(uint64_t)hash);
+	digest_format(digest_of(bytes, size), ret);
 }
 
 /* At 'out', of LINE_MAX_BYTES. */
@@ -66,7 +59,7 @@ int changeset_encode(
 	const struct changeset_item *items, size_t n, char **ret_text, size_t *ret_size)
 {
 	size_t max = 2 * LINE_MAX_BYTES, size, head_len;
-	char head[LINE_MAX_BYTES], hash[DIGEST_LEN + 1], *text;
+	char head[LINE_MAX_BYTES], hash[DIGEST_TEXT_SIZE], *text;
 
 	if (n > CHANGESET_MAX)
 		return -EFBIG;
@@ -187,7 +180,7 @@ static int take_item(char **at, char *end, struct changeset_item *item)
 /* The first line, and whether the rest is what it says. */
 static int take_head(char **at, char *end, uint64_t *ret_n)
 {
-	char *line = take_line(at, end), hash[DIGEST_LEN + 1];
+	char *line = take_line(at, end), hash[DIGEST_TEXT_SIZE];
 	uint64_t size;
 
 	if (!line || strncmp(line, MAGIC, strlen(MAGIC)) != 0)

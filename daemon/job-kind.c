@@ -131,6 +131,7 @@ const struct job_kind job_kinds[] = {
 	{"DestroyDomain", "destroy", false, look_at_destroy, NULL},
 	{"AttachDevice", "attach-device", false, look_at_attach, NULL},
 	{"DetachDevice", "detach-device", false, look_at_detach, NULL},
+	{"ApplyDefinitions", "apply", false, look_at_attach, NULL},
 	{"StartNetwork", "net-start", true, look_at_net_start, cancel_net_start},
 	{"CreateNetwork", "net-create", true, look_at_net_start, cancel_net_start},
 	{"DestroyNetwork", "net-destroy", true, look_at_net_destroy, NULL},

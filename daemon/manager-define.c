@@ -12,8 +12,9 @@
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
-static int parse(const char *xml, const char *source, unsigned flags,
-	struct domain_config **ret_config, struct contract_report **ret_report, struct error *error)
+int manager_parse(const char *xml, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config **ret_config,
+	struct contract_report **ret_report, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
@@ -22,8 +23,8 @@ static int parse(const char *xml, const char *source, unsigned flags,
 
 	if (!*source)
 		source = "domain.xml";
-	r = domain_xml_parse(xml, strlen(xml), source,
-		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, &config, &report, &text);
+	r = domain_xml_parse_as(xml, strlen(xml), source,
+		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, identify, &config, &report, &text);
 	if (r == 0)
 		r = cpu_check(&config->vm.cpu, source, report, &text);
 	if (r == 0)
@@ -64,7 +65,7 @@ static int check_identity(struct manager *m, const struct domain_config *config,
 	return r;
 }
 
-static int fail_definition(int r, struct error *error)
+int manager_fail_definition(int r, struct error *error)
 {
 	if (r == -EFBIG)
 		return error_set(error, ERROR_XML_ERROR,
@@ -81,7 +82,7 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 	struct domain *d, *old;
 	int r;
 
-	r = parse(xml, source, flags, &config, ret_report, error);
+	r = manager_parse(xml, source, flags, NULL, &config, ret_report, error);
 	if (r < 0)
 		return r;
 	r = check_identity(m, config, &old, error);
@@ -89,7 +90,7 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 		return r;
 	r = definition_new(config, &definition);
 	if (r < 0)
-		return fail_definition(r, error);
+		return manager_fail_definition(r, error);
 	d = old ? old : manager_add(m, config->vm.uuid, config->vm.name, error);
 	if (!d)
 		return -ENOMEM;
@@ -100,13 +101,19 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 		return error_set_errno(
 			error, r, "cannot save the definition of '%s'", config->vm.name);
 	}
-	(void)definition_free(d->definition);
-	d->definition = TAKE_PTR(definition);
-	domain_note_owner(d);
-	manager_changed(m, d);
-	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", old ? "Updated" : "Added");
+	manager_take_definition(m, d, TAKE_PTR(definition), !old);
 	*ret_domain = d;
 	return 0;
+}
+
+void manager_take_definition(
+	struct manager *m, struct domain *d, struct definition *definition, bool is_new)
+{
+	(void)definition_free(d->definition);
+	d->definition = definition;
+	domain_note_owner(d);
+	manager_changed(m, d);
+	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", is_new ? "Added" : "Updated");
 }
 
 int manager_redefine(struct manager *m, struct domain *d, const struct domain_config *config,
@@ -116,15 +123,11 @@ int manager_redefine(struct manager *m, struct domain *d, const struct domain_co
 	int r = definition_new(config, &definition);
 
 	if (r < 0)
-		return fail_definition(r, error);
+		return manager_fail_definition(r, error);
 	r = store_save(&m->store->domains, d->uuid, definition->xml);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot save the definition of '%s'", d->name);
-	(void)definition_free(d->definition);
-	d->definition = TAKE_PTR(definition);
-	domain_note_owner(d);
-	manager_changed(m, d);
-	manager_emit(m, EVENT_LIFECYCLE, d, "Defined", "Updated");
+	manager_take_definition(m, d, TAKE_PTR(definition), false);
 	return 0;
 }
 
@@ -138,6 +141,12 @@ int manager_undefine(struct manager *m, struct domain *d, struct error *error)
 	r = store_delete(&m->store->domains, d->uuid);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot delete the definition of '%s'", d->name);
+	manager_drop_definition(m, d);
+	return 0;
+}
+
+void manager_drop_definition(struct manager *m, struct domain *d)
+{
 	d->autostart = false;
 	d->definition = definition_free(d->definition);
 	manager_emit(m, EVENT_LIFECYCLE, d, "Undefined", "Removed");
@@ -146,7 +155,6 @@ int manager_undefine(struct manager *m, struct domain *d, struct error *error)
 		manager_changed(m, d); /* runs on, transient from now */
 	else
 		manager_remove(m, d);
-	return 0;
 }
 
 int manager_create(struct manager *m, const char *xml, const char *source, unsigned flags,
@@ -157,7 +165,7 @@ int manager_create(struct manager *m, const char *xml, const char *source, unsig
 	struct domain *d, *old;
 	int r;
 
-	r = parse(xml, source, flags, &config, ret_report, error);
+	r = manager_parse(xml, source, flags, NULL, &config, ret_report, error);
 	if (r < 0)
 		return r;
 	r = check_identity(m, config, &old, error);
@@ -171,7 +179,7 @@ int manager_create(struct manager *m, const char *xml, const char *source, unsig
 		return -ENOMEM;
 	r = domain_set_live(d, config);
 	if (r < 0) {
-		r = fail_definition(r, error);
+		r = manager_fail_definition(r, error);
 	} else {
 		(void)TAKE_PTR(config);
 		r = domain_start(d, start_flags, done, userdata, error);
@@ -205,5 +213,5 @@ int manager_check(const char *xml, const char *source, unsigned flags,
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 
-	return parse(xml, source, flags, &config, ret_report, error);
+	return manager_parse(xml, source, flags, NULL, &config, ret_report, error);
 }

@@ -114,6 +114,7 @@ struct manager *manager_free(struct manager *m)
 	(void)jobs_free(m->jobs);
 	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
+	(void)sd_event_source_disable_unref(m->settle_timer);
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
 	free(m->slots_rest_until);

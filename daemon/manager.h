@@ -47,7 +47,8 @@ struct manager {
 	sd_event_source *directs_timer;
 	sd_event_source *guests_timer; /* network-uplink.c's */
 	unsigned guests_delay_s;
-	struct list sinks; /* struct event_sink */
+	sd_event_source *settle_timer; /* apply.c's */
+	struct list sinks;             /* struct event_sink */
 	uint64_t sequence;
 	struct audit audit; /* api-audit.c's */
 	uint32_t last_link_id;
@@ -88,6 +89,16 @@ struct domain *manager_find_name(struct manager *manager, const char *name);
  * 'ret_report' (may be NULL) is the contract, set on -EOPNOTSUPP too; the caller frees it. */
 int manager_define(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error);
+/* The parts of it. manager_parse: what may be defined. 'identify' (may be NULL): whose UUID it has when it says none. The others
+ * are for when the store has been written: they cannot fail; manager_take_definition() takes 'definition',
+ * manager_drop_definition() frees a domain that is inactive. */
+int manager_parse(const char *xml, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config **ret_config,
+	struct contract_report **ret_report, struct error *error);
+int manager_fail_definition(int r, struct error *error); /* what definition_new() answered */
+void manager_take_definition(
+	struct manager *manager, struct domain *domain, struct definition *definition, bool is_new);
+void manager_drop_definition(struct manager *manager, struct domain *domain);
 /* Another definition of a persistent domain, which has its name and UUID. Nothing has changed when it fails. */
 int manager_redefine(struct manager *manager, struct domain *domain,
 	const struct domain_config *config, struct error *error);

@@ -14,9 +14,9 @@
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
-static int parse(const char *xml, const char *source, unsigned flags,
-	struct network_config **ret_config, struct contract_report **ret_report,
-	struct error *error)
+int network_parse(const char *xml, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct network_config **ret_config,
+	struct contract_report **ret_report, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
 	_cleanup_(network_config_freep) struct network_config *config = NULL;
@@ -25,8 +25,8 @@ static int parse(const char *xml, const char *source, unsigned flags,
 
 	if (!*source)
 		source = "network.xml";
-	r = network_xml_parse(xml, strlen(xml), source,
-		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, &config, &report, &text);
+	r = network_xml_parse_as(xml, strlen(xml), source,
+		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, identify, &config, &report, &text);
 	if (r == 0)
 		*ret_config = TAKE_PTR(config);
 	if (ret_report)
@@ -84,7 +84,7 @@ int network_define(struct manager *m, const char *xml, const char *source, unsig
 	struct network *n, *old;
 	int r;
 
-	r = parse(xml, source, flags, &config, ret_report, error);
+	r = network_parse(xml, source, flags, NULL, &config, ret_report, error);
 	if (r == 0)
 		r = check_identity(m, config, &old, error);
 	if (r == 0)
@@ -101,16 +101,23 @@ int network_define(struct manager *m, const char *xml, const char *source, unsig
 		return error_set_errno(
 			error, r, "cannot save the definition of network '%s'", config->net.name);
 	}
+	network_take_definition(n, TAKE_PTR(canonical), TAKE_PTR(config));
+	*ret_network = n;
+	return 0;
+}
+
+void network_take_definition(struct network *n, char *xml, struct network_config *config)
+{
 	free(n->xml);
-	n->xml = TAKE_PTR(canonical);
+	n->xml = xml;
 	/* What runs goes on as it is, and is what the live XML shows. */
 	if (!network_is_active(n)) {
 		(void)network_config_free(n->config);
-		n->config = TAKE_PTR(config);
+		n->config = config;
+	} else {
+		(void)network_config_free(config);
 	}
 	network_event(n, "Defined");
-	*ret_network = n;
-	return 0;
 }
 
 int network_undefine(struct network *n, struct error *error)
@@ -124,13 +131,18 @@ int network_undefine(struct network *n, struct error *error)
 	if (r < 0)
 		return error_set_errno(
 			error, r, "cannot delete the definition of network '%s'", n->name);
+	network_drop_definition(n);
+	return 0;
+}
+
+void network_drop_definition(struct network *n)
+{
 	n->autostart = false;
 	free(n->xml);
 	n->xml = NULL;
 	network_event(n, "Undefined");
 	if (!network_is_active(n))
 		(void)network_free(n);
-	return 0;
 }
 
 int network_create(struct manager *m, const char *xml, const char *source, unsigned flags,
@@ -141,7 +153,7 @@ int network_create(struct manager *m, const char *xml, const char *source, unsig
 	struct network *n, *old;
 	int r;
 
-	r = parse(xml, source, flags, &config, ret_report, error);
+	r = network_parse(xml, source, flags, NULL, &config, ret_report, error);
 	if (r == 0)
 		r = check_identity(m, config, &old, error);
 	if (r < 0)

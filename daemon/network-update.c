@@ -186,3 +186,34 @@ int network_update_section(
 	change_done(&change);
 	return r;
 }
+
+static int merge(const struct network *n, const struct network_config *config,
+	struct network_config **ret, struct error *error)
+{
+	_cleanup_(network_config_freep) struct network_config *merged = NULL;
+	_cleanup_(freep) char *xml = NULL, *text = NULL;
+
+	if (network_config_merge(n->config, config, &merged) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "network");
+	if (network_canonical_xml(merged, &xml, error) < 0)
+		return -EINVAL;
+	return error_set_xml(
+		error, network_xml_parse(xml, strlen(xml), n->name, 0, ret, NULL, &text), text);
+}
+
+int network_update_live(struct network *n, const struct network_config *config, struct error *error)
+{
+	struct change change = {.uplink_fd = -EBADF};
+	int r;
+
+	if (n->phase != NETWORK_ACTIVE || !worker_is_connected(n->worker))
+		return error_set(
+			error, ERROR_OPERATION_INVALID, "network '%s' is being started", n->name);
+	r = merge(n, config, &change.live, error);
+	if (r == 0)
+		r = apply(n, &change, error);
+	if (r == 0)
+		take(n, &change);
+	change_done(&change);
+	return r;
+}

@@ -149,6 +149,12 @@ const struct network_port *network_find_mac(const struct manager *manager, const
 /* Definitions, as manager_define() and its kin for domains. */
 int network_define(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	struct network **ret_network, struct contract_report **ret_report, struct error *error);
+/* The parts of it, as manager_parse() and its kin. network_take_definition() takes both. */
+int network_parse(const char *xml, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct network_config **ret_config,
+	struct contract_report **ret_report, struct error *error);
+void network_take_definition(struct network *network, char *xml, struct network_config *config);
+void network_drop_definition(struct network *network);
 int network_undefine(struct network *network, struct error *error);
 int network_create(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	domain_done_fn done, void *userdata, struct network **ret_network,
@@ -163,6 +169,9 @@ int network_definition(
 struct network_update;
 int network_update_section(struct network *network, const struct network_update *update,
 	unsigned flags, struct error *error);
+/* What runs gets all of 'config' that a network_update_section() could change, but for uplinks. All or nothing. */
+int network_update_live(
+	struct network *network, const struct network_config *config, struct error *error);
 int network_set_autostart(struct network *network, bool on, struct error *error);
 /* By name or UUID. NULL with 'error' set when there is none. */
 struct network *network_find(struct manager *manager, const char *key, struct error *error);

@@ -45,7 +45,7 @@ static void add_string(struct json_object *o, const char *key, const char *value
 	json_object_object_add(o, key, json_object_new_string(value));
 }
 
-static void add_digest(struct json_object *o, const char *key, struct once_digest digest)
+static void add_digest(struct json_object *o, const char *key, struct digest digest)
 {
 	char text[40];
 
@@ -145,7 +145,7 @@ static int64_t get_int(struct json_object *o, const char *key)
 }
 
 /* Exactly 32 hexadecimal digits. */
-static bool get_digest(struct json_object *o, const char *key, struct once_digest *ret)
+static bool get_digest(struct json_object *o, const char *key, struct digest *ret)
 {
 	const char *text = get_string(o, key);
 

@@ -5,17 +5,15 @@
 #include "config/net-config.h"
 #include "config/vm-config.h"
 #include "daemon/api.h"
+#include "daemon/digest.h"
 #include "daemon/once.h"
 #include "vmm-core/base/list.h"
 
 #define ONCE_NAME_MAX 256 /* of a domain or a network */
 
-/* FNV-1a of 128 bits: who makes two texts collide deceives only himself. All zero: no text. */
-struct once_digest {
-	uint64_t high, low;
-};
-struct once_digest once_digest(const char *text);
-static inline bool once_digest_equal(struct once_digest a, struct once_digest b)
+/* All zero: no text. */
+struct digest once_digest(const char *text);
+static inline bool once_digest_equal(struct digest a, struct digest b)
 {
 	return a.high == b.high && a.low == b.low;
 }
@@ -27,9 +25,9 @@ struct once_object {
 	enum once_kind kind; /* ONCE_NO_OBJECT: the call names none, or its XML cannot be read */
 	bool exists;
 	char name[ONCE_NAME_MAX];
-	uint8_t uuid[16];                       /* if it exists */
-	struct once_digest definition, running; /* of the XML */
-	int64_t run;                            /* a domain's id; of a network 1; 0: inactive */
+	uint8_t uuid[16];                  /* if it exists */
+	struct digest definition, running; /* of the XML */
+	int64_t run;                       /* a domain's id; of a network 1; 0: inactive */
 };
 
 enum once_state {
@@ -50,7 +48,7 @@ struct once_entry {
 	uint64_t number; /* the file's name, and the order */
 	char caller[API_CALLER_MAX], key[ONCE_KEY_MAX + 1];
 	const struct once_rule *rule;
-	struct once_digest arguments;
+	struct digest arguments;
 	uint64_t at_s; /* CLOCK_BOOTTIME: begun, or done */
 	struct once_object before;
 	bool had_status; /* the object had a run, or traces of one, when this daemon came */

@@ -11,17 +11,9 @@
 #include "daemon/once-internal.h"
 #include "vmm-core/base/strutil.h"
 
-struct once_digest once_digest(const char *text)
+struct digest once_digest(const char *text)
 {
-	unsigned __int128 hash =
-		(unsigned __int128)0x6c62272e07bb0142 << 64 | UINT64_C(0x62b821756295c58d);
-	const unsigned __int128 prime = (unsigned __int128)1 << 88 | 0x13b;
-
-	if (!text)
-		return (struct once_digest){0};
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * prime;
-	return (struct once_digest){(uint64_t)(hash >> 64), (uint64_t)hash};
+	return text ? digest_of(text, strlen(text)) : (struct digest){0};
 }
 
 /* The state of things. */
@@ -247,6 +239,8 @@ static const struct once_rule once_rules[] = {
 	{"DestroyNetwork", ONCE_NETWORK, settle_net_destroy, NULL},
 	{"UpdateNetwork", ONCE_NETWORK, settle_unknown, NULL},
 	{"TestTeam", ONCE_NETWORK, settle_unknown, NULL},
+	/* What is to be afterwards is in its arguments: it is done again. */
+	{"ApplyDefinitions", ONCE_NO_OBJECT, settle_unknown, NULL},
 };
 
 const struct once_rule *once_find_rule(const char *method)

@@ -145,7 +145,7 @@ static struct once_entry *find(struct once *once, const char *caller, const char
 	return NULL;
 }
 
-static struct once_digest digest_arguments(const struct api_call *call)
+static struct digest digest_arguments(const struct api_call *call)
 {
 	return once_digest(json_object_to_json_string_ext(call->in, JSON_C_TO_STRING_PLAIN));
 }
