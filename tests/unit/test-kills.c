@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "daemon-fixture.h"
+#include "daemon/apply.h"
 #include "daemon/network.h"
 
 /* What the next daemon has found. */
@@ -124,6 +125,67 @@ static void net_destroy(struct fixture *f)
 	fixture_wait(f, network_destroy(network(f), fixture_done, f, &f->error));
 }
 
+static void two_domains(struct fixture *f)
+{
+	define(f);
+	(void)fixture_define(f, "c", "", "");
+}
+
+static void on_applied(void *userdata, struct plan *plan)
+{
+	(void)userdata;
+	(void)plan_free(plan);
+	_exit(3); /* nothing runs that could be waited for */
+}
+
+/* 'a' becomes another, 'b' and a network are new, 'c' goes; until the files have followed. */
+static void apply(struct fixture *f)
+{
+	char *a = strdup(fixture_xml(f, "a", "", "<title>second</title>"));
+	char *b = strdup(fixture_xml(f, "b", "", ""));
+	const struct plan_document documents[] = {
+		{a, "a"}, {b, "b"}, {"<network><name>red</name></network>", "red"}};
+	struct plan *plan;
+
+	assert_int_equal(plan_new(f->manager, documents, 3, PLAN_PRUNE, &plan, &f->error), 0);
+	assert_int_equal(apply_plan(f->manager, plan, on_applied, f, &f->error), 1);
+	plan_free(plan);
+	RUN_UNTIL(f, !f->manager->settle_timer);
+	free(a);
+	free(b);
+}
+
+/* Files of definitions: all that the daemon lists has one, and nothing else is there. */
+static unsigned count_definitions(struct fixture *f, const char *folder)
+{
+	char path[256];
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/%s", f->state, folder);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		n += e->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static enum found has_applied(struct fixture *f)
+{
+	bool b = manager_find_name(f->manager, "b"), c = manager_find_name(f->manager, "c");
+	const char *title = domain(f) && domain(f)->definition ? domain(f)->definition->title : "?";
+
+	if (f->manager->store->left_out || f->manager->n_domains != 2 ||
+		count_definitions(f, "domains") != 2 ||
+		count_definitions(f, "networks") != f->manager->n_networks)
+		return FOUND_TORN;
+	if (!*title && !b && c && !network(f))
+		return FOUND_OLD;
+	return streq(title, "second") && b && !c && network(f) ? FOUND_NEW : FOUND_TORN;
+}
+
 static enum found is_there(struct fixture *f)
 {
 	return domain(f) ? FOUND_NEW : FOUND_OLD;
@@ -191,6 +253,7 @@ static const struct operation operations[] = {
 	{"net-undefine", net_define, net_undefine, net_is_gone},
 	{"net-start", net_define, net_start, net_is_running},
 	{"net-destroy", net_define_and_start, net_destroy, net_is_stopped},
+	{"apply", two_domains, apply, has_applied},
 };
 
 /* In the child: the operation is what follows its stop. */
@@ -255,7 +318,7 @@ static bool has_tmp(const char *path)
 
 static void check_files(struct fixture *f)
 {
-	static const char *const folders[] = {"domains", "networks", "autostart"};
+	static const char *const folders[] = {"domains", "networks", "autostart", "."};
 	char path[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
