@@ -32,6 +32,7 @@ struct ctl {
 	const char *connect; /* -c, --session, --system or VMMD_URI; NULL: by who we are */
 	bool quiet, json, readonly, timing;
 	bool has_document; /* --json: the document is out already, though the verb fails */
+	int status;        /* to exit with when the verb has worked: 0 */
 	bool bare_output;  /* the guest's bytes go to standard output: no empty line after them */
 	unsigned char escape;            /* leaves the console */
 	const struct remote_ops *remote; /* the way to vmmd; NULL until remote_connect() */

@@ -132,7 +132,9 @@ static const char head[] =
 
 static const char tail[] =
 	".SH EXIT STATUS\n"
-	"0 on success; 1 on failure, with lines that start with \"error:\" on standard error.\n"
+	"0 on success; 1 on failure, with lines that start with \"error:\" on standard error; 2 "
+	"when\n"
+	"\\fBplan \\-\\-detailed\\-exitcode\\fR finds differences.\n"
 	"With \\fB\\-\\-json\\fR a failure is also an object with the key \"error\" on standard "
 	"output.\n"
 	".SH ENVIRONMENT\n"

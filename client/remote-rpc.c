@@ -23,6 +23,7 @@
 #define UNIX_PREFIX "unix:/"
 #define CHUNK       65536
 #define MAX_MESSAGE (80U * 1024 * 1024) /* more than the daemon keeps for one caller */
+#define MAX_REQUEST (2U * 1024 * 1024)  /* RPC_MAX_MESSAGE of daemon/rpc-frame.h */
 #define MAX_KEPT    65536               /* events that nobody has taken yet */
 
 struct rpc_link {
@@ -164,6 +165,11 @@ static int send_request(struct ctl *ctl, const char *method, struct json_object 
 	json_object_object_add(o, "params", json_object_get(args));
 	text = json_object_to_json_string_length(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+	if (text && len > MAX_REQUEST)
+		return ctl_set_error(ctl, "InvalidArgument",
+			"invalid argument: the request has %zu bytes, and JSON-RPC carries %u at "
+			"most; give less at once, or connect by D-Bus",
+			len, MAX_REQUEST);
 	r = text ? send_all(ctl, text, len) : -ENOMEM;
 	return r < 0 ? r : send_all(ctl, "\n", 1);
 }

@@ -108,6 +108,12 @@ int remote_call(struct ctl *ctl, const char *method, uint64_t timeout_usec,
 	return r;
 }
 
+int remote_call_args(struct ctl *ctl, const char *method, uint64_t timeout_usec,
+	struct json_object **ret_reply, const char *types, struct json_object *args)
+{
+	return ctl->remote->call(ctl, method, timeout_usec, types, args, ret_reply, NULL);
+}
+
 static int take_one(struct ctl *ctl, const char *method, struct json_object *all,
 	struct json_object **ret_value)
 {

@@ -39,6 +39,10 @@ int remote_get_domain(struct ctl *ctl, const char *domain, struct json_object **
 int remote_get_stats(struct ctl *ctl, const char *const *domains, size_t n_domains, uint32_t groups,
 	struct json_object **ret_stats);
 
+/* The same with an array of one value for each of 'types' (s u t b as); texts in 'as' are valid UTF-8. */
+int remote_call_args(struct ctl *ctl, const char *method, uint64_t timeout_usec,
+	struct json_object **ret_reply, const char *types, struct json_object *args);
+
 /* The first answer of a method that answers one thing. */
 int remote_call_one(struct ctl *ctl, const char *method, struct json_object **ret_value,
 	const char *types, ...);

@@ -77,6 +77,7 @@ static void forget(struct ctl *ctl, bool json)
 	free(ctl->said);
 	ctl->error_code = ctl->error_message = ctl->said = NULL;
 	ctl->has_document = ctl->bare_output = false;
+	ctl->status = 0;
 	ctl->json = json;
 }
 

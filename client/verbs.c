@@ -30,6 +30,19 @@ const struct verb_group verb_groups[] = {
 };
 
 const struct verb verbs[] = {
+	{"apply", "domain", VERB_CHANGES, "let definitions be as files say",
+		"Let the definitions of domains and networks be as these XML files and directories "
+		"of\n"
+		"them say: all of them change in one moment, or, if one is refused, none. What is "
+		"new "
+		"is\n"
+		"defined, not started; what is in no file is left alone, unless --prune is given. "
+		"Then\n"
+		"what runs is changed as far as it can be (see plan). Fails also when what runs "
+		"did "
+		"not\n"
+		"follow; the definitions are new then.",
+		apply_options, verb_apply},
 	{"attach-device", "domain", VERB_CHANGES, "attach device from an XML file",
 		"Attach device from an XML <file>. Only interfaces can be attached.",
 		device_options, verb_attach_device},
@@ -98,6 +111,13 @@ const struct verb verbs[] = {
 	{"edit", "domain", VERB_CHANGES, "edit XML configuration for a domain",
 		"Edit the XML configuration for a domain with $VISUAL, $EDITOR or vi.",
 		edit_options, verb_edit},
+	{"plan", "domain", 0, "show what apply would change",
+		"Compare XML files, and directories of them, with what is defined and runs, and "
+		"show\n"
+		"each difference and when it takes effect: now, at the next boot, or that it is "
+		"refused,\n"
+		"and why. Nothing is changed. Fails when apply would refuse.",
+		plan_options, verb_plan},
 	{"reboot", "domain", VERB_CHANGES, "reboot a domain",
 		"Run a reboot command in the target domain.", mode_options, verb_simple},
 	{"reset", "domain", VERB_CHANGES, "reset a domain",

@@ -35,6 +35,12 @@ extern const struct verb_option dumpxml_options[];
 int verb_edit(struct ctl *ctl, const struct args *args);
 extern const struct verb_option edit_options[];
 
+/* verbs-apply.c */
+int verb_plan(struct ctl *ctl, const struct args *args);
+extern const struct verb_option plan_options[];
+int verb_apply(struct ctl *ctl, const struct args *args);
+extern const struct verb_option apply_options[];
+
 /* verbs-info.c */
 int verb_dominfo(struct ctl *ctl, const struct args *args);
 int verb_domstate(struct ctl *ctl, const struct args *args);

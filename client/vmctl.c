@@ -255,5 +255,5 @@ int vmctl_main(int argc, char **argv)
 		(void)fprintf(stderr, "error: cannot write the output: %s\n", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r < 0 ? EXIT_FAILURE : ctl.status;
 }

@@ -604,6 +604,8 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("DefineDomain", "ssu", "saa{sv}", on_define),
 	METHOD("CreateDomain", "ssu", "saa{sv}", on_define),
 	METHOD("CheckDomain", "ssu", "bsaa{sv}", on_check),
+	METHOD("PlanDefinitions", "asasu", "aa{sv}s", fake_on_plan),
+	METHOD("ApplyDefinitions", "asasus", "aa{sv}", fake_on_apply),
 	METHOD("UndefineDomain", "su", "", on_undefine),
 	METHOD("StartDomain", "su", "", on_start),
 	METHOD("ShutdownDomain", "s", "", on_shutdown),

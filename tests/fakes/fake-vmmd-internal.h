@@ -61,6 +61,8 @@ int fake_on_attach(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_detach(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_link(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_plan(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_apply(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* fake-vmmd-job.c */

@@ -177,6 +177,23 @@ static void test_calls(void **state)
 	assert_string_equal(json_object_to_json_string_ext(reply, 0), "[\"x\",2]");
 }
 
+/* One that the daemon would close the connection for is not sent. */
+static void test_long_request(void **state)
+{
+	size_t size = 2 * 1024 * 1024;
+	char *text = malloc(size + 1);
+	_cleanup_(ctl_done) struct ctl ctl = {.connect = address};
+
+	(void)state;
+	assert_int_equal(remote_connect(&ctl), 0);
+	memset(text, 'x', size);
+	text[size] = 0;
+	assert_true(remote_call(&ctl, "GetHostname", CTL_CALL_TIMEOUT_USEC, NULL, "s", text) < 0);
+	assert_non_null(strstr(ctl.error_message, "JSON-RPC carries 2097152 at most"));
+	assert_int_equal(remote_call(&ctl, "Ping", CTL_CALL_TIMEOUT_USEC, NULL, ""), 0);
+	free(text);
+}
+
 static void test_fds(void **state)
 {
 	_cleanup_(ctl_done) struct ctl ctl = {.connect = address};
@@ -312,6 +329,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
