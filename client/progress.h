@@ -4,7 +4,7 @@
  * a domain (ListJobs) and draws; the call itself is not touched. Nothing is drawn unless standard error is a terminal, with -q or
  * --json, over ssh (it would be another login), or in the first PROGRESS_DELAY_MS. What was drawn is wiped away in the end.
  *
- * One thread. Tested by tests/unit/test-progress.c.
+ * One thread. Tested by tests/unit/test-progress.c, and in a terminal by tests/unit/test-terminal.c.
  */
 #pragma once
 

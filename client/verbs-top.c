@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl top: what domains use, again and again, in a terminal or line by line. Tested by tests/unit/test-verbs.c and
- * tests/unit/test-top.c. */
+/* vmctl top: what domains use, again and again, in a terminal or line by line. Tested by tests/unit/test-verbs.c, test-top.c
+ * and test-terminal.c. */
 #include "client/verbs.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The jobs of the canned vmmd (fake-vmmd.h): one of each kind, which never change. */
+/* The jobs of the canned vmmd (fake-vmmd.h): one of each kind, which never change; that of the domain which does not answer is
+ * there as soon as that is. */
 #include "tests/fakes/fake-vmmd-internal.h"
 
 #include <errno.h>
@@ -8,6 +9,8 @@
 
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/names.h"
+
+#define MUTE "mute"
 
 static const struct job {
 	uint64_t id;
@@ -18,6 +21,8 @@ static const struct job {
 	{3, "start", "domain", "t1", "running", "machine", 25, 1500, 4500, 512 << 20,
 		INT64_C(2) << 30, NULL, NULL},
 	{4, "detach-device", "domain", "t2", "running", "guest", -1, 90, 4910, -1, -1, NULL, NULL},
+	{6, "start", "domain", MUTE, "running", "machine", 25, 1500, 4500, 512 << 20,
+		INT64_C(2) << 30, NULL, NULL},
 	{5, "net-create", "network", "default", "running", "process", -1, 30, -1, -1, -1, NULL,
 		NULL},
 	{1, "start", "domain", "t2", "done", "", 100, 80, -1, -1, -1, NULL, NULL},
@@ -55,6 +60,18 @@ static void append_job(sd_bus_message *m, struct fake *f, const struct job *job)
 	(void)sd_bus_message_close_container(m);
 }
 
+static bool is_there(const struct fake *f, const struct job *job)
+{
+	const struct fake_domain *d;
+
+	if (!streq(job->name, MUTE))
+		return true;
+	FOREACH_ELEMENT (d, f->domains)
+		if (d->used && streq(d->name, MUTE))
+			return true;
+	return false;
+}
+
 int fake_on_list_jobs(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
@@ -66,7 +83,8 @@ int fake_on_list_jobs(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	(void)sd_bus_message_new_method_return(m, &reply);
 	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
 	FOREACH_ELEMENT (job, jobs)
-		if (flags == 0 || flags & (streq(job->state, "running") ? 1U : 2U))
+		if (is_there(opaque, job) &&
+			(flags == 0 || flags & (streq(job->state, "running") ? 1U : 2U)))
 			append_job(reply, opaque, job);
 	(void)sd_bus_message_close_container(reply);
 	return sd_bus_send(NULL, reply, NULL);
