@@ -330,8 +330,11 @@ static void take_batch(struct rpc_conn *conn, struct rpc_batch *batch, struct js
 
 	batch->answers = json_object_new_array();
 	batch->n_pending += (unsigned)n;
-	for (size_t i = 0; i < n && !conn->dead; i++)
-		take_request(conn, batch, json_object_array_get_idx(array, i));
+	for (size_t i = 0; i < n; i++)
+		if (conn->dead) /* by an event, which nobody took */
+			settle(conn, batch, NULL, -EBADF);
+		else
+			take_request(conn, batch, json_object_array_get_idx(array, i));
 	settle(conn, batch, NULL, -EBADF);
 }
 

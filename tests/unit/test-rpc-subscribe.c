@@ -162,6 +162,24 @@ static void test_own_only(void **state)
 	assert_string_equal(ask(f, &c1, REQUEST("4", "Ping", "{}")), RESULT("4", "{}"));
 }
 
+/* It goes while its batch is being worked on: nothing of that is left (the sanitizers look), nothing more of it is done. */
+static void test_gone_in_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_conn *conn = list_entry(server->connections.next, struct rpc_conn, link);
+	unsigned n = rpc_n_connections(server);
+
+	emit(f, fixture_define(f, "a", "", ""), 1);
+	assert_true(conn->subscriptions[0].id == 0);
+	say(&c1,
+		"[" REQUEST("1", "rpc.subscribe", "{}") "," REQUEST(
+			"2", "rpc.subscribe", "{\"since\":0,\"instance\":\"x\"}") "," REQUEST("3",
+			"UndefineDomain", "[\"a\"]") "]\n");
+	client_done(&c1);
+	RUN_UNTIL(f, rpc_n_connections(server) < n);
+	assert_non_null(manager_find_name(f->manager, "a"));
+}
+
 static void test_limit(void **state)
 {
 	struct fixture *f = *state;
@@ -182,6 +200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_own_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone_in_batch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 	};
 
