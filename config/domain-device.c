@@ -49,7 +49,7 @@ static int read_device(
 	return 0;
 }
 
-/* Canonical XML always has <devices>. */
+/* Canonical XML has <devices>, if the domain has any. */
 static xmlNode *find_devices(const xmlDoc *doc)
 {
 	const xmlNode *root = xmlDocGetRootElement(doc);
@@ -148,6 +148,9 @@ static int insert(const char *domain, const xmlDoc *device, xmlDoc **ret_doc, un
 	if (r < 0)
 		return r;
 	devices = find_devices(doc);
+	if (!devices && xmlDocGetRootElement(doc))
+		devices = xmlNewChild(
+			xmlDocGetRootElement(doc), NULL, (const xmlChar *)"devices", NULL);
 	copy = devices ? xmlDocCopyNode(xmlDocGetRootElement(device), doc, 1) : NULL;
 	if (!copy)
 		return devices ? -ENOMEM : -EBADMSG;

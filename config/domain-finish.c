@@ -11,6 +11,29 @@
 #include "config/net-addr.h"
 #include "vmm-core/base/strutil.h"
 
+/* What the domain is now, if somebody knows. */
+static const struct vm_config *find_known(const struct xml_parser *p, const struct vm_config *vm)
+{
+	return p->identify && p->identify->find_known
+		? p->identify->find_known(p->identify->opaque, vm->uuid)
+		: NULL;
+}
+
+/* <genid/>: the one that it has, or a new one. */
+static int finish_genid(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	const struct vm_config *known;
+
+	if (!vm->genid || !uuid_is_null(vm->genid_uuid))
+		return 0;
+	known = find_known(p, vm);
+	if (!known || !known->genid)
+		return uuid_generate(vm->genid_uuid);
+	memcpy(vm->genid_uuid, known->genid_uuid, sizeof(vm->genid_uuid));
+	return 0;
+}
+
 static int finish_identity(struct xml_parser *p, struct domain_config *config)
 {
 	struct vm_config *vm = &config->vm;
@@ -226,9 +249,7 @@ static void keep_places(struct vm_config *vm, const struct vm_config *known, uin
 static int finish_places(struct xml_parser *p, struct domain_config *config)
 {
 	struct vm_config *vm = &config->vm;
-	const struct vm_config *known = p->identify && p->identify->find_places
-		? p->identify->find_places(p->identify->opaque, vm->uuid)
-		: NULL;
+	const struct vm_config *known = find_known(p, vm);
 	uint32_t taken = 0;
 
 	if (!vm_config_has_serial_controller(vm))
@@ -290,7 +311,7 @@ static int finish_valid(struct xml_parser *p, struct domain_config *config)
 int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
-		finish_memory, finish_vcpus, finish_boot, finish_macs, finish_console,
+		finish_genid, finish_memory, finish_vcpus, finish_boot, finish_macs, finish_console,
 		finish_places, finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {

@@ -39,8 +39,8 @@ int domain_after_genid(struct xml_parser *p, xmlNode *node, const struct xml_pla
 
 	(void)p;
 	(void)node;
-	vm->genid = 1;
-	return uuid_is_null(vm->genid_uuid) ? uuid_generate(vm->genid_uuid) : 0;
+	vm->genid = 1; /* without an id: domain-finish.c */
+	return 0;
 }
 
 int domain_after_topology(struct xml_parser *p, xmlNode *node, const struct xml_place *place)

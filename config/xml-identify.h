@@ -9,7 +9,8 @@ struct vm_config;
 struct xml_identify {
 	/* May fill 'uuid' in; one that it leaves null is generated. */
 	void (*find)(void *opaque, const char *name, uint8_t uuid[16]);
-	/* What the domain with that UUID is now, or NULL: its devices keep their places on the bus when the document says none. */
-	const struct vm_config *(*find_places)(void *opaque, const uint8_t uuid[16]);
+	/* What the domain with that UUID is now, or NULL: it keeps its generation id, and its devices their places on the bus, when the
+	 * document says none. Called more than once. */
+	const struct vm_config *(*find_known)(void *opaque, const uint8_t uuid[16]);
 	void *opaque;
 };

@@ -55,7 +55,7 @@ static void find_domain_uuid(void *opaque, const char *name, uint8_t uuid[16])
 		memcpy(uuid, d->uuid, 16);
 }
 
-static const struct vm_config *find_places(void *opaque, const uint8_t uuid[16])
+static const struct vm_config *find_known(void *opaque, const uint8_t uuid[16])
 {
 	struct known *known = opaque;
 	const struct domain *d = manager_find_uuid(known->manager, uuid);
@@ -63,7 +63,7 @@ static const struct vm_config *find_places(void *opaque, const uint8_t uuid[16])
 		: d->definition                  ? d->definition
 						 : d->running;
 
-	if (!definition || definition_parse(definition, &known->config) < 0)
+	if (!definition || (!known->config && definition_parse(definition, &known->config) < 0))
 		return NULL;
 	return &known->config->vm;
 }
@@ -80,7 +80,7 @@ static int read_domain(struct reader *r, const struct plan_document *document,
 	struct plan_item *item, struct error *error)
 {
 	struct known known = {r->manager, NULL};
-	const struct xml_identify identify = {find_domain_uuid, find_places, &known};
+	const struct xml_identify identify = {find_domain_uuid, find_known, &known};
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	const struct domain *by_uuid, *by_name;
 	int e;

@@ -381,6 +381,25 @@ static void test_running_domain(void **state)
 	expect_line(f, 0, "domain a same\ndomain a same pending memory: 16384 KiB -> 32768 KiB\n");
 }
 
+/* What a document leaves open is as it was: an address for each, a generation id. */
+static void test_what_is_not_said(void **state)
+{
+	struct fixture *f = *state;
+
+	give_domain(f, "a", 16, "<genid/>", NIC("red", "01", "") NIC("red", "02", ""));
+	apply_ok(f, 0, "domain a create now done\n");
+	expect_plan(f, 0, "domain a same\n");
+	reset();
+	give_domain(f, "a", 16, "<genid/>",
+		NIC("red", "02", "") "<rng model='virtio'><backend "
+				     "model='random'>/dev/urandom</backend></rng>" NIC(
+					     "red", "01", ""));
+	expect_plan(f, 0,
+		"domain a change now devices/rng:  -> model='virtio', backend /dev/urandom "
+		"model='random', address type='pci' domain='0x0000' bus='0x00' slot='0x03' "
+		"function='0x0'\n");
+}
+
 /* Somebody has changed what runs, and only that: it becomes again what the document says. */
 static void test_running_is_another(void **state)
 {
@@ -409,12 +428,12 @@ static void test_live_failure(void **state)
 	struct fixture *f = *state;
 	struct domain *d;
 
-	give_domain(f, "a", 16, "", "<serial type='null'/>");
+	give_domain(f, "a", 16, "", "");
 	apply_ok(f, 0, "domain a create now done\n");
 	d = domain(f, "a");
 	fixture_start(f, d);
 	reset();
-	give_domain(f, "a", 16, "", "<serial type='null'/>" NIC("nowhere", "01", ""));
+	give_domain(f, "a", 16, "", NIC("nowhere", "01", ""));
 	expect_line(f, 0, "domain a change now devices/interface[52:54:00:00:00:01]:  -> ");
 	{
 		struct plan *plan = make(f, 0);
@@ -519,6 +538,7 @@ int main(void)
 		T(test_nothing_changes_without_space),
 		T(test_prune),
 		T(test_running_domain),
+		T(test_what_is_not_said),
 		T(test_running_is_another),
 		T(test_live_failure),
 		T(test_running_network),

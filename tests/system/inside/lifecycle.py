@@ -81,7 +81,9 @@ def file_is_kept():
     xml = re.sub(r"(<vcpu[^>]*>)1<", r"\g<1>2<", vmctl("dumpxml", "--inactive", "deb1"))
     # The serial port is slow under emulation, and the first boot has shown that what the kernel says comes through.
     path.write_text(xml.replace("root=/dev/vda rw", "root=/dev/vda rw quiet"))
-    vmctl("define", str(path))
+    check("vcpu: 1" in vmctl("plan", str(path)), "the plan does not say that there will be more vCPUs")
+    equal(vmctl("apply", str(path)).splitlines()[0], "~ domain 'deb1': changed", "answer to apply")
+    equal(vmctl("plan", str(path)).strip(), "1 the same", "plan when it is applied")
     with boot("deb1") as console:
         equal(console.command("nproc"), "2", "processors in the guest")
         check("TSC: Marking" not in console.command("dmesg | grep -i tsc || true"), "the guest gave up its TSC")
