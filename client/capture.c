@@ -23,7 +23,7 @@
 struct state {
 	struct capture_session *session;
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
-	uint64_t wall_ns;     /* what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC */
+	uint64_t wall_ns;     /* what CLOCK_REALTIME is ahead of the records' clock */
 	uint64_t last_ns;     /* of the last frame */
 	uint8_t packet[PACKET_MAX];
 };
@@ -125,9 +125,10 @@ static int wait_packets(struct state *s, int signal_fd)
 {
 	struct capture_session *session = s->session;
 	/* The file: its reader's end, which comes unasked. */
-	struct pollfd fds[] = {
+	struct pollfd fds[3 + PUMP_FDS] = {
 		{session->fd, POLLIN, 0}, {signal_fd, POLLIN, 0}, {fileno(session->out), 0, 0}};
 
+	pump_run(session->pump, fds + 3);
 	if (poll(fds, ARRAY_SIZE(fds), timeout_ms(s)) < 0)
 		return errno == EINTR ? 1 : -errno;
 	if (fds[1].revents)
@@ -173,7 +174,7 @@ int capture_run(struct capture_session *session, const struct pcapng_interface *
 
 	s = (struct state){.session = session, .deadline_ns = UINT64_MAX};
 	s.last_ns = clock_ns(CLOCK_REALTIME);
-	s.wall_ns = s.last_ns - now_ns;
+	s.wall_ns = session->epoch_ns ?: s.last_ns - now_ns;
 	if (session->seconds)
 		s.deadline_ns = now_ns + session->seconds * NSEC_PER_SEC;
 	session->n_frames = session->n_bytes = session->n_lost = 0;

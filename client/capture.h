@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "client/pcapng.h"
+#include "client/pump.h"
 
 enum capture_end {
 	CAPTURE_END_COUNT,  /* as many frames as were wanted */
@@ -23,7 +24,10 @@ enum capture_end {
 };
 
 struct capture_session {
-	int fd;           /* of OpenCapture; its filter is in force */
+	int fd;            /* of OpenCapture; its filter is in force */
+	struct pump *pump; /* of fd */
+	uint64_t
+		epoch_ns; /* when the clock of its records began, since 1970; 0: CLOCK_MONOTONIC of this host */
 	FILE *out;        /* SIGPIPE is ignored */
 	uint64_t count;   /* frames; 0: no limit */
 	uint64_t seconds; /* 0: no limit */

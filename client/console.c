@@ -301,7 +301,7 @@ static int write_peer(struct session *s)
 	return r;
 }
 
-enum { FD_IN, FD_OUT, FD_PEER, FD_N };
+enum { FD_IN, FD_OUT, FD_PEER, FD_PUMP, FD_N = FD_PUMP + PUMP_FDS };
 
 static void fill_pollfds(const struct session *s, struct pollfd fds[FD_N])
 {
@@ -382,6 +382,7 @@ static int copy(struct session *s, enum console_end *ret_end)
 
 		tell_size(s);
 		fill_pollfds(s, fds);
+		pump_run(s->options->pump, fds + FD_PUMP);
 		r = ppoll(fds, FD_N, ending && quiet.tv_sec > 0 ? &quiet : NULL, s->waiting);
 		if (r < 0 && errno != EINTR)
 			return -errno;

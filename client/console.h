@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "client/pump.h"
 #include "vmm-core/base/macro.h"
 
 struct console_options {
@@ -23,6 +24,7 @@ struct console_options {
 	/* The terminal has this size: told at the start and whenever it changes. NULL: nobody wants to know. */
 	void (*resized)(void *opaque, unsigned cols, unsigned rows);
 	void *opaque;
+	struct pump *pump; /* of peer_fd */
 };
 
 enum console_end {

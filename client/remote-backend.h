@@ -30,6 +30,13 @@ extern const struct remote_ops remote_bus_ops, remote_rpc_ops;
 bool remote_bus_knows(const char *uri);
 bool remote_rpc_knows(const char *uri);
 
+/* What moves the bytes of the descriptor that the last call answered: NULL where the kernel does. */
+struct pump *remote_rpc_pump(const struct ctl *ctl);
+/* When the clock of what comes by it began, in ns since 1970; 0: it is this host's. */
+uint64_t remote_rpc_epoch_ns(const struct ctl *ctl);
+/* Nobody uses that descriptor any more. 0, or -errno with ctl's error set: its stream had not ended as it should. */
+int remote_rpc_end_stream(struct ctl *ctl);
+
 /* JSON-RPC's events. Ask for them; what has come is kept until it is taken. */
 int remote_rpc_subscribe(struct ctl *ctl);
 /* What to wait for when nothing is kept. */

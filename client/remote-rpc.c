@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The way to vmmd by JSON-RPC (docs/rpc.md): see remote-backend.h. To "unix:/PATH" directly; to "ssh://[USER@]HOST[:PORT]" through ssh, which
- * runs `vmctl --stdio-bridge` there. One call at a time; events that come in between are kept.
+ * runs `vmctl --stdio-bridge` there. One call at a time; events that come in between are kept. Where no descriptor can come, a stream takes its
+ * place (remote-stream.h), one at a time.
  *
- * Tested by tests/unit/test-remote-rpc.c.
+ * Tested by tests/unit/test-remote-rpc.c and tests/unit/test-remote-stream.c.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +17,8 @@
 #include <time.h>
 
 #include "client/remote-backend.h"
+#include "client/remote-link.h"
+#include "client/remote-stream.h"
 #include "client/remote.h"
 #include "vmm-core/base/strutil.h"
 
@@ -25,16 +28,25 @@
 #define MAX_MESSAGE (80U * 1024 * 1024) /* more than the daemon keeps for one caller */
 #define MAX_REQUEST (2U * 1024 * 1024)  /* RPC_MAX_MESSAGE of daemon/rpc-frame.h */
 #define MAX_KEPT    65536               /* events that nobody has taken yet */
+#define MAX_OUT     (4U * 1024 * 1024) /* what nobody waits for, and the other side does not take */
+
+/* Of streams. A console's is small enough to fit into whatever carries it when nobody reads. */
+#define CONSOLE_WINDOW 65536
+#define CAPTURE_WINDOW (512 * 1024)
 
 struct rpc_link {
 	int fd;
 	pid_t child; /* ssh; 0: none */
+	bool passes_fds;
 	uint64_t last_id;
+	char *out; /* to be sent */
+	size_t out_len, out_size;
 	char *data;
 	size_t len, size, scanned;
 	int got_fd;               /* came with the last message that brought one */
 	struct json_object *kept; /* events */
 	size_t n_taken;           /* of them */
+	struct remote_stream *stream;
 };
 
 bool remote_rpc_knows(const char *uri)
@@ -136,42 +148,88 @@ static int open_ssh(struct ctl *ctl, struct rpc_link *link, const char *uri)
 	return 0;
 }
 
-static int send_all(struct ctl *ctl, const char *text, size_t len)
+static uint64_t now_usec(void)
 {
-	while (len) {
-		ssize_t n = send(ctl->rpc->fd, text, len, MSG_NOSIGNAL);
+	struct timespec now;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return lost(ctl);
-		text += n;
-		len -= (size_t)n;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int enqueue(struct rpc_link *link, const char *text, size_t len)
+{
+	if (link->out_size - link->out_len < len + 1) {
+		size_t size = link->out_len + len + 1 + CHUNK;
+		char *out = realloc(link->out, size);
+
+		if (!out)
+			return -ENOMEM;
+		link->out = out;
+		link->out_size = size;
 	}
+	memcpy(link->out + link->out_len, text, len);
+	link->out[link->out_len + len] = '\n';
+	link->out_len += len + 1;
 	return 0;
 }
 
-static int send_request(struct ctl *ctl, const char *method, struct json_object *args, uint64_t id)
+/* What goes now: 0 (perhaps not all), or -errno. */
+static int send_some(struct rpc_link *link)
+{
+	size_t done = 0;
+	int r = 0;
+
+	while (done < link->out_len && r == 0) {
+		ssize_t n = send(link->fd, link->out + done, link->out_len - done,
+			MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			r = -errno;
+	}
+	link->out_len -= done;
+	if (done && link->out_len)
+		memmove(link->out, link->out + done, link->out_len);
+	return r;
+}
+
+/* All of it, until 'end_usec': 0, -ETIMEDOUT, or -errno. */
+static int send_all(struct rpc_link *link, uint64_t end_usec)
+{
+	for (;;) {
+		struct pollfd p = {.fd = link->fd, .events = POLLOUT};
+		uint64_t now = now_usec();
+		int r = send_some(link);
+
+		if (r < 0 || link->out_len == 0)
+			return r;
+		if (now >= end_usec)
+			return -ETIMEDOUT;
+		(void)poll(&p, 1, (int)MIN((end_usec - now) / 1000 + 1, UINT64_C(3600000)));
+	}
+}
+
+/* Queue a request; 'params' stays the caller's. 0, -EMSGSIZE or -ENOMEM. */
+static int add_request(
+	struct rpc_link *link, const char *method, struct json_object *params, uint64_t id)
 {
 	_cleanup_(json_putp) struct json_object *o = json_object_new_object();
 	const char *text;
 	size_t len;
-	int r;
 
 	json_object_object_add(o, "jsonrpc", json_object_new_string("2.0"));
 	if (id)
 		json_object_object_add(o, "id", json_object_new_uint64(id));
 	json_object_object_add(o, "method", json_object_new_string(method));
-	json_object_object_add(o, "params", json_object_get(args));
+	json_object_object_add(o, "params", json_object_get(params));
 	text = json_object_to_json_string_length(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
 	if (text && len > MAX_REQUEST)
-		return ctl_set_error(ctl, "InvalidArgument",
-			"invalid argument: the request has %zu bytes, and JSON-RPC carries %u at "
-			"most; give less at once, or connect by D-Bus",
-			len, MAX_REQUEST);
-	r = text ? send_all(ctl, text, len) : -ENOMEM;
-	return r < 0 ? r : send_all(ctl, "\n", 1);
+		return -EMSGSIZE;
+	return text ? enqueue(link, text, len) : -ENOMEM;
 }
 
 /* Read what is there: bytes, 0 at the end, or -errno. */
@@ -232,14 +290,6 @@ static int take_line(struct rpc_link *link, struct json_object **ret)
 	return *ret ? 1 : -EBADMSG;
 }
 
-static uint64_t now_usec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* The next message: 0, -ETIMEDOUT, or what ends the connection. */
 static int next_message(struct rpc_link *link, uint64_t end_usec, struct json_object **ret)
 {
@@ -273,11 +323,26 @@ static bool is_event(struct json_object *message)
 	return streq(method, "rpc.event") || streq(method, "rpc.gap");
 }
 
-/* Wait for the answer to 'id'. What else comes is kept, or is an answer that we gave up on. */
-static int wait_answer(
-	struct ctl *ctl, const char *method, uint64_t timeout_usec, struct json_object **ret)
+/* What nobody has asked for now. False: it is an answer. */
+static bool take_notification(struct rpc_link *link, struct json_object *message)
 {
-	uint64_t end_usec = now_usec() + timeout_usec, id = ctl->rpc->last_id;
+	if (is_event(message)) {
+		if (json_object_array_length(link->kept) < MAX_KEPT)
+			json_object_array_add(link->kept, json_object_get(message));
+		return true;
+	}
+	if (!streq(json_string(message, "method", ""), "rpc.stream"))
+		return false;
+	if (link->stream)
+		remote_stream_take(link->stream, json_object_object_get(message, "params"));
+	return true;
+}
+
+/* Wait for the answer to the last request. What else comes is kept, or is an answer that we gave up on. */
+static int wait_answer(
+	struct ctl *ctl, const char *method, uint64_t end_usec, struct json_object **ret)
+{
+	uint64_t id = ctl->rpc->last_id;
 
 	for (;;) {
 		_cleanup_(json_putp) struct json_object *m = NULL;
@@ -291,10 +356,7 @@ static int wait_answer(
 				ctl, "Internal", "internal error: what vmmd answered is not JSON");
 		if (r < 0)
 			return lost(ctl);
-		if (is_event(m)) {
-			if (json_object_array_length(ctl->rpc->kept) < MAX_KEPT)
-				json_object_array_add(ctl->rpc->kept, TAKE_PTR(m));
-		} else if (json_number(m, "id", -1) == (int64_t)id) {
+		if (!take_notification(ctl->rpc, m) && json_number(m, "id", -1) == (int64_t)id) {
 			*ret = TAKE_PTR(m);
 			return 0;
 		}
@@ -333,6 +395,70 @@ static struct json_object *values_of(struct json_object *result)
 	return all;
 }
 
+/* Send a request and wait for what it is answered: 0 with the caller's '*ret_answer'. */
+static int exchange(struct ctl *ctl, const char *method, uint64_t timeout_usec,
+	struct json_object *params, struct json_object **ret_answer)
+{
+	uint64_t end_usec = now_usec() + timeout_usec;
+	int r = add_request(ctl->rpc, method, params, ++ctl->rpc->last_id);
+
+	if (r == -EMSGSIZE)
+		return ctl_set_error(ctl, "InvalidArgument",
+			"invalid argument: too many bytes for one request, JSON-RPC carries %u at "
+			"most; "
+			"give less at once, or connect by D-Bus",
+			MAX_REQUEST);
+	if (r == 0)
+		r = send_all(ctl->rpc, end_usec);
+	if (r < 0 && r != -ETIMEDOUT)
+		return lost(ctl);
+	return wait_answer(ctl, method, end_usec, ret_answer);
+}
+
+/* The same with a stream in the place of the descriptor: its window goes behind the method's own arguments. */
+static struct json_object *with_stream(struct json_object *args, uint32_t window)
+{
+	struct json_object *params = json_object_new_array();
+
+	for (size_t i = 0; i < json_object_array_length(args); i++)
+		json_object_array_add(params, json_object_get(json_object_array_get_idx(args, i)));
+	json_object_array_add(params, json_object_new_int64(window));
+	return params;
+}
+
+static int call_stream(struct ctl *ctl, const char *method, uint64_t timeout_usec,
+	struct json_object *args, int *ret_fd)
+{
+	uint32_t window = streq(method, "OpenConsole") ? CONSOLE_WINDOW : CAPTURE_WINDOW;
+	_cleanup_(json_putp) struct json_object *params = with_stream(args, window), *answer = NULL;
+	struct rpc_link *link = ctl->rpc;
+	struct json_object *error;
+	int r;
+
+	(void)remote_rpc_end_stream(ctl);
+	r = exchange(ctl, method, timeout_usec, params, &answer);
+	if (r < 0)
+		return r;
+	if (json_object_object_get_ex(answer, "error", &error)) {
+		/* One argument too many. */
+		if (json_number(error, "code", 0) == -32602)
+			return ctl_set_error(ctl, "NoSupport",
+				"this function is not supported by the connection driver: vmmd "
+				"there is too old for %s over this connection",
+				method);
+		return call_failed(ctl, method, error);
+	}
+	r = remote_stream_new(
+		link, json_object_object_get(answer, "result"), window, &link->stream, ret_fd);
+	if (r == -EBADMSG)
+		return ctl_set_error(
+			ctl, "Internal", "internal error: strange answer to %s", method);
+	if (r < 0)
+		return ctl_set_error(
+			ctl, "OperationFailed", "cannot make a stream: %s", strerror(-r));
+	return 0;
+}
+
 static int rpc_call(struct ctl *ctl, const char *method, uint64_t timeout_usec, const char *types,
 	struct json_object *args, struct json_object **ret_reply, int *ret_fd)
 {
@@ -341,9 +467,9 @@ static int rpc_call(struct ctl *ctl, const char *method, uint64_t timeout_usec, 
 	int r;
 
 	(void)types;
-	r = send_request(ctl, method, args, ++ctl->rpc->last_id);
-	if (r >= 0)
-		r = wait_answer(ctl, method, timeout_usec, &answer);
+	if (ret_fd && !ctl->rpc->passes_fds)
+		return call_stream(ctl, method, timeout_usec, args, ret_fd);
+	r = exchange(ctl, method, timeout_usec, args, &answer);
 	if (r < 0)
 		return r;
 	if (json_object_object_get_ex(answer, "error", &part))
@@ -359,11 +485,63 @@ static int rpc_call(struct ctl *ctl, const char *method, uint64_t timeout_usec, 
 	return 0;
 }
 
+void rpc_link_post(struct rpc_link *link, const char *method, struct json_object *params)
+{
+	if (link->out_len < MAX_OUT && add_request(link, method, params, 0) == 0)
+		(void)send_some(link);
+	json_object_put(params);
+}
+
+bool rpc_link_waits(const struct rpc_link *link)
+{
+	return link->out_len > 0;
+}
+
+void rpc_link_flush(struct rpc_link *link, int timeout_ms)
+{
+	(void)send_all(link, now_usec() + (uint64_t)timeout_ms * 1000);
+}
+
+int rpc_link_fd(const struct rpc_link *link)
+{
+	return link->fd;
+}
+
+/* All whole messages that are here. */
+static int take_messages(struct rpc_link *link)
+{
+	for (;;) {
+		_cleanup_(json_putp) struct json_object *m = NULL;
+		int r = take_line(link, &m);
+
+		if (r <= 0)
+			return r;
+		(void)take_notification(link, m);
+	}
+}
+
+int rpc_link_move(struct rpc_link *link)
+{
+	int r = send_some(link);
+	ssize_t n;
+
+	if (r == 0)
+		r = take_messages(link);
+	if (r < 0)
+		return r;
+	n = fill(link, MSG_DONTWAIT);
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n <= 0)
+		return n < 0 ? (int)n : -ECONNRESET;
+	return take_messages(link);
+}
+
 static void rpc_post(
 	struct ctl *ctl, const char *method, const char *types, struct json_object *args)
 {
 	(void)types;
-	(void)send_request(ctl, method, args, 0);
+	rpc_link_post(ctl->rpc, method, json_object_get(args));
 }
 
 static void rpc_disconnect(struct ctl *ctl)
@@ -372,6 +550,7 @@ static void rpc_disconnect(struct ctl *ctl)
 
 	if (!link)
 		return;
+	(void)remote_rpc_end_stream(ctl);
 	(void)safe_close(link->fd);
 	(void)safe_close(link->got_fd);
 	/* The end of its input is the end of ssh. */
@@ -379,6 +558,7 @@ static void rpc_disconnect(struct ctl *ctl)
 		;
 	json_object_put(link->kept);
 	free(link->data);
+	free(link->out);
 	free(link);
 	ctl->rpc = NULL;
 }
@@ -393,6 +573,7 @@ static int rpc_connect(struct ctl *ctl, const char *uri)
 		return ctl_set_error(ctl, "NoMemory", "out of memory");
 	link->fd = link->got_fd = -EBADF;
 	link->kept = json_object_new_array();
+	link->passes_fds = strncmp(uri, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
 	ctl->rpc = link;
 	r = ssh ? open_ssh(ctl, link, uri) : open_unix(ctl, link, uri);
 	if (r >= 0)
@@ -410,6 +591,32 @@ const struct remote_ops remote_rpc_ops = {
 	.post = rpc_post,
 	.disconnect = rpc_disconnect,
 };
+
+struct pump *remote_rpc_pump(const struct ctl *ctl)
+{
+	return ctl->rpc && ctl->rpc->stream ? remote_stream_pump(ctl->rpc->stream) : NULL;
+}
+
+uint64_t remote_rpc_epoch_ns(const struct ctl *ctl)
+{
+	return ctl->rpc && ctl->rpc->stream ? remote_stream_epoch_ns(ctl->rpc->stream) : 0;
+}
+
+int remote_rpc_end_stream(struct ctl *ctl)
+{
+	struct rpc_link *link = ctl->rpc;
+	const char *why;
+	int r;
+
+	if (!link || !link->stream)
+		return 0;
+	r = remote_stream_finish(link->stream, &why);
+	if (r < 0)
+		(void)ctl_set_error(ctl, r == -ECONNRESET ? "Disconnected" : "OperationFailed",
+			"%s%s", r == -ECONNRESET ? "internal error: " : "the stream ended: ", why);
+	link->stream = remote_stream_free(link->stream);
+	return r;
+}
 
 int remote_rpc_subscribe(struct ctl *ctl)
 {

@@ -228,6 +228,24 @@ int remote_open_capture(struct ctl *ctl, const char *method, const char *subject
 	return call_fd(ctl, method, "capture", ret_fd, "ssuu", subject, part, direction, snaplen);
 }
 
+struct pump *remote_pump(const struct ctl *ctl)
+{
+	return remote_rpc_pump(ctl);
+}
+
+uint64_t remote_epoch_ns(const struct ctl *ctl)
+{
+	return remote_rpc_epoch_ns(ctl);
+}
+
+int remote_close(struct ctl *ctl, int fd)
+{
+	int r = remote_rpc_end_stream(ctl);
+
+	(void)safe_close(fd);
+	return r;
+}
+
 static void post(struct ctl *ctl, const char *method, const char *types, ...)
 {
 	_cleanup_(json_putp) struct json_object *args = NULL;

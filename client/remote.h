@@ -47,14 +47,21 @@ int remote_call_args(struct ctl *ctl, const char *method, uint64_t timeout_usec,
 int remote_call_one(struct ctl *ctl, const char *method, struct json_object **ret_value,
 	const char *types, ...);
 
-/* A stream to the console; the caller closes '*ret_fd'. */
+/* A stream to the console. The caller gives '*ret_fd' back with remote_close(). */
 int remote_open_console(
 	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd);
 
 /* Packets of frames (vmm-core/base/capture-record.h): 'method' is OpenCapture of a domain's interface, or OpenNetworkCapture of a
- * network's uplink ("": none). The caller closes '*ret_fd'. */
+ * network's uplink ("": none). The caller gives '*ret_fd' back with remote_close(). */
 int remote_open_capture(struct ctl *ctl, const char *method, const char *subject, const char *part,
 	uint32_t direction, uint32_t snaplen, int *ret_fd);
+
+/* What must run in a session with such a descriptor (pump.h), or NULL. */
+struct pump *remote_pump(const struct ctl *ctl);
+/* When the CLOCK_MONOTONIC of the host that packets of such a descriptor come from began, in ns since 1970; 0: it is this host. */
+uint64_t remote_epoch_ns(const struct ctl *ctl);
+/* The session is over. 0, or -errno: it ended because what carries it was lost or failed. */
+int remote_close(struct ctl *ctl, int fd);
 
 /* Tell the size of the terminal at that console. No answer is waited for, and none is missed: a guest that does not
  * learn the size works as before. */

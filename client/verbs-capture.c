@@ -183,7 +183,11 @@ static int print_result(
 
 static int run_session(struct ctl *ctl, const struct plan *plan, int fd)
 {
-	struct capture_session session = {.fd = fd, .count = plan->count, .seconds = plan->seconds};
+	struct capture_session session = {.fd = fd,
+		.pump = remote_pump(ctl),
+		.epoch_ns = remote_epoch_ns(ctl),
+		.count = plan->count,
+		.seconds = plan->seconds};
 	const struct pcapng_interface interface = {.name = *plan->part ? plan->part : plan->subject,
 		.description = plan->subject,
 		.filter = plan->filter,
@@ -210,25 +214,36 @@ static int run_session(struct ctl *ctl, const struct plan *plan, int fd)
 /* 0 with '*ret_fd', or the error printed by the caller. */
 static int start(struct ctl *ctl, const struct plan *plan, int *ret_fd)
 {
-	_cleanup_(closep) int fd = -EBADF;
+	int fd = -EBADF;
 	int r = remote_open_capture(ctl, plan->method, plan->subject, plan->part, plan->direction,
 		MAX((uint32_t)plan->snaplen, LOOK_MIN), &fd);
 
 	if (r < 0)
 		return r;
 	r = capture_filter_attach(fd, &plan->code);
-	if (r < 0)
+	if (r < 0) {
+		(void)remote_close(ctl, fd);
 		return ctl_set_error(ctl, "OperationFailed",
 			"the kernel does not take the filter: %s", strerror(-r));
-	*ret_fd = TAKE_FD(fd);
+	}
+	*ret_fd = fd;
 	return 0;
+}
+
+/* What was captured is whole, whatever has ended it. */
+static int run_and_close(struct ctl *ctl, const struct plan *plan, int fd)
+{
+	int r = run_session(ctl, plan, fd);
+
+	if (remote_close(ctl, fd) < 0)
+		r = ctl_report(ctl);
+	return r;
 }
 
 int verb_capture(struct ctl *ctl, const struct args *args)
 {
 	static struct plan plan;
-	_cleanup_(closep) int fd = -EBADF;
-	int r;
+	int fd = -EBADF, r;
 
 	plan = (struct plan){.method = "OpenCapture", .part = args_string(args, "interface")};
 	r = ctl_domain_option(ctl, args, &plan.subject);
@@ -239,14 +254,13 @@ int verb_capture(struct ctl *ctl, const struct args *args)
 	if (start(ctl, &plan, &fd) < 0)
 		return ctl_fail_domain(
 			ctl, plan.subject, "Failed to capture interface '%s'", plan.part);
-	return run_session(ctl, &plan, fd);
+	return run_and_close(ctl, &plan, fd);
 }
 
 int verb_net_capture(struct ctl *ctl, const struct args *args)
 {
 	static struct plan plan;
-	_cleanup_(closep) int fd = -EBADF;
-	int r;
+	int fd = -EBADF, r;
 
 	plan = (struct plan){.method = "OpenNetworkCapture",
 		.subject = args_string(args, "network"),
@@ -260,5 +274,5 @@ int verb_net_capture(struct ctl *ctl, const struct args *args)
 		return r;
 	if (start(ctl, &plan, &fd) < 0)
 		return ctl_fail(ctl, "Failed to capture network '%s'", plan.subject);
-	return run_session(ctl, &plan, fd);
+	return run_and_close(ctl, &plan, fd);
 }

@@ -203,7 +203,8 @@ static int run_session(struct session *s, int fd, unsigned timeout_sec)
 		.escape = ctl->escape,
 		.quiet_timeout_sec = timeout_sec,
 		.resized = on_resized,
-		.opaque = s};
+		.opaque = s,
+		.pump = remote_pump(ctl)};
 	bool terminal = isatty(STDIN_FILENO), to_terminal = isatty(STDOUT_FILENO);
 	FILE *out = to_terminal ? stdout : stderr;
 	enum console_end end;
@@ -226,11 +227,14 @@ static int open_and_run(
 	struct ctl *ctl, const char *name, const char *device, bool force, unsigned timeout_sec)
 {
 	struct session s = {ctl, name, device};
-	_cleanup_(closep) int fd = -EBADF;
+	int fd = -EBADF, r;
 
 	if (remote_open_console(ctl, name, device, force ? CONSOLE_FORCE : 0, &fd) < 0)
 		return ctl_report_domain(ctl, name);
-	return run_session(&s, fd, timeout_sec);
+	r = run_session(&s, fd, timeout_sec);
+	if (remote_close(ctl, fd) < 0 && r == 0)
+		r = ctl_report(ctl);
+	return r;
 }
 
 int verb_console(struct ctl *ctl, const struct args *args)

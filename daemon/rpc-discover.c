@@ -148,6 +148,7 @@ static void describe_stream(const struct api_method *m, struct json_object *prop
 	json_object_object_add(properties, "stream", text(INTEGER("1", "4294967295")));
 	json_object_object_add(properties, "window", text(INTEGER("0", "4294967295")));
 	json_object_object_add(properties, "packets", text("{\"type\":\"boolean\"}"));
+	json_object_object_add(properties, "epoch_ns", text("{\"type\":\"integer\"}"));
 }
 
 /* The results are members of one object. */

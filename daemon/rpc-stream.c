@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "daemon/rpc-internal.h"
 #include "vmm-core/base/base64.h"
@@ -202,6 +203,14 @@ int rpc_stream_check(const struct rpc_conn *conn, struct error *error)
 	return 0;
 }
 
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
+}
+
 static struct json_object *describe(const struct rpc_stream *s)
 {
 	struct json_object *out = json_object_new_object();
@@ -210,6 +219,9 @@ static struct json_object *describe(const struct rpc_stream *s)
 	json_object_object_add(
 		out, "window", json_object_new_int64(s->packets ? 0 : RPC_STREAM_WINDOW));
 	json_object_object_add(out, "packets", json_object_new_boolean(s->packets));
+	/* Packets have times of this host's clock, which their reader may not have. */
+	json_object_object_add(out, "epoch_ns",
+		json_object_new_int64(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)));
 	return out;
 }
 

@@ -41,7 +41,7 @@ struct rpc_conn;
 /* May the connection have one more? 0, or -EBUSY with 'error' set. */
 int rpc_stream_check(const struct rpc_conn *conn, struct error *error);
 
-/* Begin one over 'fd', which stays the caller's: {stream, window, packets} for the answer, which must be sent before the loop runs
+/* Begin one over 'fd', which stays the caller's: {stream, window, packets, epoch_ns} for the answer, which must be sent before the loop runs
  * again. 0, or a negative errno with 'error' set. */
 int rpc_stream_open(struct rpc_conn *conn, int fd, uint32_t window, struct json_object **ret_out,
 	struct error *error);

@@ -26,9 +26,10 @@
  * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-uplink
  * (tells that all uplinks are down when it gets its first port, up with the third; of each it reports a failover, and when a
  * daemon comes it tells all of that again) net-team-lie (reports what cannot be) net-address (tells that the port uses
- * 20 addresses, and lies). net-uplink-team has two uplinks, whatever its configuration
+ * 20 addresses, and lies) net-capture (its captures give 300 frames of 8000 bytes, and end). net-uplink-team has two uplinks, whatever its configuration
  * says; tests of the first end at once, of the other with the next test.
  */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -38,11 +39,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "config/vm-config.h"
+#include "vmm-core/base/capture-record.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/proto.h"
 #include "vmm-core/stats.h"
@@ -540,6 +543,28 @@ static void resize(struct fake *f, const struct packet *p)
 	reply(f, p->header.seq, 0, "");
 }
 
+/* By a process of its own, as fast as the reader takes them. */
+static void capture_many(int fd)
+{
+	struct {
+		struct capture_record record;
+		uint8_t frame[8000];
+	} packet = {.record = {.len = htobe32(sizeof(packet.frame))}};
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	if (fork() != 0)
+		return;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (unsigned i = 0; i < 300; i++) {
+		packet.frame[0] = (uint8_t)(i % 3);
+		packet.record.time_ns = htobe64(now_ns());
+		while (send(fd, &packet, sizeof(packet), MSG_NOSIGNAL) < 0)
+			if (errno != EAGAIN || poll(&p, 1, 10000) <= 0)
+				_exit(1);
+	}
+	_exit(0);
+}
+
 static void request(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	uint32_t seq = p->header.seq;
@@ -586,7 +611,9 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 		break;
 	case PROTO_CAPTURE:
 		/* The reader is told what was asked, and that is the end. */
-		if (n_fds == 1)
+		if (n_fds == 1 && strstr(f->net.name, "net-capture"))
+			capture_many(fds[0]);
+		else if (n_fds == 1)
 			(void)!write(fds[0], p->payload, sizeof(struct proto_capture));
 		reply(f, seq, told(f, "no-capture") ? -EBUSY : 0, "");
 		break;
@@ -653,6 +680,20 @@ static void console_line(struct fake *f)
 		release_nics(f);
 }
 
+/* All of it: a guest would wait, too. */
+static void echo(struct fake *f, const char *buf, size_t size)
+{
+	while (size) {
+		struct pollfd p = {.fd = f->console, .events = POLLOUT};
+		ssize_t n = write(f->console, buf, size);
+
+		if (n < 0 && (errno != EAGAIN || poll(&p, 1, 10000) <= 0))
+			return;
+		buf += n > 0 ? n : 0;
+		size -= n > 0 ? (size_t)n : 0;
+	}
+}
+
 static void console_input(struct fake *f)
 {
 	char buf[64];
@@ -663,7 +704,7 @@ static void console_input(struct fake *f)
 		f->console = -1;
 		return;
 	}
-	(void)!write(f->console, buf, (size_t)n);
+	echo(f, buf, (size_t)n);
 	for (ssize_t i = 0; i < n; i++) {
 		if (buf[i] != '\n' && buf[i] != '\r') {
 			if (f->line_len < sizeof(f->line) - 1)

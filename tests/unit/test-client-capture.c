@@ -325,6 +325,35 @@ static uint32_t word(const uint8_t *p, size_t at)
 	return value;
 }
 
+/* Frames of another host have its clock. */
+static void test_epoch(void **state)
+{
+	const uint64_t epoch_ns = UINT64_C(1700000000) * NSEC_PER_SEC;
+	const uint32_t wanted[] = {(uint32_t)((epoch_ns + NSEC_PER_SEC) >> 32),
+		(uint32_t)(epoch_ns + NSEC_PER_SEC), 60, 60};
+	struct capture_session session = {.epoch_ns = epoch_ns};
+	struct packet p = make_packet(6, 80, 60);
+	char *text = NULL;
+	size_t size = 0;
+	int pair[2];
+
+	(void)state;
+	make_pair(pair);
+	send_packet_to(pair[1], &p);
+	close(pair[1]);
+	session.fd = pair[0];
+	/* It has a descriptor, as a session polls one. */
+	session.out = tmpfile();
+	assert_int_equal(capture_run(&session, &interface), 0);
+	text = calloc(1, 4096);
+	rewind(session.out);
+	size = fread(text, 1, 4096, session.out);
+	assert_non_null(memmem(text, size, wanted, sizeof(wanted)));
+	free(text);
+	fclose(session.out);
+	close(pair[0]);
+}
+
 /* Walk the blocks: lengths at both ends are the same, and the whole is covered. */
 static unsigned count_blocks(const uint8_t *p, size_t size, uint32_t type)
 {
@@ -436,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_hostile_worker),
+		cmocka_unit_test(test_epoch),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_tshark),
 	};

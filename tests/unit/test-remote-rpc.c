@@ -49,6 +49,11 @@ static const struct {
 		false},
 	{"OpenConsole", "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"console\":0}}\n", true},
 	{"OpenCapture", "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"capture\":0}}\n", false},
+	/* A vmmd that has no streams yet. */
+	{"OpenNetworkCapture",
+		"{\"jsonrpc\":\"2.0\",\"id\":%s,\"error\":{\"code\":-32602,\"message\":\"invalid "
+		"argument: OpenNetworkCapture takes 4 arguments, not 5\"}}\n",
+		false},
 	{"rpc.subscribe",
 		"{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"subscription\":1,\"sequence\":6,"
 		"\"instance\":\"i\"}}\n",
@@ -203,6 +208,7 @@ static void test_fds(void **state)
 	assert_int_equal(remote_connect(&ctl), 0);
 	assert_int_equal(remote_open_console(&ctl, "t1", "", 0, &fd), 0);
 	assert_true(fd >= 0);
+	assert_null(remote_pump(&ctl));
 	close(fd);
 	fd = -EBADF;
 	/* Something on the way has not passed it on. */
@@ -307,6 +313,7 @@ static void test_ssh(void **state)
 		_cleanup_(ctl_done) struct ctl ctl = {.connect = rows[i].uri};
 		_cleanup_(freep) char *words = NULL;
 		_cleanup_(json_putp) struct json_object *name = NULL;
+		int fd = -EBADF;
 
 		if (!rows[i].words) {
 			assert_true(remote_connect(&ctl) < 0);
@@ -315,6 +322,13 @@ static void test_ssh(void **state)
 		}
 		assert_int_equal(remote_connect(&ctl), 0);
 		assert_int_equal(remote_call_one(&ctl, "GetHostname", &name, ""), 0);
+		assert_true(
+			remote_open_capture(&ctl, "OpenNetworkCapture", "n1", "", 3, 64, &fd) < 0);
+		assert_string_equal(ctl.error_code, "NoSupport");
+		/* A descriptor where a stream was asked for. */
+		assert_true(remote_open_console(&ctl, "t1", "", 0, &fd) < 0);
+		assert_string_equal(ctl.error_code, "Internal");
+		assert_null(remote_pump(&ctl));
 		assert_int_equal(read_file(AT_FDCWD, note, sizeof(text), &words, NULL), 0);
 		words[strcspn(words, "\n")] = 0;
 		assert_string_equal(words, rows[i].words);
