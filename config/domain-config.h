@@ -111,6 +111,41 @@ struct domain_nic {
 					* existing_tap */
 };
 
+/* <vcpupin>: the thread of one vCPU. */
+struct domain_pin {
+	uint32_t vcpu; /* one of each at most; it may be one that the machine does not have */
+	uint64_t cpus[CPUSET_WORDS]; /* never empty */
+};
+
+/* A share of CPU time: 'quota_us' in each 'period_us'. 0: not given; a quota below 0: no limit. */
+struct domain_quota {
+	uint64_t period_us; /* else DOMAIN_PERIOD_MIN_US … DOMAIN_PERIOD_MAX_US */
+	int64_t quota_us;   /* else from DOMAIN_QUOTA_MIN_US, or below 0 */
+};
+
+#define DOMAIN_SHARES_MAX        262144
+#define DOMAIN_PERIOD_DEFAULT_US 100000
+#define DOMAIN_PERIOD_MIN_US     1000
+#define DOMAIN_PERIOD_MAX_US     1000000
+#define DOMAIN_QUOTA_MIN_US      1000
+#define DOMAIN_QUOTA_MAX_US      INT64_C(17592186044415)
+
+/* <cputune> */
+struct domain_cputune {
+	uint64_t shares; /* 0: not given; else up to DOMAIN_SHARES_MAX */
+	struct domain_quota vcpu /* of each */, emulator, global;
+	uint32_t n_pins;
+	struct domain_pin pins[VM_MAX_VCPUS];
+	uint64_t emulator_pin[CPUSET_WORDS]; /* all threads but the vCPUs'; empty: vm.cpuset */
+};
+
+#define DOMAIN_MEMTUNE_UNLIMITED_KIB UINT64_C(9007199254740988) /* or more; libvirt's number */
+
+/* <memtune>, in KiB; 0: not given. */
+struct domain_memtune {
+	uint64_t hard_kib, soft_kib, swap_hard_kib;
+};
+
 struct xml_extra; /* config/xml-extra.h: elements kept for the round trip */
 
 struct domain_config {
@@ -126,6 +161,8 @@ struct domain_config {
 	struct domain_chardev consoles[VM_MAX_CONSOLES];
 	struct domain_chardev channels[VM_MAX_CHANNELS];
 	struct domain_nic nics[VM_MAX_NICS];
+	struct domain_cputune cputune;
+	struct domain_memtune memtune;
 	char rng_path
 		[DOMAIN_PATH_MAX]; /* backend random: /dev/urandom (default), /dev/random or /dev/hwrng */
 	struct xml_extra *extra; /* owned; freed by domain_config_free() */

@@ -91,6 +91,63 @@ static int finish_vcpus(struct xml_parser *p, struct domain_config *config)
 	return 0;
 }
 
+static int check_quota(
+	struct xml_parser *p, const char *period, const char *quota, const struct domain_quota *q)
+{
+	if (q->period_us &&
+		(q->period_us < DOMAIN_PERIOD_MIN_US || q->period_us > DOMAIN_PERIOD_MAX_US))
+		return xml_fail_path(p, period, "write %d to %d (microseconds)",
+			DOMAIN_PERIOD_MIN_US, DOMAIN_PERIOD_MAX_US);
+	if (q->quota_us > 0 &&
+		(q->quota_us < DOMAIN_QUOTA_MIN_US || q->quota_us > DOMAIN_QUOTA_MAX_US))
+		return xml_fail_path(p, quota,
+			"write %d to %lld (microseconds), or -1 for no limit", DOMAIN_QUOTA_MIN_US,
+			(long long)DOMAIN_QUOTA_MAX_US);
+	return 0;
+}
+
+/* Each vCPU has one pin at most; those of vCPUs that the machine lacks wait for them. */
+static int check_pins(struct xml_parser *p, const struct domain_config *config)
+{
+	const struct domain_cputune *tune = &config->cputune;
+	char path[48];
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < tune->n_pins; i++) {
+		(void)snprintf(path, sizeof(path), "cputune/vcpupin[%u]", i + 1);
+		for (uint32_t k = 0; k < i; k++)
+			if (tune->pins[k].vcpu == tune->pins[i].vcpu)
+				return xml_fail_path(p, path, "vCPU %u is pinned twice; remove one",
+					tune->pins[i].vcpu);
+		if (tune->pins[i].vcpu >= VM_MAX_VCPUS)
+			return xml_fail_path(p, path, "there is never a vCPU %u; write 0 to %u",
+				tune->pins[i].vcpu, VM_MAX_VCPUS - 1);
+		if (tune->pins[i].vcpu >= config->vm.vcpus_max)
+			r = xml_verdict_path(
+				p, path, CONTRACT_IGNORED, "the machine has no such vCPU");
+	}
+	return r;
+}
+
+static int finish_tuning(struct xml_parser *p, struct domain_config *config)
+{
+	const struct domain_cputune *tune = &config->cputune;
+	int r;
+
+	if (tune->shares > DOMAIN_SHARES_MAX)
+		return xml_fail_path(p, "cputune/shares", "write 1 to %d", DOMAIN_SHARES_MAX);
+	r = check_quota(p, "cputune/period", "cputune/quota", &tune->vcpu);
+	if (r == 0)
+		r = check_quota(p, "cputune/global_period", "cputune/global_quota", &tune->global);
+	if (r == 0)
+		r = check_quota(
+			p, "cputune/emulator_period", "cputune/emulator_quota", &tune->emulator);
+	if (r == 0 && tune->emulator.quota_us > 0 && tune->vcpu.quota_us <= 0)
+		r = xml_verdict_path(p, "cputune/emulator_quota", CONTRACT_IGNORED,
+			"the vCPUs have no quota that it could be added to");
+	return r < 0 ? r : check_pins(p, config);
+}
+
 static bool is_boot(const struct contract_entry *entry)
 {
 	return streq(entry->path, "os/boot") || strncmp(entry->path, "os/boot[", 8) == 0;
@@ -311,8 +368,8 @@ static int finish_valid(struct xml_parser *p, struct domain_config *config)
 int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
-		finish_genid, finish_memory, finish_vcpus, finish_boot, finish_macs, finish_console,
-		finish_places, finish_valid};
+		finish_genid, finish_memory, finish_vcpus, finish_tuning, finish_boot, finish_macs,
+		finish_console, finish_places, finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](p, config);

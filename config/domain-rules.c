@@ -131,6 +131,71 @@ static const struct xml_rule vcpu_rows[] = {
 	{0},
 };
 
+#define ONE_RING  "each disk has its own ring in the worker's loop"
+#define ONE_QUOTA "one limit for the whole worker: what all vCPUs that are on may have together"
+
+static const struct xml_rule pin_rows[] = {
+	{.name = "@vcpu",
+		.kind = XML_UINT,
+		.flags = XML_REQUIRED | XML_ALWAYS,
+		XML_FIELD(1, struct domain_pin, vcpu)},
+	{.name = "@cpuset",
+		.kind = XML_CPUSET,
+		.flags = XML_REQUIRED,
+		XML_FIELD(1, struct domain_pin, cpus)},
+	{0},
+};
+static const struct xml_array pins = {
+	.count_offset = offsetof(struct domain_config, cputune.n_pins),
+	.count_base = 1,
+	.offset = {0, offsetof(struct domain_config, cputune.pins)},
+	.stride = {0, sizeof(struct domain_pin)},
+	.max = VM_MAX_VCPUS,
+};
+static const struct xml_rule emulatorpin_rows[] = {
+	{.name = "@cpuset", .kind = XML_CPUSET, .flags = XML_REQUIRED, HOST(cputune.emulator_pin)},
+	{0},
+};
+static const struct xml_rule cputune_rows[] = {
+	{.name = "shares", .kind = XML_UINT, HOST(cputune.shares)},
+	{.name = "period", .kind = XML_UINT, HOST(cputune.vcpu.period_us)},
+	{.name = "quota",
+		.kind = XML_INT,
+		HOST(cputune.vcpu.quota_us),
+		.verdict = CONTRACT_ADAPTED,
+		.why = ONE_QUOTA},
+	{.name = "global_period", .kind = XML_UINT, HOST(cputune.global.period_us)},
+	{.name = "global_quota", .kind = XML_INT, HOST(cputune.global.quota_us)},
+	{.name = "emulator_period", .kind = XML_UINT, HOST(cputune.emulator.period_us)},
+	{.name = "emulator_quota",
+		.kind = XML_INT,
+		HOST(cputune.emulator.quota_us),
+		.verdict = CONTRACT_ADAPTED,
+		.why = "added to the vCPUs' quota: one limit for the whole worker"},
+	KEEP("iothread_period", ONE_RING),
+	KEEP("iothread_quota", ONE_RING),
+	{.name = "vcpupin", .kind = XML_ARRAY, .array = &pins, .rows = pin_rows},
+	{.name = "emulatorpin", .kind = XML_ELEMENT, .rows = emulatorpin_rows},
+	KEEP("iothreadpin", ONE_RING),
+	KEEP("vcpusched", "threads have the host's ordinary scheduler"),
+	KEEP("emulatorsched", "threads have the host's ordinary scheduler"),
+	KEEP("iothreadsched", ONE_RING),
+	KEEP("cachetune", "the host's caches are not partitioned"),
+	KEEP("memorytune", "the host's memory bandwidth is not partitioned"),
+	{0},
+};
+
+static const struct xml_rule memtune_rows[] = {
+	{.name = "hard_limit", .kind = XML_SIZE, HOST(memtune.hard_kib), .rows = unit_rows},
+	{.name = "soft_limit", .kind = XML_SIZE, HOST(memtune.soft_kib), .rows = unit_rows},
+	KEEP("min_guarantee", "no control group guarantees memory"),
+	{.name = "swap_hard_limit",
+		.kind = XML_SIZE,
+		HOST(memtune.swap_hard_kib),
+		.rows = unit_rows},
+	{0},
+};
+
 /* <sysinfo>: each string is one <entry name='…'>. */
 #define ENTRY(word, which)                                                                         \
 	{                                                                                          \
@@ -519,8 +584,6 @@ static bool has_genid(const struct xml_place *place, const struct xml_formatter 
 	return vm->genid;
 }
 
-#define NO_TUNING "the domain's cgroup limits memory and tasks only"
-
 static const struct xml_rule domain_rows[] = {
 	{.name = "@type",
 		.kind = XML_CONST,
@@ -555,8 +618,8 @@ static const struct xml_rule domain_rows[] = {
 		.rows = memory_rows,
 		.why = "for example <memory unit='MiB'>512</memory>"},
 	{.name = "currentMemory", .kind = XML_SIZE, VM(current_memory_kib), .rows = unit_rows},
-	KEEP("blkiotune", NO_TUNING),
-	KEEP("memtune", NO_TUNING),
+	KEEP("blkiotune", "disks are limited one by one: write <iotune> in <disk>"),
+	{.name = "memtune", .kind = XML_ELEMENT, .rows = memtune_rows},
 	{.name = "memoryBacking", .kind = XML_ELEMENT, .rows = memory_backing_rows},
 	{.name = "vcpu",
 		.kind = XML_UINT,
@@ -564,10 +627,10 @@ static const struct xml_rule domain_rows[] = {
 		.rows = vcpu_rows,
 		.after = domain_after_vcpu},
 	KEEP("vcpus", "all vCPUs are there from the start"),
-	KEEP("iothreads", "each disk has its own ring in the worker's loop"),
-	KEEP("iothreadids", "each disk has its own ring in the worker's loop"),
-	KEEP("defaultiothread", "each disk has its own ring in the worker's loop"),
-	KEEP("cputune", NO_TUNING),
+	KEEP("iothreads", ONE_RING),
+	KEEP("iothreadids", ONE_RING),
+	KEEP("defaultiothread", ONE_RING),
+	{.name = "cputune", .kind = XML_ELEMENT, .rows = cputune_rows},
 	KEEP("numatune", "the host's scheduler places guest memory"),
 	KEEP("resource", "domains live in vmmd.slice"),
 	{.name = "sysinfo", .kind = XML_ELEMENT, .when = "type=smbios", .rows = sysinfo_rows},

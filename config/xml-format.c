@@ -217,7 +217,8 @@ static void format_row(struct xml_formatter *f, const struct xml_rule *rule,
 	} else if (*rule->name == '.') {
 		format_text(rule, place, e);
 	} else if (rule->kind == XML_ARRAY) {
-		count = (const uint32_t *)(const void *)((const char *)place->base[0] +
+		count = (const uint32_t *)(const void *)((const char *)place
+								 ->base[rule->array->count_base] +
 			rule->array->count_offset);
 		for (unsigned i = 0; i < *count && i < rule->array->max; i++)
 			e->prints |= format_child(f, rule, place, i, depth, &e->children);

@@ -436,7 +436,8 @@ static int parse_content(struct xml_parser *p, xmlNode *node, const struct xml_p
 
 static uint32_t *array_count(const struct xml_rule *rule, const struct xml_place *place)
 {
-	return (uint32_t *)(void *)((char *)place->base[0] + rule->array->count_offset);
+	return (uint32_t *)(void *)((char *)place->base[rule->array->count_base] +
+		rule->array->count_offset);
 }
 
 /* Enter the element's struct: an array's next item, or the parent's. */

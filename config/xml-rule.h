@@ -77,7 +77,8 @@ struct xml_word {
 };
 
 struct xml_array {
-	size_t count_offset; /* uint32_t, in base 0 */
+	size_t count_offset; /* uint32_t */
+	uint8_t count_base;  /* the struct it is in */
 	size_t offset[2], stride[2];
 	unsigned max;
 };

@@ -373,6 +373,21 @@ static void test_wrong(void **state)
 	wrong(DOMAIN("<vcpu cpuset=''>1</vcpu>"), "vcpu/@cpuset: '' is wrong");
 	wrong(DOMAIN("<vcpu cpuset='0,^0'>1</vcpu>"), "write at least one host CPU");
 	wrong(DOMAIN("<vcpu cpuset='0-1024'>1</vcpu>"), "up to 1023");
+	wrong(DOMAIN("<cputune><period>999</period></cputune>"),
+		"cputune/period: write 1000 to 1000000");
+	wrong(DOMAIN("<cputune>\n<emulator_period>1000001</emulator_period></cputune>"),
+		"f:2: cputune/emulator_period: write 1000 to 1000000");
+	wrong(DOMAIN("<cputune><global_quota>1</global_quota></cputune>"),
+		"cputune/global_quota: write 1000 to 17592186044415 (microseconds), or -1");
+	wrong(DOMAIN("<cputune><quota>17592186044416</quota></cputune>"), "cputune/quota: write");
+	wrong(DOMAIN("<cputune><shares>262145</shares></cputune>"), "write 1 to 262144");
+	wrong(DOMAIN("<cputune><vcpupin vcpu='0' cpuset='1'/>\n<vcpupin vcpu='0' cpuset='2'/>"
+		     "</cputune>"),
+		"f:2: cputune/vcpupin[2]: vCPU 0 is pinned twice");
+	wrong(DOMAIN("<cputune><vcpupin vcpu='255' cpuset='1'/></cputune>"),
+		"cputune/vcpupin[1]: there is never a vCPU 255");
+	wrong(DOMAIN("<cputune><vcpupin vcpu='0'/></cputune>"), "@cpuset: missing");
+	wrong(DOMAIN("<cputune><emulatorpin cpuset='0-'/></cputune>"), "@cpuset: '0-' is wrong");
 	wrong(DOMAIN("<vcpu>0</vcpu>"), "vcpu: 0 vCPUs");
 	wrong(DOMAIN("<vcpu>256</vcpu>"), "vcpu: 256 vCPUs");
 	wrong(DOMAIN("<vcpu>1000000000</vcpu>"), "vcpu: 1000000000 vCPUs");
