@@ -59,7 +59,22 @@ static bool is_utf8(const char *s)
 	return true;
 }
 
-/* The arguments of a variadic call, by their types: s u t b. Text that is not UTF-8 can go neither way. */
+static int collect_strings(
+	struct ctl *ctl, const char *const *strings, size_t n, struct json_object **ret_array)
+{
+	_cleanup_(json_putp) struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++) {
+		if (!is_utf8(strings[i]))
+			return ctl_set_error(ctl, "InvalidArgument",
+				"invalid argument: the text is not valid UTF-8");
+		json_object_array_add(array, json_object_new_string(strings[i]));
+	}
+	*ret_array = TAKE_PTR(array);
+	return 0;
+}
+
+/* The arguments of a variadic call, by their types: s u t b, and as, which is an array and its length. Text that is not UTF-8 can go neither way. */
 static int collect(struct ctl *ctl, const char *types, va_list ap, struct json_object **ret_args)
 {
 	_cleanup_(json_putp) struct json_object *args = json_object_new_array();
@@ -72,6 +87,15 @@ static int collect(struct ctl *ctl, const char *types, va_list ap, struct json_o
 				return ctl_set_error(ctl, "InvalidArgument",
 					"invalid argument: the text is not valid UTF-8");
 			json_object_array_add(args, json_object_new_string(s));
+		} else if (*t == 'a' && t[1] == 's') {
+			const char *const *strings = va_arg(ap, const char *const *);
+			struct json_object *array = NULL;
+			int r = collect_strings(ctl, strings, va_arg(ap, size_t), &array);
+
+			if (r < 0)
+				return r;
+			json_object_array_add(args, array);
+			t++;
 		} else if (*t == 'u') {
 			json_object_array_add(args, json_object_new_int64(va_arg(ap, uint32_t)));
 		} else if (*t == 't') {
@@ -173,23 +197,9 @@ int remote_get_domain(struct ctl *ctl, const char *domain, struct json_object **
 int remote_get_stats(struct ctl *ctl, const char *const *domains, size_t n_domains, uint32_t groups,
 	struct json_object **ret_stats)
 {
-	_cleanup_(json_putp) struct json_object *args = json_object_new_array(), *all = NULL,
-						*value = NULL;
-	struct json_object *names = json_object_new_array();
-	int r;
+	_cleanup_(json_putp) struct json_object *value = NULL;
+	int r = remote_call_one(ctl, "GetDomainStats", &value, "asu", domains, n_domains, groups);
 
-	json_object_array_add(args, names);
-	json_object_array_add(args, json_object_new_int64(groups));
-	for (size_t i = 0; i < n_domains; i++) {
-		if (!is_utf8(domains[i]))
-			return ctl_set_error(ctl, "InvalidArgument",
-				"invalid argument: the text is not valid UTF-8");
-		json_object_array_add(names, json_object_new_string(domains[i]));
-	}
-	r = ctl->remote->call(
-		ctl, "GetDomainStats", CTL_CALL_TIMEOUT_USEC, "asu", args, &all, NULL);
-	if (r >= 0)
-		r = take_one(ctl, "GetDomainStats", all, &value);
 	if (r < 0)
 		return r;
 	return check_type(ctl, "GetDomainStats", &value, json_type_array, ret_stats);

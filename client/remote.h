@@ -23,7 +23,7 @@ int remote_connect(struct ctl *ctl);
 const char *remote_uri(const struct ctl *ctl);
 
 /* Call 'method' with arguments of the signature 'types'. '*ret_reply' (NULL: not wanted) is a JSON array of
- * what it answered. */
+ * what it answered. An argument "as" is two here: the strings, and how many there are (size_t). */
 int remote_call(struct ctl *ctl, const char *method, uint64_t timeout_usec,
 	struct json_object **ret_reply, const char *types, ...);
 

@@ -69,6 +69,10 @@ const struct verb verbs[] = {
 		"of\n"
 		"standard input.",
 		console_options, verb_console},
+	{"cpu-stats", "domain", 0, "show domain cpu statistics",
+		"Display total statistics about the domain's CPUs. Control groups do not count by\n"
+		"the host's CPUs any more.",
+		cpu_stats_options, verb_cpu_stats},
 	{"create", "domain", VERB_CHANGES, "create a domain from an XML file", "Create a domain.",
 		create_options, verb_create},
 	{"define", "domain", VERB_CHANGES, "define (but don't start) a domain from an XML file",
@@ -111,6 +115,13 @@ const struct verb verbs[] = {
 	{"edit", "domain", VERB_CHANGES, "edit XML configuration for a domain",
 		"Edit the XML configuration for a domain with $VISUAL, $EDITOR or vi.",
 		edit_options, verb_edit},
+	{"emulatorpin", "domain", 0, "control or query domain emulator affinity",
+		"Pin the threads of a domain that run no vCPU to host physical CPUs; r: all of "
+		"them.",
+		emulatorpin_options, verb_emulatorpin},
+	{"memtune", "domain", 0, "Get or set memory parameters",
+		"Get or set the limits of a domain's control group.", memtune_options,
+		verb_memtune},
 	{"plan", "domain", 0, "show what apply would change",
 		"Compare XML files, and directories of them, with what is defined and runs, and "
 		"show\n"
@@ -124,6 +135,10 @@ const struct verb verbs[] = {
 		"Reset the target domain as if by power button", active_domain, verb_simple},
 	{"resume", "domain", VERB_CHANGES, "resume a domain",
 		"Resume a previously suspended domain.", active_domain, verb_simple},
+	{"schedinfo", "domain", 0, "show/set scheduler parameters",
+		"Show/Set scheduler parameters. The quotas are one limit for the whole worker: of\n"
+		"all vCPUs that are on, and of the emulator, together.",
+		schedinfo_options, verb_schedinfo},
 	{"shutdown", "domain", VERB_CHANGES, "gracefully shutdown a domain",
 		"Run shutdown in the target domain. The guest may take its time or refuse; --wait\n"
 		"returns when it is off.",
@@ -138,6 +153,15 @@ const struct verb verbs[] = {
 	{"undefine", "domain", VERB_CHANGES, "undefine a domain",
 		"Undefine an inactive domain, or convert persistent to transient.",
 		undefine_options, verb_simple},
+	{"vcpucount", "domain", 0, "domain vcpu counts",
+		"Returns the number of virtual CPUs used by the domain.", vcpucount_options,
+		verb_vcpucount},
+	{"vcpuinfo", "domain", 0, "detailed domain vcpu information",
+		"Returns basic information about the domain virtual CPUs.", vcpuinfo_options,
+		verb_vcpuinfo},
+	{"vcpupin", "domain", 0, "control or query domain vcpu affinity",
+		"Pin domain VCPUs to host physical CPUs; r: all of them.", vcpupin_options,
+		verb_vcpupin},
 
 	{"boot-report", "monitor", 0, "show where the start of a domain spent its time",
 		"Show the stages of the last start of a running domain: how long each took, and "

@@ -93,6 +93,22 @@ extern const struct verb_option capture_options[];
 int verb_net_capture(struct ctl *ctl, const struct args *args);
 extern const struct verb_option net_capture_options[];
 
+/* verbs-cpu.c */
+extern const struct verb_option vcpucount_options[];
+extern const struct verb_option vcpuinfo_options[];
+extern const struct verb_option vcpupin_options[];
+extern const struct verb_option emulatorpin_options[];
+extern const struct verb_option schedinfo_options[];
+extern const struct verb_option memtune_options[];
+extern const struct verb_option cpu_stats_options[];
+int verb_cpu_stats(struct ctl *ctl, const struct args *args);
+int verb_emulatorpin(struct ctl *ctl, const struct args *args);
+int verb_memtune(struct ctl *ctl, const struct args *args);
+int verb_schedinfo(struct ctl *ctl, const struct args *args);
+int verb_vcpucount(struct ctl *ctl, const struct args *args);
+int verb_vcpuinfo(struct ctl *ctl, const struct args *args);
+int verb_vcpupin(struct ctl *ctl, const struct args *args);
+
 /* verbs-device.c */
 int verb_attach_device(struct ctl *ctl, const struct args *args);
 extern const struct verb_option device_options[];

@@ -65,6 +65,12 @@ int fake_on_plan(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_apply(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
+/* fake-vmmd-cpu.c */
+int fake_on_list_vcpus(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_get_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_set_pin(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_set_cpu_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
+
 /* fake-vmmd-job.c */
 int fake_on_list_jobs(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_job(sd_bus_message *m, void *opaque, sd_bus_error *error);
