@@ -209,6 +209,14 @@ int api_change_interface(struct api_call *call, struct domain *domain, unsigned 
 	const struct net_port_config *config, struct error *error);
 /* api-tune.c */
 int api_set_interface_tune(struct api_call *call, struct error *error);
+/* api-cpu.c */
+int api_list_vcpus(struct api_call *call, struct error *error);
+int api_get_cpu_tune(struct api_call *call, struct error *error);
+int api_get_memory_tune(struct api_call *call, struct error *error);
+int api_set_cpu_tune(struct api_call *call, struct error *error);
+int api_set_emulator_pin(struct api_call *call, struct error *error);
+int api_set_memory_tune(struct api_call *call, struct error *error);
+int api_set_vcpu_pin(struct api_call *call, struct error *error);
 /* api-team.c */
 int api_get_team(struct api_call *call, struct error *error);
 int api_get_team_reports(struct api_call *call, struct error *error);

@@ -4,11 +4,9 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -16,6 +14,14 @@
 
 #define PATH_LEN 512
 #define SLICE    "vmmd.slice"
+#define UNIT_MAX 64
+
+#define LIMIT_TEXT_MAX    64
+#define DEFAULT_SHARES    1024
+#define DEFAULT_WEIGHT    100
+#define MAX_SHARES        262144
+#define MAX_WEIGHT        10000
+#define DEFAULT_PERIOD_US 100000
 
 struct cgroup_root {
 	char mount[256], folder[64]; /* "vmmd-TAG" */
@@ -27,23 +33,99 @@ struct cgroup_root {
 struct cgroup {
 	struct cgroup_root *root;
 	enum cgroup_kind kind;
-	char name[64];
+	bool is_adopted; /* another daemon made it: of the root's kind, whichever that turns out to be */
+	char name[64], unit[UNIT_MAX]; /* 'unit': the scope */
 	struct cgroup_limits limits;
 	unsigned n_fds;
 	int fds[JAIL_MAX_CGROUPS];
 };
 
-/* The limits' files. 'folder' is v1's hierarchy; all lie in one folder with v2. */
-static const struct {
+/* v1 has a hierarchy each; all lie in one folder with v2. */
+static const char *const v1_folders[] = {"memory", "pids", "cpu"};
+
+static void format_number(uint64_t value, char ret[LIMIT_TEXT_MAX])
+{
+	(void)snprintf(ret, LIMIT_TEXT_MAX, "%" PRIu64 "\n", value);
+}
+
+/* "no limit" of v1 is -1, or as much as there can be. */
+static void format_bytes(
+	enum cgroup_kind kind, const struct cgroup_limits *l, uint64_t value, char *ret)
+{
+	(void)l;
+	if (value && value != CGROUP_UNLIMITED)
+		format_number(value, ret);
+	else
+		(void)snprintf(ret, LIMIT_TEXT_MAX, kind == CGROUP_V2 ? "max\n" : "-1\n");
+}
+
+static void format_pids(
+	enum cgroup_kind kind, const struct cgroup_limits *l, uint64_t value, char *ret)
+{
+	(void)kind;
+	(void)l;
+	format_number(value, ret);
+}
+
+static void format_shares(
+	enum cgroup_kind kind, const struct cgroup_limits *l, uint64_t value, char *ret)
+{
+	(void)l;
+	format_number(value ?: kind == CGROUP_V2 ? DEFAULT_WEIGHT : DEFAULT_SHARES, ret);
+}
+
+static void format_period(
+	enum cgroup_kind kind, const struct cgroup_limits *l, uint64_t value, char *ret)
+{
+	(void)kind;
+	(void)l;
+	format_number(value ?: DEFAULT_PERIOD_US, ret);
+}
+
+static void format_quota(
+	enum cgroup_kind kind, const struct cgroup_limits *l, uint64_t value, char *ret)
+{
+	uint64_t period_us = l->period_us ?: DEFAULT_PERIOD_US;
+	bool is_limited = value && value != CGROUP_UNLIMITED;
+
+	if (kind == CGROUP_V1)
+		format_bytes(kind, l, value, ret);
+	else if (is_limited)
+		(void)snprintf(ret, LIMIT_TEXT_MAX, "%" PRIu64 " %" PRIu64 "\n", value, period_us);
+	else
+		(void)snprintf(ret, LIMIT_TEXT_MAX, "max %" PRIu64 "\n", period_us);
+}
+
+/* The limits' files. Of 'always' a new group has each, and no hierarchy is joined in which it cannot be set. */
+static const struct limit_file {
 	const char *v1_folder, *v1_file, *v2_file;
 	size_t limit; /* offset in cgroup_limits */
-	size_t size;
-} controllers[] = {
+	bool always;
+	void (*format)(
+		enum cgroup_kind kind, const struct cgroup_limits *l, uint64_t value, char *ret);
+} limit_files[] = {
 	{"memory", "memory.limit_in_bytes", "memory.max",
-		offsetof(struct cgroup_limits, memory_bytes), sizeof(uint64_t)},
-	{"pids", "pids.max", "pids.max", offsetof(struct cgroup_limits, pids), sizeof(unsigned)},
-	{"cpu", NULL, NULL, 0, 0},
+		offsetof(struct cgroup_limits, memory_bytes), true, format_bytes},
+	{"memory", "memory.soft_limit_in_bytes", "memory.high",
+		offsetof(struct cgroup_limits, memory_soft_bytes), false, format_bytes},
+	{"memory", "memory.memsw.limit_in_bytes", "memory.swap.max",
+		offsetof(struct cgroup_limits, swap_bytes), false, format_bytes},
+	{"pids", "pids.max", "pids.max", offsetof(struct cgroup_limits, pids), true, format_pids},
+	{"cpu", "cpu.shares", "cpu.weight", offsetof(struct cgroup_limits, shares), false,
+		format_shares},
+	{"cpu", "cpu.cfs_period_us", NULL, offsetof(struct cgroup_limits, period_us), false,
+		format_period},
+	{"cpu", "cpu.cfs_quota_us", "cpu.max", offsetof(struct cgroup_limits, quota_us), false,
+		format_quota},
 };
+
+static uint64_t value_of(const struct limit_file *file, const struct cgroup_limits *limits)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)limits + file->limit, sizeof(value));
+	return value;
+}
 
 static int write_to(int dir_fd, const char *file, const char *text)
 {
@@ -57,9 +139,10 @@ static int write_to(int dir_fd, const char *file, const char *text)
 static enum cgroup_kind find_kind(const char *mount)
 {
 	char path[PATH_LEN];
-	struct statfs fs;
 
-	if (statfs(mount, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
+	/* Of the root folder: on a hybrid host it is a plain one, with v1's hierarchies in it. */
+	(void)snprintf(path, sizeof(path), "%s/cgroup.controllers", mount);
+	if (access(path, F_OK) == 0)
 		return CGROUP_V2;
 	(void)snprintf(path, sizeof(path), "%s/memory/cgroup.procs", mount);
 	return access(path, W_OK) == 0 ? CGROUP_V1 : CGROUP_NONE;
@@ -85,9 +168,9 @@ struct cgroup_root *cgroup_root_free(struct cgroup_root *root)
 	if (!root)
 		return NULL;
 	/* The instance's own folders, when no worker is left in them. */
-	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(v1_folders); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s/%s", root->mount,
-			root->kind == CGROUP_V1 ? controllers[i].v1_folder : "", root->folder);
+			root->kind == CGROUP_V1 ? v1_folders[i] : "", root->folder);
 		(void)rmdir(path);
 	}
 	(void)sd_bus_unref(root->bus);
@@ -120,7 +203,9 @@ static int open_group(const struct cgroup *c, const char *hierarchy, int *ret_fd
 
 		/* From the top down; what is on already, or cannot be had, shows at the limits. */
 		(void)write_to(parent, "../cgroup.subtree_control", "+memory +pids");
+		(void)write_to(parent, "../cgroup.subtree_control", "+cpu");
 		(void)write_to(parent, "cgroup.subtree_control", "+memory +pids");
+		(void)write_to(parent, "cgroup.subtree_control", "+cpu");
 	}
 	(void)snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", c->name);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
@@ -142,23 +227,34 @@ static int join(struct cgroup *c, int dir_fd)
 	return 0;
 }
 
-static int limit(const struct cgroup *c, size_t i, int dir_fd)
+/* 'folder' NULL: all, else those of this hierarchy. Tries them all, and returns the first failure of one that must be. */
+static int write_limits(const struct cgroup *c, const struct cgroup_limits *limits,
+	const char *folder, bool is_new, int dir_fd)
 {
-	const char *file = c->kind == CGROUP_V2 ? controllers[i].v2_file : controllers[i].v1_file;
-	char text[32];
-	uint64_t value = 0;
-	unsigned u;
+	char text[LIMIT_TEXT_MAX];
+	int result = 0;
 
-	if (!file)
-		return 0;
-	if (controllers[i].size == sizeof(unsigned)) {
-		memcpy(&u, (const char *)&c->limits + controllers[i].limit, sizeof(u));
-		value = u;
-	} else {
-		memcpy(&value, (const char *)&c->limits + controllers[i].limit, sizeof(value));
+	for (size_t i = 0; i < ARRAY_SIZE(limit_files); i++) {
+		const struct limit_file *f = &limit_files[i];
+		const char *file = c->kind == CGROUP_V2 ? f->v2_file : f->v1_file;
+		uint64_t value = value_of(f, limits);
+		int r;
+
+		if (!file || (folder && !streq(folder, f->v1_folder)))
+			continue;
+		if (is_new ? !value && !f->always : !value && f->always)
+			continue;
+		f->format(c->kind, limits, value, text);
+		r = write_to(dir_fd, file, text);
+		if (r < 0 && is_new && value && !f->always)
+			log_warning("cgroup: %s cannot be set: %s", file, strerror(-r));
+		else if (r < 0)
+			log_debug("cgroup: %s cannot be set: %s", file, strerror(-r));
+		/* The host's default is what a controller that is not there gives. */
+		if (r < 0 && result == 0 && value && (!is_new || f->always))
+			result = r;
 	}
-	(void)snprintf(text, sizeof(text), "%" PRIu64 "\n", value);
-	return write_to(dir_fd, file, text);
+	return result;
 }
 
 static int make_v2(struct cgroup *c)
@@ -166,31 +262,26 @@ static int make_v2(struct cgroup *c)
 	_cleanup_(closep) int fd = -EBADF;
 	int r = open_group(c, "", &fd);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(controllers); i++) {
-		int q = limit(c, i, fd);
-
-		if (q < 0)
-			log_debug("cgroup: %s cannot be set: %s", controllers[i].v2_file,
-				strerror(-q));
-	}
-	return r < 0 ? r : join(c, fd);
+	if (r < 0)
+		return r;
+	(void)write_limits(c, &c->limits, NULL, /* is_new= */ true, fd);
+	return join(c, fd);
 }
 
 static int make_v1(struct cgroup *c)
 {
 	int result = -ENOENT;
 
-	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(v1_folders); i++) {
 		_cleanup_(closep) int fd = -EBADF;
-		int r = open_group(c, controllers[i].v1_folder, &fd);
+		int r = open_group(c, v1_folders[i], &fd);
 
 		if (r == 0)
-			r = limit(c, i, fd);
+			r = write_limits(c, &c->limits, v1_folders[i], /* is_new= */ true, fd);
 		if (r == 0)
 			r = join(c, fd);
 		if (r < 0)
-			log_debug("cgroup: no %s controller: %s", controllers[i].v1_folder,
-				strerror(-r));
+			log_debug("cgroup: no %s controller: %s", v1_folders[i], strerror(-r));
 		else
 			result = 0;
 	}
@@ -216,10 +307,9 @@ int cgroup_new(struct cgroup_root *root, const char *name, const struct cgroup_l
 	struct cgroup *c;
 	int r = 0;
 
-	if (cgroup_root_kind(root) == CGROUP_NONE) {
-		/* An adopted worker has what it was given; the bus may not be there yet. */
-		if (plan)
-			warn_once(root, "this user may make none here");
+	/* An adopted worker has what it was given, though the bus may not be there yet. */
+	if (plan && cgroup_root_kind(root) == CGROUP_NONE) {
+		warn_once(root, "this user may make none here");
 		*ret = NULL;
 		return 0;
 	}
@@ -256,6 +346,35 @@ static int on_scope(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+/* 'all': also what is not given, as systemd's default. */
+static int append_limits(
+	sd_bus_message *m, const struct cgroup_root *root, const struct cgroup_limits *l, bool all)
+{
+	bool has_quota = l->quota_us && l->quota_us != CGROUP_UNLIMITED;
+	uint64_t period_us = l->period_us ?: DEFAULT_PERIOD_US;
+	const struct {
+		const char *name;
+		bool is_given, has_default;
+		uint64_t value;
+	} rows[] = {
+		{"MemoryMax", l->memory_bytes, false, l->memory_bytes},
+		{"TasksMax", l->pids, false, l->pids},
+		{"MemoryHigh", l->memory_soft_bytes, true, l->memory_soft_bytes},
+		{"MemorySwapMax", l->swap_bytes, true, l->swap_bytes},
+		{root->kind == CGROUP_V1 ? "CPUShares" : "CPUWeight", l->shares, true, l->shares},
+		{"CPUQuotaPeriodUSec", has_quota, true, period_us},
+		{"CPUQuotaPerSecUSec", has_quota, true,
+			has_quota ? (uint64_t)((double)l->quota_us * 1e6 / (double)period_us) : 0},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(rows); i++)
+		if (rows[i].is_given || (all && rows[i].has_default))
+			r = sd_bus_message_append(m, "(sv)", rows[i].name, "t",
+				rows[i].is_given ? rows[i].value : UINT64_MAX);
+	return r;
+}
+
 /* 'limits' may be NULL. */
 static void ask_for_scope(struct cgroup_root *root, const char *unit, const char *description,
 	const struct cgroup_limits *limits, pid_t pid)
@@ -274,8 +393,7 @@ static void ask_for_scope(struct cgroup_root *root, const char *unit, const char
 			"Slice", "s", SLICE, "PIDs", "au", 1, (uint32_t)pid, "CollectMode", "s",
 			"inactive-or-failed");
 	if (r >= 0 && limits)
-		r = sd_bus_message_append(m, "(sv)(sv)", "MemoryMax", "t", limits->memory_bytes,
-			"TasksMax", "t", (uint64_t)limits->pids);
+		r = append_limits(m, root, limits, /* all= */ false);
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);
 	if (r >= 0)
@@ -288,17 +406,126 @@ static void ask_for_scope(struct cgroup_root *root, const char *unit, const char
 		(void)log_warning_errno(r, "cannot ask systemd for a scope: %m");
 }
 
+static void name_scope(struct cgroup *c, int id, pid_t pid)
+{
+	(void)snprintf(c->unit, sizeof(c->unit), "vmmd-vm-%d-%d.scope", id, (int)pid);
+}
+
 void cgroup_started(struct cgroup *c, int id, pid_t pid)
 {
-	char unit[64];
-
 	if (!c)
 		return;
 	close_fds(c);
-	if (c->kind != CGROUP_SYSTEMD)
+	name_scope(c, id, pid);
+	if (c->kind == CGROUP_SYSTEMD)
+		ask_for_scope(c->root, c->unit, "vmmd worker", &c->limits, pid);
+}
+
+void cgroup_adopted(struct cgroup *c, int id, pid_t pid)
+{
+	if (!c)
 		return;
-	(void)snprintf(unit, sizeof(unit), "vmmd-vm-%d-%d.scope", id, (int)pid);
-	ask_for_scope(c->root, unit, "vmmd worker", &c->limits, pid);
+	name_scope(c, id, pid);
+	c->is_adopted = true;
+}
+
+uint64_t cgroup_shares_max(const struct cgroup_root *root)
+{
+	return root->kind == CGROUP_V1 ? MAX_SHARES : MAX_WEIGHT;
+}
+
+uint64_t cgroup_shares_default(const struct cgroup_root *root)
+{
+	return root->kind == CGROUP_V1 ? DEFAULT_SHARES : DEFAULT_WEIGHT;
+}
+
+/* Other limits for a group that exists. */
+
+static int set_files(struct cgroup *c, const struct cgroup_limits *limits, struct error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < (c->kind == CGROUP_V1 ? ARRAY_SIZE(v1_folders) : 1); i++) {
+		const char *folder = c->kind == CGROUP_V1 ? v1_folders[i] : NULL;
+		_cleanup_(closep) int fd = -EBADF;
+
+		r = open_group(c, folder ? folder : "", &fd);
+		if (r == 0)
+			r = write_limits(c, limits, folder, /* is_new= */ false, fd);
+	}
+	if (r < 0)
+		return error_set_errno(error, r, "cannot change the limits of the control group");
+	return 1;
+}
+
+struct set_request {
+	cgroup_done_fn done;
+	void *userdata;
+};
+
+static int on_set(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	struct set_request *request = userdata;
+	struct error e = {0};
+
+	(void)ret_error;
+	if (sd_bus_message_is_method_error(m, NULL))
+		(void)error_set(&e, ERROR_OPERATION_FAILED,
+			"systemd does not change the limits of the scope: %s",
+			sd_bus_message_get_error(m)->message);
+	request->done(request->userdata, e.code == ERROR_NONE ? NULL : &e);
+	free(request);
+	return 0;
+}
+
+static int ask_to_set(
+	const struct cgroup *c, const struct cgroup_limits *limits, struct set_request *request)
+{
+	sd_bus_message *m = NULL;
+	int r = sd_bus_message_new_method_call(c->root->bus, &m, "org.freedesktop.systemd1",
+		"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+		"SetUnitProperties");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "sb", c->unit, /* runtime= */ 1);
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "(sv)");
+	if (r >= 0)
+		r = append_limits(m, c->root, limits, /* all= */ true);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_call_async(c->root->bus, NULL, m, on_set, request, 0);
+	sd_bus_message_unref(m);
+	return r;
+}
+
+int cgroup_set(struct cgroup *c, const struct cgroup_limits *limits, cgroup_done_fn done,
+	void *userdata, struct error *error)
+{
+	struct set_request *request;
+	int r;
+
+	if (c->is_adopted)
+		c->kind = cgroup_root_kind(c->root);
+	if (c->kind == CGROUP_NONE)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"the domain has no control group that vmmd could change");
+	if (c->kind != CGROUP_SYSTEMD)
+		return set_files(c, limits, error);
+	if (!c->root->bus)
+		return error_set(error, ERROR_RESOURCE_BUSY,
+			"systemd, which has the limits of domains, cannot be reached");
+	request = malloc(sizeof(*request));
+	if (!request)
+		return error_set(error, ERROR_NO_MEMORY, "request");
+	*request = (struct set_request){done, userdata};
+	r = ask_to_set(c, limits, request);
+	if (r < 0) {
+		free(request);
+		return error_set_errno(error, r, "cannot ask systemd to change limits");
+	}
+	return 0;
 }
 
 void cgroup_move(struct cgroup_root *root, const char *name, const char *description, pid_t pid)
@@ -318,8 +545,8 @@ struct cgroup *cgroup_free(struct cgroup *c, bool remove)
 	if (!c)
 		return NULL;
 	close_fds(c);
-	for (size_t i = 0; remove && i < ARRAY_SIZE(controllers); i++) {
-		const char *hierarchy = c->kind == CGROUP_V1 ? controllers[i].v1_folder : "";
+	for (size_t i = 0; remove && i < ARRAY_SIZE(v1_folders); i++) {
+		const char *hierarchy = c->kind == CGROUP_V1 ? v1_folders[i] : "";
 
 		if (c->kind == CGROUP_SYSTEMD)
 			break;

@@ -14,6 +14,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "daemon/error.h"
 #include "daemon/jail.h"
 #include "vmm-core/base/cleanup.h"
 
@@ -24,10 +25,19 @@ enum cgroup_kind { CGROUP_NONE, CGROUP_V1, CGROUP_V2, CGROUP_SYSTEMD, CGROUP_KIN
 struct cgroup_root;
 struct cgroup;
 
+#define CGROUP_UNLIMITED UINT64_MAX
+
+/* 0: not given, the host's default; but for memory_bytes and pids, which a new group always gets. */
 struct cgroup_limits {
 	uint64_t memory_bytes;
-	unsigned pids;
+	uint64_t pids;
+	uint64_t memory_soft_bytes;   /* above it the host takes pages back: v2's memory.high */
+	uint64_t swap_bytes;          /* v1: memory and swap together; v2: swap alone */
+	uint64_t shares;              /* 1 … cgroup_shares_max() */
+	uint64_t quota_us, period_us; /* CPU time of all CPUs together, in each period */
 };
+
+typedef void (*cgroup_done_fn)(void *userdata, const struct error *error);
 
 /* 'mount' is "/sys/fs/cgroup". NULL without memory. */
 struct cgroup_root *cgroup_root_new(const char *mount, uint64_t tag);
@@ -45,6 +55,19 @@ int cgroup_new(struct cgroup_root *root, const char *name, const struct cgroup_l
 
 /* The process exists: close what the child has joined by, or ask systemd for a scope. */
 void cgroup_started(struct cgroup *cgroup, int id, pid_t pid);
+
+/* The greatest share of CPU time that this host can express, and what who asked for nothing has: v2 and systemd have weights,
+ * v1 has shares. */
+uint64_t cgroup_shares_max(const struct cgroup_root *root);
+uint64_t cgroup_shares_default(const struct cgroup_root *root);
+
+/* The process runs, in the scope that was asked for when it was started (this daemon, or one before it, asked). */
+void cgroup_adopted(struct cgroup *cgroup, int id, pid_t pid);
+
+/* Other limits from now on; what is 0 gets the host's default again, but memory_bytes and pids. Returns 1 when that is done, 0
+ * when 'done' will say so, or a negative errno with 'error' set. */
+int cgroup_set(struct cgroup *cgroup, const struct cgroup_limits *limits, cgroup_done_fn done,
+	void *userdata, struct error *error);
 
 /* A program that is no worker, with all that it starts: ask systemd for a scope vmmd-NAME-PID.scope of its own in the
  * slice. Without systemd it stays where it was started. */

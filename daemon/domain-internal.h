@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
- * (requests) domain-plug.c (interfaces that come and go) domain-status.c (what outlives the daemon). */
+ * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-status.c (what outlives the daemon). */
 #pragma once
 
+#include "daemon/cgroup.h"
 #include "daemon/domain.h"
 
 extern const struct worker_ops domain_worker_ops;
@@ -32,6 +33,17 @@ void domain_drop_detaches(struct domain *domain); /* they are never called */
 /* Ask the worker to give vNIC number 'nic' another configuration; the live configuration follows its answer. */
 int domain_set_nic(struct domain *domain, unsigned nic, const struct net_port_config *config,
 	domain_done_fn done, void *userdata, struct error *error);
+
+/* Which of the two 'flags' (DOMAIN_AFFECT_*) mean; -EINVAL and the like with 'error' set when that cannot be changed. */
+int domain_settle_flags(const struct domain *domain, unsigned flags, bool *ret_live,
+	bool *ret_config, struct error *error);
+
+/* The limits of its control group. */
+void domain_limits(const struct domain_config *config, struct cgroup_limits *ret);
+/* Some thread is not to run wherever vcpu/@cpuset allows. */
+bool domain_has_pins(const struct domain_config *config);
+/* Let the worker's threads run where the live configuration says. */
+int domain_pin_all(const struct domain *domain, struct error *error);
 
 /* What is going to run, or runs. Takes 'config' when it returns 0; -ENOMEM, -EFBIG. */
 int domain_set_live(struct domain *domain, struct domain_config *config);

@@ -179,7 +179,7 @@ void domain_nics_seen(struct domain *d, uint32_t present)
 }
 
 /* Which of the two is meant. */
-static int settle_flags(const struct domain *d, unsigned flags, bool *ret_live, bool *ret_config,
+int domain_settle_flags(const struct domain *d, unsigned flags, bool *ret_live, bool *ret_config,
 	struct error *error)
 {
 	bool active = domain_is_active(d);
@@ -419,7 +419,7 @@ int domain_attach_device(struct domain *d, const char *xml, const char *source, 
 	bool to_live, to_config;
 	int r;
 
-	r = settle_flags(d, flags, &to_live, &to_config, error);
+	r = domain_settle_flags(d, flags, &to_live, &to_config, error);
 	if (r == 0)
 		r = choose_mac(d, device.defaults.mac, error);
 	if (r == 0 && to_live)
@@ -596,7 +596,7 @@ int domain_detach_device(struct domain *d, const char *xml, const char *source, 
 	char *text = NULL;
 	int r;
 
-	r = settle_flags(d, flags, &from_live, &from_config, error);
+	r = domain_settle_flags(d, flags, &from_live, &from_config, error);
 	if (r == 0 && from_live) {
 		r = domain_device_find(
 			&d->live->vm, xml, strlen(xml), device.source, &index, &text);

@@ -64,7 +64,7 @@ static uint32_t start_flags(const struct domain *d)
 {
 	uint32_t flags = d->manager->options.start_flags;
 
-	if (d->start_paused)
+	if (d->start_paused || d->pinning)
 		flags |= PROTO_START_PAUSED;
 	/* A reset is done inside the worker, unless it is to end the domain. */
 	if (!action_restarts(action_of(d->live, DOMAIN_STOP_RESET)))
@@ -123,15 +123,13 @@ static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct
 
 static void make_cgroup(struct domain *d, struct jail_plan *plan)
 {
-	const struct vm_config *vm = &d->live->vm;
-	struct cgroup_limits limits = {
-		.memory_bytes = KIB(vm->memory_kib) + CGROUP_MEMORY_EXTRA,
-		.pids = 16 + vm->vcpus_max + 2 * vm->n_disks,
-	};
+	struct cgroup_limits limits;
 	char uuid[UUID_STRING_LEN + 1];
 
 	if (!d->manager->cgroup_root)
 		return;
+	domain_limits(d->live, &limits);
+	limits.shares = MIN(limits.shares, cgroup_shares_max(d->manager->cgroup_root));
 	uuid_format(d->uuid, uuid);
 	if (cgroup_new(d->manager->cgroup_root, uuid, &limits, plan, &d->cgroup) < 0)
 		log_warning("domain '%s' has no control group", d->name);
@@ -301,6 +299,23 @@ static void fail_start(struct domain *d, const struct error *error)
 	worker_kill(d->worker);
 }
 
+static void on_started(void *userdata, int error, const char *text);
+
+/* It was started paused, so that no thread has run where it must not: now it may. */
+static void go_on_pinned(struct domain *d)
+{
+	struct error e = {0};
+	int r;
+
+	d->pinning = false;
+	r = worker_request(
+		d->worker, PROTO_RESUME, NULL, 0, NULL, 0, DOMAIN_REQUEST_USEC, on_started, d);
+	if (r < 0) {
+		(void)error_set_errno(&e, r, "cannot send RESUME to the worker");
+		fail_start(d, &e);
+	}
+}
+
 static void on_started(void *userdata, int error, const char *text)
 {
 	struct domain *d = userdata;
@@ -316,8 +331,14 @@ static void on_started(void *userdata, int error, const char *text)
 	else if (error < 0)
 		(void)error_set_errno(
 			&e, error, "the worker of domain '%s' did not start", d->name);
+	if (error == 0)
+		error = domain_pin_all(d, &e);
 	if (error < 0) {
 		fail_start(d, &e);
+		return;
+	}
+	if (d->pinning) {
+		go_on_pinned(d);
 		return;
 	}
 	boot_note(&d->boot, BOOT_ANSWERED);
@@ -339,7 +360,6 @@ static void on_started(void *userdata, int error, const char *text)
 static void send_start(struct domain *d)
 {
 	struct proto_start start = {
-		.flags = start_flags(d),
 		.n_fds = d->resources.n,
 		.wall_offset_s = d->resources.wall_offset_s,
 	};
@@ -347,6 +367,8 @@ static void send_start(struct domain *d)
 	struct error e = {0};
 	int r;
 
+	d->pinning = !d->start_paused && domain_has_pins(d->live);
+	start.flags = start_flags(d);
 	if (d->live->vm.memory_locked)
 		usec += DIV_ROUND_UP(d->live->vm.memory_kib, MIB(1)) * DOMAIN_LOCK_USEC;
 	memcpy(start.fds, d->resources.what, sizeof(start.fds));
@@ -450,6 +472,8 @@ static void on_adopted(struct domain *d, const struct proto_state *s)
 		on_state(d, s);
 	if (s->state != PROTO_VM_STOPPED)
 		domain_nics_seen(d, s->nics);
+	if (s->state != PROTO_VM_STOPPED && domain_pin_all(d, &e) < 0)
+		log_warning("%s", e.message);
 	network_find_directs(d);
 	manager_changed(d->manager, d);
 	domain_finish_waits(&d->start_waits, NULL);

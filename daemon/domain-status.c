@@ -243,6 +243,7 @@ static void take_over(struct domain *d, const struct status *status)
 	if (d->manager->cgroup_root)
 		(void)cgroup_new(d->manager->cgroup_root, uuid, &(struct cgroup_limits){0}, NULL,
 			&d->cgroup);
+	cgroup_adopted(d->cgroup, d->id, worker_pid(d->worker));
 	if (store_open_runtime(&d->manager->store->domains, d->uuid, false, &dir_fd) == 0)
 		(void)worker_log_open(d->manager->event, d->manager->store->log_fd, d->name, dir_fd,
 			&d->log, NULL);

@@ -137,6 +137,7 @@ struct domain {
 	uint32_t slot; /* of the uid range */
 	bool degraded; /* the worker lives but has not said HELLO */
 	bool start_paused, restarting, reboot_pending, destroying;
+	bool pinning;   /* started paused until its threads have their CPUs */
 	bool stop_seen; /* STATE STOPPED came; 'stop' says why */
 	enum domain_stop stop;
 	struct error start_error;
@@ -205,6 +206,22 @@ int domain_detach_device(struct domain *domain, const char *xml, const char *sou
 	domain_detached_fn done, void *userdata, struct error *error);
 /* Which of the live configuration's interfaces the worker, ports and statistics call 'number'. -ENOENT: none. */
 int domain_nic_index(const struct domain *domain, unsigned number);
+
+/* Where its threads run and what they may use, <cputune> and <memtune> (domain-tune.c). 'change' makes one change to the
+ * configuration of what runs, of the definition, or of both ('flags': DOMAIN_AFFECT_*, as domain_attach_device()'s): it returns 0, or
+ * a negative errno with 'error' set. The definition follows when what runs has it. Returns 1 when it is done already, and 'done' is
+ * never called. */
+typedef int (*domain_change_fn)(
+	struct domain_config *config, bool is_live, const void *what, struct error *error);
+int domain_tune(struct domain *domain, unsigned flags, domain_change_fn change, const void *what,
+	domain_done_fn done, void *userdata, struct error *error);
+/* The configuration that 'flags' mean: what runs is borrowed, a definition is read into '*ret_owned'. */
+int domain_read_config(const struct domain *domain, unsigned flags,
+	struct domain_config **ret_owned, const struct domain_config **ret_config,
+	struct error *error);
+/* Where the thread of a vCPU, or with DOMAIN_PIN_EMULATOR all others, may run; empty: anywhere. */
+#define DOMAIN_PIN_EMULATOR UINT32_MAX
+const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t vcpu);
 
 /* The live (or, with 'inactive' or when inactive, the persistent) XML; the caller frees it. */
 int domain_format_xml(

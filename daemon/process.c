@@ -22,6 +22,7 @@
 struct stat_fields {
 	uint64_t utime, stime, start, rss_pages, guest_time;
 	unsigned threads;
+	int cpu;
 };
 
 /* 'path': of a process' or a thread's stat, below dir_fd. */
@@ -41,9 +42,10 @@ static int read_stat_at(int dir_fd, const char *path, struct stat_fields *ret)
 		sscanf(p + 1,
 			" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
 			" %*d %*d %*d %*d %u %*d %" SCNu64 " %*u %" SCNu64
-			" %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %*d %*u %*u %*u "
+			" %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %d %*u %*u %*u "
 			"%" SCNu64,
-			&s.utime, &s.stime, &s.threads, &s.start, &s.rss_pages, &s.guest_time) != 6)
+			&s.utime, &s.stime, &s.threads, &s.start, &s.rss_pages, &s.cpu,
+			&s.guest_time) != 7)
 		return -EBADMSG;
 	*ret = s;
 	return 0;
@@ -154,6 +156,90 @@ int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n, b
 			add_thread(dirfd(dir), e->d_name, ret_times, n, with_wait);
 	(void)closedir(dir);
 	return 0;
+}
+
+typedef void visit_thread(int task_fd, const char *tid, int vcpu, void *opaque);
+
+/* 'vcpu': the number in the thread's name, or negative. */
+static int for_each_thread(pid_t pid, visit_thread *visit, void *opaque)
+{
+	unsigned left = MAX_THREADS;
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (left-- && (e = readdir(dir))) {
+		_cleanup_(freep) char *name = NULL;
+
+		if (e->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%.20s/comm", e->d_name);
+		if (read_file(dirfd(dir), path, 256, &name, NULL) == 0)
+			visit(dirfd(dir), e->d_name, vcpu_of_name(name, UINT_MAX), opaque);
+	}
+	(void)closedir(dir);
+	return 0;
+}
+
+struct vcpu_walk {
+	struct process_vcpu *vcpus;
+	unsigned n;
+};
+
+static void note_vcpu(int task_fd, const char *tid, int vcpu, void *opaque)
+{
+	const struct vcpu_walk *walk = opaque;
+	struct process_vcpu v = {.tid = (pid_t)strtol(tid, NULL, 10)};
+	struct stat_fields s;
+	char path[64];
+
+	if (vcpu < 0 || (unsigned)vcpu >= walk->n)
+		return;
+	(void)snprintf(path, sizeof(path), "%.20s/stat", tid);
+	if (read_stat_at(task_fd, path, &s) < 0 || cpuset_of_thread(v.tid, v.cpus) < 0)
+		return;
+	v.cpu = s.cpu;
+	walk->vcpus[vcpu] = v;
+}
+
+int process_vcpus(pid_t pid, struct process_vcpu *ret_vcpus, unsigned n)
+{
+	struct vcpu_walk walk = {ret_vcpus, n};
+
+	memset(ret_vcpus, 0, n * sizeof(*ret_vcpus));
+	return for_each_thread(pid, note_vcpu, &walk);
+}
+
+struct pin_walk {
+	int vcpu;
+	const uint64_t *cpus;
+	int result;
+};
+
+static void pin_thread(int task_fd, const char *tid, int vcpu, void *opaque)
+{
+	struct pin_walk *walk = opaque;
+	int r;
+
+	(void)task_fd;
+	if (walk->vcpu == PROCESS_OTHERS ? vcpu >= 0 : vcpu != walk->vcpu)
+		return;
+	r = cpuset_apply_thread((int)strtol(tid, NULL, 10), walk->cpus);
+	/* One that could be moved counts: of those that come and go, or are the kernel's, nobody promised anything. */
+	if (walk->result < 0)
+		walk->result = r;
+}
+
+int process_pin(pid_t pid, int vcpu, const uint64_t cpus[CPUSET_WORDS])
+{
+	struct pin_walk walk = {vcpu, cpus, -ESRCH};
+	int r = for_each_thread(pid, pin_thread, &walk);
+
+	return r < 0 ? r : walk.result;
 }
 
 /* A thread may end while we look: it counts as nothing. */

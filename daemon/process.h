@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "vmm-core/base/cpuset.h"
 #include "vmm-core/base/macro.h"
 
 /* The start time (field 22 of /proc/PID/stat, clock ticks since boot): with the pid it names a process for ever.
@@ -29,6 +30,22 @@ struct process_times {
  * ret_times[n] is all set, 0 where there is no such thread. 'with_wait': wait_ns too, which costs the kernel more than the rest.
  * Returns 0 or -errno. */
 int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n, bool with_wait);
+
+/* Threads that run vCPUs, by the same names: where each may run, and where it did so last. */
+struct process_vcpu {
+	pid_t tid; /* 0: there is none */
+	int cpu;
+	uint64_t cpus[CPUSET_WORDS];
+};
+/* Of a worker's vCPUs; ret_vcpus[n] is all set. Returns 0 or -errno. */
+int process_vcpus(pid_t pid, struct process_vcpu *ret_vcpus, unsigned n);
+
+#define PROCESS_OTHERS (-1)
+/* Let threads of a worker run on these CPUs only (the empty set: on all): the one of vCPU 'vcpu', or with PROCESS_OTHERS
+ * all that run none. Threads are looked up below /proc/PID/task, so whatever a worker calls them they are its own; the
+ * caller holds the process (its pidfd says that it is there). Those of the kernel's that cannot be moved stay. Returns 0,
+ * -ESRCH (no such thread), -EINVAL (none of the CPUs can be used), -EPERM. */
+int process_pin(pid_t pid, int vcpu, const uint64_t cpus[CPUSET_WORDS]);
 
 /* Where a worker's CPU time went, by its threads: their sum is what its control group counts, but for threads that have
  * ended. Exact to the nanosecond, but for guest_ns, which the kernel counts in ticks where it has no better clock (then it is at most

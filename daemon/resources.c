@@ -221,23 +221,39 @@ int resources_host_cpus(uint64_t ret_set[CPUSET_WORDS])
 	return r < 0 ? r : cpuset_parse(text, ret_set);
 }
 
-static int check_cpus(
-	const struct domain_config *config, const struct resources_env *env, struct error *error)
+static int check_cpuset(const struct domain_config *config, const struct resources_env *env,
+	const uint64_t cpus[CPUSET_WORDS], const char *path, struct error *error)
 {
 	char text[CPUSET_TEXT_MAX];
-	int cpu;
+	int cpu = cpuset_first_outside(cpus, env->host_cpus);
 
-	if (!env->host_cpus)
-		return 0;
-	cpu = cpuset_first_outside(config->vm.cpuset, env->host_cpus);
 	if (cpu < 0)
 		return 0;
 	cpuset_format(env->host_cpus, text);
 	return error_set(error, ERROR_CONFIG_UNSUPPORTED,
-		"domain '%s': vcpu/@cpuset: the host has no CPU %d, or it is offline; write some "
-		"of "
-		"%.64s",
-		config->vm.name, cpu, text);
+		"domain '%s': %s: the host has no CPU %d, or it is offline; write some of %.64s",
+		config->vm.name, path, cpu, text);
+}
+
+static int check_cpus(
+	const struct domain_config *config, const struct resources_env *env, struct error *error)
+{
+	const struct domain_cputune *tune = &config->cputune;
+	char path[48];
+	int r;
+
+	if (!env->host_cpus)
+		return 0;
+	r = check_cpuset(config, env, config->vm.cpuset, "vcpu/@cpuset", error);
+	if (r == 0)
+		r = check_cpuset(config, env, tune->emulator_pin, "cputune/emulatorpin", error);
+	for (uint32_t i = 0; r == 0 && i < tune->n_pins; i++) {
+		if (tune->pins[i].vcpu >= config->vm.vcpus_max)
+			continue;
+		(void)snprintf(path, sizeof(path), "cputune/vcpupin[%u]", i + 1);
+		r = check_cpuset(config, env, tune->pins[i].cpus, path, error);
+	}
+	return r;
 }
 
 /* Pass 2: what is made. */

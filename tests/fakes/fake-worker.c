@@ -7,7 +7,7 @@
  *	at START	words fake=WORD in the vm's command line: fail-start no-reply crash garbage bad-type short fds
  *			wrong-seq bad-text back-to-new stop-reading flood exit-quietly
  *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
- *			fake=exit-on-eof, and lines typed on an attached console: poweroff reset panic pause-io crash
+ *			fake=exit-on-eof, fake=threads (has threads of its vCPUs), and lines typed on an attached console: poweroff reset panic pause-io crash
  *			notice-reset exit garbage stop release
  *	vNICs		come and go at once; fake=refuse-nics takes none, fake=keep-nics releases none before the line
  *			release, fake=nics-crash dies when one is to come
@@ -33,6 +33,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -195,6 +196,26 @@ static int open_config(struct fake *f, const struct proto_start *s, const int *f
 	return -ENODATA;
 }
 
+static void *sleep_for_ever(void *arg)
+{
+	while (pause() < 0)
+		;
+	return arg;
+}
+
+/* As a worker's vCPUs are called. */
+static void start_threads(const struct fake *f)
+{
+	for (unsigned i = 0; i < f->config.vcpus_max; i++) {
+		pthread_t thread;
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "CPU %u/KVM", i % 256);
+		if (pthread_create(&thread, NULL, sleep_for_ever, NULL) == 0)
+			(void)pthread_setname_np(thread, name);
+	}
+}
+
 static void start(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	struct proto_start s;
@@ -214,6 +235,8 @@ static void start(struct fake *f, const struct packet *p, const int *fds, unsign
 		exit(1);
 	}
 	misbehave(f);
+	if (told(f, "threads"))
+		start_threads(f);
 	f->state = s.flags & PROTO_START_PAUSED ? PROTO_VM_PAUSED : PROTO_VM_RUNNING;
 	f->reason = s.flags & PROTO_START_PAUSED ? PROTO_REASON_USER : PROTO_REASON_NONE;
 	if (!told(f, "no-reply"))

@@ -17,6 +17,15 @@
 #include "vmm-core/base/log.h"
 
 static const struct cgroup_limits limits = {.memory_bytes = MIB(128), .pids = 23};
+static const struct cgroup_limits all_limits = {
+	.memory_bytes = MIB(128),
+	.pids = 23,
+	.memory_soft_bytes = MIB(96),
+	.swap_bytes = MIB(64),
+	.shares = 250,
+	.quota_us = 150000,
+	.period_us = 50000,
+};
 
 static void test_none(void **state)
 {
@@ -39,7 +48,27 @@ struct seen {
 	char unit[64], slice[64], description[64];
 	uint32_t pid;
 	uint64_t memory, tasks;
+	char others[256]; /* " NAME=VALUE" */
 };
+
+static const char *const other_properties[] = {
+	"MemoryHigh", "MemorySwapMax", "CPUWeight", "CPUQuotaPeriodUSec", "CPUQuotaPerSecUSec"};
+
+static bool read_other(sd_bus_message *m, const char *key, struct seen *seen)
+{
+	size_t len = strlen(seen->others);
+	uint64_t value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(other_properties); i++) {
+		if (strcmp(key, other_properties[i]) != 0)
+			continue;
+		assert_true(sd_bus_message_read(m, "v", "t", &value) > 0);
+		snprintf(seen->others + len, sizeof(seen->others) - len, " %s=%lld", key,
+			(long long)value);
+		return true;
+	}
+	return false;
+}
 
 static void read_property(sd_bus_message *m, struct seen *seen)
 {
@@ -64,7 +93,7 @@ static void read_property(sd_bus_message *m, struct seen *seen)
 		assert_true(sd_bus_message_read(m, "v", "t", &seen->memory) > 0);
 	} else if (strcmp(key, "TasksMax") == 0) {
 		assert_true(sd_bus_message_read(m, "v", "t", &seen->tasks) > 0);
-	} else {
+	} else if (!read_other(m, key, seen)) {
 		assert_true(sd_bus_message_skip(m, "v") > 0);
 	}
 }
@@ -73,11 +102,18 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *e)
 {
 	struct seen *seen = userdata;
 	const char *unit, *mode;
+	int runtime;
 
-	if (!sd_bus_message_is_method_call(
-		    m, "org.freedesktop.systemd1.Manager", "StartTransientUnit"))
+	if (sd_bus_message_is_method_call(
+		    m, "org.freedesktop.systemd1.Manager", "SetUnitProperties")) {
+		assert_true(sd_bus_message_read(m, "sb", &unit, &runtime) > 0);
+		assert_true(runtime);
+	} else if (sd_bus_message_is_method_call(
+			   m, "org.freedesktop.systemd1.Manager", "StartTransientUnit")) {
+		assert_true(sd_bus_message_read(m, "ss", &unit, &mode) > 0);
+	} else {
 		return 0;
-	assert_true(sd_bus_message_read(m, "ss", &unit, &mode) > 0);
+	}
 	snprintf(seen->unit, sizeof(seen->unit), "%s", unit);
 	assert_true(sd_bus_message_enter_container(m, 'a', "(sv)") > 0);
 	while (sd_bus_message_enter_container(m, 'r', "sv") > 0) {
@@ -85,6 +121,8 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *e)
 		assert_true(sd_bus_message_exit_container(m) > 0);
 	}
 	seen->n++;
+	if (strcmp(unit, "vmmd-vm-8-4712.scope") == 0)
+		return sd_bus_reply_method_return(m, "");
 	return sd_bus_error_set(e, SD_BUS_ERROR_FAILED, "not today");
 }
 
@@ -154,6 +192,205 @@ static void test_systemd_scope(void **state)
 	sd_event_unref(event);
 }
 
+static unsigned n_set;
+static struct error set_error;
+
+static void on_set(void *userdata, const struct error *error)
+{
+	(void)userdata;
+	n_set++;
+	set_error = error ? *error : (struct error){0};
+}
+
+static void set_ok(sd_event *event, struct cgroup *c, const struct cgroup_limits *l)
+{
+	unsigned n = n_set;
+	struct error e = {0};
+
+	assert_int_equal(cgroup_set(c, l, on_set, NULL, &e), 0);
+	for (unsigned i = 0; i < 50 && n_set == n; i++)
+		assert_true(sd_event_run(event, 10000) >= 0);
+	assert_int_equal(n_set, n + 1);
+}
+
+/* What is given goes with the scope; a change names all, and the answer is systemd's. So it does for a worker that another
+ * daemon started, once there is a bus. */
+static void test_systemd_limits(void **state)
+{
+	struct cgroup_root *root = cgroup_root_new("/nonexistent", 1);
+	struct cgroup_limits less = limits;
+	struct jail_plan plan = {0};
+	struct seen seen = {0};
+	struct error e = {0};
+	struct cgroup *c = NULL;
+	sd_bus *server, *client;
+	sd_event *event;
+
+	(void)state;
+	assert_true(sd_event_new(&event) >= 0);
+	connect_pair(event, &server, &client);
+	assert_true(sd_bus_add_filter(server, NULL, on_call, &seen) >= 0);
+	cgroup_root_set_bus(root, client);
+	assert_int_equal(cgroup_shares_max(root), 10000);
+	assert_int_equal(cgroup_new(root, "some-uuid", &all_limits, &plan, &c), 0);
+	cgroup_started(c, 7, 4711);
+	for (unsigned i = 0; i < 50 && !seen.n; i++)
+		assert_true(sd_event_run(event, 10000) >= 0);
+	assert_string_equal(seen.others,
+		" MemoryHigh=100663296 MemorySwapMax=67108864 CPUWeight=250 "
+		"CPUQuotaPeriodUSec=50000 CPUQuotaPerSecUSec=3000000");
+	seen = (struct seen){0};
+	less.shares = 10;
+	set_ok(event, c, &less);
+	assert_int_equal(set_error.code, ERROR_OPERATION_FAILED);
+	assert_non_null(strstr(set_error.message, "not today"));
+	assert_string_equal(seen.unit, "vmmd-vm-7-4711.scope");
+	assert_int_equal(seen.memory, MIB(128));
+	assert_string_equal(seen.others,
+		" MemoryHigh=-1 MemorySwapMax=-1 CPUWeight=10 CPUQuotaPeriodUSec=-1 "
+		"CPUQuotaPerSecUSec=-1");
+	c = cgroup_free(c, true);
+	/* Adopted, before the bus is there. */
+	cgroup_root_set_bus(root, NULL);
+	assert_int_equal(cgroup_new(root, "other-uuid", &(struct cgroup_limits){0}, NULL, &c), 0);
+	assert_non_null(c);
+	cgroup_adopted(c, 8, 4712);
+	assert_true(cgroup_set(c, &less, on_set, NULL, &e) < 0);
+	assert_int_equal(e.code, ERROR_OPERATION_INVALID);
+	cgroup_root_set_bus(root, client);
+	set_ok(event, c, &less);
+	assert_int_equal(set_error.code, ERROR_NONE);
+	c = cgroup_free(c, true);
+	cgroup_root_free(root);
+	sd_bus_close_unref(client);
+	sd_bus_close_unref(server);
+	sd_event_unref(event);
+}
+
+/* Files that a kernel would make. */
+static void make_files(const char *dir, const char *const *files)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), "mkdir -p %s", dir);
+	assert_int_equal(system(command), 0);
+	for (; *files; files++) {
+		snprintf(command, sizeof(command), "%s/%s", dir, *files);
+		close(open(command, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	}
+}
+
+static void expect_file(const char *dir, const char *file, const char *content)
+{
+	char path[512], *text;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	assert_int_equal(read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
+	/* Nobody shortens a control group's file: its first line is what was written last. */
+	if (strncmp(text, content, strlen(content)) != 0 || text[strlen(content)] != '\n')
+		fail_msg("%s has '%s', not '%s'", path, text, content);
+	free(text);
+}
+
+static void change(struct cgroup *c, const struct cgroup_limits *l)
+{
+	struct error e = {0};
+
+	if (cgroup_set(c, l, NULL, NULL, &e) != 1)
+		fail_msg("%s", e.message);
+}
+
+/* The files of both versions, in folders that only look like a hierarchy. */
+static void test_files_v2(void **state)
+{
+	static const char *const files[] = {"cgroup.procs", "memory.max", "memory.high",
+		"memory.swap.max", "pids.max", "cpu.weight", "cpu.max", NULL};
+	char mount[] = "/tmp/test-cgroup-XXXXXX", group[128], command[160];
+	struct cgroup_limits less = {.memory_bytes = MIB(64), .pids = 23};
+	struct jail_plan plan = {0};
+	struct cgroup_root *root;
+	struct error e = {0};
+	struct cgroup *c;
+
+	(void)state;
+	assert_non_null(mkdtemp(mount));
+	make_files(mount, (const char *const[]){"cgroup.controllers", NULL});
+	snprintf(group, sizeof(group), "%s/vmmd-7/u", mount);
+	make_files(group, files);
+	root = cgroup_root_new(mount, 7);
+	assert_int_equal(cgroup_root_kind(root), CGROUP_V2);
+	assert_int_equal(cgroup_new(root, "u", &all_limits, &plan, &c), 0);
+	assert_int_equal(plan.n_cgroups, 1);
+	expect_file(group, "memory.max", "134217728");
+	expect_file(group, "memory.high", "100663296");
+	expect_file(group, "memory.swap.max", "67108864");
+	expect_file(group, "pids.max", "23");
+	expect_file(group, "cpu.weight", "250");
+	expect_file(group, "cpu.max", "150000 50000");
+	cgroup_started(c, 1, 2);
+	change(c, &less);
+	expect_file(group, "memory.max", "67108864");
+	expect_file(group, "memory.high", "max");
+	expect_file(group, "memory.swap.max", "max");
+	expect_file(group, "cpu.weight", "100");
+	expect_file(group, "cpu.max", "max 100000");
+	/* A controller that the host does not give: what needs it fails, the rest is done. */
+	snprintf(command, sizeof(command), "rm %s/cpu.max", group);
+	assert_int_equal(system(command), 0);
+	change(c, &less);
+	assert_int_equal(cgroup_set(c, &all_limits, NULL, NULL, &e), -ENOENT);
+	expect_file(group, "memory.high", "100663296");
+	c = cgroup_free(c, false);
+	cgroup_root_free(root);
+	snprintf(command, sizeof(command), "rm -r %s", mount);
+	assert_int_equal(system(command), 0);
+}
+
+static void test_files_v1(void **state)
+{
+	static const char *const memory[] = {"cgroup.procs", "memory.limit_in_bytes",
+		"memory.soft_limit_in_bytes", "memory.memsw.limit_in_bytes", NULL};
+	static const char *const pids[] = {"cgroup.procs", "pids.max", NULL};
+	static const char *const cpu[] = {
+		"cgroup.procs", "cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", NULL};
+	char mount[] = "/tmp/test-cgroup-XXXXXX", groups[3][128], command[64];
+	const char *const *files[] = {memory, pids, cpu};
+	const char *const names[] = {"memory", "pids", "cpu"};
+	struct jail_plan plan = {0};
+	struct cgroup_root *root;
+	struct cgroup *c;
+
+	(void)state;
+	assert_non_null(mkdtemp(mount));
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(groups[i], sizeof(groups[i]), "%s/%s", mount, names[i]);
+		make_files(groups[i], (const char *const[]){"cgroup.procs", NULL});
+		snprintf(groups[i], sizeof(groups[i]), "%s/%s/vmmd-7/u", mount, names[i]);
+		make_files(groups[i], files[i]);
+	}
+	root = cgroup_root_new(mount, 7);
+	assert_int_equal(cgroup_root_kind(root), CGROUP_V1);
+	assert_int_equal(cgroup_shares_max(root), 262144);
+	assert_int_equal(cgroup_shares_default(root), 1024);
+	assert_int_equal(cgroup_new(root, "u", &all_limits, &plan, &c), 0);
+	assert_int_equal(plan.n_cgroups, 3);
+	expect_file(groups[0], "memory.limit_in_bytes", "134217728");
+	expect_file(groups[0], "memory.memsw.limit_in_bytes", "67108864");
+	expect_file(groups[1], "pids.max", "23");
+	expect_file(groups[2], "cpu.shares", "250");
+	expect_file(groups[2], "cpu.cfs_period_us", "50000");
+	expect_file(groups[2], "cpu.cfs_quota_us", "150000");
+	cgroup_started(c, 1, 2);
+	change(c, &limits);
+	expect_file(groups[0], "memory.soft_limit_in_bytes", "-1");
+	expect_file(groups[2], "cpu.shares", "1024");
+	expect_file(groups[2], "cpu.cfs_quota_us", "-1");
+	c = cgroup_free(c, false);
+	cgroup_root_free(root);
+	snprintf(command, sizeof(command), "rm -r %s", mount);
+	assert_int_equal(system(command), 0);
+}
+
 /* A child joins; the kernel says where it is. */
 static void test_real_hierarchy(void **state)
 {
@@ -205,6 +442,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_systemd_scope),
+		cmocka_unit_test(test_systemd_limits),
+		cmocka_unit_test(test_files_v2),
+		cmocka_unit_test(test_files_v1),
 		cmocka_unit_test(test_real_hierarchy),
 	};
 

@@ -9,6 +9,7 @@
 #include "daemon-fixture.h"
 #include "daemon/api.h"
 #include "daemon/dbus-internal.h"
+#include "daemon/dbus-json.h"
 #include "daemon/network.h"
 #include "vmm-core/base/capture-record.h"
 #include "vmm-core/base/names.h"
@@ -471,6 +472,151 @@ static void test_tune(void **state)
 		VMMD_ERROR_PREFIX "InvalidArgument", "domain 'vm' has no interface 'vnet9'");
 }
 
+/* The answer's first value, which the caller frees. */
+static struct json_object *value_of(sd_bus_message *m, const char *signature)
+{
+	struct json_object *all, *value;
+	const sd_bus_error *e = sd_bus_message_get_error(m);
+
+	if (e)
+		fail_msg("%s: %s", e->name, e->message);
+	assert_int_equal(dbus_json_read(m, signature, "x", &all), 0);
+	value = json_object_get(json_object_object_get(all, "x"));
+	json_object_put(all);
+	sd_bus_message_unref(m);
+	return value;
+}
+
+static void expect_number(struct json_object *o, const char *key, int64_t want)
+{
+	struct json_object *v;
+
+	assert_true(json_object_object_get_ex(o, key, &v));
+	assert_int_equal(json_object_get_int64(v), want);
+}
+
+static const char *text_of(struct json_object *o, const char *key)
+{
+	return json_object_get_string(json_object_object_get(o, key));
+}
+
+static void test_pins(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "fake=threads", "");
+	uint64_t online[CPUSET_WORDS] = {0};
+	char all[CPUSET_TEXT_MAX], text[16];
+	struct json_object *vcpus, *v;
+	unsigned cpu = 0;
+
+	assert_int_equal(resources_host_cpus(online), 0);
+	cpuset_format(online, all);
+	while (!(online[cpu / 64] >> cpu % 64 & 1))
+		cpu++;
+	(void)snprintf(text, sizeof(text), "%u", cpu);
+	/* The definition. */
+	ok(CALL(f, "SetVcpuPin", "susu", "vm", 1, text, 0));
+	ok(CALL(f, "SetVcpuPin", "susu", "vm", 0, text, 0));
+	ok(CALL(f, "SetEmulatorPin", "ssu", "vm", text, 2));
+	assert_int_equal(
+		strncmp(strstr(d->definition->xml, "<vcpupin"), "<vcpupin vcpu='0'", 17), 0);
+	assert_non_null(strstr(d->definition->xml, "<vcpupin vcpu='1'"));
+	assert_non_null(strstr(d->definition->xml, "<emulatorpin"));
+	vcpus = value_of(CALL(f, "ListVcpus", "su", "vm", 0), "aa{sv}");
+	assert_int_equal(json_object_array_length(vcpus), 2);
+	v = json_object_array_get_idx(vcpus, 1);
+	expect_number(v, "vcpu", 1);
+	assert_string_equal(text_of(v, "pin"), text);
+	assert_false(json_object_object_get_ex(v, "state", NULL));
+	json_object_put(vcpus);
+	ok(CALL(f, "SetVcpuPin", "susu", "vm", 1, "", 0));
+	assert_null(strstr(d->definition->xml, "<vcpupin vcpu='1'"));
+	fails(CALL(f, "SetVcpuPin", "susu", "vm", 2, text, 0), VMMD_ERROR_PREFIX "InvalidArgument",
+		"vcpu 2 is out of range of persistent cpu count 2");
+	fails(CALL(f, "SetVcpuPin", "susu", "vm", 0, "1-", 0), VMMD_ERROR_PREFIX "InvalidArgument",
+		"'1-' are no host CPUs");
+	fails(CALL(f, "SetVcpuPin", "susu", "vm", 0, "1023", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "the host has no CPU 1023");
+	fails(CALL(f, "SetEmulatorPin", "ssu", "vm", text, 1), VMMD_ERROR_PREFIX "OperationInvalid",
+		"domain is not running");
+	fails(CALL(f, "SetEmulatorPin", "ssu", "vm", text, 4), VMMD_ERROR_PREFIX "InvalidArgument",
+		"unsupported flags");
+	fails(CALL(f, "ListVcpus", "su", "vm", 3), VMMD_ERROR_PREFIX "InvalidArgument",
+		"asked for together");
+	fails(CALL(f, "ListVcpus", "su", "vm", 1), VMMD_ERROR_PREFIX "OperationInvalid",
+		"domain is not running");
+	/* What runs. */
+	fixture_start(f, d);
+	ok(CALL(f, "SetVcpuPin", "susu", "vm", 0, "", 1));
+	vcpus = value_of(CALL(f, "ListVcpus", "su", "vm", 0), "aa{sv}");
+	v = json_object_array_get_idx(vcpus, 0);
+	expect_number(v, "state", 1);
+	expect_number(v, "online", 1);
+	assert_string_equal(text_of(v, "pin"), all);
+	assert_non_null(text_of(v, "affinity"));
+	assert_true(json_object_object_get_ex(v, "cpu", NULL));
+	assert_true(json_object_object_get_ex(v, "cpu_time", NULL));
+	json_object_put(vcpus);
+	assert_non_null(strstr(d->definition->xml, "<vcpupin vcpu='0'"));
+	assert_null(strstr(d->running->xml, "<vcpupin"));
+	fails(CALL(f, "SetVcpuPin", "susu", "vm", 7, text, 3), VMMD_ERROR_PREFIX "InvalidArgument",
+		"vcpu 7 is out of range of live cpu count 2");
+}
+
+static void test_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	struct json_object *tune;
+
+	ok(CALL(f, "SetCpuTune", "sasu", "vm", 3, "cpu_shares=200", "vcpu_quota=50000",
+		"global_period=200000", 0));
+	ok(CALL(f, "SetMemoryTune", "sasu", "vm", 2, "soft_limit=1024", "swap_hard_limit=-1", 2));
+	assert_non_null(strstr(d->definition->xml, "<shares>200</shares>"));
+	assert_non_null(strstr(d->definition->xml, "<quota>50000</quota>"));
+	tune = value_of(CALL(f, "GetCpuTune", "su", "vm", 2), "a{sv}");
+	expect_number(tune, "cpu_shares", 200);
+	expect_number(tune, "vcpu_quota", 50000);
+	expect_number(tune, "global_period", 200000);
+	expect_number(tune, "global_quota", 0);
+	json_object_put(tune);
+	tune = value_of(CALL(f, "GetMemoryTune", "su", "vm", 0), "a{sv}");
+	expect_number(tune, "hard_limit", (int64_t)DOMAIN_MEMTUNE_UNLIMITED_KIB);
+	expect_number(tune, "soft_limit", 1024);
+	expect_number(tune, "swap_hard_limit", (int64_t)DOMAIN_MEMTUNE_UNLIMITED_KIB);
+	json_object_put(tune);
+	fails(CALL(f, "SetCpuTune", "sasu", "vm", 1, "vcpu_period=999", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument",
+		"value of 'vcpu_period' is out of range [1000, 1000000]");
+	fails(CALL(f, "SetCpuTune", "sasu", "vm", 1, "vcpu_quotas=1", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "'vcpu_quotas=1' is no setting");
+	fails(CALL(f, "SetCpuTune", "sasu", "vm", 1, "vcpu_quota", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "'vcpu_quota' is no setting");
+	fails(CALL(f, "SetCpuTune", "sasu", "vm", 1, "vcpu_quota=x", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "has no number");
+	fails(CALL(f, "SetMemoryTune", "sasu", "vm", 2, "hard_limit=2048", "swap_hard_limit=1024",
+		      0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "lower than or equal to swap_hard_limit");
+	fails(CALL(f, "SetMemoryTune", "sasu", "vm", 1, "hard_limit=-2", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "out of range");
+	assert_null(strstr(d->definition->xml, "hard_limit unit='KiB'>2048"));
+	/* What runs has the host's defaults; this worker has no control group. */
+	ok(CALL(f, "SetCpuTune", "sasu", "vm", 3, "cpu_shares=0", "vcpu_quota=0", "global_period=0",
+		0));
+	assert_null(strstr(d->definition->xml, "cputune"));
+	fixture_start(f, d);
+	tune = value_of(CALL(f, "GetCpuTune", "su", "vm", 0), "a{sv}");
+	expect_number(tune, "vcpu_period", DOMAIN_PERIOD_DEFAULT_US);
+	expect_number(tune, "global_quota", -1);
+	assert_non_null(text_of(tune, "emulator_pin"));
+	json_object_put(tune);
+	tune = value_of(CALL(f, "GetMemoryTune", "su", "vm", 1), "a{sv}");
+	expect_number(tune, "hard_limit", (16 + 64) * 1024);
+	json_object_put(tune);
+	fails(CALL(f, "SetCpuTune", "sasu", "vm", 1, "cpu_shares=5", 0),
+		VMMD_ERROR_PREFIX "OperationInvalid", "no control group");
+}
+
 static void test_console_fd(void **state)
 {
 	struct fixture *f = *state;
@@ -668,6 +814,8 @@ int main(void)
 		T(test_lists_and_reads),
 		T(test_update_network),
 		T(test_tune),
+		T(test_pins),
+		T(test_limits),
 		T(test_console_fd),
 		T(test_captures),
 		T(test_drops),

@@ -615,8 +615,8 @@ static void test_damage(void **state)
 static void test_table(void **state)
 {
 	static const char *const others[] = {"CancelJob", "SetAutostart", "SetNetworkAutostart",
-		"SetInterfaceLink", "SetInterfaceTune", "OpenConsole", "OpenCapture",
-		"OpenNetworkCapture"};
+		"SetInterfaceLink", "SetInterfaceTune", "SetVcpuPin", "SetEmulatorPin",
+		"SetCpuTune", "SetMemoryTune", "OpenConsole", "OpenCapture", "OpenNetworkCapture"};
 
 	(void)state;
 	for (size_t i = 0; i < n_api_methods; i++) {

@@ -38,6 +38,42 @@ static void start(struct thread *t)
 	assert_int_equal(pthread_setname_np(t->id, t->name), 0);
 }
 
+/* vCPUs 0 and 2 have threads, of which 2's is 'thread'. The first CPU that we may use is one that they may. */
+static void check_pins(pthread_t thread)
+{
+	uint64_t mine[CPUSET_WORDS], one[CPUSET_WORDS] = {0}, none[CPUSET_WORDS] = {0};
+	struct process_vcpu v[3] = {{.tid = 9}, {.tid = 9}, {.tid = 9}};
+	uint64_t other[CPUSET_WORDS] = {0};
+	unsigned cpu = 0;
+	cpu_set_t set;
+
+	assert_int_equal(cpuset_of_thread(0, mine), 0);
+	while (!(mine[cpu / 64] >> cpu % 64 & 1))
+		cpu++;
+	one[cpu / 64] = UINT64_C(1) << cpu % 64;
+	assert_int_equal(process_pin(getpid(), 2, one), 0);
+	assert_int_equal(process_vcpus(getpid(), v, 3), 0);
+	assert_true(v[0].tid > 0 && !v[1].tid && v[2].tid > 0 && v[0].tid != v[2].tid);
+	assert_memory_equal(v[2].cpus, one, sizeof(one));
+	assert_memory_equal(v[0].cpus, mine, sizeof(mine));
+	assert_int_equal(pthread_getaffinity_np(thread, sizeof(set), &set), 0);
+	assert_true(CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set));
+	/* All others: this one too, and what looks like a vCPU's and is none. */
+	assert_int_equal(process_pin(getpid(), PROCESS_OTHERS, one), 0);
+	assert_int_equal(cpuset_of_thread(0, other), 0);
+	assert_memory_equal(other, one, sizeof(one));
+	assert_int_equal(process_vcpus(getpid(), v, 3), 0);
+	assert_memory_equal(v[0].cpus, mine, sizeof(mine));
+	/* The empty set is any CPU. */
+	assert_int_equal(process_pin(getpid(), PROCESS_OTHERS, none), 0);
+	assert_int_equal(process_pin(getpid(), 2, none), 0);
+	assert_int_equal(cpuset_of_thread(0, other), 0);
+	assert_int_equal(cpuset_first_outside(mine, other), -1);
+	assert_int_equal(process_pin(getpid(), 1, one), -ESRCH);
+	none[CPUSET_WORDS - 1] = UINT64_C(1) << 63;
+	assert_int_equal(process_pin(getpid(), 0, none), -EINVAL);
+}
+
 static void test_vcpu_times(void **state)
 {
 	struct thread threads[] = {
@@ -66,6 +102,7 @@ static void test_vcpu_times(void **state)
 	/* Where the host counts it, it is what the delay is. */
 	assert_true(then[2].wait_ns <= 2 * then[2].delay_ns + 100000000);
 	assert_int_equal(then[1].run_ns, 0);
+	check_pins(threads[0].id);
 	stop = true;
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(pthread_join(threads[i].id, NULL), 0);
@@ -102,6 +139,7 @@ static void test_gone(void **state)
 	assert_int_equal(process_vcpu_times(pid, &a, 1, true), -ESRCH);
 	assert_int_equal(a.run_ns, 0);
 	assert_int_equal(process_usage(pid, &usage), -ESRCH);
+	assert_int_equal(process_pin(pid, PROCESS_OTHERS, (uint64_t[CPUSET_WORDS]){1}), -ESRCH);
 	assert_int_equal(process_count_fds(pid), -ESRCH);
 }
 

@@ -124,12 +124,32 @@ int cpuset_first_outside(const uint64_t set[CPUSET_WORDS], const uint64_t other[
 
 int cpuset_apply(const uint64_t set[CPUSET_WORDS])
 {
+	return cpuset_is_empty(set) ? -EINVAL : cpuset_apply_thread(0, set);
+}
+
+int cpuset_apply_thread(int tid, const uint64_t set[CPUSET_WORDS])
+{
+	bool any = cpuset_is_empty(set);
 	cpu_set_t cpus;
 
 	static_assert(CPU_SETSIZE == CPUSET_MAX_CPUS, "cpu_set_t holds a cpuset");
 	CPU_ZERO(&cpus);
 	for (unsigned cpu = 0; cpu < CPUSET_MAX_CPUS; cpu++)
-		if (has(set, cpu))
+		if (any || has(set, cpu))
 			CPU_SET(cpu, &cpus);
-	return sched_setaffinity(0, sizeof(cpus), &cpus) < 0 ? -errno : 0;
+	return sched_setaffinity(tid, sizeof(cpus), &cpus) < 0 ? -errno : 0;
+}
+
+int cpuset_of_thread(int tid, uint64_t ret_set[CPUSET_WORDS])
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	if (sched_getaffinity(tid, sizeof(cpus), &cpus) < 0)
+		return -errno;
+	memset(ret_set, 0, CPUSET_WORDS * sizeof(*ret_set));
+	for (unsigned cpu = 0; cpu < CPUSET_MAX_CPUS; cpu++)
+		if (CPU_ISSET(cpu, &cpus))
+			ret_set[cpu / 64] |= UINT64_C(1) << cpu % 64;
+	return 0;
 }

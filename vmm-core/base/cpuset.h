@@ -27,3 +27,7 @@ int cpuset_first_outside(const uint64_t set[CPUSET_WORDS], const uint64_t other[
 /* Let the calling thread, and the threads it makes from now on, run on these CPUs only: those of them that are there and
  * that its cpuset cgroup has. Returns 0, or -EINVAL when that is none. */
 int cpuset_apply(const uint64_t set[CPUSET_WORDS]);
+/* The same for a thread of another process; the empty set: any CPU. Also -ESRCH and -EPERM. */
+int cpuset_apply_thread(int tid, const uint64_t set[CPUSET_WORDS]);
+/* Where a thread may run. Returns 0 or -errno. */
+int cpuset_of_thread(int tid, uint64_t ret_set[CPUSET_WORDS]);

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * <cputune> and <memtune>: where the threads of a worker run, and what its control group may use.
+ *
+ *	pins	sched_setaffinity(2) by the daemon, on threads found below /proc/PID/task (process.h): at the start, before the guest
+ *		runs, and when they change. Without a pin a thread runs where vcpu/@cpuset says
+ *	limits	the control group's (cgroup.h). There is one for the whole worker, so a quota of each vCPU becomes what all
+ *		that are on may have together, and the emulator's is added to it
+ *
+ * What runs has it in its live XML, so a daemon that comes later knows. A change that needs systemd's answer is noted when that has
+ * come, if the domain still runs.
+ *
+ * Tested by tests/unit/test-domain-tune.c.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/domain-internal.h"
+#include "daemon/manager.h"
+#include "daemon/process.h"
+#include "vmm-core/base/log.h"
+
+/* Limits. */
+
+static void add_quota(
+	const struct domain_quota *q, unsigned n, uint64_t period_us, uint64_t *sum_us)
+{
+	uint64_t own_us = q->period_us ?: DOMAIN_PERIOD_DEFAULT_US;
+
+	/* At most DOMAIN_QUOTA_MAX_US: 128 bits hold the product. */
+	*sum_us += (uint64_t)((unsigned __int128)(uint64_t)q->quota_us * n * period_us / own_us);
+}
+
+/* The tightest of what is given, in the vCPUs' period if they have a quota, else in the global one. */
+static void quota_of(const struct domain_config *config, struct cgroup_limits *ret)
+{
+	const struct domain_cputune *tune = &config->cputune;
+	const struct domain_quota *base = tune->vcpu.quota_us > 0 ? &tune->vcpu : &tune->global;
+	uint64_t sum_us = 0, global_us = 0;
+
+	ret->period_us = base->period_us ?: DOMAIN_PERIOD_DEFAULT_US;
+	if (tune->vcpu.quota_us > 0) {
+		add_quota(&tune->vcpu, config->vm.vcpus, ret->period_us, &sum_us);
+		if (tune->emulator.quota_us > 0)
+			add_quota(&tune->emulator, 1, ret->period_us, &sum_us);
+	}
+	if (tune->global.quota_us > 0)
+		add_quota(&tune->global, 1, ret->period_us, &global_us);
+	ret->quota_us = sum_us && global_us ? MIN(sum_us, global_us) : MAX(sum_us, global_us);
+	if (ret->quota_us)
+		ret->quota_us = MAX(ret->quota_us, (uint64_t)DOMAIN_QUOTA_MIN_US);
+	else
+		ret->period_us = 0;
+}
+
+static uint64_t bytes_of(uint64_t kib)
+{
+	if (!kib)
+		return 0;
+	return kib >= DOMAIN_MEMTUNE_UNLIMITED_KIB ? CGROUP_UNLIMITED : KIB(kib);
+}
+
+void domain_limits(const struct domain_config *config, struct cgroup_limits *ret)
+{
+	const struct vm_config *vm = &config->vm;
+
+	*ret = (struct cgroup_limits){
+		.memory_bytes = bytes_of(config->memtune.hard_kib)
+			?: KIB(vm->memory_kib) + CGROUP_MEMORY_EXTRA,
+		.pids = 16 + vm->vcpus_max + 2 * vm->n_disks,
+		.memory_soft_bytes = bytes_of(config->memtune.soft_kib),
+		.swap_bytes = bytes_of(config->memtune.swap_hard_kib),
+		.shares = config->cputune.shares,
+	};
+	quota_of(config, ret);
+}
+
+static int set_limits(struct domain *d, const struct domain_config *config, cgroup_done_fn done,
+	void *userdata, struct error *error)
+{
+	struct cgroup_limits old, new;
+
+	domain_limits(d->live, &old);
+	domain_limits(config, &new);
+	if (memcmp(&old, &new, sizeof(new)) == 0)
+		return 1;
+	if (!d->cgroup)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"the domain has no control group that vmmd could change");
+	if (new.shares > cgroup_shares_max(d->manager->cgroup_root))
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"cpu_shares %llu: control groups of this host take 1 to %llu",
+			(unsigned long long)new.shares,
+			(unsigned long long)cgroup_shares_max(d->manager->cgroup_root));
+	return cgroup_set(d->cgroup, &new, done, userdata, error);
+}
+
+/* Pins. */
+
+static const uint64_t *own_pin(const struct domain_config *config, uint32_t vcpu)
+{
+	const struct domain_cputune *tune = &config->cputune;
+
+	if (vcpu == DOMAIN_PIN_EMULATOR)
+		return cpuset_is_empty(tune->emulator_pin) ? NULL : tune->emulator_pin;
+	for (uint32_t i = 0; i < tune->n_pins; i++)
+		if (tune->pins[i].vcpu == vcpu)
+			return tune->pins[i].cpus;
+	return NULL;
+}
+
+const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t vcpu)
+{
+	return own_pin(config, vcpu) ?: config->vm.cpuset;
+}
+
+bool domain_has_pins(const struct domain_config *config)
+{
+	bool any = own_pin(config, DOMAIN_PIN_EMULATOR);
+
+	for (uint32_t i = 0; i < config->vm.vcpus_max && !any; i++)
+		any = own_pin(config, i);
+	return any;
+}
+
+static int pin(const struct domain *d, uint32_t vcpu, const uint64_t *cpus, struct error *error)
+{
+	int r = process_pin(worker_pid(d->worker),
+		vcpu == DOMAIN_PIN_EMULATOR ? PROCESS_OTHERS : (int)vcpu, cpus);
+	char text[CPUSET_TEXT_MAX], who[32] = "its other threads";
+
+	if (r == 0)
+		return 0;
+	if (vcpu != DOMAIN_PIN_EMULATOR)
+		(void)snprintf(who, sizeof(who), "vCPU %u", vcpu);
+	cpuset_format(cpus, text);
+	return error_set(error, ERROR_OPERATION_FAILED,
+		"domain '%s': %s cannot be pinned to host CPUs %.64s: %s", d->name, who, text,
+		r == -EINVAL ? "none of them can be used" : strerror(-r));
+}
+
+/* Of one thread, if it is to run elsewhere than before ('old' NULL: wherever vcpu/@cpuset allows). */
+static int move(const struct domain *d, uint32_t vcpu, const struct domain_config *old,
+	const struct domain_config *new, struct error *error)
+{
+	const uint64_t *from = old ? domain_pin_of(old, vcpu) : new->vm.cpuset;
+	const uint64_t *to = domain_pin_of(new, vcpu);
+
+	if (memcmp(from, to, CPUSET_WORDS * sizeof(*to)) == 0)
+		return 0;
+	return pin(d, vcpu, to, error);
+}
+
+static int move_all(const struct domain *d, const struct domain_config *old,
+	const struct domain_config *new, struct error *error)
+{
+	int r = move(d, DOMAIN_PIN_EMULATOR, old, new, error);
+
+	for (uint32_t i = 0; r == 0 && i < new->vm.vcpus; i++)
+		r = move(d, i, old, new, error);
+	return r;
+}
+
+int domain_pin_all(const struct domain *d, struct error *error)
+{
+	return move_all(d, NULL, d->live, error);
+}
+
+/* Reading and changing. */
+
+int domain_read_config(const struct domain *d, unsigned flags, struct domain_config **ret_owned,
+	const struct domain_config **ret_config, struct error *error)
+{
+	bool active = domain_is_active(d);
+
+	if ((flags & DOMAIN_AFFECT_LIVE) && (flags & DOMAIN_AFFECT_CONFIG))
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"what runs (flag 1) and the definition (flag 2) are asked for together");
+	if ((flags & DOMAIN_AFFECT_LIVE) && !active)
+		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
+	if (active && !(flags & DOMAIN_AFFECT_CONFIG)) {
+		*ret_config = d->live;
+		return 0;
+	}
+	if (!d->definition)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"transient domains do not have any persistent config");
+	if (definition_parse(d->definition, ret_owned) < 0)
+		return error_set(
+			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);
+	*ret_config = *ret_owned;
+	return 0;
+}
+
+/* A change under way. */
+struct tune {
+	struct manager *manager;
+	uint8_t uuid[16];
+	int id;
+	struct domain_config *live, *config; /* as they will be; NULL: not to be changed */
+	domain_done_fn done;
+	void *userdata;
+};
+
+static struct tune *tune_free(struct tune *tune)
+{
+	if (!tune)
+		return NULL;
+	(void)domain_config_free(tune->live);
+	(void)domain_config_free(tune->config);
+	free(tune);
+	return NULL;
+}
+DEFINE_CLEANUP(struct tune *, tune_free);
+
+/* What runs is so now. */
+static int note_live(struct domain *d, const struct domain_config *config)
+{
+	struct definition *running;
+	int r = definition_new(config, &running);
+
+	if (r < 0)
+		return r;
+	(void)definition_free(d->running);
+	d->running = running;
+	d->live->cputune = config->cputune;
+	d->live->memtune = config->memtune;
+	domain_save_status(d);
+	manager_changed(d->manager, d);
+	return 0;
+}
+
+/* The worker has it: the rest is bookkeeping. */
+static int finish(struct tune *tune, struct error *error)
+{
+	struct domain *d = manager_find_uuid(tune->manager, tune->uuid);
+	int r;
+
+	if (tune->live && (!d || d->id != tune->id || !d->live))
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the domain ended before the change was made");
+	if (tune->live) {
+		r = note_live(d, tune->live);
+		if (r < 0)
+			return error_set_errno(error, r, "the change is not in the live XML");
+	}
+	if (!tune->config)
+		return 0;
+	if (!d || !d->definition)
+		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
+	return manager_redefine(tune->manager, d, tune->config, error);
+}
+
+static void on_limits_set(void *userdata, const struct error *error)
+{
+	_cleanup_(tune_freep) struct tune *tune = userdata;
+	struct error e = {0};
+
+	if (!error && finish(tune, &e) < 0)
+		error = &e;
+	tune->done(tune->userdata, error);
+}
+
+/* 'ret' is the configuration behind 'definition', changed. */
+static int prepare(const struct domain *d, const struct definition *definition, bool is_live,
+	domain_change_fn change, const void *what, struct domain_config **ret, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	int r;
+
+	if (definition_parse(definition, &config) < 0)
+		return error_set(error, ERROR_INTERNAL, "cannot read the %s of '%s'",
+			is_live ? "live XML" : "definition", d->name);
+	r = change(config, is_live, what, error);
+	if (r == 0)
+		*ret = TAKE_PTR(config);
+	return r;
+}
+
+/* Returns as domain_tune(). */
+static int apply(struct domain *d, struct tune **tune, struct error *error)
+{
+	const struct domain_config *live = (*tune)->live;
+	int r = live ? move_all(d, d->live, live, error) : 0;
+
+	if (r < 0)
+		return r;
+	r = live ? set_limits(d, live, on_limits_set, *tune, error) : 1;
+	if (r == 0)
+		(void)TAKE_PTR(*tune);
+	if (r > 0 && finish(*tune, error) < 0)
+		return -EIO;
+	return r;
+}
+
+int domain_tune(struct domain *d, unsigned flags, domain_change_fn change, const void *what,
+	domain_done_fn done, void *userdata, struct error *error)
+{
+	_cleanup_(tune_freep) struct tune *tune = NULL;
+	bool to_live, to_config;
+	int r = domain_settle_flags(d, flags, &to_live, &to_config, error);
+
+	if (r < 0)
+		return r;
+	tune = calloc(1, sizeof(*tune));
+	if (!tune)
+		return error_set(error, ERROR_NO_MEMORY, "request");
+	*tune = (struct tune){
+		.manager = d->manager, .id = d->id, .done = done, .userdata = userdata};
+	memcpy(tune->uuid, d->uuid, sizeof(tune->uuid));
+	if (to_live)
+		r = prepare(d, d->running, true, change, what, &tune->live, error);
+	if (r == 0 && to_config)
+		r = prepare(d, d->definition, false, change, what, &tune->config, error);
+	return r < 0 ? r : apply(d, &tune, error);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Where a worker's threads run and what its control group may use: at the start, when it changes, and for another daemon. The
+ * worker is tests/fakes/fake-worker.c, the control group a folder that looks like one. */
+#include "daemon/domain-internal.h"
+
+#include "daemon-fixture.h"
+#include "daemon/process.h"
+
+#define BOTH (DOMAIN_AFFECT_LIVE | DOMAIN_AFFECT_CONFIG)
+
+/* A CPU that this process, and so the worker, may use. */
+static unsigned first_cpu(void)
+{
+	uint64_t mine[CPUSET_WORDS];
+	unsigned cpu = 0;
+
+	assert_int_equal(cpuset_of_thread(0, mine), 0);
+	while (!(mine[cpu / 64] >> cpu % 64 & 1))
+		cpu++;
+	return cpu;
+}
+
+static bool is_pinned(const uint64_t cpus[CPUSET_WORDS])
+{
+	uint64_t one[CPUSET_WORDS] = {0};
+	unsigned cpu = first_cpu();
+
+	one[cpu / 64] = UINT64_C(1) << cpu % 64;
+	return memcmp(cpus, one, sizeof(one)) == 0;
+}
+
+/* Threads of vCPUs 0 and 1, and all others, that are pinned to the first CPU: a bit each. */
+static unsigned pinned(const struct domain *d)
+{
+	struct process_vcpu v[2];
+	uint64_t main_thread[CPUSET_WORDS];
+
+	assert_int_equal(process_vcpus(worker_pid(d->worker), v, 2), 0);
+	assert_int_equal(cpuset_of_thread(worker_pid(d->worker), main_thread), 0);
+	assert_true(v[0].tid && v[1].tid);
+	return (unsigned)is_pinned(v[0].cpus) | (unsigned)is_pinned(v[1].cpus) << 1 |
+		(unsigned)is_pinned(main_thread) << 2;
+}
+
+/* Where one CPU is all there is, every thread is pinned to it. */
+static unsigned as_far_as_can_be_seen(unsigned want)
+{
+	uint64_t mine[CPUSET_WORDS];
+
+	assert_int_equal(cpuset_of_thread(0, mine), 0);
+	return is_pinned(mine) ? 7 : want;
+}
+
+static const char *cputune(const char *format)
+{
+	static char text[512];
+
+	(void)snprintf(text, sizeof(text), format, first_cpu(), first_cpu());
+	return text;
+}
+
+struct set {
+	uint32_t vcpu; /* UINT32_MAX: the emulator's */
+	bool on;
+	uint64_t shares;
+	int64_t quota_us;
+	uint64_t hard_kib;
+};
+
+static int change(struct domain_config *config, bool is_live, const void *what, struct error *error)
+{
+	struct domain_cputune *tune = &config->cputune;
+	const struct set *set = what;
+	unsigned cpu = first_cpu();
+	uint64_t *cpus = tune->pins[0].cpus;
+
+	if (set->quota_us == 1)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "not in the %s",
+			is_live ? "live one" : "definition");
+	tune->shares = set->shares;
+	tune->vcpu.quota_us = set->quota_us;
+	config->memtune.hard_kib = set->hard_kib;
+	tune->n_pins = 0;
+	memset(tune->emulator_pin, 0, sizeof(tune->emulator_pin));
+	if (set->on && set->vcpu == UINT32_MAX) {
+		cpus = tune->emulator_pin;
+	} else if (set->on) {
+		tune->n_pins = 1;
+		tune->pins[0] = (struct domain_pin){.vcpu = set->vcpu};
+	}
+	if (set->on)
+		cpus[cpu / 64] = UINT64_C(1) << cpu % 64;
+	return 0;
+}
+
+static int tune(struct fixture *f, struct domain *d, unsigned flags, const struct set *set)
+{
+	unsigned n = f->n_done;
+	int r;
+
+	f->error = (struct error){0};
+	r = domain_tune(d, flags, change, set, fixture_done, f, &f->error);
+	if (r == 0)
+		RUN_UNTIL(f, f->n_done > n);
+	return r;
+}
+
+static bool has(const struct definition *definition, const char *text)
+{
+	return strstr(definition->xml, text);
+}
+
+/* Threads are where they are to be when the guest begins; the worker was started paused for that, and went on. */
+static void test_start(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "fake=threads",
+		cputune("<cputune><vcpupin vcpu='1' cpuset='%u'/><emulatorpin cpuset='%u'/>"
+			"</cputune>"));
+
+	fixture_start(f, d);
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(6));
+	assert_int_equal(d->state, DOMAIN_STATE_RUNNING);
+	assert_int_equal(d->reason, DOMAIN_RUNNING_BOOTED);
+	assert_true(fixture_saw(f, "lifecycle vm Started Booted"));
+	assert_false(fixture_saw(f, "lifecycle vm Resumed Unpaused"));
+	assert_false(d->pinning);
+	/* Another daemon finds what runs where. */
+	manager_free(f->manager);
+	f->n_events = 0;
+	fixture_open_manager(f);
+	d = manager_find_name(f->manager, "vm");
+	RUN_UNTIL(f, d->phase == DOMAIN_ACTIVE && !d->degraded);
+	assert_int_equal(d->live->cputune.n_pins, 1);
+	assert_int_equal(tune(f, d, 0, &(struct set){.vcpu = 0, .on = true}), 1);
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(1));
+}
+
+/* To be started paused it stays paused. */
+static void test_start_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "fake=threads",
+		cputune("<cputune><vcpupin vcpu='0' cpuset='%u'/></cputune>"));
+
+	fixture_wait(f, domain_start(d, DOMAIN_START_PAUSED, fixture_done, f, &f->error));
+	assert_int_equal(d->state, DOMAIN_STATE_PAUSED);
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(1));
+}
+
+/* What cannot be done ends the start, and says why. */
+static void test_start_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(
+		f, "vm", "", cputune("<cputune><vcpupin vcpu='0' cpuset='%u'/></cputune>"));
+
+	fixture_wait(f, domain_start(d, 0, fixture_done, f, &f->error));
+	assert_non_null(strstr(f->done_error.message, "vCPU 0 cannot be pinned"));
+	assert_false(domain_is_active(d));
+	d = fixture_define(f, "far", "", "<cputune><vcpupin vcpu='0' cpuset='1023'/></cputune>");
+	assert_true(domain_start(d, 0, fixture_done, f, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "cputune/vcpupin[1]: the host has no CPU 1023"));
+	/* One that the machine does not have yet waits for it. */
+	d = fixture_define(f, "later", "", "<cputune><vcpupin vcpu='2' cpuset='1023'/></cputune>");
+	fixture_start(f, d);
+}
+
+static void test_change(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "fake=threads", "");
+
+	assert_true(tune(f, d, DOMAIN_AFFECT_LIVE, &(struct set){0}) < 0);
+	assert_non_null(strstr(f->error.message, "domain is not running"));
+	assert_int_equal(tune(f, d, 0, &(struct set){.vcpu = 1, .on = true}), 1);
+	assert_true(has(d->definition, "<vcpupin vcpu='1'"));
+	assert_int_equal(tune(f, d, 0, &(struct set){0}), 1);
+	assert_false(has(d->definition, "cputune"));
+	fixture_start(f, d);
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(0));
+	assert_int_equal(tune(f, d, 0, &(struct set){.vcpu = 0, .on = true}), 1);
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(1));
+	assert_true(has(d->running, "<vcpupin vcpu='0'"));
+	assert_false(has(d->definition, "cputune"));
+	/* From one to the other, in both. */
+	assert_int_equal(tune(f, d, BOTH, &(struct set){.vcpu = UINT32_MAX, .on = true}), 1);
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(4));
+	assert_true(has(d->running, "<emulatorpin") && !has(d->running, "<vcpupin"));
+	assert_true(has(d->definition, "<emulatorpin"));
+	assert_true(fixture_saw(f, "lifecycle vm Defined Updated"));
+	/* What is refused changes nothing. */
+	assert_true(tune(f, d, BOTH, &(struct set){.quota_us = 1}) < 0);
+	assert_non_null(strstr(f->error.message, "not in the live one"));
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(4));
+	assert_true(tune(f, d, BOTH, &(struct set){.shares = 7}) < 0);
+	assert_non_null(strstr(f->error.message, "no control group"));
+	assert_true(has(d->definition, "<emulatorpin"));
+}
+
+static void expect_file(const char *dir, const char *file, const char *content)
+{
+	char path[256], *text;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	assert_int_equal(read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
+	assert_int_equal(strncmp(text, content, strlen(content)), 0);
+	free(text);
+}
+
+static void give_group(struct fixture *f, struct domain *d, char *group, size_t size)
+{
+	char command[640], path[160];
+
+	snprintf(path, sizeof(path), "%s/cgroup", f->dir);
+	snprintf(group, size, "%s/vmmd-1/g", path);
+	snprintf(command, sizeof(command),
+		"mkdir -p %s && cd %s && touch ../../cgroup.controllers memory.max memory.high "
+		"memory.swap.max pids.max cpu.weight cpu.max",
+		group, group);
+	assert_int_equal(system(command), 0);
+	f->manager->cgroup_root = cgroup_root_new(path, 1);
+	assert_int_equal(cgroup_new(f->manager->cgroup_root, "g", &(struct cgroup_limits){0}, NULL,
+				 &d->cgroup),
+		0);
+}
+
+static void test_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	char group[192];
+
+	fixture_start(f, d);
+	give_group(f, d, group, sizeof(group));
+	assert_int_equal(
+		tune(f, d, BOTH,
+			&(struct set){.shares = 300, .quota_us = 30000, .hard_kib = 32768}),
+		1);
+	expect_file(group, "cpu.weight", "300\n");
+	expect_file(group, "cpu.max", "60000 100000\n");
+	expect_file(group, "memory.max", "33554432\n");
+	assert_true(has(d->running, "<shares>300</shares>") &&
+		has(d->running, "<quota>30000</quota>") &&
+		has(d->definition, "<hard_limit unit='KiB'>32768</hard_limit>"));
+	assert_true(tune(f, d, 0, &(struct set){.shares = 10001}) < 0);
+	assert_non_null(strstr(f->error.message, "take 1 to 10000"));
+	assert_int_equal(tune(f, d, 0, &(struct set){0}), 1);
+	expect_file(group, "cpu.weight", "100\n");
+	expect_file(group, "cpu.max", "max 100000\n");
+	expect_file(group, "memory.max", "83886080\n"); /* 16 MiB and the worker's own */
+	assert_false(has(d->running, "cputune"));
+}
+
+/* One limit out of three. */
+static void test_sums(void **state)
+{
+	static const struct {
+		struct domain_quota vcpu, emulator, global;
+		uint64_t quota_us, period_us;
+	} rows[] = {
+		{.quota_us = 0, .period_us = 0},
+		{.vcpu = {0, -1}, .global = {0, -1}},
+		{.vcpu = {0, 25000}, .quota_us = 75000, .period_us = 100000},
+		{.vcpu = {50000, 25000}, .quota_us = 75000, .period_us = 50000},
+		{.vcpu = {50000, 25000},
+			.emulator = {100000, 10000},
+			.quota_us = 80000,
+			.period_us = 50000},
+		{.emulator = {100000, 10000}}, /* nothing to add it to */
+		{.global = {200000, 100000}, .quota_us = 100000, .period_us = 200000},
+		/* The tighter one counts, in the vCPUs' period. */
+		{.vcpu = {50000, 25000},
+			.global = {100000, 50000},
+			.quota_us = 25000,
+			.period_us = 50000},
+		{.vcpu = {50000, 5000},
+			.global = {100000, 50000},
+			.quota_us = 15000,
+			.period_us = 50000},
+		{.vcpu = {0, DOMAIN_QUOTA_MAX_US},
+			.quota_us = 3 * (uint64_t)DOMAIN_QUOTA_MAX_US,
+			.period_us = 100000},
+		/* The kernel takes no less. */
+		{.vcpu = {1000, 1000},
+			.global = {1000000, 1000},
+			.quota_us = 1000,
+			.period_us = 1000},
+	};
+	struct domain_config *config = domain_config_new();
+	struct cgroup_limits l;
+
+	(void)state;
+	config->vm.vcpus = 3;
+	config->vm.vcpus_max = 4;
+	config->vm.memory_kib = 65536;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		config->cputune.vcpu = rows[i].vcpu;
+		config->cputune.emulator = rows[i].emulator;
+		config->cputune.global = rows[i].global;
+		domain_limits(config, &l);
+		if (l.quota_us != rows[i].quota_us || l.period_us != rows[i].period_us)
+			fail_msg("row %zu: %llu in %llu", i, (unsigned long long)l.quota_us,
+				(unsigned long long)l.period_us);
+	}
+	assert_int_equal(l.memory_bytes, MIB(64) + CGROUP_MEMORY_EXTRA);
+	config->memtune =
+		(struct domain_memtune){.hard_kib = DOMAIN_MEMTUNE_UNLIMITED_KIB, .soft_kib = 1024};
+	domain_limits(config, &l);
+	assert_true(l.memory_bytes == CGROUP_UNLIMITED && l.memory_soft_bytes == MIB(1));
+	domain_config_free(config);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_start),
+		T(test_start_paused),
+		T(test_start_fails),
+		T(test_change),
+		T(test_limits),
+		cmocka_unit_test(test_sums),
+	};
+
+	log_init("test-domain-tune", LOG_CRIT, false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
