@@ -22,7 +22,8 @@ const struct verb_option help_options[] = {
 
 const struct global_option global_options[] = {
 	{'c', "connect", "URI",
-		"system, session, unix:/PATH (JSON-RPC), ssh://HOST, or the address of a bus"},
+		"system, session, unix:/PATH (JSON-RPC), ssh://HOST, tls://HOST, or the address of "
+		"a bus"},
 	{0, "system", NULL, "connect to the system's vmmd (default for root)"},
 	{0, "session", NULL, "connect to the user's own vmmd (default for others)"},
 	{'e', "escape", "CHAR", "set escape sequence for console"},

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The way to vmmd by JSON-RPC (docs/rpc.md): see remote-backend.h. To "unix:/PATH" directly; to "ssh://[USER@]HOST[:PORT]" through ssh, which
- * runs `vmctl --stdio-bridge` there. One call at a time; events that come in between are kept. Where no descriptor can come, a stream takes its
+ * runs `vmctl --stdio-bridge` there; to "tls://HOST[:PORT]" by TLS (remote-tls.h). One call at a time; events that come in between are kept. Where no descriptor can come, a stream takes its
  * place (remote-stream.h), one at a time.
  *
- * Tested by tests/unit/test-remote-rpc.c and tests/unit/test-remote-stream.c.
+ * Tested by tests/unit/test-remote-rpc.c, tests/unit/test-remote-tls.c and tests/unit/test-remote-stream.c.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,6 +19,7 @@
 #include "client/remote-backend.h"
 #include "client/remote-link.h"
 #include "client/remote-stream.h"
+#include "client/remote-tls.h"
 #include "client/remote.h"
 #include "vmm-core/base/strutil.h"
 
@@ -36,7 +37,8 @@
 
 struct rpc_link {
 	int fd;
-	pid_t child; /* ssh; 0: none */
+	pid_t child;            /* ssh; 0: none */
+	struct remote_tls *tls; /* NULL: the fd takes bytes as they are */
 	bool passes_fds;
 	uint64_t last_id;
 	char *out; /* to be sent */
@@ -49,10 +51,15 @@ struct rpc_link {
 	struct remote_stream *stream;
 };
 
+static bool has_prefix(const char *uri, const char *prefix)
+{
+	return strncmp(uri, prefix, strlen(prefix)) == 0;
+}
+
 bool remote_rpc_knows(const char *uri)
 {
-	return strncmp(uri, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0 ||
-		strncmp(uri, SSH_PREFIX, strlen(SSH_PREFIX)) == 0;
+	return has_prefix(uri, UNIX_PREFIX) || has_prefix(uri, SSH_PREFIX) ||
+		has_prefix(uri, REMOTE_TLS_PREFIX);
 }
 
 static int lost(struct ctl *ctl)
@@ -173,6 +180,17 @@ static int enqueue(struct rpc_link *link, const char *text, size_t len)
 	return 0;
 }
 
+/* Bytes that go now, or -errno. */
+static ssize_t send_bytes(struct rpc_link *link, const char *data, size_t len)
+{
+	ssize_t n;
+
+	if (link->tls)
+		return remote_tls_send(link->tls, data, len);
+	n = send(link->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
 /* What goes now: 0 (perhaps not all), or -errno. */
 static int send_some(struct rpc_link *link)
 {
@@ -180,15 +198,14 @@ static int send_some(struct rpc_link *link)
 	int r = 0;
 
 	while (done < link->out_len && r == 0) {
-		ssize_t n = send(link->fd, link->out + done, link->out_len - done,
-			MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send_bytes(link, link->out + done, link->out_len - done);
 
-		if (n < 0 && errno == EAGAIN)
+		if (n == -EAGAIN)
 			break;
 		if (n >= 0)
 			done += (size_t)n;
-		else if (errno != EINTR)
-			r = -errno;
+		else if (n != -EINTR)
+			r = (int)n;
 	}
 	link->out_len -= done;
 	if (done && link->out_len)
@@ -232,7 +249,7 @@ static int add_request(
 	return text ? enqueue(link, text, len) : -ENOMEM;
 }
 
-/* Read what is there: bytes, 0 at the end, or -errno. */
+/* Read what is there: bytes, 0 at the end, or -errno (by TLS also -EAGAIN: it was no whole record). */
 static ssize_t fill(struct rpc_link *link, int flags)
 {
 	union {
@@ -255,6 +272,11 @@ static ssize_t fill(struct rpc_link *link, int flags)
 			return -ENOMEM;
 		link->data = data;
 		link->size = 2 * link->size + CHUNK;
+	}
+	if (link->tls) {
+		n = remote_tls_recv(link->tls, link->data + link->len, link->size - link->len);
+		link->len += n > 0 ? (size_t)n : 0;
+		return n;
 	}
 	iov = (struct iovec){link->data + link->len, link->size - link->len};
 	n = recvmsg(link->fd, &m, MSG_CMSG_CLOEXEC | flags);
@@ -311,7 +333,7 @@ static int next_message(struct rpc_link *link, uint64_t end_usec, struct json_ob
 		n = fill(link, 0);
 		if (n == 0)
 			return -ECONNRESET;
-		if (n < 0 && n != -EINTR)
+		if (n < 0 && n != -EINTR && n != -EAGAIN)
 			return (int)n;
 	}
 }
@@ -338,6 +360,16 @@ static bool take_notification(struct rpc_link *link, struct json_object *message
 	return true;
 }
 
+/* An error that is no call's: nobody with our certificate is let in, or nobody more; the connection ends by it. */
+static bool is_refusal(struct json_object *message)
+{
+	struct json_object *id, *error = json_object_object_get(message, "error");
+	int64_t code = json_number(error, "code", 0);
+
+	return (code == -32052 || code == -32050) &&
+		json_object_object_get_ex(message, "id", &id) && !id;
+}
+
 /* Wait for the answer to the last request. What else comes is kept, or is an answer that we gave up on. */
 static int wait_answer(
 	struct ctl *ctl, const char *method, uint64_t end_usec, struct json_object **ret)
@@ -356,7 +388,9 @@ static int wait_answer(
 				ctl, "Internal", "internal error: what vmmd answered is not JSON");
 		if (r < 0)
 			return lost(ctl);
-		if (!take_notification(ctl->rpc, m) && json_number(m, "id", -1) == (int64_t)id) {
+		if (take_notification(ctl->rpc, m))
+			continue;
+		if (json_number(m, "id", -1) == (int64_t)id || is_refusal(m)) {
 			*ret = TAKE_PTR(m);
 			return 0;
 		}
@@ -372,6 +406,10 @@ static int call_failed(struct ctl *ctl, const char *method, struct json_object *
 	case -32601:
 		(void)ctl_set_error(ctl, "NotSupported",
 			"Operation not supported: this vmmd has no %s", method);
+		break;
+	case -32052:
+		(void)ctl_set_error(
+			ctl, "Connect", "cannot connect to '%s': %s", remote_uri(ctl), message);
 		break;
 	case -32050:
 		(void)ctl_set_error(ctl, "ResourceBusy", "resource busy: %s", message);
@@ -551,7 +589,10 @@ static void rpc_disconnect(struct ctl *ctl)
 	if (!link)
 		return;
 	(void)remote_rpc_end_stream(ctl);
-	(void)safe_close(link->fd);
+	if (link->tls)
+		link->tls = remote_tls_free(link->tls);
+	else
+		(void)safe_close(link->fd);
 	(void)safe_close(link->got_fd);
 	/* The end of its input is the end of ssh. */
 	while (link->child > 0 && waitpid(link->child, NULL, 0) < 0 && errno == EINTR)
@@ -566,22 +607,26 @@ static void rpc_disconnect(struct ctl *ctl)
 static int rpc_connect(struct ctl *ctl, const char *uri)
 {
 	struct rpc_link *link = calloc(1, sizeof(*link));
-	bool ssh = strncmp(uri, SSH_PREFIX, strlen(SSH_PREFIX)) == 0;
+	bool ssh = has_prefix(uri, SSH_PREFIX), tls = has_prefix(uri, REMOTE_TLS_PREFIX);
 	int r;
 
 	if (!link)
 		return ctl_set_error(ctl, "NoMemory", "out of memory");
 	link->fd = link->got_fd = -EBADF;
 	link->kept = json_object_new_array();
-	link->passes_fds = strncmp(uri, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
+	link->passes_fds = has_prefix(uri, UNIX_PREFIX);
 	ctl->rpc = link;
-	r = ssh ? open_ssh(ctl, link, uri) : open_unix(ctl, link, uri);
+	if (tls)
+		r = remote_tls_connect(ctl, uri, &link->tls, &link->fd);
+	else
+		r = ssh ? open_ssh(ctl, link, uri) : open_unix(ctl, link, uri);
 	if (r >= 0)
 		r = remote_call(ctl, "Ping", CTL_CALL_TIMEOUT_USEC, NULL, "");
 	if (r < 0 && ctl->error_code && streq(ctl->error_code, "Disconnected"))
 		return ctl_set_error(ctl, "Connect", "cannot connect to '%s': %s", uri,
 			ssh ? "ssh ended; vmctl and vmmd must be there, and you must be let in"
-			    : "the connection was closed");
+				: link->tls ? remote_tls_why(link->tls)
+					    : "the connection was closed");
 	return r;
 }
 

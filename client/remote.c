@@ -37,9 +37,8 @@ int remote_connect(struct ctl *ctl)
 		ctl->remote = &remote_rpc_ops;
 	else
 		return ctl_set_error(ctl, "Connect",
-			"cannot connect to '%s': use 'system', 'session', unix:PATH, ssh://HOST or "
-			"the "
-			"address of a bus",
+			"cannot connect to '%s': use 'system', 'session', unix:PATH, ssh://HOST, "
+			"tls://HOST or the address of a bus",
 			uri);
 	return ctl->remote->connect(ctl, uri);
 }

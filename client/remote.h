@@ -5,7 +5,7 @@
  * Where to (struct ctl.connect): by D-Bus "system" or vmmd:///system, "session" or vmmd:///session, the address of a
  * bus ("unix:path=/run/test/bus"), or "p2p:" and an address at which vmmd itself speaks D-Bus without a bus
  * between ("p2p:unix:path=…", "p2p:unixexec:path=ssh,argv1=…"); by JSON-RPC "unix:/run/vmmd/rpc.sock", or
- * "ssh://[USER@]HOST[:PORT]". What the ways have in common is in remote-backend.h.
+ * "ssh://[USER@]HOST[:PORT]", or "tls://HOST[:PORT]". What the ways have in common is in remote-backend.h.
  *
  * Functions return 0 or -errno; on failure ctl->error_code and error_message say what happened, nothing is
  * printed. No call waits forever: each has a timeout, and a vmmd that goes away ends it at once.

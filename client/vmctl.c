@@ -109,7 +109,7 @@ static int set_option(struct ctl *ctl, int c, int argc, char **argv)
 		help_man_page();
 		return EXIT_SUCCESS;
 	case OPT_BRIDGE:
-		return bridge_run(ctl->connect && remote_rpc_knows(ctl->connect)
+		return bridge_run(ctl->connect && strncmp(ctl->connect, "unix:/", 6) == 0
 				? strchr(ctl->connect, ':') + 1
 				: NULL);
 	case OPT_COMPLETE:

@@ -375,6 +375,9 @@ static void serve_tls(struct daemon *d, int fd)
 		(void)log_error_errno(r, "cannot serve JSON-RPC by TLS: %m");
 	else if (rpc_tls_check(d->tls, why) < 0)
 		log_error("TLS: nobody is let in until this is right: %s: %s", tls.dir, why);
+	else
+		log_info("JSON-RPC is served by TLS, with the certificates and roles of %s",
+			tls.dir);
 }
 
 /* One of systemd's. Returns 1 if JSON-RPC's own callers come by it. */

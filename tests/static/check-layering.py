@@ -27,7 +27,7 @@ LIBRARIES = {
 }
 # Single modules, without suffix.
 MODULES = {
-    "gnutls/": {"daemon/tls-store", "daemon/rpc-io-tls"},
+    "gnutls/": {"daemon/tls-store", "daemon/rpc-io-tls", "client/remote-tls"},
     "nftables/": {"daemon/gateway-nft"},
     "microhttpd.h": {"daemon/metrics-server"},
 }

@@ -227,7 +227,7 @@ static void test_no_vmmd(void **state)
 		"$ -c nosuch:///x list\n"
 		"!error: failed to connect to the hypervisor\n"
 		"!error: cannot connect to 'nosuch:///x': use 'system', 'session', unix:PATH, "
-		"ssh://HOST or the address of a bus\n"
+		"ssh://HOST, tls://HOST or the address of a bus\n"
 		"= 1\n"
 		"$ help nosuch\n"
 		"|\n"
