@@ -105,6 +105,7 @@ static struct contract_report *report_of(const struct contract_report *all, cons
 static bool is_place_free(const struct vm_config *vm, unsigned slot)
 {
 	if ((vm->rng.pci.set && vm->rng.pci.slot == slot) ||
+		(vm->balloon.pci.set && vm->balloon.pci.slot == slot) ||
 		(vm->serial_controller_pci.set && vm->serial_controller_pci.slot == slot))
 		return false;
 	for (uint32_t i = 0; i < vm->n_disks; i++)

@@ -65,18 +65,10 @@ static int finish_memory(struct xml_parser *p, struct domain_config *config)
 		return 0; /* the validator says so */
 	if (!vm->current_memory_kib)
 		vm->current_memory_kib = vm->memory_kib;
-	if (vm->memory_kib % step) {
-		int r;
-
-		vm->memory_kib = DIV_ROUND_UP(vm->memory_kib, step) * step;
-		r = xml_verdict_path(p, "memory", CONTRACT_ADAPTED, "rounded up to whole pages");
-		if (r < 0)
-			return r;
-	}
-	if (vm->current_memory_kib < vm->memory_kib)
-		return xml_verdict_path(p, "currentMemory", CONTRACT_IGNORED,
-			"memory is not ballooned yet: the guest has all of it");
-	return 0;
+	if (vm->memory_kib % step == 0)
+		return 0;
+	vm->memory_kib = DIV_ROUND_UP(vm->memory_kib, step) * step;
+	return xml_verdict_path(p, "memory", CONTRACT_ADAPTED, "rounded up to whole pages");
 }
 
 static int finish_vcpus(struct xml_parser *p, struct domain_config *config)
@@ -263,6 +255,34 @@ static int finish_console(struct xml_parser *p, struct domain_config *config)
 		      : 0;
 }
 
+static bool is_bus_full(const struct vm_config *vm)
+{
+	return vm->n_disks + vm->n_nics + (vm->rng.source != VM_RNG_NONE) +
+		vm_config_has_serial_controller(vm) >=
+		VM_MAX_PCI_DEVICES;
+}
+
+/* A domain that says nothing gets a balloon, as with libvirt. Not one that is defined already: its machine stays as it is. */
+static int finish_balloon(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	const struct vm_config *known;
+
+	if (vm->balloon.model == VM_BALLOON_X_MAX) {
+		known = find_known(p, vm);
+		vm->balloon.model = known ? known->balloon.model : VM_BALLOON_VIRTIO;
+		if (p->stored || is_bus_full(vm))
+			vm->balloon.model = VM_BALLOON_NONE;
+	}
+	if (vm->balloon.model != VM_BALLOON_NONE)
+		return 0;
+	vm->balloon = (struct vm_balloon){0};
+	if (vm->current_memory_kib < vm->memory_kib)
+		return xml_verdict_path(p, "currentMemory", CONTRACT_IGNORED,
+			"there is no balloon: the guest has all of its memory");
+	return 0;
+}
+
 static void take_slot(const struct vm_pci_addr *pci, uint32_t *taken)
 {
 	if (pci->set && pci->slot < 32)
@@ -300,6 +320,8 @@ static void keep_places(struct vm_config *vm, const struct vm_config *known, uin
 		keep_slot(&vm->serial_controller_pci, &known->serial_controller_pci, taken);
 	if (vm->rng.source != VM_RNG_NONE)
 		keep_slot(&vm->rng.pci, &known->rng.pci, taken);
+	if (vm->balloon.model != VM_BALLOON_NONE)
+		keep_slot(&vm->balloon.pci, &known->balloon.pci, taken);
 }
 
 /* Every device gets its place now, so that one that is added later does not move the others. */
@@ -317,6 +339,10 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 		take_slot(&vm->nics[i].pci, &taken);
 	take_slot(&vm->rng.pci, &taken);
 	take_slot(&vm->serial_controller_pci, &taken);
+	/* Earlier versions kept a balloon's place without looking at it, and may have given it to another device. */
+	if (p->stored && vm->balloon.pci.set && taken >> (vm->balloon.pci.slot & 31) & 1)
+		vm->balloon.pci = (struct vm_pci_addr){0};
+	take_slot(&vm->balloon.pci, &taken);
 	if (known)
 		keep_places(vm, known, &taken);
 	for (uint32_t i = 0; i < vm->n_disks; i++)
@@ -327,6 +353,8 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 		give_slot(&vm->rng.pci, &taken);
 	for (uint32_t i = 0; i < vm->n_nics; i++)
 		give_slot(&vm->nics[i].pci, &taken);
+	if (vm->balloon.model != VM_BALLOON_NONE)
+		give_slot(&vm->balloon.pci, &taken);
 	return 0;
 }
 
@@ -369,7 +397,7 @@ int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
 		finish_genid, finish_memory, finish_vcpus, finish_tuning, finish_boot, finish_macs,
-		finish_console, finish_places, finish_valid};
+		finish_console, finish_balloon, finish_places, finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](p, config);

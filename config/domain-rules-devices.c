@@ -291,6 +291,61 @@ static bool has_rng(const struct xml_place *place, const struct xml_formatter *f
 	return vm->rng.source != VM_RNG_NONE;
 }
 
+static const struct xml_word balloon_model_words[] = {
+	{.word = "virtio", .value = VM_BALLOON_VIRTIO},
+	{.word = "none", .value = VM_BALLOON_NONE},
+	{.word = "virtio-non-transitional", .value = VM_BALLOON_VIRTIO},
+	{"virtio-transitional", VM_BALLOON_VIRTIO, CONTRACT_ADAPTED,
+		"served by a virtio 1.2 device"},
+	{"*", 0, CONTRACT_REFUSED, "no such model; write model='virtio' or model='none'"},
+	{0},
+};
+static const struct xml_word on_off_words[] = {
+	{.word = "on", .value = VM_TRISTATE_YES},
+	{.word = "off", .value = VM_TRISTATE_NO},
+	{0},
+};
+static const struct xml_rule balloon_stats_rows[] = {
+	{.name = "@period", .kind = XML_UINT, VM(balloon.stats_period_s)},
+	{0},
+};
+
+static bool has_balloon(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+
+	(void)f;
+	return vm->balloon.model != VM_BALLOON_NONE;
+}
+
+static const struct xml_rule balloon_rows[] = {
+	{.name = "@model",
+		.kind = XML_WORD,
+		.flags = XML_REQUIRED | XML_ALWAYS,
+		VM(balloon.model),
+		.words = balloon_model_words},
+	{.name = "@autodeflate",
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		VM(balloon.autodeflate),
+		.words = on_off_words},
+	{.name = "@freePageReporting",
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		VM(balloon.reporting),
+		.words = on_off_words},
+	{.name = "stats", .kind = XML_ELEMENT, .rows = balloon_stats_rows},
+	{.name = "driver", .kind = XML_ELEMENT, .rows = virtio_driver_rows},
+	{.name = "alias",
+		.kind = XML_CUSTOM,
+		.parse = domain_parse_alias,
+		.format = domain_format_alias,
+		.fixed = "balloon",
+		.print_if = has_balloon},
+	PCI_ADDRESS(VM(balloon.pci)),
+	{0},
+};
+
 static const struct xml_word panic_words[] = {
 	{.word = "isa"},
 	{"pvpanic", 0, CONTRACT_ADAPTED, "served by the ISA device"},
@@ -364,8 +419,7 @@ const struct xml_rule domain_device_rows[] = {
 	KEEP("redirfilter", "there is no USB"),
 	KEEP("hub", "there is no USB"),
 	KEEP("watchdog", "there is no watchdog device"),
-	{.name = "memballoon", .kind = XML_KEEP, .flags = XML_FIRST, .when = "model=none"},
-	KEEP("memballoon", "memory is not ballooned yet: the guest keeps all of it"),
+	{.name = "memballoon", .kind = XML_ELEMENT, .flags = XML_FIRST, .rows = balloon_rows},
 	{.name = "rng",
 		.kind = XML_ELEMENT,
 		.flags = XML_FIRST,

@@ -15,6 +15,8 @@ int domain_parse_rules(struct xml_parser *p, xmlDoc *doc, struct domain_config *
 
 	if (!node)
 		return xml_fail(p, 1, "domain", NULL, "missing; write a <domain> element");
+	/* Stays so when the document says nothing: see finish_balloon(). */
+	config->vm.balloon.model = VM_BALLOON_X_MAX;
 	r = xml_rules_parse(p, node, &domain_root, &config->vm, config);
 	if (r < 0)
 		return r;

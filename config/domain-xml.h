@@ -15,13 +15,15 @@
 #include "vmm-core/base/cleanup.h"
 
 #define XML_STRICT (1U << 0) /* unknown elements and attributes are errors (--validate) */
+#define XML_STORED                                                                                 \
+	(1U << 1) /* written by vmmd, or by an earlier version: the machine gets nothing that is not there */
 
 /* Parse 'xml' (len bytes, need not end in NUL; 'source' names it in errors, e.g. a file name). On success
  * '*ret_config' is a new domain_config with a UUID (generated if the XML has none), already validated, and
  * '*ret_report' (may be NULL) the contract. On failure returns -EBADMSG (not well-formed or over a limit),
  * -EINVAL (a wrong value), -EOPNOTSUPP (something was refused) or -ENOMEM, and '*ret_error' is one line:
  * "FILE:LINE: element/@attribute: what is wrong; what to write instead". The report is set on -EOPNOTSUPP
- * too. The caller frees all three. 'flags': XML_STRICT. */
+ * too. The caller frees all three. 'flags': XML_STRICT, XML_STORED. */
 int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned flags,
 	struct domain_config **ret_config, struct contract_report **ret_report, char **ret_error);
 /* The same, for somebody who may know whose UUID it is when the XML has none ('identify'). */

@@ -343,6 +343,26 @@ static int check_rng(const struct vm_check *c)
 	return 0;
 }
 
+static int check_balloon(const struct vm_check *c)
+{
+	const struct vm_balloon *balloon = &c->config->balloon;
+
+	if (balloon->model >= VM_BALLOON_X_MAX)
+		return vm_check_fail(
+			c, "devices/memballoon/@model: unknown value %u", balloon->model);
+	if (balloon->autodeflate >= VM_TRISTATE_X_MAX)
+		return vm_check_fail(c, "devices/memballoon/@autodeflate: unknown value %u",
+			balloon->autodeflate);
+	if (balloon->reporting >= VM_TRISTATE_X_MAX || balloon->pad)
+		return vm_check_fail(c, "devices/memballoon/@freePageReporting: unknown value %u",
+			balloon->reporting);
+	if (balloon->stats_period_s > VM_MAX_BALLOON_PERIOD)
+		return vm_check_fail(c,
+			"devices/memballoon/stats/@period: %u seconds; write at most %u",
+			balloon->stats_period_s, VM_MAX_BALLOON_PERIOD);
+	return 0;
+}
+
 /* 0 or a power of two up to VM_MAX_NIC_QUEUE_SIZE. */
 static bool is_queue_size(uint16_t size)
 {
@@ -486,6 +506,12 @@ static int check_places(const struct vm_check *c)
 		if (r < 0)
 			return r;
 	}
+	if (config->balloon.model != VM_BALLOON_NONE) {
+		n++;
+		r = take_place(c, "devices/memballoon/", &config->balloon.pci, &taken);
+		if (r < 0)
+			return r;
+	}
 	if (n > VM_MAX_PCI_DEVICES)
 		return vm_check_fail(
 			c, "devices: %u PCI devices; write at most %u", n, VM_MAX_PCI_DEVICES);
@@ -495,7 +521,7 @@ static int check_places(const struct vm_check *c)
 int vm_check_devices(const struct vm_check *c)
 {
 	static int (*const checks[])(const struct vm_check *) = {check_disks, check_serials,
-		check_consoles, check_channels, check_rng, check_nics, check_places};
+		check_consoles, check_channels, check_rng, check_balloon, check_nics, check_places};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		int r = checks[i](c);

@@ -25,7 +25,7 @@
 #include "vmm-core/base/cpuset.h"
 
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
-#define VM_CONFIG_VERSION 2
+#define VM_CONFIG_VERSION 3
 
 #define VM_NAME_MAX           128 /* with the NUL, as all of these */
 #define VM_CMDLINE_MAX        4096
@@ -52,6 +52,7 @@
 #define VM_PCI_FIRST_SLOT     1
 #define VM_PCI_LAST_SLOT      30
 #define VM_MAX_PCI_DEVICES    (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
+#define VM_MAX_BALLOON_PERIOD 86400              /* seconds */
 #define VM_MAX_CLOCK_S        (INT64_C(1) << 40) /* of clock adjustments and absolute starts */
 
 enum vm_cpu_mode {
@@ -156,6 +157,7 @@ enum vm_timer {
 	VM_TIMER_TSC,
 	VM_TIMER_X_MAX
 };
+enum vm_balloon_model { VM_BALLOON_NONE, VM_BALLOON_VIRTIO, VM_BALLOON_X_MAX };
 enum vm_tristate { VM_TRISTATE_DEFAULT, VM_TRISTATE_YES, VM_TRISTATE_NO, VM_TRISTATE_X_MAX };
 
 /* A place on PCI bus 0. 'set' 0: the builder picks a free slot. Slots VM_PCI_FIRST_SLOT … VM_PCI_LAST_SLOT
@@ -237,6 +239,16 @@ struct vm_channel {
 struct vm_rng {
 	uint8_t source;                      /* enum vm_rng_source; VM_RNG_NONE: no device */
 	uint32_t rate_bytes, rate_period_ms; /* 0: unlimited */
+	struct vm_pci_addr pci;
+};
+
+struct vm_balloon {
+	uint8_t model; /* enum vm_balloon_model; VM_BALLOON_NONE: no device */
+	uint8_t autodeflate; /* enum vm_tristate; default: no: a guest short of memory may take pages back by itself */
+	uint8_t reporting; /* enum vm_tristate; default: yes, where memory can be given back: free pages go to the host */
+	uint8_t pad;
+	uint32_t
+		stats_period_s; /* 0: the guest is asked for statistics only when somebody wants them */
 	struct vm_pci_addr pci;
 };
 
@@ -332,6 +344,7 @@ struct vm_config {
 	struct vm_channel channels[VM_MAX_CHANNELS];
 	struct vm_pci_addr serial_controller_pci;
 	struct vm_rng rng;
+	struct vm_balloon balloon;
 	uint32_t n_nics;
 	struct vm_nic nics[VM_MAX_NICS];
 	uint8_t panic_isa; /* pvpanic */

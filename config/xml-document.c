@@ -16,6 +16,7 @@ int xml_document_parse(const char *xml, size_t len, const struct xml_document *d
 	struct xml_parser p = {.namespaces = document->namespaces,
 		.source = document->source ? document->source : "XML",
 		.strict = document->flags & XML_STRICT,
+		.stored = document->flags & XML_STORED,
 		.identify = document->identify,
 		.extra = document->extra,
 		.report = report};

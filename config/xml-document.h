@@ -11,7 +11,7 @@
 struct xml_document {
 	const struct xml_namespace *namespaces;
 	const char *source;                  /* names it in errors; NULL: "XML" */
-	unsigned flags;                      /* XML_STRICT of domain-xml.h */
+	unsigned flags;                      /* XML_* of domain-xml.h */
 	const struct xml_identify *identify; /* NULL: nobody knows */
 	struct xml_extra *extra;             /* for what is kept; the configuration's */
 	/* The tree to the whole of 'config': as xml_rules_parse(), and -EOPNOTSUPP when something was refused. */

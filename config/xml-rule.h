@@ -104,6 +104,7 @@ struct xml_parser {
 	const struct xml_namespace *namespaces; /* ends with a NULL prefix */
 	const char *source;                     /* names the document in errors */
 	bool strict;                            /* unknown is refused */
+	bool stored;                            /* no defaults of later versions */
 	struct contract_report *report;
 	struct xml_extra *extra;
 	const struct xml_rule *root;         /* set by xml_rules_parse() */

@@ -165,7 +165,7 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 	uuid_format(uuid, uuid_text);
 	(void)snprintf(source, sizeof(source), "%s.xml", uuid_text);
 	if (xml)
-		r = domain_xml_parse(xml, strlen(xml), source, 0, &config, NULL, &text);
+		r = domain_xml_parse(xml, strlen(xml), source, XML_STORED, &config, NULL, &text);
 	if (r == 0 && memcmp(config->vm.uuid, uuid, 16) != 0)
 		text = strdup("its <uuid> is not the file's name");
 	else if (r == 0 && manager_find_name(m, config->vm.name))

@@ -24,6 +24,7 @@ static const struct device_class *const device_classes[] = {
 	&q35_host_class,
 	&ich9_lpc_class,
 	&pci_hotplug_class,
+	&virtio_balloon_pci_class.class,
 	&virtio_blk_pci_class.class,
 	&virtio_console_pci_class.class,
 	&virtio_net_pci_class.class,

@@ -354,6 +354,31 @@ static int handle_capture(struct control *control, struct message *m)
 	return control->network ? handle_network(control, m) : handle_nic(control, m);
 }
 
+static int handle_balloon_set(struct control *control, struct message *m)
+{
+	const struct machine *machine = control->vm ? &control->vm->machine : NULL;
+	struct proto_balloon what;
+	int r;
+
+	if (!machine || !machine->balloon)
+		return -ENODEV;
+	memcpy(&what, m->payload, sizeof(what));
+	r = machine->balloon_ops->set(machine->balloon, &what);
+	return r < 0 ? r : 1;
+}
+
+static int handle_balloon_stats(struct control *control, struct message *m)
+{
+	const struct machine *machine = control->vm ? &control->vm->machine : NULL;
+	int r;
+
+	(void)m;
+	if (!machine || !machine->balloon)
+		return -ENODEV;
+	r = machine->balloon_ops->ask(machine->balloon);
+	return r < 0 ? r : 1;
+}
+
 static int handle_console_resize(struct control *control, struct message *m)
 {
 	struct proto_console_size size;
@@ -518,6 +543,8 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
 	[PROTO_NIC_ADD] = handle_nic,
 	[PROTO_NIC_REMOVE] = handle_nic,
+	[PROTO_BALLOON_SET] = handle_balloon_set,
+	[PROTO_BALLOON_STATS] = handle_balloon_stats,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)

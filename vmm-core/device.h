@@ -40,6 +40,8 @@ enum machine_request {
 	MACHINE_DEBUG_EXIT, /* test guests: 'arg' is the code */
 	MACHINE_IO_ERROR,   /* a disk's policy is stop: 'arg' is the disk's index */
 	MACHINE_EJECT,      /* machine_hotplug_ops.ejected() has devices to be freed */
+	MACHINE_BALLOON, /* the guest gave up memory, or took it back: 'arg' is how many pages are given up */
+	MACHINE_BALLOON_STATS, /* what machine_balloon_ops.ask() asked for is in the statistics page */
 	MACHINE_REQUEST_X_MAX
 };
 
@@ -62,6 +64,7 @@ struct proto_link;    /* vmm-core/proto.h */
 struct proto_link_id;
 struct proto_links;
 struct proto_capture;
+struct proto_balloon;
 
 /* What the host asks of a vNIC, for control.c, which knows no device. Loop thread, device lock held. */
 struct machine_nic_ops {
@@ -78,6 +81,15 @@ struct machine_nic_ops {
 	void (*links)(struct device *dev, struct proto_links *ret);
 	/* 'fd' is taken over, whatever the answer: captures_add()'s. */
 	int (*capture)(struct device *dev, const struct proto_capture *capture, int fd);
+};
+
+/* What the host asks of the balloon, for control.c likewise. */
+struct machine_balloon_ops {
+	/* Another target, another period of statistics. -EINVAL, with all as it was. */
+	int (*set)(struct device *dev, const struct proto_balloon *what);
+	/* Ask the guest for statistics: MACHINE_BALLOON_STATS follows when (and if) it answers. -ENODATA: it has no driver that
+	 * could, or does not run. */
+	int (*ask)(struct device *dev);
 };
 
 /* Cards that come and go while the vm exists; implemented by "acpi-pci-hotplug". Loop thread, device lock held. */
@@ -111,8 +123,10 @@ struct machine {
 	const struct machine_hotplug_ops *hotplug_ops;
 	struct device *nics[VM_MAX_NICS];      /* set by each vNIC in its realize() */
 	const struct machine_nic_ops *nic_ops; /* set with the first of them */
-	int64_t wall_offset_s;                 /* guest wall clock = host CLOCK_REALTIME + this */
-	struct vm_stats_page *stats;           /* may be NULL */
+	struct device *balloon;                /* set likewise; NULL: there is none */
+	const struct machine_balloon_ops *balloon_ops;
+	int64_t wall_offset_s;       /* guest wall clock = host CLOCK_REALTIME + this */
+	struct vm_stats_page *stats; /* may be NULL */
 	const struct machine_ops *ops;
 	void *ops_opaque;
 };

@@ -30,7 +30,7 @@ int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size)
 	uint64_t low = MIN(size, LAYOUT_LOW_RAM_MAX);
 	int r;
 
-	*mem = (struct guest_mem){.fd = -EBADF, .size = size};
+	*mem = (struct guest_mem){.fd = -EBADF, .size = size, .page_len = 4096};
 	if (!size || !IS_ALIGNED(size, 4096))
 		return -EINVAL;
 	r = map_region(mem, fd, 0, low, 0);
@@ -59,6 +59,26 @@ int guest_mem_lock(const struct guest_mem *mem)
 		if (mlock2(mem->regions[i].host, mem->regions[i].size, 0) < 0)
 			return -errno;
 	return 0;
+}
+
+int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->n_regions; i++) {
+		const struct guest_region *region = &mem->regions[i];
+		uint64_t at = (uintptr_t)host - (uintptr_t)region->host, from, to;
+
+		if (!range_fits(at, len, region->size))
+			continue;
+		from = ALIGN_UP(at, mem->page_len);
+		to = ALIGN_DOWN(at + len, mem->page_len);
+		/* A memory file keeps pages that nobody maps: only a hole in it frees them. */
+		if (from < to &&
+			madvise(region->host + from, to - from,
+				mem->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
+			return -errno;
+		return 0;
+	}
+	return -EFAULT;
 }
 
 static const struct guest_region *find(const struct guest_mem *mem, struct gpa gpa)

@@ -35,6 +35,7 @@ struct guest_region {
 struct guest_mem {
 	int fd; /* the memory file, owned; -EBADF: anonymous memory (tests) */
 	uint64_t size;
+	uint64_t page_len; /* bytes: 4096, or what huge pages have */
 	unsigned n_regions;
 	struct guest_region regions[GUEST_MEM_MAX_REGIONS]; /* ascending, no overlap */
 };
@@ -52,6 +53,12 @@ int guest_mem_lock(const struct guest_mem *mem);
 /* The host address of [gpa, gpa + len), or NULL when any byte of it is not RAM or it crosses a region.
  * len 0 is answered as for len 1. */
 void *guest_mem_ptr(const struct guest_mem *mem, struct gpa gpa, uint64_t len);
+
+/* Give [host, host + len) back to the host: it reads as zeroes from then on, and costs memory again when it is written
+ * to. 'host' is from guest_mem_ptr() with at least that length, or a chain's (virtq_pop()). Only whole pages (of
+ * page_len) within are given back, the rest stays as it is. Returns 0, -EFAULT when it is no guest memory, -EINVAL when that is
+ * locked, or -errno. */
+int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
 
 /* How many bytes from 'gpa' on lie in the same region; 0 when it is no RAM. */
 uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa);

@@ -41,6 +41,8 @@ static const struct {
 	[PROTO_CAPTURE] = {1, 1, 1, sizeof(struct proto_capture)},
 	[PROTO_TEAM_LOOK] = {1, 0, 0, 0},
 	[PROTO_LINK_LIST] = {1, 0, 0, sizeof(struct proto_nic_id)},
+	[PROTO_BALLOON_SET] = {1, 0, 0, sizeof(struct proto_balloon)},
+	[PROTO_BALLOON_STATS] = {1, 0, 0, 0},
 	[PROTO_TEAM_TEST] = {1, 0, 0, sizeof(struct proto_team_test)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");

@@ -80,6 +80,9 @@ enum proto_type {
 	PROTO_TEAM_REPORT, /* struct net_team_report */
 	/* the same, of a vm */
 	PROTO_LINKS, /* struct proto_links: before the REPLY of LINK_LIST */
+	/* daemon -> worker, to a vm; -ENODEV: it has no balloon */
+	PROTO_BALLOON_SET, /* struct proto_balloon */
+	PROTO_BALLOON_STATS, /* ask the guest: NOTICE_BALLOON_STATS follows if it answers; -ENODATA: it cannot */
 	PROTO_TYPE_X_MAX
 };
 
@@ -175,6 +178,8 @@ enum proto_notice_kind {
 	PROTO_NOTICE_GUEST_RESET, /* the guest rebooted inside the worker */
 	PROTO_NOTICE_CRASHLOADED,
 	PROTO_NOTICE_IO_ERROR, /* reported to the guest; 'index' is the disk */
+	PROTO_NOTICE_BALLOON, /* 'index' pages are given up; at most once a second, the last of them always */
+	PROTO_NOTICE_BALLOON_STATS, /* they are in the statistics page */
 	PROTO_NOTICE_KIND_X_MAX
 };
 
@@ -184,6 +189,17 @@ struct proto_notice {
 	char text[PROTO_REASON_MAX];
 };
 static_assert(sizeof(struct proto_notice) == 8 + PROTO_REASON_MAX, "wire format");
+
+/* Pages are of 4 KiB. */
+#define PROTO_BALLOON_TARGET (1U << 0)
+#define PROTO_BALLOON_PERIOD (1U << 1)
+
+struct proto_balloon {
+	uint32_t flags;    /* PROTO_BALLOON_*: which of the following counts */
+	uint32_t target;   /* pages that the guest is to do without; at most what it has */
+	uint32_t period_s; /* seconds between two statistics; 0: only those that are asked for */
+};
+static_assert(sizeof(struct proto_balloon) == 12, "wire format");
 
 struct proto_reason {
 	char text

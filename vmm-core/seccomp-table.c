@@ -82,6 +82,7 @@ static const struct seccomp_rule loop_rules[] = {
 	ONE_OF(ioctl, 1,
 		"interrupt routes and doorbells, of a vm that is reset or a vNIC that goes",
 		KVM_VM_REQUESTS),
+	ONE_OF(madvise, 2, "memory that the guest gives back", MADV_REMOVE),
 	ANY(eventfd2, "interrupts and doorbells of a vNIC that is plugged in"),
 	ONE_OF(futex, 1, "the device lock, the vCPU gate, and the end of threads", FUTEX_OPS,
 		FUTEX_JOIN),

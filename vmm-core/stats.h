@@ -15,7 +15,7 @@
 #include "config/vm-config.h"
 
 #define STATS_MAGIC   UINT32_C(0x74536d56)
-#define STATS_VERSION 3
+#define STATS_VERSION 4
 
 typedef _Atomic uint64_t stat_counter;
 
@@ -35,6 +35,22 @@ struct vm_stats_disk {
 	stat_counter errors;
 	stat_counter capacity; /* bytes */
 	stat_counter pad[6];
+};
+
+/* Bits of 'known', and places in values[]: the specification's tags (virtio 5.5.6.4). */
+#define VM_BALLOON_TAGS 16
+
+/* Pages are of 4 KiB. */
+struct vm_stats_balloon {
+	stat_counter target,
+		actual; /* pages that the guest is to do without, and that it does without */
+	stat_counter given_back; /* bytes that went to the host when it gave up pages, */
+	stat_counter reported;   /* and because it reported them to be free */
+	stat_counter updates;    /* statistics that came */
+	stat_counter updated_ns; /* when the last did, CLOCK_MONOTONIC */
+	stat_counter known;      /* which of the values it had */
+	stat_counter pad;
+	stat_counter values[VM_BALLOON_TAGS]; /* as the guest says: sizes are bytes */
 };
 
 /* A network's, by port number: 0 is the host's port, 1 … NET_MAX_PORTS - 1 the others, as the daemon numbers them. */
@@ -82,7 +98,9 @@ struct vm_stats_page {
 	struct vm_stats_disk disks[VM_MAX_DISKS];
 	struct net_port_counters nics[VM_MAX_NICS];
 	stat_counter loop_ns[VM_LEDGER_X_MAX];
+	struct vm_stats_balloon balloon;
 };
+static_assert(sizeof(struct vm_stats_balloon) == 192, "shared layout");
 static_assert(sizeof(struct vm_stats_vcpu) == 128, "shared layout");
 static_assert(sizeof(struct vm_stats_disk) == 128, "shared layout");
 /* From an exit's counter to its time. */
@@ -92,6 +110,11 @@ static_assert(offsetof(struct vm_stats_vcpu, other_exits) + STATS_EXIT_NS ==
 		offsetof(struct vm_stats_vcpu, other_ns),
 	"in the same order");
 static_assert(offsetof(struct vm_stats_page, vcpus) == 128, "shared layout");
+
+static inline void stat_set(stat_counter *c, uint64_t value)
+{
+	atomic_store_explicit(c, value, memory_order_relaxed);
+}
 
 static inline void stat_add(stat_counter *c, uint64_t n)
 {

@@ -79,6 +79,11 @@ static unsigned n_rngs(const struct vm_config *config)
 	return config->rng.source != VM_RNG_NONE;
 }
 
+static unsigned n_balloons(const struct vm_config *config)
+{
+	return config->balloon.model != VM_BALLOON_NONE;
+}
+
 static unsigned n_virtio_consoles(const struct vm_config *config)
 {
 	unsigned n = config->n_channels;
@@ -110,6 +115,7 @@ static const struct board_row board[] = {
 	{"virtio-net-pci", n_nics, {{0}}},
 	{"virtio-rng-pci", n_rngs, {{0}}},
 	{"virtio-console-pci", n_virtio_consoles, {{0}}},
+	{"virtio-balloon-pci", n_balloons, {{0}}},
 };
 
 static const uint16_t com_ports[VM_MAX_SERIALS] = {
@@ -226,6 +232,8 @@ static int build_memory(struct vm *vm, char *reason)
 	if (r < 0)
 		return failed(reason, r, "mapping guest memory");
 	(void)TAKE_FD(vm->fds.ram);
+	if (vm->config.hugepage_kib)
+		vm->mem.page_len = KIB(vm->config.hugepage_kib);
 	r = lock_memory(vm, reason);
 	if (r < 0)
 		return r;

@@ -322,6 +322,17 @@ static void request_eject(struct vm *vm, int arg)
 	vm_collect_ejected(vm);
 }
 
+static void request_balloon(struct vm *vm, int arg)
+{
+	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_BALLOON, (unsigned)arg, "");
+}
+
+static void request_balloon_stats(struct vm *vm, int arg)
+{
+	(void)arg;
+	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_BALLOON_STATS, 0, "");
+}
+
 static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {
 	[MACHINE_RESET] = request_reset,
 	[MACHINE_POWEROFF] = request_poweroff,
@@ -330,6 +341,8 @@ static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int 
 	[MACHINE_DEBUG_EXIT] = request_debug_exit,
 	[MACHINE_IO_ERROR] = request_io_error,
 	[MACHINE_EJECT] = request_eject,
+	[MACHINE_BALLOON] = request_balloon,
+	[MACHINE_BALLOON_STATS] = request_balloon_stats,
 };
 
 static void on_request(void *opaque, uint32_t events)

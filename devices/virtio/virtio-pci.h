@@ -77,6 +77,7 @@ struct virtio_pci {
 extern const struct device_ops virtio_pci_ops;
 
 /* The classes, for devices/registry.c. */
+extern const struct virtio_pci_class virtio_balloon_pci_class;
 extern const struct virtio_pci_class virtio_console_pci_class;
 extern const struct virtio_pci_class virtio_blk_pci_class;
 extern const struct virtio_pci_class virtio_net_pci_class;

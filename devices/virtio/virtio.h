@@ -61,7 +61,7 @@ struct virtio_device;
 
 struct virtio_ops {
 	const char *name;   /* "virtio-blk", for messages */
-	uint16_t device_id; /* 5: 1 network, 2 block, 3 console, 4 entropy */
+	uint16_t device_id; /* 5: 1 network, 2 block, 3 console, 4 entropy, 5 balloon */
 	size_t size;        /* of the model's struct; struct virtio_device is its first member */
 	/* Sets v->n_queues, v->queue_sizes[] (0: VIRTQ_MAX_SIZE), v->host_features (device bits
 	 * only; ring bits and VERSION_1 are added), v->config_len and v->config[]. Returns 0 or

@@ -137,7 +137,7 @@ int pci_find(uint32_t vendor_device, unsigned nth);
 /* A virtio device behind PCI. */
 struct guest_virtio {
 	unsigned slot;
-	uint32_t common, notify, isr; /* addresses of the register windows */
+	uint32_t common, notify, isr, config; /* addresses of the register windows */
 	uint32_t msix_table, msix_cap;
 };
 
@@ -152,6 +152,12 @@ bool virtio_find(struct guest_virtio *v, uint32_t vendor_device);
 /* Reset, accept 'features' (bits 0 to 31) and VERSION_1, set queue 0 up, DRIVER_OK. */
 void virtio_start(const struct guest_virtio *v, uint32_t features, const struct guest_ring *ring,
 	uint16_t vector);
+/* The same in steps, for devices with several queues. */
+void virtio_negotiate(const struct guest_virtio *v, uint32_t features);
+void virtio_queue(const struct guest_virtio *v, unsigned queue, const struct guest_ring *ring,
+	uint16_t vector);
+void virtio_go(const struct guest_virtio *v);
+void virtio_kick_queue(const struct guest_virtio *v, unsigned queue);
 void virtio_reset(const struct guest_virtio *v);
 void virtio_kick(const struct guest_virtio *v);
 uint8_t virtio_status(const struct guest_virtio *v);

@@ -49,6 +49,7 @@ void harness_init(struct harness *h, const char *worker, const char *kernel)
 		.control_fd = -EBADF,
 		.listen_fd = -EBADF,
 		.serial_fd = -EBADF,
+		.ram = -EBADF,
 		.config = {.magic = VM_CONFIG_MAGIC,
 			.version = VM_CONFIG_VERSION,
 			.name = "guest",
@@ -79,6 +80,7 @@ void harness_done(struct harness *h)
 	h->control_fd = safe_close(h->control_fd);
 	h->listen_fd = safe_close(h->listen_fd);
 	h->serial_fd = safe_close(h->serial_fd);
+	h->ram = safe_close(h->ram);
 	if (h->stats)
 		(void)munmap(h->stats, sizeof(*h->stats));
 	h->stats = NULL;
@@ -232,7 +234,8 @@ int harness_send_start(struct harness *h)
 	h->serial_fd = serial[0];
 	add_fd(&s, PROTO_FD_CONFIG, 0, memfd_from_data("config", &h->config, sizeof(h->config)));
 	add_fd(&s, PROTO_FD_KVM, 0, open("/dev/kvm", O_RDWR | O_CLOEXEC));
-	add_fd(&s, PROTO_FD_RAM, 0, ram_fd(h));
+	h->ram = ram_fd(h);
+	add_fd(&s, PROTO_FD_RAM, 0, fcntl(h->ram, F_DUPFD_CLOEXEC, 3));
 	add_fd(&s, PROTO_FD_STATS, 0, stats_fd(h));
 	add_fd(&s, PROTO_FD_KERNEL, 0, open(h->kernel, O_RDONLY | O_CLOEXEC));
 	if (h->initrd)
@@ -268,6 +271,30 @@ int harness_wait(struct harness *h, enum proto_vm_state state, int timeout_ms)
 	int64_t deadline = now_ms() + timeout_ms;
 
 	while (h->state.state != state) {
+		struct proto_header header;
+		struct proto_reason reason;
+		int r = receive(h, (int)MAX(deadline - now_ms(), 0), &header, &reason);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static unsigned count_notices(const struct harness *h, enum proto_notice_kind kind)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < h->n_notices; i++)
+		n += h->notices[i].kind == kind;
+	return n;
+}
+
+int harness_wait_notice(struct harness *h, enum proto_notice_kind kind, unsigned n, int timeout_ms)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+
+	while (count_notices(h, kind) < n) {
 		struct proto_header header;
 		struct proto_reason reason;
 		int r = receive(h, (int)MAX(deadline - now_ms(), 0), &header, &reason);

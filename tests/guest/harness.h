@@ -25,6 +25,7 @@ struct harness {
 	const char *worker, *kernel, *initrd;
 	uint32_t flags; /* PROTO_START_… */
 	int disks[VM_MAX_DISKS];
+	int ram; /* guest memory, once it is started */
 
 	pid_t pid;
 	int control_fd, listen_fd;
@@ -55,6 +56,9 @@ int harness_wait_reply(struct harness *h, uint32_t seq, int timeout_ms);
 
 /* Receive until the vm is in 'state' (0) or the time is over (-ETIMEDOUT) or the worker is gone (-EPIPE). */
 int harness_wait(struct harness *h, enum proto_vm_state state, int timeout_ms);
+
+/* The same until 'n' notices of this kind came. */
+int harness_wait_notice(struct harness *h, enum proto_notice_kind kind, unsigned n, int timeout_ms);
 
 /* The same until the vm has these vNICs. */
 int harness_wait_nics(struct harness *h, uint32_t nics, int timeout_ms);

@@ -160,6 +160,8 @@ bool virtio_find(struct guest_virtio *v, uint32_t vendor_device)
 				v->notify = where;
 			if (head >> 24 == 3)
 				v->isr = where;
+			if (head >> 24 == 4)
+				v->config = where;
 		}
 		if ((head & 0xff) == 0x11) {
 			v->msix_cap = cap;
@@ -182,8 +184,7 @@ void virtio_reset(const struct guest_virtio *v)
 		;
 }
 
-void virtio_start(const struct guest_virtio *v, uint32_t features, const struct guest_ring *ring,
-	uint16_t vector)
+void virtio_negotiate(const struct guest_virtio *v, uint32_t features)
 {
 	virtio_reset(v);
 	mmio_write8(v->common + 0x14, 3);
@@ -192,14 +193,36 @@ void virtio_start(const struct guest_virtio *v, uint32_t features, const struct 
 	mmio_write32(v->common + 0x08, 1);
 	mmio_write32(v->common + 0x0c, 1); /* VERSION_1 */
 	mmio_write8(v->common + 0x14, 11);
-	mmio_write16(v->common + 0x16, 0);
+}
+
+void virtio_queue(const struct guest_virtio *v, unsigned queue, const struct guest_ring *ring,
+	uint16_t vector)
+{
+	mmio_write16(v->common + 0x16, (uint16_t)queue);
 	mmio_write16(v->common + 0x18, ring->size);
 	mmio_write16(v->common + 0x1a, vector);
 	mmio_write32(v->common + 0x20, ring->desc);
 	mmio_write32(v->common + 0x28, ring->avail);
 	mmio_write32(v->common + 0x30, ring->used);
 	mmio_write16(v->common + 0x1c, 1);
+}
+
+void virtio_go(const struct guest_virtio *v)
+{
 	mmio_write8(v->common + 0x14, 15);
+}
+
+void virtio_start(const struct guest_virtio *v, uint32_t features, const struct guest_ring *ring,
+	uint16_t vector)
+{
+	virtio_negotiate(v, features);
+	virtio_queue(v, 0, ring, vector);
+	virtio_go(v);
+}
+
+void virtio_kick_queue(const struct guest_virtio *v, unsigned queue)
+{
+	mmio_write16(v->notify + 4 * queue, (uint16_t)queue);
 }
 
 void virtio_kick(const struct guest_virtio *v)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -280,6 +281,67 @@ static void test_disk_reset(void **state)
 	run_disk("device", VM_DISK_IO_THREADS);
 }
 
+/* As guest-balloon.c has them. */
+#define BALLOON_PAGES 2048U
+
+static uint64_t ram_pages(const struct harness *h)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(h->ram, &st), 0);
+	return (uint64_t)st.st_blocks * 512 / 4096;
+}
+
+static void set_target(struct harness *h, uint32_t pages)
+{
+	struct proto_balloon what = {.flags = PROTO_BALLOON_TARGET, .target = pages};
+	uint32_t seq;
+
+	expect_ok(h, harness_send(h, PROTO_BALLOON_SET, &what, sizeof(what), NULL, 0, &seq));
+	expect_ok(h, harness_wait_reply(h, seq, WAIT_MS));
+}
+
+/* Memory goes back to the host when it is given up and when it is reported free, comes back as zeroes, and the guest is asked for
+ * statistics when somebody wants them. */
+static void test_balloon(void **state)
+{
+	struct harness h;
+	uint64_t filled;
+
+	(void)state;
+	prepare(&h, "balloon", "");
+	h.config.balloon.model = VM_BALLOON_VIRTIO;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "filled\n", WAIT_MS, NULL));
+	filled = ram_pages(&h);
+	for (unsigned i = 1; i <= 3; i++) {
+		expect_ok(&h, harness_request(&h, PROTO_BALLOON_STATS, WAIT_MS));
+		expect_ok(&h, harness_wait_notice(&h, PROTO_NOTICE_BALLOON_STATS, i, WAIT_MS));
+		assert_int_equal(h.stats->balloon.known, 1 << 5 | 1 << 4);
+		assert_int_equal(h.stats->balloon.values[4], i);
+		assert_int_equal(h.stats->balloon.updates, i + 1);
+	}
+	set_target(&h, BALLOON_PAGES);
+	expect_ok(&h, harness_expect(&h, "inflated\n", WAIT_MS, NULL));
+	assert_in_range(filled - ram_pages(&h), BALLOON_PAGES - 16, BALLOON_PAGES);
+	assert_int_equal(h.stats->balloon.actual, BALLOON_PAGES);
+	assert_int_equal(h.stats->balloon.given_back, BALLOON_PAGES * 4096);
+	expect_ok(&h, harness_wait_notice(&h, PROTO_NOTICE_BALLOON, 1, WAIT_MS));
+	set_target(&h, 0);
+	expect_ok(&h, harness_expect(&h, "deflated\n", WAIT_MS, NULL));
+	filled = ram_pages(&h);
+	set_target(&h, 1);
+	expect_ok(&h, harness_expect(&h, "reported\n", WAIT_MS, NULL));
+	assert_in_range(filled - ram_pages(&h), BALLOON_PAGES - 16, BALLOON_PAGES);
+	assert_int_equal(h.stats->balloon.reported, BALLOON_PAGES * 4096);
+	set_target(&h, 2);
+	expect_exit(&h, 0);
+	/* Without one nobody can be asked. */
+	boot(&h, "spin", "halt");
+	assert_int_equal(harness_request(&h, PROTO_BALLOON_STATS, WAIT_MS), -ENODEV);
+	harness_done(&h);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +360,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_all_kinds),
 		cmocka_unit_test(test_disk_reset),
+		cmocka_unit_test(test_balloon),
 	};
 
 	return guests_main(argc, argv, tests);

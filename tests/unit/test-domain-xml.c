@@ -184,6 +184,81 @@ static void test_disks(void **state)
 	domain_config_free(config);
 }
 
+static struct domain_config *parse_stored(const char *xml)
+{
+	struct domain_config *config = NULL;
+	char *error = NULL;
+
+	if (domain_xml_parse(xml, strlen(xml), "f", XML_STORED, &config, NULL, &error) < 0)
+		fail_msg("%s", error);
+	return config;
+}
+
+/* A new domain has a balloon unless it says otherwise, one that is defined already has what it had. */
+static void test_balloon(void **state)
+{
+	static const char nothing
+		[] = DEVICES(VDA),
+	 taken[] = DEVICES(DISK(
+		 "<target dev='vda'/><address type='pci' slot='3'/>") "<memballoon model='virtio'>"
+								      "<address type='pci' "
+								      "slot='3'/></memballoon>");
+	struct domain_config *config = parse_ok(nothing);
+	char many[8192] = HEAD OS "<devices>";
+	size_t len = strlen(many);
+	char *xml;
+
+	(void)state;
+	assert_int_equal(config->vm.balloon.model, VM_BALLOON_VIRTIO);
+	assert_int_equal(config->vm.balloon.reporting, VM_TRISTATE_DEFAULT);
+	assert_int_equal(config->vm.balloon.pci.slot, 2); /* behind all others */
+	domain_config_free(config);
+
+	config = parse_stored(nothing);
+	assert_int_equal(config->vm.balloon.model, VM_BALLOON_NONE);
+	/* From now on it says so. */
+	assert_int_equal(domain_xml_format(config, NULL, &xml), 0);
+	assert_non_null(strstr(xml, "    <memballoon model='none'/>\n"));
+	domain_config_free(config);
+	config = parse_ok(xml);
+	assert_int_equal(config->vm.balloon.model, VM_BALLOON_NONE);
+	free(xml);
+	domain_config_free(config);
+
+	wrong(taken, "devices/memballoon/address/@slot: 0x03 is used twice");
+	config = parse_stored(taken);
+	assert_int_equal(config->vm.balloon.pci.slot, 1);
+	assert_int_equal(config->vm.disks[0].pci.slot, 3);
+	domain_config_free(config);
+
+	/* No place left: nothing was asked for, nothing is refused. */
+	for (int i = 0; i < VM_MAX_PCI_DEVICES; i++)
+		len += (size_t)snprintf(many + len, sizeof(many) - len,
+			"<disk><source file='/%d'/><target dev='vd%c%c'/></disk>", i, 'a' + i / 26,
+			'a' + i % 26);
+	(void)snprintf(many + len, sizeof(many) - len, "</devices></domain>");
+	config = parse_ok(many);
+	assert_int_equal(config->vm.balloon.model, VM_BALLOON_NONE);
+	domain_config_free(config);
+
+	config = parse_ok(DEVICES("<memballoon model='virtio' autodeflate='on' "
+				  "freePageReporting='off'><stats period='10'/></memballoon>"));
+	assert_int_equal(config->vm.balloon.autodeflate, VM_TRISTATE_YES);
+	assert_int_equal(config->vm.balloon.reporting, VM_TRISTATE_NO);
+	assert_int_equal(config->vm.balloon.stats_period_s, 10);
+	domain_config_free(config);
+	config = parse_ok(DEVICES("<memballoon model='none' autodeflate='on'><address type='pci' "
+				  "slot='1'/></memballoon>" VDA));
+	assert_int_equal(config->vm.balloon.autodeflate, VM_TRISTATE_DEFAULT);
+	assert_int_equal(config->vm.disks[0].pci.slot, 1);
+	domain_config_free(config);
+	wrong(DEVICES("<memballoon/>"), "devices/memballoon/@model: missing");
+	wrong(DEVICES("<memballoon model='virtio' autodeflate='yes'/>"), "@autodeflate: 'yes'");
+	wrong(DEVICES("<memballoon model='virtio'><stats period='99999'/></memballoon>"),
+		"devices/memballoon/stats/@period: 99999 seconds");
+	refused(DEVICES("<memballoon model='xen'/>"), "write model='virtio'");
+}
+
 /* A drive without a medium is kept, but is no disk; one of a refused type is refused. */
 static void test_empty_drive(void **state)
 {
@@ -795,6 +870,7 @@ int main(void)
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_balloon),
 		cmocka_unit_test(test_empty_drive),
 		cmocka_unit_test(test_placement_auto),
 		cmocka_unit_test(test_interfaces),

@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,12 +119,45 @@ static void test_lock(void **state)
 	guest_mem_done(&large);
 }
 
+/* What is given back takes no memory and reads as zeroes, in either region; parts of pages stay. */
+static void test_discard(void **state)
+{
+	uint64_t size = LAYOUT_LOW_RAM_MAX + MIB(1);
+	const struct gpa gpas[] = {GPA(MIB(16)), GPA(LAYOUT_HIGH_RAM_BASE)};
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+	struct guest_mem mem;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(guest_mem_init(&mem, fd, size), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(gpas); i++) {
+		uint8_t *p = guest_mem_ptr(&mem, gpas[i], 3 * 4096);
+
+		memset(p, 1, 3 * 4096);
+		assert_int_equal(guest_mem_discard(&mem, p + 1, 3 * 4096 - 1), 0);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(st.st_blocks * 512, 4096);
+		assert_int_equal(p[0], 1);
+		assert_int_equal(p[4096] + p[3 * 4096 - 1], 0);
+		assert_int_equal(guest_mem_discard(&mem, p, 4096), 0);
+		assert_int_equal(guest_mem_discard(&mem, p + 4096, 2 * 4096), 0);
+		assert_int_equal(guest_mem_discard(&mem, p, 0), 0);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(st.st_blocks, 0);
+	}
+	assert_int_equal(guest_mem_discard(&mem, &mem, 4096), -EFAULT);
+	assert_int_equal(guest_mem_discard(&mem, mem.regions[1].host, MIB(2)), -EFAULT);
+	guest_mem_done(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_discard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

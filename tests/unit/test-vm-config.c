@@ -213,6 +213,13 @@ static void test_chardevs(void **state)
 	BREAK(memset(c.channels[0].name, 'a', VM_PORT_NAME_MAX), "too long");
 	BREAK(c.rng.source = 3, "backend/@model");
 	BREAK(c.rng.rate_period_ms = 1, "rate/@bytes");
+	BREAK(c.balloon.model = VM_BALLOON_VIRTIO, NULL);
+	BREAK(c.balloon.model = 2, "devices/memballoon/@model: unknown value 2");
+	BREAK(c.balloon.autodeflate = 3, "memballoon/@autodeflate: unknown value 3");
+	BREAK(c.balloon.reporting = 3, "memballoon/@freePageReporting: unknown value 3");
+	BREAK(c.balloon.pad = 1, "memballoon/@freePageReporting");
+	BREAK(c.balloon.stats_period_s = 86400, NULL);
+	BREAK(c.balloon.stats_period_s = 86401, "memballoon/stats/@period: 86401 seconds");
 }
 
 static void test_nics(void **state)
@@ -247,6 +254,8 @@ static void test_pci(void **state)
 	BREAK((c.disks[0].pci = a, c.disks[1].pci = a), "devices/disk[2]/address/@slot: 0x03 is");
 	BREAK((c.disks[0].pci = a, c.rng.pci = a), "devices/rng/address");
 	BREAK((c.disks[0].pci = a, c.serial_controller_pci = a), "devices/controller/address");
+	BREAK((c.balloon.model = VM_BALLOON_VIRTIO, c.disks[0].pci = c.balloon.pci = a),
+		"devices/memballoon/address");
 	BREAK((c.disks[0].pci = a, c.nics[1].pci = a),
 		"devices/interface[2]/address/@slot: 0x03 is");
 	BREAK((c.n_channels = 0, c.n_consoles = 1, c.disks[0].pci = c.serial_controller_pci = a),

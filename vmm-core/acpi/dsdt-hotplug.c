@@ -34,6 +34,7 @@ static uint32_t fixed_slots(const struct vm_config *config)
 	for (uint32_t i = 0; i < config->n_disks; i++)
 		fix(&fixed, config->disks[i].pci);
 	fix(&fixed, config->rng.pci);
+	fix(&fixed, config->balloon.pci);
 	fix(&fixed, config->serial_controller_pci);
 	return fixed;
 }
