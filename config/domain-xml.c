@@ -83,6 +83,8 @@ static void add_live(struct domain_config *config, const struct domain_live *liv
 {
 	const struct vm_config *vm = &config->vm;
 
+	if (live->current_memory_kib && vm->balloon.model != VM_BALLOON_NONE)
+		config->vm.current_memory_kib = live->current_memory_kib;
 	for (uint32_t i = 0; i < vm->n_serials; i++)
 		copy_live_path(&config->serials[i], vm->serials[i].type, live->serial_paths[i]);
 	for (uint32_t i = 0; i < vm->n_consoles; i++) {

@@ -41,6 +41,7 @@ struct domain_live {
 		const char *bridge; /* type network: the bridge behind it */
 		const uint8_t *port_id; /* type network: UUID of the port, [16] */
 	} nics[VM_MAX_NICS];
+	uint64_t current_memory_kib; /* that the guest has now; 0: as it is configured */
 	const char *channel_paths[VM_MAX_CHANNELS]; /* of a socket: where none was asked for */
 };
 

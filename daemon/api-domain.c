@@ -93,7 +93,7 @@ int api_get_domain(struct api_call *call, struct error *error)
 	add_uint(o, "vcpus", current->vcpus);
 	add_uint(o, "vcpus_max", current->vcpus_max);
 	add_uint(o, "memory_kib", current->memory_kib);
-	add_uint(o, "current_memory_kib", current->current_memory_kib);
+	add_uint(o, "current_memory_kib", domain_current_memory_kib(d));
 	if (d->worker)
 		(void)process_usage(worker_pid(d->worker), &usage);
 	add_uint(o, "cpu_time_ns", usage.user_ns + usage.system_ns);

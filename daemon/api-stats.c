@@ -75,12 +75,27 @@ static void add_balloon(struct json_object *o, const struct domain *d)
 {
 	const struct definition *current = domain_current(d);
 	struct process_usage usage;
+	struct domain_memory m;
+	char name[64];
 
 	if (domain_is_active(d))
-		add(o, "balloon.current", current->current_memory_kib);
+		add(o, "balloon.current", domain_current_memory_kib(d));
 	add(o, "balloon.maximum", current->memory_kib);
+	if (domain_read_memory_stats(d, &m)) {
+		for (size_t i = 0; i < DOMAIN_MEMORY_STATS; i++) {
+			(void)snprintf(
+				name, sizeof(name), "balloon.%s", domain_memory_stats[i].name);
+			if (m.known >> domain_memory_stats[i].tag & 1)
+				add(o, name, m.values[i]);
+		}
+		add(o, "balloon.last-update", m.updated_s);
+	}
 	if (d->worker && process_usage(worker_pid(d->worker), &usage) == 0)
 		add(o, "balloon.rss", usage.resident_bytes / 1024);
+	if (domain_is_active(d) && domain_read_memory_stats(d, &m)) {
+		add(o, "balloon.given_back", m.given_back / 1024);
+		add(o, "balloon.reported", m.reported / 1024);
+	}
 }
 
 static void add_vcpus(struct json_object *o, const struct domain *d)

@@ -180,6 +180,11 @@ struct json_object *api_report_to_json(const struct contract_report *report);
 /* api-plan.c */
 int api_plan_definitions(struct api_call *call, struct error *error);
 int api_apply_definitions(struct api_call *call, struct error *error);
+/* api-memory.c */
+int api_set_memory(struct api_call *call, struct error *error);
+int api_set_max_memory(struct api_call *call, struct error *error);
+int api_set_memory_stats_period(struct api_call *call, struct error *error);
+int api_get_memory_stats(struct api_call *call, struct error *error);
 /* api-device.c */
 int api_attach_device(struct api_call *call, struct error *error);
 int api_detach_device(struct api_call *call, struct error *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
- * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-status.c (what outlives the daemon). */
+ * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-balloon.c (memory)
+ * domain-status.c (what outlives the daemon). */
 #pragma once
 
 #include "daemon/cgroup.h"
@@ -44,6 +45,15 @@ void domain_limits(const struct domain_config *config, struct cgroup_limits *ret
 bool domain_has_pins(const struct domain_config *config);
 /* Let the worker's threads run where the live configuration says. */
 int domain_pin_all(const struct domain *domain, struct error *error);
+
+/* One request to the running worker, with a deadline; 'done' as domain.h has it. 'what': "did not WHAT". */
+int domain_request(struct domain *domain, enum proto_type type, const char *what,
+	const void *payload, size_t len, domain_done_fn done, void *userdata, struct error *error);
+
+/* The guest's statistics are there, or nobody waits for them any longer. */
+void domain_end_stats_waits(struct domain *domain);
+/* So many pages are given up now. */
+void domain_balloon_changed(struct domain *domain, uint32_t pages);
 
 /* What is going to run, or runs. Takes 'config' when it returns 0; -ENOMEM, -EFBIG. */
 int domain_set_live(struct domain *domain, struct domain_config *config);

@@ -110,6 +110,16 @@ static int simple_op(struct domain *d, enum proto_type type, const char *what,
 	return send_op(&op, type, NULL, 0, NULL, 0, DOMAIN_REQUEST_USEC, error);
 }
 
+int domain_request(struct domain *d, enum proto_type type, const char *what, const void *payload,
+	size_t len, domain_done_fn done, void *userdata, struct error *error)
+{
+	struct op op = {
+		.domain = d, .what = what, .done = done, .userdata = userdata, .fd = -EBADF};
+	int r = check_running(d, error);
+
+	return r < 0 ? r : send_op(&op, type, payload, len, NULL, 0, DOMAIN_REQUEST_USEC, error);
+}
+
 /* The worker also says STATE, before or after its answer: whichever comes first makes the event. */
 static void suspended(struct domain *d)
 {

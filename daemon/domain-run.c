@@ -223,6 +223,7 @@ void domain_end_run(struct domain *d)
 	domain_end_detaches(d);
 	d->nics_plugging = 0;
 	d->phase = DOMAIN_IDLE;
+	domain_end_stats_waits(d);
 	d->degraded = false;
 	(void)store_remove_runtime(&d->manager->store->domains, d->uuid);
 }
@@ -502,6 +503,12 @@ static void on_notice(void *opaque, const struct proto_notice *n)
 			d->live && n->index < d->live->vm.n_disks
 				? d->live->vm.disks[n->index].target
 				: "");
+		break;
+	case PROTO_NOTICE_BALLOON:
+		domain_balloon_changed(d, n->index);
+		break;
+	case PROTO_NOTICE_BALLOON_STATS:
+		domain_end_stats_waits(d);
 		break;
 	default:
 		log_info("domain '%s': %s", d->name, n->text);

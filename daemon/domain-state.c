@@ -33,6 +33,7 @@ static const char *const kinds[EVENT_KIND_X_MAX] = {
 	[EVENT_IO_ERROR] = "io-error",
 	[EVENT_CONSOLE] = "console",
 	[EVENT_DEVICE_ADDED] = "device-added",
+	[EVENT_BALLOON_CHANGE] = "balloon-change",
 	[EVENT_DEVICE_REMOVED] = "device-removed",
 	[EVENT_NETWORK] = "lifecycle",
 	[EVENT_LEASE] = "lease",

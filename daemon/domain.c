@@ -30,6 +30,7 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 	d->state = DOMAIN_STATE_SHUTOFF;
 	list_init(&d->start_waits);
 	list_init(&d->stop_waits);
+	list_init(&d->stats_waits);
 	list_init(&d->detaches);
 	return d;
 }
@@ -77,6 +78,8 @@ struct domain *domain_free(struct domain *d)
 		return NULL;
 	domain_drop_waits(&d->start_waits);
 	domain_drop_waits(&d->stop_waits);
+	domain_drop_waits(&d->stats_waits);
+	d->stats_timer = sd_event_source_disable_unref(d->stats_timer);
 	(void)sd_event_source_disable_unref(d->kill_timer);
 	(void)worker_free(d->worker);
 	domain_drop_detaches(d);
@@ -143,7 +146,7 @@ int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, str
 {
 	const struct definition *at_rest =
 		inactive && d->definition ? d->definition : domain_current(d);
-	struct domain_live live = {.id = d->id};
+	struct domain_live live = {.id = d->id, .current_memory_kib = domain_current_memory_kib(d)};
 
 	if (inactive || !d->live) {
 		*ret_xml = at_rest ? strdup(at_rest->xml) : NULL;

@@ -24,10 +24,12 @@
 #include "daemon/worker.h"
 #include "vmm-core/base/list.h"
 
-#define DOMAIN_START_USEC    (60 * UINT64_C(1000000))
-#define DOMAIN_LOCK_USEC     UINT64_C(1000000) /* on top, for each GiB of locked memory */
-#define DOMAIN_REQUEST_USEC  (15 * UINT64_C(1000000))
-#define DOMAIN_QUIT_USEC     (5 * UINT64_C(1000000)) /* destroy: from QUIT to SIGKILL */
+#define DOMAIN_START_USEC   (60 * UINT64_C(1000000))
+#define DOMAIN_LOCK_USEC    UINT64_C(1000000) /* on top, for each GiB of locked memory */
+#define DOMAIN_REQUEST_USEC (15 * UINT64_C(1000000))
+#define DOMAIN_QUIT_USEC    (5 * UINT64_C(1000000)) /* destroy: from QUIT to SIGKILL */
+#define DOMAIN_STATS_USEC                                                                          \
+	(UINT64_C(1000000) / 2) /* that a guest has to answer for its statistics */
 #define DOMAIN_DETACH_USEC   (5 * UINT64_C(1000000)) /* that a guest has to release a device */
 #define DOMAIN_RESTART_BURST 5                       /* restarts by on_* within … */
 #define DOMAIN_RESTART_USEC  (60 * UINT64_C(1000000))
@@ -143,8 +145,10 @@ struct domain {
 	struct error start_error;
 	sd_event_source *kill_timer;
 	struct list start_waits, stop_waits; /* struct domain_wait */
-	uint32_t nics_plugging;              /* bits of numbers: the worker has not answered yet */
-	struct list detaches;                /* domain-plug.c's */
+	struct list stats_waits;             /* likewise: for the guest's statistics */
+	sd_event_source *stats_timer;
+	uint32_t nics_plugging; /* bits of numbers: the worker has not answered yet */
+	struct list detaches;   /* domain-plug.c's */
 	uint64_t restarts_usec[DOMAIN_RESTART_BURST]; /* a ring of times, CLOCK_MONOTONIC */
 	unsigned n_restarts;
 };
@@ -222,6 +226,39 @@ int domain_read_config(const struct domain *domain, unsigned flags,
 /* Where the thread of a vCPU, or with DOMAIN_PIN_EMULATOR all others, may run; empty: anywhere. */
 #define DOMAIN_PIN_EMULATOR UINT32_MAX
 const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t vcpu);
+
+/* The balloon (domain-balloon.c). */
+
+/* What the guest has now, or would start with. */
+uint64_t domain_current_memory_kib(const struct domain *domain);
+/* Ask the guest to do with that much of its memory; it is done when the guest has been told, not when it has obeyed. What runs
+ * remembers it, over a restart too. */
+int domain_set_memory(struct domain *domain, uint64_t kib, domain_done_fn done, void *userdata,
+	struct error *error);
+/* Statistics every so many seconds; 0: only when somebody asks. */
+int domain_set_stats_period(struct domain *domain, uint32_t period_s, domain_done_fn done,
+	void *userdata, struct error *error);
+/* Ask the guest for statistics: 'done' (never with an error) when they are there or DOMAIN_STATS_USEC have passed. 1: there is nobody to
+ * ask now, 'done' is never called. */
+int domain_ask_stats(struct domain *domain, domain_done_fn done, void *userdata);
+
+/* Of what a guest says of its memory, as libvirt names it. */
+#define DOMAIN_MEMORY_STATS 10
+struct domain_memory_stat {
+	const char *name;
+	unsigned tag;  /* vm_stats_balloon.known, .values */
+	unsigned unit; /* values are divided by this: KiB, or a number */
+};
+extern const struct domain_memory_stat domain_memory_stats[DOMAIN_MEMORY_STATS];
+
+struct domain_memory {
+	uint32_t known; /* bits of tags */
+	uint64_t values[DOMAIN_MEMORY_STATS];
+	uint64_t updated_s;            /* since 1970; 0: never */
+	uint64_t given_back, reported; /* bytes that the host got back since the start */
+};
+/* What was said last, by its own claim. False: there is no balloon, or no statistics page; all is 0 then. */
+bool domain_read_memory_stats(const struct domain *domain, struct domain_memory *ret);
 
 /* The live (or, with 'inactive' or when inactive, the persistent) XML; the caller frees it. */
 int domain_format_xml(

@@ -141,7 +141,7 @@ GETTER(get_domain_vcpus)
 GETTER(get_domain_memory)
 {
 	(void)m;
-	*ret = domain_current(s->domain->domain)->current_memory_kib;
+	*ret = domain_current_memory_kib(s->domain->domain);
 	return true;
 }
 

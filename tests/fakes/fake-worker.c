@@ -9,6 +9,8 @@
  *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
  *			fake=exit-on-eof, fake=threads (has threads of its vCPUs), and lines typed on an attached console: poweroff reset panic pause-io crash
  *			notice-reset exit garbage stop release
+ *	balloon		the guest does as it is told, at once, and says of its memory 1000 KiB unused, 2000 KiB available and 3 major
+ *			faults; fake=no-stats cannot be asked, fake=mute-stats does not answer
  *	vNICs		come and go at once; fake=refuse-nics takes none, fake=keep-nics releases none before the line
  *			release, fake=nics-crash dies when one is to come
  *
@@ -588,6 +590,37 @@ static void capture_many(int fd)
 	_exit(0);
 }
 
+static void balloon_request(struct fake *f, const struct packet *p)
+{
+	struct vm_stats_balloon *stats = &f->stats->balloon;
+	struct proto_notice n = {.kind = PROTO_NOTICE_BALLOON_STATS};
+	struct proto_balloon what;
+
+	if (p->header.type == PROTO_BALLOON_SET) {
+		memcpy(&what, p->payload, sizeof(what));
+		reply(f, p->header.seq, 0, "");
+		if (!(what.flags & PROTO_BALLOON_TARGET))
+			return;
+		stat_set(&stats->target, what.target);
+		stat_set(&stats->actual, what.target);
+		n = (struct proto_notice){.kind = PROTO_NOTICE_BALLOON, .index = what.target};
+	} else if (told(f, "no-stats")) {
+		reply(f, p->header.seq, -ENODATA, "");
+		return;
+	} else {
+		reply(f, p->header.seq, 0, "");
+		if (told(f, "mute-stats"))
+			return;
+		stat_set(&stats->known, 1 << 2 | 1 << 4 | 1 << 5);
+		stat_set(&stats->values[2], 3);
+		stat_set(&stats->values[4], 1000 * 1024);
+		stat_set(&stats->values[5], 2000 * 1024);
+		stat_set(&stats->updated_ns, now_ns());
+		stat_add(&stats->updates, 1);
+	}
+	send_raw(f, PROTO_NOTICE, 0, 0, &n, sizeof(n), NULL, 0);
+}
+
 static void request(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	uint32_t seq = p->header.seq;
@@ -657,6 +690,10 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_NIC_ADD:
 	case PROTO_NIC_REMOVE:
 		plug_request(f, p);
+		break;
+	case PROTO_BALLOON_SET:
+	case PROTO_BALLOON_STATS:
+		balloon_request(f, p);
 		break;
 	case PROTO_TEAM_LOOK:
 		send_team(f);

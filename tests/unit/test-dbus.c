@@ -617,6 +617,90 @@ static void test_limits(void **state)
 		VMMD_ERROR_PREFIX "OperationInvalid", "no control group");
 }
 
+static bool saw_signal(const char *part)
+{
+	return strstr(last_signal, part);
+}
+
+/* How much memory a guest has: definition, what runs, dumpxml, statistics, the event. */
+static void test_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	_cleanup_(freep) char *xml = NULL;
+
+	ok(CALL(f, "SetMemory", "stu", "vm", UINT64_C(8192), 0));
+	assert_non_null(strstr(d->definition->xml, "<currentMemory unit='KiB'>8192<"));
+	ok(CALL(f, "SetMaxMemory", "stu", "vm", UINT64_C(32767), 0));
+	assert_non_null(strstr(d->definition->xml, "<memory unit='KiB'>32768<"));
+	assert_non_null(strstr(d->definition->xml, "<currentMemory unit='KiB'>8192<"));
+	ok(CALL(f, "SetMaxMemory", "stu", "vm", UINT64_C(4096), 2));
+	assert_non_null(strstr(d->definition->xml, "<currentMemory unit='KiB'>4096<"));
+	ok(CALL(f, "SetMaxMemory", "stu", "vm", UINT64_C(16384), 2));
+	ok(CALL(f, "SetMemoryStatsPeriod", "suu", "vm", 7, 0));
+	assert_non_null(strstr(d->definition->xml, "<stats period='7'/>"));
+	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(16385), 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "cannot set memory higher than max memory");
+	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(0), 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "kib is 0");
+	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(1), 1),
+		VMMD_ERROR_PREFIX "OperationInvalid", "domain is not running");
+	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(1), 4),
+		VMMD_ERROR_PREFIX "InvalidArgument", "unsupported flags");
+	fails(CALL(f, "SetMaxMemory", "stu", "vm", UINT64_MAX, 2),
+		VMMD_ERROR_PREFIX "InvalidArgument", "memory: ");
+	fails(CALL(f, "SetMemoryStatsPeriod", "suu", "vm", 86401, 2),
+		VMMD_ERROR_PREFIX "InvalidArgument", "write at most 86400");
+	fails(CALL(f, "GetMemoryStats", "s", "vm"), VMMD_ERROR_PREFIX "OperationInvalid",
+		"domain is not running");
+
+	fixture_start(f, d);
+	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "actual", 16384);
+	ok(CALL(f, "SetMemory", "stu", "vm", UINT64_C(12288), 3));
+	RUN_UNTIL(f, saw_signal("balloon-change vm 12288KiB"));
+	assert_non_null(strstr(d->definition->xml, "<currentMemory unit='KiB'>12288<"));
+	/* It survives a daemon and a restart of the guest. */
+	assert_non_null(strstr(d->running->xml, "<currentMemory unit='KiB'>12288<"));
+	assert_int_equal(d->live->vm.current_memory_kib, 12288);
+	assert_int_equal(domain_format_xml(d, false, &xml, &f->error), 0);
+	assert_non_null(strstr(xml, "<currentMemory unit='KiB'>12288<"));
+	has_number(CALL(f, "GetDomain", "s", "vm"), "current_memory_kib", 12288);
+	has_number(CALL(f, "GetDomainStats", "asu", 1, "vm", 4), "balloon.current", 12288);
+	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "unused", 1000);
+	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "available", 2000);
+	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "major_fault", 3);
+	assert_true(has_key(CALL(f, "GetMemoryStats", "s", "vm"), "last_update"));
+	assert_false(has_key(CALL(f, "GetMemoryStats", "s", "vm"), "swap_in"));
+	has_number(CALL(f, "GetDomainStats", "asu", 1, "vm", 4), "balloon.available", 2000);
+	ok(CALL(f, "SetMemoryStatsPeriod", "suu", "vm", 9, 1));
+	assert_non_null(strstr(d->running->xml, "<stats period='9'/>"));
+	assert_non_null(strstr(d->definition->xml, "<stats period='7'/>"));
+	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(16388), 1),
+		VMMD_ERROR_PREFIX "InvalidArgument", "cannot set memory higher than max memory");
+	fails(CALL(f, "SetMaxMemory", "stu", "vm", UINT64_C(32768), 0),
+		VMMD_ERROR_PREFIX "OperationInvalid",
+		"cannot resize the maximum memory on an active domain");
+}
+
+/* Guests that do not answer, or have no balloon. */
+static void test_no_memory_stats(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_start(f, fixture_define(f, "deaf", "fake=no-stats", ""));
+	has_number(CALL(f, "GetMemoryStats", "s", "deaf"), "last_update", 0);
+	fixture_start(f, fixture_define(f, "mute", "fake=mute-stats", ""));
+	has_number(CALL(f, "GetMemoryStats", "s", "mute"), "last_update", 0);
+	f->devices = "<memballoon model='none'/>";
+	fixture_start(f, fixture_define(f, "none", "", ""));
+	assert_false(has_key(CALL(f, "GetMemoryStats", "s", "none"), "last_update"));
+	has_number(CALL(f, "GetMemoryStats", "s", "none"), "actual", 16384);
+	fails(CALL(f, "SetMemory", "stu", "none", UINT64_C(8192), 0),
+		VMMD_ERROR_PREFIX "OperationInvalid", "without the balloon device");
+	fails(CALL(f, "SetMemoryStatsPeriod", "suu", "none", 1, 2),
+		VMMD_ERROR_PREFIX "OperationInvalid", "must be virtio");
+}
+
 static void test_console_fd(void **state)
 {
 	struct fixture *f = *state;
@@ -816,6 +900,8 @@ int main(void)
 		T(test_tune),
 		T(test_pins),
 		T(test_limits),
+		T(test_memory),
+		T(test_no_memory_stats),
 		T(test_console_fd),
 		T(test_captures),
 		T(test_drops),

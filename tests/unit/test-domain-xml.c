@@ -194,6 +194,33 @@ static struct domain_config *parse_stored(const char *xml)
 	return config;
 }
 
+static const struct vm_config *is_known(void *opaque, const uint8_t uuid[16])
+{
+	(void)uuid;
+	return opaque;
+}
+
+static void find_nothing(void *opaque, const char *name, uint8_t uuid[16])
+{
+	(void)opaque;
+	(void)name;
+	(void)uuid;
+}
+
+static uint8_t parse_known(const char *xml, struct vm_config *known)
+{
+	const struct xml_identify identify = {find_nothing, is_known, known};
+	struct domain_config *config = NULL;
+	char *error = NULL;
+	uint8_t model;
+
+	assert_int_equal(
+		domain_xml_parse_as(xml, strlen(xml), "f", 0, &identify, &config, NULL, &error), 0);
+	model = config->vm.balloon.model;
+	domain_config_free(config);
+	return model;
+}
+
 /* A new domain has a balloon unless it says otherwise, one that is defined already has what it had. */
 static void test_balloon(void **state)
 {
@@ -229,6 +256,13 @@ static void test_balloon(void **state)
 	config = parse_stored(taken);
 	assert_int_equal(config->vm.balloon.pci.slot, 1);
 	assert_int_equal(config->vm.disks[0].pci.slot, 3);
+	domain_config_free(config);
+
+	/* What is applied again and says nothing leaves the machine as it is. */
+	config = parse_ok(DEVICES("<memballoon model='none'/>" VDA));
+	assert_int_equal(parse_known(nothing, &config->vm), VM_BALLOON_NONE);
+	config->vm.balloon.model = VM_BALLOON_VIRTIO;
+	assert_int_equal(parse_known(nothing, &config->vm), VM_BALLOON_VIRTIO);
 	domain_config_free(config);
 
 	/* No place left: nothing was asked for, nothing is refused. */

@@ -616,7 +616,8 @@ static void test_table(void **state)
 {
 	static const char *const others[] = {"CancelJob", "SetAutostart", "SetNetworkAutostart",
 		"SetInterfaceLink", "SetInterfaceTune", "SetVcpuPin", "SetEmulatorPin",
-		"SetCpuTune", "SetMemoryTune", "OpenConsole", "OpenCapture", "OpenNetworkCapture"};
+		"SetCpuTune", "SetMemoryTune", "SetMemory", "SetMaxMemory", "SetMemoryStatsPeriod",
+		"OpenConsole", "OpenCapture", "OpenNetworkCapture"};
 
 	(void)state;
 	for (size_t i = 0; i < n_api_methods; i++) {

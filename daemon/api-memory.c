@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Handlers about a domain's memory: how much it has, and what its guest says of it. Tested by tests/unit/test-dbus.c. */
+#include "daemon/api.h"
+#include "daemon/process.h"
+
+#define FLAG_LIVE   (1U << 0)
+#define FLAG_CONFIG (1U << 1)
+
+/* 0: what runs if the domain does, else the definition. */
+static int check_flags(
+	const struct api_call *call, const struct domain *d, uint32_t *ret, struct error *error)
+{
+	if (!d || api_check_flags(call, FLAG_LIVE | FLAG_CONFIG, error) < 0)
+		return -EINVAL;
+	*ret = api_arg_uint(call, "flags");
+	if (!*ret)
+		*ret = domain_is_active(d) ? FLAG_LIVE : FLAG_CONFIG;
+	if (*ret & FLAG_LIVE && !domain_is_active(d))
+		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
+	if (*ret & FLAG_CONFIG && !d->definition)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"transient domains do not have any persistent config");
+	return 0;
+}
+
+struct change {
+	uint64_t memory_kib, max_memory_kib; /* 0: stays */
+	bool has_period;
+	uint32_t period_s;
+};
+
+static int change_config(
+	const struct change *change, struct domain_config *config, struct error *error)
+{
+	struct vm_config *vm = &config->vm;
+	uint64_t step = vm->hugepage_kib ? vm->hugepage_kib : 4;
+	char reason[256];
+
+	if (change->max_memory_kib)
+		vm->memory_kib = DIV_ROUND_UP(change->max_memory_kib, step) * step;
+	if (change->memory_kib > vm->memory_kib)
+		return error_set(
+			error, ERROR_INVALID_ARGUMENT, "cannot set memory higher than max memory");
+	if (change->memory_kib)
+		vm->current_memory_kib = change->memory_kib;
+	/* As libvirt has it: what there is at most takes what there is along only downwards. */
+	vm->current_memory_kib = MIN(vm->current_memory_kib, vm->memory_kib);
+	if (change->has_period && vm->balloon.model == VM_BALLOON_NONE)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"Memory balloon model must be virtio to set the collection period");
+	if (change->has_period)
+		vm->balloon.stats_period_s = change->period_s;
+	if (vm_config_validate(vm, reason, sizeof(reason)) < 0)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "%s", reason);
+	return 0;
+}
+
+static int change_definition(struct domain *d, const struct change *change, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	int r;
+
+	if (definition_parse(d->definition, &config) < 0)
+		return error_set(
+			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);
+	r = change_config(change, config, error);
+	return r < 0 ? r : manager_redefine(d->manager, d, config, error);
+}
+
+int api_set_memory(struct api_call *call, struct error *error)
+{
+	struct change change = {.memory_kib = api_arg_uint64(call, "kib")};
+	struct domain *d = api_arg_domain(call, error);
+	uint32_t flags;
+	int r = check_flags(call, d, &flags, error);
+
+	if (r < 0)
+		return r;
+	if (!change.memory_kib)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"kib is 0; write how much memory the guest is to have");
+	if (flags & FLAG_CONFIG)
+		r = change_definition(d, &change, error);
+	if (r < 0)
+		return r;
+	if (!(flags & FLAG_LIVE)) {
+		api_call_reply(call, NULL);
+		return 0;
+	}
+	r = domain_set_memory(d, change.memory_kib, api_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
+int api_set_max_memory(struct api_call *call, struct error *error)
+{
+	struct change change = {.max_memory_kib = api_arg_uint64(call, "kib")};
+	struct domain *d = api_arg_domain(call, error);
+	uint32_t flags;
+	int r = check_flags(call, d, &flags, error);
+
+	if (r < 0)
+		return r;
+	if (flags & FLAG_LIVE)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"cannot resize the maximum memory on an active domain");
+	if (!change.max_memory_kib)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"kib is 0; write how much memory the guest may have");
+	r = change_definition(d, &change, error);
+	if (r == 0)
+		api_call_reply(call, NULL);
+	return r;
+}
+
+int api_set_memory_stats_period(struct api_call *call, struct error *error)
+{
+	struct change change = {.has_period = true, .period_s = api_arg_uint(call, "seconds")};
+	struct domain *d = api_arg_domain(call, error);
+	uint32_t flags;
+	int r = check_flags(call, d, &flags, error);
+
+	if (r < 0)
+		return r;
+	if (change.period_s > VM_MAX_BALLOON_PERIOD)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"a period of %u seconds; write at most %u", change.period_s,
+			VM_MAX_BALLOON_PERIOD);
+	if (flags & FLAG_CONFIG)
+		r = change_definition(d, &change, error);
+	if (r < 0)
+		return r;
+	if (!(flags & FLAG_LIVE)) {
+		api_call_reply(call, NULL);
+		return 0;
+	}
+	r = domain_set_stats_period(d, change.period_s, api_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
+}
+
+static void add(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static struct json_object *memory_stats(const struct domain *d)
+{
+	struct json_object *o = json_object_new_object();
+	struct process_usage usage;
+	struct domain_memory m;
+	bool has_balloon = domain_read_memory_stats(d, &m);
+
+	add(o, "actual", domain_current_memory_kib(d));
+	for (size_t i = 0; i < DOMAIN_MEMORY_STATS; i++)
+		if (m.known >> domain_memory_stats[i].tag & 1)
+			add(o, domain_memory_stats[i].name, m.values[i]);
+	if (has_balloon)
+		add(o, "last_update", m.updated_s);
+	if (d->worker && process_usage(worker_pid(d->worker), &usage) == 0)
+		add(o, "rss", usage.resident_bytes / 1024);
+	if (has_balloon) {
+		add(o, "given_back", m.given_back / 1024);
+		add(o, "reported", m.reported / 1024);
+	}
+	return o;
+}
+
+/* 'userdata' is the call: the domain is looked for anew, it may have ended. */
+static void on_stats(void *userdata, const struct error *error)
+{
+	struct api_call *call = userdata;
+	struct error e = {0};
+	const struct domain *d = api_arg_domain(call, &e);
+	struct json_object *out;
+
+	(void)error;
+	if (d && !domain_is_active(d))
+		(void)error_set(&e, ERROR_OPERATION_INVALID, "domain is not running");
+	if (e.code != ERROR_NONE) {
+		api_call_fail(call, &e);
+	} else {
+		out = json_object_new_object();
+		json_object_object_add(out, "stats", memory_stats(d));
+		api_call_reply(call, out);
+	}
+	(void)api_call_unref(call);
+}
+
+int api_get_memory_stats(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+
+	if (!d)
+		return -ENOENT;
+	if (!domain_is_active(d))
+		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
+	if (domain_ask_stats(d, on_stats, api_call_ref(call)) != 0)
+		on_stats(call, NULL);
+	return 0;
+}
