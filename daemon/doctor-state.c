@@ -5,13 +5,17 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "daemon/doctor.h"
 #include "daemon/image-lock.h"
 #include "daemon/network.h"
+#include "daemon/tls-store.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
 
+#define TLS_SOON_S        (INT64_C(14) * 86400)
 #define SPACE_LOW_PERCENT 5
 #define SPACE_MIN_BYTES   MIB(64) /* less, and definitions cannot be kept */
 
@@ -43,6 +47,44 @@ void doctor_check_space(struct doctor *d)
 {
 	check_folder(d, d->manager->options.state_dir, "definitions and logs");
 	check_folder(d, d->manager->options.runtime_dir, "what runs");
+}
+
+static void check_times(struct doctor *d, const char *dir, const struct tls_creds *creds)
+{
+	int64_t now_s = time(NULL), left_days = (creds->expires_s - now_s) / 86400;
+
+	if (creds->crl_until_s && creds->crl_until_s < now_s)
+		doctor_say(d, DOCTOR_PROBLEM, dir, "Put a new list there, or none.",
+			TLS_FILE_CRL " is out of date: nobody is let in by TLS");
+	else if (creds->expires_s < now_s)
+		doctor_say(d, DOCTOR_PROBLEM, dir, "Put a new certificate there.",
+			TLS_FILE_CERT " has expired: clients refuse it");
+	else if (creds->expires_s < now_s + TLS_SOON_S)
+		doctor_say(d, DOCTOR_WARNING, dir, "Put a new certificate there in time.",
+			TLS_FILE_CERT " expires in %" PRId64 " days", left_days);
+	else
+		doctor_say(d, DOCTOR_OK, dir, "",
+			"TLS: certificates, key and roles are right, for %" PRId64 " days",
+			left_days);
+}
+
+/* As the next connection would find them. */
+void doctor_check_tls(struct doctor *d)
+{
+	_cleanup_(tls_creds_unrefp) struct tls_creds *creds = NULL;
+	char dir[4096] = "", cert[sizeof(dir) + 16], why[TLS_WHY_MAX];
+
+	if (d->manager->options.tls_dir)
+		(void)snprintf(dir, sizeof(dir), "%s%s", d->root, d->manager->options.tls_dir);
+	(void)snprintf(cert, sizeof(cert), "%s/" TLS_FILE_CERT, dir);
+	if (!*dir || access(cert, F_OK) < 0)
+		doctor_say(d, DOCTOR_OK, "", "", "TLS: there is no certificate, so it is off");
+	else if (tls_creds_load(dir, &creds, why) < 0)
+		doctor_say(d, DOCTOR_PROBLEM, dir,
+			"Correct it, and the next connection finds it right.",
+			"nobody is let in by TLS: %s", why);
+	else
+		check_times(d, dir, creds);
 }
 
 /* A sparse image can grow by more than there is. */

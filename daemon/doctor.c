@@ -322,6 +322,7 @@ const struct doctor_check doctor_checks[] = {
 	{"versions", check_versions},
 	{"apparmor", check_apparmor},
 	{"space", doctor_check_space},
+	{"tls", doctor_check_tls},
 	{"images", doctor_check_images},
 	{"workers", doctor_check_workers},
 	{"networks", doctor_check_networks},

@@ -56,3 +56,4 @@ void doctor_check_images(struct doctor *doctor);
 void doctor_check_workers(struct doctor *doctor);
 void doctor_check_networks(struct doctor *doctor);
 void doctor_check_space(struct doctor *doctor);
+void doctor_check_tls(struct doctor *doctor);

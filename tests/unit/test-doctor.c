@@ -6,6 +6,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/network-internal.h"
+#include "tls-fixture.h"
 
 static char root[96];
 
@@ -251,12 +252,46 @@ static void test_limits(void **state)
 	json_object_put(findings);
 }
 
+/* The certificate and the list of what is revoked have their time; the key is nobody else's. */
+static void test_tls(void **state)
+{
+	struct fixture *f = *state;
+	struct pki pki;
+	char dir[120];
+
+	assert_string_equal(verdicts(f, "tls"), "ok");
+	f->manager->options.tls_dir = "/tls";
+	assert_string_equal(verdicts(f, "tls"), "ok");
+	assert_true(says(f, "it is off"));
+	snprintf(dir, sizeof(dir), "%s/tls", root);
+	pki_open(&pki, dir);
+	assert_string_equal(verdicts(f, "tls"), "ok");
+	assert_true(says(f, "are right, for "));
+	pki_write_crl(&pki, NULL, -1);
+	assert_string_equal(verdicts(f, "tls"), "problem");
+	pki_write_crl(&pki, NULL, 1);
+	pki_write_pair(
+		&pki, "server", &(struct pki_plan){.server = true, .from_days = -9, .to_days = 9});
+	assert_string_equal(verdicts(f, "tls"), "warning");
+	pki_write_pair(
+		&pki, "server", &(struct pki_plan){.server = true, .from_days = -9, .to_days = -2});
+	assert_string_equal(verdicts(f, "tls"), "problem");
+	assert_true(says(f, "has expired"));
+	pki_write_pair(&pki, "server", &(struct pki_plan){.server = true});
+	strcat(dir, "/server-key.pem");
+	assert_int_equal(chmod(dir, 0644), 0);
+	assert_string_equal(verdicts(f, "tls"), "problem");
+	assert_true(says(f, "server-key.pem can be read by others"));
+	pki_done(&pki);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_every_check),
 		T(test_host),
+		T(test_tls),
 		T(test_firewall),
 		T(test_images),
 		T(test_state),
