@@ -15,7 +15,7 @@ from harness import Console, Skipped, check, equal, run, suite, vmctl, wait_unti
 from topologies import add_interface, start_network
 
 DEBS = JOB / "packages"
-MAC, TAP_MAC = "52:54:00:00:0a:01", "52:54:00:00:0a:a1"
+MAC, TAP_MAC, CHOSEN_MAC = "52:54:00:00:0a:01", "52:54:00:00:0a:a1", "52:54:00:00:0a:a2"
 PROGRAMS = ("vmmd-worker", "dnsmasq", "slirp4netns")
 
 
@@ -76,6 +76,8 @@ def upgraded():
     start_network("grey", GREY)
     add_interface("pk1", MAC, "network", "<source network='default'/>")
     add_interface("pk1", TAP_MAC, "direct", "<source dev='nic8' mode='bridge'/><target dev='pk1tap'/>")
+    # The name of this one vmmd chooses: macvtapN.
+    add_interface("pk1", CHOSEN_MAC, "direct", "<source dev='nic8' mode='bridge'/>")
     define("pk1")
     with boot("pk1") as console:
         console.command("mount -t tmpfs tmpfs /tmp; (while :; do echo x >>/tmp/ticks; sleep 0.2; done) & true")
@@ -109,7 +111,8 @@ def removed():
 @suite.case("package: a purge ends and removes everything",
             needs="package: an upgrade keeps machines and networks running")
 def purged():
-    check("pk1tap" in run("ip", "link").out, "there is no macvtap")
+    for name in ("pk1tap", "macvtap"):
+        check(name in run("ip", "link").out, f"there is no {name}")
     check("vmmd_grey" in rules(), "there is no table")
     dpkg("-P", "vmmd", "vmctl")
     for program in (*PROGRAMS, "vmmd"):
@@ -118,7 +121,7 @@ def purged():
                  "/etc/systemd/system/multi-user.target.wants/vmmd.service"):
         check(not os.path.lexists(path), f"{path} is still there")
     links = run("ip", "link").out
-    for name in ("pk1tap", "virbr", "vnet"):
+    for name in ("pk1tap", "macvtap", "virbr", "vnet"):
         check(name not in links, f"an interface is left: {links}")
     check("vmmd_" not in rules(), f"a table is left: {rules()}")
     equal(is_active("vmmd.slice"), "inactive", "the slice")
