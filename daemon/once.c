@@ -294,6 +294,12 @@ static bool reply_same_job(const struct once_entry *e, struct api_call *call)
 	return call->detach && e->job && job_reply(call, e->job);
 }
 
+static int say_unknown(const char *method, struct error *error)
+{
+	return error_set(error, ERROR_INTERRUPTED,
+		"vmmd ended while it worked on %s, and whether it happened is not known", method);
+}
+
 static int again(struct once_entry *e, struct api_call *call, struct error *error)
 {
 	if (!streq(e->rule->method, call->method->name) ||
@@ -316,9 +322,7 @@ static int again(struct once_entry *e, struct api_call *call, struct error *erro
 	case ONCE_SAME_RUN:
 		return destroy_again(e, call);
 	default:
-		return error_set(error, ERROR_INTERRUPTED,
-			"vmmd ended while it worked on %s, and whether it happened is not known",
-			call->method->name);
+		return say_unknown(call->method->name, error);
 	}
 }
 
@@ -375,19 +379,23 @@ int once_begin(struct once *once, struct api_call *call, struct error *error)
 	return 0;
 }
 
-/* The worker that an earlier daemon started has said what became of it. */
+/* The worker that an earlier daemon started has said what became of it, or (an error) has ended without a word, or does not speak: a
+ * daemon that was quicker would have found it dead. */
 static void on_started(void *userdata, const struct error *error)
 {
+	struct error unknown = {0};
 	struct once_entry *e = userdata;
 	struct json_object *out;
 
-	if (!error && list_empty(&e->waits)) {
-		note(e, ONCE_HAPPENED);
+	if (list_empty(&e->waits)) {
+		note(e, error ? ONCE_UNKNOWN : ONCE_HAPPENED);
 		return;
 	}
 	/* Any of those who wait has the arguments. */
 	out = error ? NULL : rebuild(e, list_entry(e->waits.next, struct once_wait, link)->call);
-	finish(e, out, error);
+	if (error)
+		(void)say_unknown(e->rule->method, &unknown);
+	finish(e, out, error ? &unknown : NULL);
 	json_object_put(out);
 }
 

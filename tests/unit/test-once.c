@@ -392,18 +392,68 @@ static void test_killed_start_later(void **state)
 	assert_int_equal(find(f, "s")->phase, DOMAIN_IDLE);
 }
 
-/* The process was there, and it ended when it saw that nobody would tell it to start. Whether it was told is not known. */
+/* The process was there, and had not been told to start: it has ended with its daemon, and a retry starts another one. */
 static void test_killed_before_start(void **state)
 {
 	struct fixture *f = *state;
 
 	fixture_define(f, "s", "", "");
 	start_killed(f, die_when_starting, ONCE_STEP_X_MAX);
-	RUN_UNTIL(f, find(f, "s")->phase == DOMAIN_IDLE);
-	for (unsigned i = 0; i < 2; i++)
-		expect(f, KEYED("2", "StartDomain", "\"domain\":\"s\"", "k"),
-			FAILED("2", "-32018"));
 	assert_int_equal(find(f, "s")->phase, DOMAIN_IDLE);
+	assert_int_equal(f->manager->once->n_entries, 0);
+	expect(f, KEYED("2", "StartDomain", "\"domain\":\"s\"", "k"), DONE("2"));
+	assert_int_equal(find(f, "s")->state, DOMAIN_STATE_RUNNING);
+}
+
+static const char *told; /* the domain that is started */
+
+/* It is about to be told: what becomes of it is written, START is not sent. */
+static int die_before_start(void *opaque, enum store_step step)
+{
+	struct fixture *f = opaque;
+	char uuid[UUID_STRING_LEN + 1], path[256];
+	const struct domain *d = find(f, told);
+
+	(void)step;
+	if (!d || d->phase != DOMAIN_STARTING)
+		return 0;
+	uuid_format(d->uuid, uuid);
+	snprintf(path, sizeof(path), "%s/domains/%s/status.json", f->runtime, uuid);
+	if (access(path, F_OK) == 0)
+		_exit(7);
+	return 0;
+}
+
+static void die_when_told(struct fixture *f)
+{
+	f->manager->store->fault_opaque = f;
+	f->manager->store->fault = die_before_start;
+}
+
+/* Whether it was told is not known, whichever is found: a process that has ended already, or one that says that it was not told, or
+ * one that ends without a word. */
+static void test_killed_at_start(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const names[] = {"s", "clings"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char request[256];
+
+		told = names[i];
+		fixture_define(f, names[i], "", "");
+		snprintf(request, sizeof(request),
+			KEYED("1", "StartDomain", "\"domain\":\"%s\"", "k%zu"), names[i], i);
+		die_at_work = die_when_told;
+		killed_daemon(f, request, ONCE_STEP_X_MAX);
+		die_at_work = NULL;
+		if (i)
+			assert_int_equal(find(f, names[i])->phase, DOMAIN_ACTIVE);
+		for (unsigned retries = 0; retries < 2; retries++)
+			expect(f, request, FAILED("1", "-32018"));
+		RUN_UNTIL(f, find(f, names[i])->phase == DOMAIN_IDLE);
+		expect(f, request, FAILED("1", "-32018"));
+	}
 }
 
 /* It was started, and was over before the next daemon came: a retry does not start it again, defined or transient. */
@@ -643,6 +693,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_start_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_before_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_at_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_and_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_button, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_destroy, setup, teardown),
