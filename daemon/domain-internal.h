@@ -59,5 +59,8 @@ void domain_balloon_changed(struct domain *domain, uint32_t pages);
 int domain_set_live(struct domain *domain, struct domain_config *config);
 void domain_clear_live(struct domain *domain);
 
-/* status.json and live.xml; failures are logged, a run goes on without them. */
+/* status.json and live.xml, of a run that has been noted; failures are logged, a run goes on with what was saved before. */
 void domain_save_status(struct domain *domain);
+/* The first time, before START is sent: from now on the next daemon finds the run, until then the worker ends with this one.
+ * 0 or a negative errno: then it must not be told START. */
+int domain_note_run(struct domain *domain);

@@ -176,7 +176,7 @@ int domain_begin_run(struct domain *d, struct error *error)
 	int r;
 
 	boot_note(&d->boot, BOOT_BEGUN);
-	d->stop_seen = d->destroying = d->degraded = false;
+	d->noted = d->stop_seen = d->destroying = d->degraded = false;
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
 		d->live->nics[i].number = (uint8_t)i;
 	d->start_error = (struct error){0};
@@ -224,7 +224,7 @@ void domain_end_run(struct domain *d)
 	d->nics_plugging = 0;
 	d->phase = DOMAIN_IDLE;
 	domain_end_stats_waits(d);
-	d->degraded = false;
+	d->noted = d->degraded = false;
 	(void)store_remove_runtime(&d->manager->store->domains, d->uuid);
 }
 
@@ -373,6 +373,14 @@ static void send_start(struct domain *d)
 	if (d->live->vm.memory_locked)
 		usec += DIV_ROUND_UP(d->live->vm.memory_kib, MIB(1)) * DOMAIN_LOCK_USEC;
 	memcpy(start.fds, d->resources.what, sizeof(start.fds));
+	r = domain_note_run(d);
+	if (r < 0) {
+		(void)error_set_errno(&e, r,
+			"cannot note that domain '%s' runs, and a new vmmd would not find it",
+			d->name);
+		fail_start(d, &e);
+		return;
+	}
 	boot_note(&d->boot, BOOT_SENT);
 	r = worker_request(d->worker, PROTO_START, &start, sizeof(start), d->resources.fds,
 		d->resources.n, usec, on_started, d);
@@ -580,7 +588,6 @@ static bool try_restart(struct domain *d)
 		return false;
 	}
 	domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_BOOTED);
-	domain_save_status(d);
 	return true;
 }
 

@@ -56,14 +56,11 @@ static struct json_object *numbers_to_json(const struct domain_config *config)
 	return array;
 }
 
-void domain_save_status(struct domain *d)
+static int save(struct domain *d)
 {
-	struct json_object *o;
+	struct json_object *o = json_object_new_object();
 	int r;
 
-	if (!d->worker)
-		return;
-	o = json_object_new_object();
 	json_object_object_add(o, "version", json_object_new_int(STATUS_VERSION));
 	json_object_object_add(o, "name", json_object_new_string(d->name));
 	json_object_object_add(o, "pid", json_object_new_int(worker_pid(d->worker)));
@@ -86,11 +83,26 @@ void domain_save_status(struct domain *d)
 	if (r == 0)
 		r = store_save_runtime(
 			&d->manager->store->domains, d->uuid, "live.xml", d->running->xml);
+	return r;
+}
+
+void domain_save_status(struct domain *d)
+{
+	int r = d->worker && d->noted ? save(d) : 0;
+
 	if (r < 0)
 		(void)log_warning_errno(r,
-			"cannot save the status of domain '%s' (a new daemon would not find it): "
-			"%m",
+			"cannot save the status of domain '%s' (a new daemon would find an older "
+			"one): %m",
 			d->name);
+}
+
+int domain_note_run(struct domain *d)
+{
+	int r = save(d);
+
+	d->noted = r == 0;
+	return r;
 }
 
 /* A number of 'o' within [min, max]; false if it is not there or is something else. */
@@ -228,6 +240,7 @@ static void take_over(struct domain *d, const struct status *status)
 	char uuid[UUID_STRING_LEN + 1];
 
 	d->phase = DOMAIN_ACTIVE;
+	d->noted = true;
 	d->id = status->id;
 	d->slot = status->slot;
 	d->state = (enum domain_state)status->state;
@@ -268,6 +281,22 @@ static void found_dead(struct manager *m, const uint8_t uuid[16], const struct s
 	(void)store_remove_runtime(&m->store->domains, uuid);
 }
 
+/* A start that was cut short before START was sent. Its worker ends, or has ended, with the daemon that made it (worker.h): what is left
+ * is what it would have used. */
+static void sweep_unborn(struct manager *m, const uint8_t uuid[16])
+{
+	struct cgroup *cgroup = NULL;
+	char text[UUID_STRING_LEN + 1];
+
+	uuid_format(uuid, text);
+	log_notice("the start of domain %s was cut short; nothing of it runs", text);
+	domain_sweep_nics(m, uuid);
+	if (m->cgroup_root)
+		(void)cgroup_new(m->cgroup_root, text, &(struct cgroup_limits){0}, NULL, &cgroup);
+	(void)cgroup_free(cgroup, true);
+	(void)store_remove_runtime(&m->store->domains, uuid);
+}
+
 static int load_status(struct manager *m, const uint8_t uuid[16], struct status *ret)
 {
 	_cleanup_(freep) char *text = NULL;
@@ -278,8 +307,7 @@ static int load_status(struct manager *m, const uint8_t uuid[16], struct status 
 		&m->store->domains, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
 	if (r == 0)
 		r = parse_status(text, ret);
-	if (r < 0) {
-		/* A start that was cut short before it had a process, or damage. */
+	if (r < 0 && r != -ENOENT) {
 		uuid_format(uuid, uuid_text);
 		(void)log_warning_errno(r,
 			"%s/domains/%s/status.json cannot be read, left as it is: %m",
@@ -298,7 +326,7 @@ void domain_adopt(struct manager *m, const uint8_t uuid[16])
 
 	r = load_status(m, uuid, &status);
 	if (r == -ENOENT)
-		domain_sweep_nics(m, uuid); /* no worker had them */
+		sweep_unborn(m, uuid);
 	if (r < 0 || store_open_runtime(&m->store->domains, uuid, false, &dir_fd) < 0)
 		return;
 	d = adopted_domain(m, uuid, &status);

@@ -138,6 +138,7 @@ struct domain {
 	struct domain_tap taps[VM_MAX_NICS];
 	uint32_t slot; /* of the uid range */
 	bool degraded; /* the worker lives but has not said HELLO */
+	bool noted; /* of this run there is a status on disk: it has been, or is being, told START */
 	bool start_paused, restarting, reboot_pending, destroying;
 	bool pinning;   /* started paused until its threads have their CPUs */
 	bool stop_seen; /* STATE STOPPED came; 'stop' says why */

@@ -3,9 +3,11 @@
 #include "daemon/worker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -119,6 +121,19 @@ static int watch_process(struct worker *w)
 	return sd_event_source_set_priority(w->pid_source, SD_EVENT_PRIORITY_NORMAL + 1);
 }
 
+/* The daemon's end is the child's, until it is told START. It may have been before this was said. */
+static int die_with_daemon(char *stage, size_t size)
+{
+	struct pollfd daemon = {.fd = PROTO_CONTROL_FD};
+
+	(void)snprintf(stage, size, "tie it to the daemon");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -errno;
+	if (poll(&daemon, 1, 0) < 0)
+		return -errno;
+	return daemon.revents & POLLHUP ? -EOWNERDEAD : 0;
+}
+
 /* The child, from here to exec. Only what is safe after fork. On failure the stage goes up the pipe. */
 static _noreturn_ void child(const struct worker_spec *spec, int control_fd, int error_fd)
 {
@@ -131,6 +146,9 @@ static _noreturn_ void child(const struct worker_spec *spec, int control_fd, int
 	r = jail_arrange_fds(spec->jail, fds, stage, sizeof(stage));
 	if (r == 0 && spec->jail)
 		r = jail_enter(spec->jail, stage, sizeof(stage));
+	/* After the change of user, which would undo it. */
+	if (r == 0)
+		r = die_with_daemon(stage, sizeof(stage));
 	if (r == 0) {
 		(void)syscall(SYS_execveat, JAIL_FD_EXE, "", argv, envp, AT_EMPTY_PATH);
 		r = -errno;

@@ -7,6 +7,10 @@
  * that breaks the protocol (type, length, sequence, fds, text) makes the daemon kill it. Its texts are cleaned before
  * they are passed on.
  *
+ * Until it is told START a worker belongs to the daemon that made it: the kernel kills it when that daemon ends, whatever it is doing
+ * (PR_SET_PDEATHSIG, in the child before exec; what it does first about START is to take that back). So there is no
+ * worker that the next daemon would have to find and cannot: a run is noted on disk before START is sent.
+ *
  * Life: worker_spawn() or worker_adopt(), then callbacks from the event loop, at the end exactly one gone(). Only in
  * gone() or outside all callbacks may the worker be freed. Freeing neither kills nor stops the process: that is how
  * a daemon that ends leaves its workers running.

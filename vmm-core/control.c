@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -487,6 +488,12 @@ static int start_network(struct control *control, struct message *m, char *reaso
 	return 1;
 }
 
+/* From now on it does not end with the daemon that made it (daemon/worker.h). */
+static void outlive_daemon(void)
+{
+	(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+}
+
 /* Nothing half-made stays: a START that fails ends the process with its answer. */
 static int answer_start(struct control *control, struct message *m, int r, const char *reason)
 {
@@ -503,6 +510,7 @@ static int handle_start(struct control *control, struct message *m)
 
 	if (control->vm || control->network)
 		return -EALREADY;
+	outlive_daemon();
 	return answer_start(control, m, start(control, m, reason), reason);
 }
 
@@ -512,6 +520,7 @@ static int handle_start_network(struct control *control, struct message *m)
 
 	if (control->vm || control->network)
 		return -EALREADY;
+	outlive_daemon();
 	return answer_start(control, m, start_network(control, m, reason), reason);
 }
 

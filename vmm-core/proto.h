@@ -11,6 +11,9 @@
  * seq 0. After START the daemon treats the worker as hostile: an unknown type, a wrong length or an fd from it
  * end it.
  *
+ * A worker that has not been told START ends with the daemon that made it: the kernel kills it (PR_SET_PDEATHSIG), and the end of the
+ * control socket ends it. Taking the former back is the first thing that START does.
+ *
  * Order: the worker sends HELLO as the first message on every connection. On a new worker the daemon answers
  * with START; the reply comes when the vCPUs exist and the sandbox is closed, and the vm runs (or is paused if
  * START asked for it) from then on.

@@ -3,7 +3,8 @@
  * A worker without a machine: it speaks vmm-core/proto.h on fds 3 and 4 as vmmd-worker does, so that the daemon can
  * be tested without KVM, and it can be told to misbehave:
  *
- *	before START	words in argv[1] (the domain's name): no-hello garbage-hello exit-early wrong-version hello-fds
+ *	before START	words in argv[1] (the domain's name): no-hello garbage-hello exit-early wrong-version hello-fds; hang-unborn
+ *			stops (SIGSTOP) before HELLO, clings lives on when its daemon ends
  *	at START	words fake=WORD in the vm's command line: fail-start no-reply crash garbage bad-type short fds
  *			wrong-seq bad-text back-to-new stop-reading flood exit-quietly
  *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
@@ -66,7 +67,7 @@ struct fake {
 	size_t line_len;
 	struct vm_config config;
 	struct vm_stats_page *stats;
-	bool is_network;
+	bool is_network, clings;
 	struct net_config net;
 	struct net_stats_page *net_stats;
 	uint32_t nics, unwanted; /* bits */
@@ -625,6 +626,8 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 {
 	uint32_t seq = p->header.seq;
 
+	if (p->header.type == PROTO_START || p->header.type == PROTO_START_NETWORK)
+		(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	if (p->header.type == PROTO_START) {
 		start(f, p, fds, n_fds);
 		return;
@@ -785,7 +788,7 @@ static void control_input(struct fake *f)
 	ssize_t n = recv_packet(f->control, &p, sizeof(p), fds, PROTO_MAX_FDS, &n_fds);
 
 	if (n <= 0) {
-		if (f->state == PROTO_VM_NEW || told(f, "exit-on-eof"))
+		if ((f->state == PROTO_VM_NEW && !f->clings) || told(f, "exit-on-eof"))
 			exit(1);
 		close(f->control);
 		f->control = -1;
@@ -822,6 +825,12 @@ static void hello(struct fake *f, const char *name)
 
 	if (strstr(name, "exit-early"))
 		exit(7);
+	if (strstr(name, "hang-unborn"))
+		raise(SIGSTOP);
+	if (strstr(name, "clings")) {
+		(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+		f->clings = true;
+	}
 	if (strstr(name, "garbage-hello"))
 		(void)!write(f->control, "hello?", 6);
 	else if (strstr(name, "wrong-version"))

@@ -302,6 +302,23 @@ static bool kill_at(pid_t pid, unsigned n)
 	return false;
 }
 
+/* The runtime folders of domains that do not run. */
+static unsigned count_folders(struct fixture *f)
+{
+	char path[256];
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/domains", f->runtime);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		n += *e->d_name != '.';
+	if (dir)
+		closedir(dir);
+	return n - (domain(f) && domain_is_active(domain(f)));
+}
+
 /* No temporary file in the folders of definitions. */
 static bool has_tmp(const char *path)
 {
@@ -358,6 +375,7 @@ static bool try_stop(const struct operation *op, unsigned n)
 		fail_msg("%s, killed at stop %u: found %s", op->name, n,
 			found == FOUND_TORN ? "half of it" : "nothing");
 	check_files(f);
+	assert_int_equal(count_folders(f), 0);
 	fixture_teardown(&state);
 	/* Every worker that it began is found, and ended with its domain; orphans are our children. */
 	while (waitpid(-1, NULL, 0) > 0)
@@ -378,15 +396,54 @@ static void test_operation(void **state)
 	assert_true(n > 4);
 }
 
+/* A worker that hangs before it says anything, and its daemon is killed at that moment: it cannot be told, it can only be ended. */
+static void test_unborn(void **unused)
+{
+	struct fixture *f;
+	void *state;
+	pid_t pid;
+
+	(void)unused;
+	alarm(60);
+	fixture_setup(&state);
+	f = state;
+	(void)fixture_define(f, "hang-unborn", "", "");
+	f->manager = manager_free(f->manager);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct domain *d;
+		siginfo_t si;
+
+		if (sd_event_new(&f->event) < 0)
+			_exit(2);
+		fixture_open_manager(f);
+		d = manager_find_name(f->manager, "hang-unborn");
+		assert_int_equal(domain_start(d, 0, fixture_done, f, &f->error), 0);
+		assert_int_equal(waitid(P_PID, (id_t)worker_pid(d->worker), &si, WSTOPPED), 0);
+		(void)raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	n_kills++;
+	/* The worker, which has become our child. */
+	assert_true(waitpid(-1, NULL, 0) > 0);
+	fixture_open_manager(f);
+	assert_false(domain_is_active(manager_find_name(f->manager, "hang-unborn")));
+	assert_int_equal(count_folders(f), 0);
+	fixture_teardown(&state);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(operations)];
+	struct CMUnitTest tests[ARRAY_SIZE(operations) + 1];
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
 		tests[i] = (struct CMUnitTest){.name = operations[i].name,
 			.test_func = test_operation,
 			.initial_state = (void *)(uintptr_t)&operations[i]};
+	tests[ARRAY_SIZE(operations)] =
+		(struct CMUnitTest){.name = "unborn", .test_func = test_unborn};
 	log_init("test", LOG_CRIT, NULL);
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	r = cmocka_run_group_tests(tests, NULL, NULL);
