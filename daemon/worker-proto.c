@@ -354,7 +354,7 @@ int worker_request(struct worker *w, enum proto_type type, const void *payload, 
 	int r;
 
 	assert(len <= PROTO_MAX_PAYLOAD);
-	if (w->fd < 0 || !w->hello)
+	if (w->fd < 0 || (!w->hello && !w->adopted))
 		return -ENOTCONN;
 	if (!p)
 		return -EBUSY;

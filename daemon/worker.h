@@ -83,7 +83,7 @@ int worker_adopt(sd_event *event, const uint8_t uuid[16], pid_t pid, uint64_t st
 struct worker *worker_free(struct worker *worker);
 DEFINE_CLEANUP(struct worker *, worker_free);
 
-/* Send a request. Returns 0 (then 'reply' will be called, unless the worker is freed before), or -ENOTCONN, -EAGAIN
+/* Send a request. An adopted worker that has not said HELLO yet reads it after that. Returns 0 (then 'reply' will be called, unless the worker is freed before), or -ENOTCONN, -EAGAIN
  * (the worker does not read), -EBUSY (too many requests pending), -ENOMEM. fds stay the caller's. */
 int worker_request(struct worker *worker, enum proto_type type, const void *payload, size_t len,
 	const int *fds, unsigned n_fds, uint64_t timeout_usec, worker_reply_fn reply,

@@ -845,6 +845,8 @@ int main(int argc, char **argv)
 {
 	static struct fake fake = {.control = PROTO_CONTROL_FD, .console = -1};
 
+	/* As vmmd-worker does: the reader of its log may go away. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	hello(&fake, argc > 1 ? argv[1] : "");
 	fprintf(stderr, "fake worker %s runs\n", argc > 1 ? argv[1] : "");
 	for (;;) {

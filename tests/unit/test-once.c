@@ -158,6 +158,8 @@ static void test_under_way(void **state)
 
 	say(&c1, KEYED("1", "StartDomain", "\"domain\":\"a\"", "k") "\n");
 	RUN_UNTIL(f, d->phase == DOMAIN_STARTING);
+	/* However fast the worker is: it is not before they wait. */
+	assert_int_equal(kill(worker_pid(d->worker), SIGSTOP), 0);
 	client_done(&c1);
 	say(&c2,
 		KEYED("2", "StartDomain", "\"domain\":\"a\"", "k") "\n" KEYED(
@@ -166,6 +168,7 @@ static void test_under_way(void **state)
 		!list_empty(&list_entry(f->manager->once->entries.next, struct once_entry, link)
 				     ->waits));
 	assert_int_equal(d->phase, DOMAIN_STARTING);
+	assert_int_equal(kill(worker_pid(d->worker), SIGCONT), 0);
 	assert_string_equal(hear(f, &c2), DONE("2"));
 	assert_string_equal(hear(f, &c2), DONE("3"));
 	assert_int_equal(count_events(f, "lifecycle a Started Booted"), 1);
@@ -462,26 +465,24 @@ static void test_killed_and_gone(void **state)
 	struct fixture *f = *state;
 
 	for (unsigned transient = 0; transient < 2; transient++) {
+		pid_t pid;
+
 		if (!transient)
-			fixture_define(f, "s", "fake=exit-on-eof", "");
+			fixture_define(f, "s", "", "");
 		die_at_work = die_when_started;
 		if (transient)
 			killed_daemon(f, xml_request(f, "CreateDomain", "s", "t"), ONCE_STEP_X_MAX);
 		else
 			start_killed(f, die_when_started, ONCE_STEP_X_MAX);
 		die_at_work = NULL;
-		if (transient) {
-			/* Of this one the worker lives: it is ended here, and another daemon comes. */
-			pid_t pid = worker_of(f);
-
-			close_server();
-			f->manager = manager_free(f->manager);
-			assert_int_equal(kill(pid, SIGKILL), 0);
-			while (kill(pid, 0) == 0)
-				(void)waitpid(pid, NULL, 0);
-			fixture_open_manager(f);
-			open_server(f);
-		}
+		/* The worker lives: it is ended here, and another daemon comes. */
+		pid = worker_of(f);
+		close_server();
+		f->manager = manager_free(f->manager);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		fixture_open_manager(f);
+		open_server(f);
 		RUN_UNTIL(f, !find(f, "s") || find(f, "s")->phase == DOMAIN_IDLE);
 		if (transient)
 			expect(f, xml_request(f, "CreateDomain", "s", "t"), FAILED("7", "-32018"));
