@@ -138,8 +138,8 @@ static void make_cgroup(struct domain *d, struct jail_plan *plan)
 static int spawn(struct domain *d, int dir_fd, struct error *error)
 {
 	struct manager *m = d->manager;
-	_cleanup_(closep) int exe_fd = open(m->worker_path, O_RDONLY | O_CLOEXEC);
-	_cleanup_(closep) int listen_fd = worker_listen(dir_fd), log_fd = -EBADF;
+	_cleanup_(closep) int exe_fd = worker_open_program(m->worker_path), log_fd = -EBADF;
+	_cleanup_(closep) int listen_fd = exe_fd < 0 ? -EBADF : worker_listen(dir_fd);
 	struct jail_plan jail;
 	struct worker_spec spec = {
 		.name = d->name,
@@ -151,7 +151,8 @@ static int spawn(struct domain *d, int dir_fd, struct error *error)
 	int r;
 
 	if (exe_fd < 0)
-		return error_set_errno(error, errno, "cannot open the worker '%s'", m->worker_path);
+		return error_set_errno(
+			error, exe_fd, "cannot open the worker '%s'", m->worker_path);
 	if (listen_fd < 0)
 		return error_set_errno(
 			error, listen_fd, "cannot make the control socket of '%s'", d->name);

@@ -58,6 +58,7 @@ static struct json_object *numbers_to_json(const struct domain_config *config)
 
 static int save(struct domain *d)
 {
+	struct store_room *room = &d->manager->store->domains;
 	struct json_object *o = json_object_new_object();
 	int r;
 
@@ -77,12 +78,12 @@ static int save(struct domain *d)
 	json_object_object_add(
 		o, "channels", paths_to_json(d->resources.channel_paths, VM_MAX_CHANNELS));
 	json_object_object_add(o, "nics", numbers_to_json(d->live));
-	r = store_save_runtime(&d->manager->store->domains, d->uuid, "status.json",
-		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
-	json_object_put(o);
+	/* The status last: by it the rest counts. */
+	r = store_save_runtime(room, d->uuid, "live.xml", d->running->xml);
 	if (r == 0)
-		r = store_save_runtime(
-			&d->manager->store->domains, d->uuid, "live.xml", d->running->xml);
+		r = store_save_runtime(room, d->uuid, STORE_STATUS,
+			json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+	json_object_put(o);
 	return r;
 }
 
@@ -304,7 +305,7 @@ static int load_status(struct manager *m, const uint8_t uuid[16], struct status 
 	int r;
 
 	r = store_load_runtime(
-		&m->store->domains, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
+		&m->store->domains, uuid, STORE_STATUS, STORE_MAX_STATUS_BYTES, &text);
 	if (r == 0)
 		r = parse_status(text, ret);
 	if (r < 0 && r != -ENOENT) {

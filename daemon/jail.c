@@ -96,19 +96,23 @@ static int join_cgroups(const struct jail_plan *plan)
 	return 0;
 }
 
-static int arrange(int high[5])
+/* Whatever happens, each of 'fds' goes on naming what it did. */
+static int arrange(int fds[5])
 {
 	static const int places[5] = {
 		PROTO_CONTROL_FD, PROTO_LISTEN_FD, STDERR_FILENO, JAIL_FD_EXE, JAIL_FD_ERROR};
 	int null_fd;
 
 	for (size_t i = 0; i < 5; i++) {
-		if (high[i] < 0)
+		int high;
+
+		if (fds[i] < 0)
 			continue;
 		/* Out of the way of all places first. */
-		high[i] = fcntl(high[i], F_DUPFD_CLOEXEC, 16);
-		if (high[i] < 0)
+		high = fcntl(fds[i], F_DUPFD_CLOEXEC, 16);
+		if (high < 0)
 			return -errno;
+		fds[i] = high;
 	}
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
@@ -117,25 +121,25 @@ static int arrange(int high[5])
 	for (size_t i = 0; i < 5; i++) {
 		bool keep = places[i] <= PROTO_LISTEN_FD;
 
-		if (high[i] >= 0 && dup3(high[i], places[i], keep ? 0 : O_CLOEXEC) < 0)
+		if (fds[i] >= 0 && dup3(fds[i], places[i], keep ? 0 : O_CLOEXEC) < 0)
 			return -errno;
 	}
-	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
+		syscall(SYS_close_range, JAIL_FD_ERROR + 1, ~0U, 0) < 0)
 		return -errno;
-	return syscall(SYS_close_range, JAIL_FD_ERROR + 1, ~0U, 0) < 0 ? -errno : 0;
+	memcpy(fds, places, sizeof(places));
+	return 0;
 }
 
-int jail_arrange_fds(const struct jail_plan *plan, const int fds[5], char *stage, size_t size)
+int jail_arrange_fds(const struct jail_plan *plan, int fds[5], char *stage, size_t size)
 {
-	int high[5], r;
+	int r = plan ? join_cgroups(plan) : 0;
 
-	memcpy(high, fds, sizeof(high));
-	r = plan ? join_cgroups(plan) : 0;
 	if (r < 0) {
 		(void)snprintf(stage, size, "join the cgroup");
 		return r;
 	}
-	r = arrange(high);
+	r = arrange(fds);
 	if (r < 0)
 		(void)snprintf(stage, size, "arrange fds");
 	return r;

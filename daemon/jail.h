@@ -69,9 +69,9 @@ uint64_t jail_clone_flags(const struct jail_plan *plan);
 pid_t jail_clone(uint64_t flags, int *ret_pidfd);
 
 /* In the child: put fds[5] = control, listen, log (or negative: /dev/null), exe, error pipe in their places, close
- * everything else, joining the plan's cgroups (NULL: none) before. Returns 0 or -errno with the step in 'stage'. */
-int jail_arrange_fds(
-	const struct jail_plan *plan, const int fds[5], char *stage, size_t stage_size);
+ * everything else, joining the plan's cgroups (NULL: none) before. Returns 0 or -errno with the step in 'stage'; fds[] says where
+ * they are then, so that the last one can be told of a failure, too. */
+int jail_arrange_fds(const struct jail_plan *plan, int fds[5], char *stage, size_t stage_size);
 
 /* In the child: become what the plan says. Returns 0 or -errno with the step in 'stage'. */
 int jail_enter(const struct jail_plan *plan, char *stage, size_t stage_size);

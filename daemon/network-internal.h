@@ -47,7 +47,8 @@ void network_kill_later(struct network *network, uint64_t usec);
 
 /* Tell the sinks, save the status. */
 void network_event(struct network *network, const char *detail);
-void network_save_status(struct network *network);
+/* 0 or -errno: it has been logged, and the next daemon finds what was kept before. */
+int network_save_status(struct network *network);
 
 /* All ports are linked anew (the worker is new), or lose their links (it is gone for good). */
 void network_link_all(struct network *network);

@@ -180,7 +180,7 @@ void network_link_domain(struct domain *d)
 			changed = true;
 		}
 		if (changed)
-			network_save_status(n);
+			(void)network_save_status(n);
 	}
 }
 
@@ -191,7 +191,7 @@ void network_link_all(struct network *n)
 	list_for_each (pos, &n->ports)
 		list_entry(pos, struct network_port, link)->linked = false;
 	link_waiting(n);
-	network_save_status(n);
+	(void)network_save_status(n);
 }
 
 void network_unlink_port(struct network_port *port)

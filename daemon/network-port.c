@@ -311,7 +311,7 @@ static void release(struct network_port *port)
 
 	network_unlink_port(port);
 	network_port_free(port);
-	network_save_status(n);
+	(void)network_save_status(n);
 }
 
 void network_detach_nic(struct domain *d, unsigned nic)
@@ -329,7 +329,7 @@ void network_link_nic(struct domain *d, unsigned nic)
 	if (!port)
 		return;
 	network_link_port(port);
-	network_save_status(port->network);
+	(void)network_save_status(port->network);
 }
 
 void network_detach_domain(struct domain *d)
@@ -353,7 +353,7 @@ void network_drop_dead_ports(struct network *n)
 		network_unlink_port(port);
 		network_port_free(port);
 	}
-	network_save_status(n);
+	(void)network_save_status(n);
 }
 
 /* Who watches hears of a link that an administrator takes down or up. */

@@ -27,8 +27,8 @@
 static int spawn(struct network *n, int dir_fd, struct error *error)
 {
 	struct manager *m = n->manager;
-	_cleanup_(closep) int exe_fd = open(m->worker_path, O_RDONLY | O_CLOEXEC);
-	_cleanup_(closep) int listen_fd = worker_listen(dir_fd), log_fd = -EBADF;
+	_cleanup_(closep) int exe_fd = worker_open_program(m->worker_path), log_fd = -EBADF;
+	_cleanup_(closep) int listen_fd = exe_fd < 0 ? -EBADF : worker_listen(dir_fd);
 	struct cgroup_limits limits = {.memory_bytes = NETWORK_MEMORY, .pids = 16};
 	char name[NET_NAME_MAX + 8], uuid[UUID_STRING_LEN + 1];
 	struct jail_plan jail;
@@ -43,7 +43,8 @@ static int spawn(struct network *n, int dir_fd, struct error *error)
 
 	(void)snprintf(name, sizeof(name), "net:%s", n->name);
 	if (exe_fd < 0)
-		return error_set_errno(error, errno, "cannot open the worker '%s'", m->worker_path);
+		return error_set_errno(
+			error, exe_fd, "cannot open the worker '%s'", m->worker_path);
 	if (listen_fd < 0)
 		return error_set_errno(error, listen_fd,
 			"cannot make the control socket of network '%s'", n->name);
@@ -124,6 +125,19 @@ void network_end_run(struct network *n)
 	(void)store_remove_runtime(&n->manager->store->networks, n->uuid);
 }
 
+/* What runs is no more: the definition is what counts again. */
+static void reload_definition(struct network *n)
+{
+	_cleanup_(freep) char *text = NULL;
+	struct network_config *config;
+
+	if (!n->xml ||
+		network_xml_parse(n->xml, strlen(n->xml), n->name, 0, &config, NULL, &text) < 0)
+		return;
+	(void)network_config_free(n->config);
+	n->config = config;
+}
+
 int network_start(struct network *n, domain_done_fn done, void *userdata, struct error *error)
 {
 	int r;
@@ -141,6 +155,7 @@ int network_start(struct network *n, domain_done_fn done, void *userdata, struct
 		error->message);
 	domain_drop_waits(&n->start_waits);
 	network_end_run(n);
+	reload_definition(n); /* it was to run with another configuration (network_create) */
 	return r;
 }
 
@@ -160,19 +175,6 @@ void network_kill_later(struct network *n, uint64_t usec)
 	if (sd_event_add_time_relative(n->manager->event, &n->kill_timer, CLOCK_MONOTONIC, usec, 0,
 		    on_kill_timer, n) < 0)
 		worker_kill(n->worker);
-}
-
-/* What runs is no more: the definition is what counts again. */
-static void reload_definition(struct network *n)
-{
-	_cleanup_(freep) char *text = NULL;
-	struct network_config *config;
-
-	if (!n->xml ||
-		network_xml_parse(n->xml, strlen(n->xml), n->name, 0, &config, NULL, &text) < 0)
-		return;
-	(void)network_config_free(n->config);
-	n->config = config;
 }
 
 /* Nothing runs any more, and nothing will: tell those who wait. */
@@ -241,7 +243,7 @@ static void on_started(void *userdata, int error, const char *text)
 		return;
 	}
 	n->phase = NETWORK_ACTIVE;
-	network_save_status(n);
+	(void)network_save_status(n);
 	network_link_all(n);
 	if (n->n_restarts == 0) {
 		journal_network(JOURNAL_NETWORK_STARTED, n, "network '%s' started (worker %d)",
@@ -271,7 +273,13 @@ static void send_start(struct network *n)
 	if (stats_view_map(STATS_NETWORK, res.stats_fd, &n->stats) < 0)
 		log_warning("network '%s' has no statistics", n->name);
 	/* A daemon that comes after this one finds the worker, whether it has read START by then or not. */
-	network_save_status(n);
+	r = network_save_status(n);
+	if (r < 0) {
+		network_resources_close(&res);
+		(void)error_set_errno(&e, r, "cannot save the status of network '%s'", n->name);
+		fail_start(n, &e);
+		return;
+	}
 	r = worker_request(n->worker, PROTO_START_NETWORK, &start, sizeof(start), res.fds, res.n,
 		NETWORK_START_USEC, on_started, n);
 	network_resources_close(&res);

@@ -58,7 +58,7 @@ static void adopt_uplinks(struct network *n, struct json_object *uplinks)
 			json_object_get_string(json_object_array_get_idx(uplinks, i)));
 }
 
-void network_save_status(struct network *n)
+int network_save_status(struct network *n)
 {
 	struct store_room *room = &n->manager->store->networks;
 	_cleanup_(freep) char *xml = NULL;
@@ -66,7 +66,7 @@ void network_save_status(struct network *n)
 	int r;
 
 	if (!n->worker)
-		return;
+		return 0;
 	o = json_object_new_object();
 	json_object_object_add(o, "version", json_object_new_int(STATUS_VERSION));
 	json_object_object_add(o, "name", json_object_new_string(n->name));
@@ -76,18 +76,20 @@ void network_save_status(struct network *n)
 	json_object_object_add(o, "slot", json_object_new_int64(n->slot));
 	json_object_object_add(o, "ports", ports_to_json(n));
 	json_object_object_add(o, "uplinks", uplinks_to_json(n));
-	r = store_save_runtime(room, n->uuid, "status.json",
-		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
-	json_object_put(o);
-	if (r == 0)
-		r = network_xml_format(n->config, NULL, &xml);
+	/* The status last: by it the rest counts. */
+	r = network_xml_format(n->config, NULL, &xml);
 	if (r == 0)
 		r = store_save_runtime(room, n->uuid, "live.xml", xml);
+	if (r == 0)
+		r = store_save_runtime(room, n->uuid, STORE_STATUS,
+			json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+	json_object_put(o);
 	if (r < 0)
 		(void)log_warning_errno(r,
-			"cannot save the status of network '%s' (a new daemon would not find it): "
-			"%m",
+			"cannot save the status of network '%s' (a new daemon finds an older "
+			"one): %m",
 			n->name);
+	return r;
 }
 
 static bool get_number(
@@ -200,7 +202,7 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 	struct network *n = NULL;
 	int r;
 
-	r = store_load_runtime(room, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
+	r = store_load_runtime(room, uuid, STORE_STATUS, STORE_MAX_STATUS_BYTES, &text);
 	if (r == 0)
 		o = json_tokener_parse(text);
 	if (!json_object_is_type(o, json_type_object) ||
@@ -215,7 +217,9 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 		r = -EBADMSG;
 	else
 		n = find_or_make(m, uuid);
-	if (n && store_open_runtime(room, uuid, false, &dir_fd) == 0)
+	if (n)
+		r = store_open_runtime(room, uuid, false, &dir_fd);
+	if (n && r == 0)
 		r = worker_adopt(m->event, uuid, (pid_t)pid, (uint64_t)start_time, dir_fd,
 			&network_worker_ops, n, &worker);
 	if (n && worker) {

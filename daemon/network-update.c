@@ -158,7 +158,7 @@ static void take(struct network *n, struct change *change)
 	}
 	take_uplink(n, change);
 	if (network_is_active(n))
-		network_save_status(n);
+		(void)network_save_status(n);
 	network_event(n, "Changed");
 }
 

@@ -198,6 +198,16 @@ static bool read_code(struct json_object *o, enum error_code *ret)
 	return false;
 }
 
+/* No answer, or one that can be given. */
+static bool is_answer(const char *text)
+{
+	struct json_object *o = text ? json_tokener_parse(text) : NULL;
+	bool is = !text || json_object_is_type(o, json_type_object);
+
+	json_object_put(o);
+	return is;
+}
+
 static bool from_json(struct json_object *o, struct once_entry *e)
 {
 	int state = find_word(states, ARRAY_SIZE(states), get_string(o, "state"));
@@ -205,19 +215,22 @@ static bool from_json(struct json_object *o, struct once_entry *e)
 	const char *message = get_string(o, "message");
 
 	e->rule = method ? once_find_rule(method) : NULL;
-	if (get_int(o, "version") != VERSION || state < 0 || !e->rule || !read_code(o, &e->code) ||
+	if (get_int(o, "version") != VERSION || get_int(o, "at_s") < 0 || state < 0 || !e->rule ||
+		!read_code(o, &e->code) ||
 		!copy_string(o, "caller", e->caller, sizeof(e->caller)) ||
 		!copy_string(o, "key", e->key, sizeof(e->key)) ||
 		!get_digest(o, "arguments", &e->arguments) ||
 		!read_object(json_object_object_get(o, "before"), &e->before) ||
-		e->before.kind > e->rule->kind || (e->code != ERROR_NONE && !message))
+		e->before.kind > e->rule->kind || (e->code != ERROR_NONE && !message) ||
+		!is_answer(answer))
 		return false;
 	e->state = (enum once_state)state;
 	e->at_s = (uint64_t)get_int(o, "at_s");
 	e->answer = answer ? strdup(answer) : NULL;
 	e->message = message ? strdup(message) : NULL;
-	e->once->bytes += (answer ? strlen(answer) : 0) + (message ? strlen(message) : 0);
-	return true;
+	e->once->bytes +=
+		(e->answer ? strlen(e->answer) : 0) + (e->message ? strlen(e->message) : 0);
+	return (e->answer || !answer) && (e->message || !message);
 }
 
 /* A record, or nothing of it. */
@@ -254,7 +267,8 @@ static bool parse_name(const char *name, uint64_t *ret_number, bool *ret_lost)
 		return false;
 	memcpy(digits, name, n);
 	digits[n] = 0;
-	return parse_u64(digits, INT64_MAX, ret_number) == 0;
+	/* As file_name() writes it, or the record could not be found again. */
+	return (*digits != '0' || n == 1) && parse_u64(digits, INT64_MAX - 1, ret_number) == 0;
 }
 
 int once_file_load(struct once *once)

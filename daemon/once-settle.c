@@ -113,7 +113,7 @@ static void look_at_status(void *opaque, const uint8_t uuid[16])
 
 	if (s->object->exists && memcmp(uuid, s->object->uuid, 16) != 0)
 		return;
-	r = store_load_runtime(s->room, uuid, "status.json", STORE_MAX_STATUS_BYTES, &text);
+	r = store_load_runtime(s->room, uuid, STORE_STATUS, STORE_MAX_STATUS_BYTES, &text);
 	if (r == 0)
 		o = json_tokener_parse(text);
 	(void)json_object_object_get_ex(o, "name", &name);

@@ -55,9 +55,13 @@ static int follow(struct store *store, const struct changeset_item *item)
 	struct store_room *room =
 		item->kind == CHANGESET_DOMAINS ? &store->domains : &store->networks;
 	char name[STORE_FILE_NAME_MAX];
+	int r;
 
 	if (!item->xml)
 		return store_remove(room, item->uuid);
+	r = store_clear_stray_flag(room, item->uuid);
+	if (r < 0)
+		return r;
 	store_definition_file(item->uuid, name);
 	return store_save_file(store, room->definitions_fd, name, item->xml, STORE_SYNC_FILE);
 }

@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between store.c (files) and store-changes.c (definitions that change together). */
+/* Between store.c (what is kept where), store-file.c (how a file is written) and store-changes.c (definitions that change together). */
 #pragma once
 
 #include "daemon/store.h"
 
-/* UUID, ".xml" and ".tmp-" fit, with room. */
+/* What begins so is nothing: whoever opens the store removes it. */
+#define STORE_TMP_PREFIX ".tmp-"
+/* A UUID and ".xml" fit, with room. */
 #define STORE_FILE_NAME_MAX 64
 
-/* Old-or-new; after a power cut, too, when the file and then its folder have been synced. */
+/* Old-or-new: 'name' has the new text, or what it had, whatever fails. After a power cut, too, when the file and then its folder have been
+ * synced. */
 enum store_sync { STORE_SYNC_NOTHING, STORE_SYNC_FILE, STORE_SYNC_ALL };
 int store_save_file(
 	struct store *store, int dir_fd, const char *name, const char *text, enum store_sync sync);
+/* Durably, or not at all; 0 also if it is not there. */
+int store_remove_file(struct store *store, int dir_fd, const char *name);
+/* What the folder's entries are now survives a power cut. */
 int store_sync_dir(struct store *store, int dir_fd);
+
 void store_definition_file(const uint8_t uuid[16], char ret[STORE_FILE_NAME_MAX]);
-/* As store_delete() and store_set_autostart(), without regard to what is to follow. */
+/* As store_delete() and store_set_autostart(), without regard to what is to follow. remove: both are gone when it returns 0; otherwise it
+ * can be called again. */
 int store_remove(struct store_room *room, const uint8_t uuid[16]);
 int store_flag(struct store_room *room, const uint8_t uuid[16], bool on);
+/* Before a definition is written that was not there: a flag that could not be removed with an earlier one is not its. */
+int store_clear_stray_flag(struct store_room *room, const uint8_t uuid[16]);
 
 /* At the start: let follow what an earlier daemon has left to do. */
 int store_recover(struct store *store, struct error *error);

@@ -19,67 +19,11 @@
 
 #define LOCK_TURNS   50
 #define LOCK_TURN_NS (20 * NSEC_PER_MSEC)
-#define TMP_PREFIX   ".tmp-"
 #define XML_SUFFIX   ".xml"
 
-static int fault(struct store *store, enum store_step step)
+static bool has_file(int dir_fd, const char *name)
 {
-	return store->fault ? store->fault(store->fault_opaque, step) : 0;
-}
-
-/* Write, sync and rename; what is left behind by a failure is removed unless the process dies here. */
-static int write_steps(struct store *store, int dir_fd, int fd, const char *tmp, const char *name,
-	const char *text, enum store_sync sync)
-{
-	int r;
-
-	r = fault(store, STORE_STEP_WRITE);
-	if (r == 0)
-		r = write_full(fd, text, strlen(text));
-	if (r < 0)
-		return r;
-	r = fault(store, STORE_STEP_SYNC);
-	if (r == 0 && sync >= STORE_SYNC_FILE && fsync(fd) < 0)
-		r = -errno;
-	if (r < 0)
-		return r;
-	r = fault(store, STORE_STEP_RENAME);
-	if (r == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
-		r = -errno;
-	return r;
-}
-
-int store_sync_dir(struct store *store, int dir_fd)
-{
-	int r = fault(store, STORE_STEP_SYNC_DIR);
-
-	if (r < 0)
-		return r;
-	return fsync(dir_fd) < 0 ? -errno : 0;
-}
-
-int store_save_file(
-	struct store *store, int dir_fd, const char *name, const char *text, enum store_sync sync)
-{
-	_cleanup_(closep) int fd = -EBADF;
-	char tmp[STORE_FILE_NAME_MAX + sizeof(TMP_PREFIX)];
-	int r;
-
-	(void)snprintf(tmp, sizeof(tmp), TMP_PREFIX "%s", name);
-	r = fault(store, STORE_STEP_CREATE);
-	if (r < 0)
-		return r;
-	/* A left-over of an earlier failure would make O_EXCL fail for ever. */
-	(void)unlinkat(dir_fd, tmp, 0);
-	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_steps(store, dir_fd, fd, tmp, name, text, sync);
-	if (r < 0) {
-		(void)unlinkat(dir_fd, tmp, 0);
-		return r;
-	}
-	return sync == STORE_SYNC_ALL ? store_sync_dir(store, dir_fd) : 0;
+	return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 void store_definition_file(const uint8_t uuid[16], char ret[STORE_FILE_NAME_MAX])
@@ -182,10 +126,22 @@ static int take_lock(struct store *store, struct error *error)
 			"another vmmd already serves %s (pid %s)", store->runtime_dir, pid);
 	}
 	n = snprintf(text, sizeof(text), "%d\n", getpid());
-	if (ftruncate(store->lock_fd, 0) < 0 || pwrite(store->lock_fd, text, (size_t)n, 0) != n)
-		return error_set_errno(
-			error, errno, "cannot write %s/vmmd.lock", store->runtime_dir);
+	/* For others to read only: a runtime folder without space keeps nobody from finding his workers again. */
+	if (pwrite(store->lock_fd, text, (size_t)n, 0) == n)
+		(void)!ftruncate(store->lock_fd, n);
 	return 0;
+}
+
+static int not_hidden(const struct dirent *e)
+{
+	return e->d_name[0] != '.';
+}
+
+static void free_names(struct dirent **names, int n)
+{
+	for (int i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
 }
 
 /* Remove what a crash left half-written in 'dir_fd'. */
@@ -200,9 +156,37 @@ static void sweep(int dir_fd)
 		return;
 	}
 	while ((e = readdir(dir)))
-		if (strncmp(e->d_name, TMP_PREFIX, sizeof(TMP_PREFIX) - 1) == 0)
+		if (strncmp(e->d_name, STORE_TMP_PREFIX, sizeof(STORE_TMP_PREFIX) - 1) == 0)
 			(void)unlinkat(dir_fd, e->d_name, 0);
 	(void)closedir(dir);
+}
+
+/* Flags of definitions that are gone: a power cut came between the two, or the second could not be removed. */
+static void sweep_flags(const struct store_room *room)
+{
+	struct dirent **names;
+	int n = scandirat(room->autostart_fd, ".", &names, not_hidden, NULL);
+
+	for (int i = 0; i < n; i++) {
+		char file[STORE_FILE_NAME_MAX];
+		uint8_t uuid[16];
+
+		if (uuid_parse(names[i]->d_name, uuid) < 0)
+			continue;
+		store_definition_file(uuid, file);
+		if (faccessat(room->definitions_fd, file, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+			errno == ENOENT)
+			(void)unlinkat(room->autostart_fd, names[i]->d_name, 0);
+	}
+	if (n >= 0)
+		free_names(names, n);
+}
+
+static void sweep_room(const struct store_room *room)
+{
+	sweep(room->definitions_fd);
+	sweep(room->autostart_fd);
+	sweep_flags(room);
 }
 
 static int open_folders(struct store *store, struct error *error)
@@ -230,8 +214,9 @@ static int open_folders(struct store *store, struct error *error)
 				folders[i].name);
 	}
 	sweep(store->state_fd);
-	sweep(store->domains.definitions_fd);
-	sweep(store->networks.definitions_fd);
+	sweep(store->runtime_fd);
+	sweep_room(&store->domains);
+	sweep_room(&store->networks);
 	return 0;
 }
 
@@ -292,36 +277,54 @@ struct store *store_free(struct store *store)
 	return NULL;
 }
 
+int store_clear_stray_flag(struct store_room *room, const uint8_t uuid[16])
+{
+	char name[STORE_FILE_NAME_MAX];
+
+	store_definition_file(uuid, name);
+	if (!store_get_autostart(room, uuid) || has_file(room->definitions_fd, name))
+		return 0;
+	return store_flag(room, uuid, false);
+}
+
 int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml)
 {
 	char name[STORE_FILE_NAME_MAX];
 	int r = store_settle(room->store, STORE_SETTLE_ALL);
 
+	if (r == 0)
+		r = store_clear_stray_flag(room, uuid);
 	if (r < 0)
 		return r;
 	store_definition_file(uuid, name);
 	return store_save_file(room->store, room->definitions_fd, name, xml, STORE_SYNC_ALL);
 }
 
+static int remove_definition(struct store_room *room, const uint8_t uuid[16])
+{
+	char name[STORE_FILE_NAME_MAX];
+
+	store_definition_file(uuid, name);
+	return store_remove_file(room->store, room->definitions_fd, name);
+}
+
 int store_delete(struct store_room *room, const uint8_t uuid[16])
 {
 	int r = store_settle(room->store, STORE_SETTLE_ALL);
 
-	return r < 0 ? r : store_remove(room, uuid);
+	if (r == 0)
+		r = remove_definition(room, uuid);
+	/* Without its definition the flag is nothing: whoever opens the store, or saves another, removes it. */
+	if (r == 0)
+		(void)store_flag(room, uuid, false);
+	return r;
 }
 
 int store_remove(struct store_room *room, const uint8_t uuid[16])
 {
-	char name[STORE_FILE_NAME_MAX];
-	int r;
+	int r = remove_definition(room, uuid);
 
-	r = store_flag(room, uuid, false);
-	if (r < 0)
-		return r;
-	store_definition_file(uuid, name);
-	if (unlinkat(room->definitions_fd, name, 0) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	return store_sync_dir(room->store, room->definitions_fd);
+	return r < 0 ? r : store_flag(room, uuid, false);
 }
 
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on)
@@ -333,19 +336,21 @@ int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on
 
 int store_flag(struct store_room *room, const uint8_t uuid[16], bool on)
 {
+	_cleanup_(closep) int fd = -EBADF;
 	char name[UUID_STRING_LEN + 1];
+	int r;
 
 	uuid_format(uuid, name);
-	if (on) {
-		_cleanup_(closep) int fd = openat(room->autostart_fd, name,
-			O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-		if (fd < 0)
-			return -errno;
-	} else if (unlinkat(room->autostart_fd, name, 0) < 0) {
-		return errno == ENOENT ? 0 : -errno;
-	}
-	return store_sync_dir(room->store, room->autostart_fd);
+	if (!on)
+		return store_remove_file(room->store, room->autostart_fd, name);
+	fd = openat(room->autostart_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		0600);
+	if (fd < 0)
+		return errno == EEXIST ? 0 : -errno;
+	r = store_sync_dir(room->store, room->autostart_fd);
+	if (r < 0)
+		(void)unlinkat(room->autostart_fd, name, 0);
+	return r;
 }
 
 bool store_get_autostart(struct store_room *room, const uint8_t uuid[16])
@@ -353,19 +358,7 @@ bool store_get_autostart(struct store_room *room, const uint8_t uuid[16])
 	char name[UUID_STRING_LEN + 1];
 
 	uuid_format(uuid, name);
-	return faccessat(room->autostart_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static int not_hidden(const struct dirent *e)
-{
-	return e->d_name[0] != '.';
-}
-
-static void free_names(struct dirent **names, int n)
-{
-	for (int i = 0; i < n; i++)
-		free(names[i]);
-	free(names);
+	return has_file(room->autostart_fd, name);
 }
 
 int store_each(struct store_room *room,
@@ -413,10 +406,14 @@ int store_open_runtime(struct store_room *room, const uint8_t uuid[16], bool cre
 
 int store_remove_runtime(struct store_room *room, const uint8_t uuid[16])
 {
-	char name[UUID_STRING_LEN + 1];
+	char name[UUID_STRING_LEN + 1], status[STORE_FILE_NAME_MAX];
 	struct dirent **names;
 	int fd, n;
 
+	/* Without fds, too: what is left without it is nothing that runs. */
+	uuid_format(uuid, name);
+	(void)snprintf(status, sizeof(status), "%s/" STORE_STATUS, name);
+	(void)unlinkat(room->live_fd, status, 0);
 	n = store_open_runtime(room, uuid, false, &fd);
 	if (n < 0)
 		return n == -ENOENT ? 0 : n;
@@ -426,7 +423,6 @@ int store_remove_runtime(struct store_room *room, const uint8_t uuid[16])
 	if (n >= 0)
 		free_names(names, n);
 	(void)safe_close(fd);
-	uuid_format(uuid, name);
 	if (unlinkat(room->live_fd, name, AT_REMOVEDIR) < 0)
 		return -errno;
 	return 0;
@@ -515,7 +511,7 @@ int store_get_next_slot(struct store *store, uint32_t *ret_slot)
 
 bool store_has_mark(struct store *store, const char *name)
 {
-	return faccessat(store->state_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return has_file(store->state_fd, name);
 }
 
 int store_set_mark(struct store *store, const char *name)

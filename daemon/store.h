@@ -15,7 +15,12 @@
  *	RUNTIME/next-slot		where the search for a free uid goes on
  *
  * Writing is old-or-new: a temporary file of the same folder, fsync, rename, fsync of the folder; when a function
- * returns 0, the change survives a power cut. Temporary files that a crash left are swept by store_open().
+ * returns 0, the change survives a power cut. When it returns an error, nothing has changed for who reads on: the old file is kept by
+ * another name until the folder is synced, and comes back if that fails. (After a power cut it may be old or new then.) A definition goes
+ * before its flag; a flag without a definition counts for nothing, and is swept, as are temporary files that a crash left, by store_open().
+ *
+ * An fsync that failed does not make the store read-only: a file whose fsync failed is thrown away, never synced again, so no later
+ * success can cover for a lost write; the next change writes files of its own, and is told what becomes of these.
  * The store knows no XML and no JSON: it keeps bytes.
  *
  * Several definitions change together by STATE/changes: when it is there, all of them have changed, whatever moment the daemon
@@ -34,6 +39,8 @@
 #include "vmm-core/base/cleanup.h"
 
 #define STORE_MAX_STATUS_BYTES (64 * 1024)
+#define STORE_STATUS                                                                               \
+	"status.json" /* of what runs: without it a runtime folder is that of nothing */
 
 /* Where a write can be cut short, for tests. */
 enum store_step {

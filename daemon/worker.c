@@ -155,8 +155,16 @@ static _noreturn_ void child(const struct worker_spec *spec, int control_fd, int
 		(void)snprintf(stage, sizeof(stage), "execveat");
 	}
 	(void)snprintf(stage + strlen(stage), sizeof(stage) - strlen(stage), ": %s", strerror(-r));
-	(void)!write(JAIL_FD_ERROR, stage, strlen(stage));
+	/* Not JAIL_FD_ERROR, which may still be any file of the daemon's. */
+	(void)!write(fds[4], stage, strlen(stage));
 	_exit(125);
+}
+
+int worker_open_program(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
 }
 
 int worker_spawn(sd_event *event, const struct worker_spec *spec, const struct worker_ops *ops,

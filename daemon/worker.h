@@ -71,6 +71,8 @@ struct worker_spec {
 	const struct jail_plan *jail; /* NULL: none (tests) */
 };
 
+/* The program at 'path', for worker_spec.exe_fd: the fd is the caller's. Or -errno. */
+int worker_open_program(const char *path);
 int worker_spawn(sd_event *event, const struct worker_spec *spec, const struct worker_ops *ops,
 	void *opaque, struct worker **ret_worker, struct error *error);
 

@@ -42,7 +42,7 @@ void jailed_done(struct jailed *j)
 	(void)rmdir(j->mount_dir);
 }
 
-static _noreturn_ void child(const struct jailed *j, const int fds[5])
+static _noreturn_ void child(const struct jailed *j, int fds[5])
 {
 	static char name[] = "vmmd-worker";
 	char *argv[] = {name, NULL}, *envp[] = {NULL};
@@ -72,7 +72,7 @@ int jailed_spawn(struct jailed *j, struct harness *h)
 	if (h->pid < 0)
 		return (int)h->pid;
 	if (h->pid == 0) {
-		const int fds[5] = {theirs, listen_fd, -EBADF, j->exe_fd, err};
+		int fds[5] = {theirs, listen_fd, -EBADF, j->exe_fd, err};
 
 		child(j, fds);
 	}

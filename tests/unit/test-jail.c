@@ -208,9 +208,45 @@ static void test_fds_are_arranged(void **state)
 	close(other);
 }
 
+/* Without a free fd, and without its cgroup: who is told is the pipe, not whatever else has its later number. */
+static void test_fds_of_a_failure(void **state)
+{
+	(void)state;
+	for (int with_cgroup = 0; with_cgroup < 2; with_cgroup++) {
+		struct jail_plan plan = {
+			.n_cgroups = (unsigned)with_cgroup, .cgroup_fds = {-EBADF}};
+		int pair[2], status;
+		char stage[256];
+		pid_t pid;
+
+		assert_int_equal(pipe(pair), 0);
+		pid = fork();
+		if (pid == 0) {
+			int other = open("/dev/null", O_RDONLY);
+			int fds[5] = {other, other, -1, other, pair[1]};
+			struct rlimit few = {20, 20};
+
+			(void)dup2(other, 19);
+			if (!with_cgroup && setrlimit(RLIMIT_NOFILE, &few) < 0)
+				_exit(100);
+			if (jail_arrange_fds(&plan, fds, stage, sizeof(stage)) >= 0)
+				_exit(101);
+			_exit(write(fds[4], stage, strlen(stage)) > 0 ? 0 : 102);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(WEXITSTATUS(status), 0);
+		close(pair[1]);
+		memset(stage, 0, sizeof(stage));
+		assert_true(read(pair[0], stage, sizeof(stage) - 1) > 0);
+		assert_string_equal(stage, with_cgroup ? "join the cgroup" : "arrange fds");
+		close(pair[0]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fds_of_a_failure),
 		cmocka_unit_test(test_plan_of_root),
 		cmocka_unit_test(test_plan_of_a_user),
 		cmocka_unit_test(test_ranges),

@@ -7,128 +7,22 @@
  * The operation runs in a child that is traced from its beginning on; every other stop of PTRACE_SYSCALL, when a call begins or
  * else has ended, is a place to die: nothing that others see happens between them. Orphaned workers become ours, so that none is missed.
  */
-#include <dirent.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include "daemon-fixture.h"
 #include "daemon/apply.h"
-#include "daemon/network.h"
-
-/* What the next daemon has found. */
-enum found { FOUND_OLD, FOUND_NEW, FOUND_TORN };
-
-struct operation {
-	const char *name;
-	void (*prepare)(struct fixture *f);
-	void (*run)(struct fixture *f);
-	enum found (*look)(struct fixture *f);
-};
+#include "operations-fixture.h"
 
 static unsigned n_kills;
 
-static struct domain *domain(struct fixture *f)
+static int two_domains(struct fixture *f)
 {
-	return manager_find_name(f->manager, "a");
-}
+	int r = op_define(f);
 
-static struct network *network(struct fixture *f)
-{
-	return network_find_name(f->manager, "red");
-}
-
-static void nothing(struct fixture *f)
-{
-	(void)f;
-}
-
-static void define(struct fixture *f)
-{
-	(void)fixture_define(f, "a", "", "");
-}
-
-/* Another definition of the same domain, told by its title. */
-static void redefine(struct fixture *f)
-{
-	char uuid[UUID_STRING_LEN + 1], extra[128];
-	struct domain *d = domain(f);
-
-	uuid_format(d->uuid, uuid);
-	snprintf(extra, sizeof(extra), "<uuid>%s</uuid><title>second</title>", uuid);
-	(void)fixture_define(f, "a", "", extra);
-}
-
-static void undefine(struct fixture *f)
-{
-	assert_int_equal(manager_undefine(f->manager, domain(f), &f->error), 0);
-}
-
-static void autostart(struct fixture *f)
-{
-	assert_int_equal(manager_set_autostart(f->manager, domain(f), true, &f->error), 0);
-}
-
-static void start(struct fixture *f)
-{
-	fixture_wait(f, domain_start(domain(f), 0, fixture_done, f, &f->error));
-}
-
-static void define_and_start(struct fixture *f)
-{
-	define(f);
-	start(f);
-}
-
-static void destroy(struct fixture *f)
-{
-	fixture_wait(f, domain_destroy(domain(f), 0, fixture_done, f, &f->error));
-}
-
-static void create(struct fixture *f)
-{
-	struct domain *d;
-
-	fixture_wait(f,
-		manager_create(f->manager, fixture_xml(f, "a", "", ""), "a.xml", 0, 0, fixture_done,
-			f, &d, NULL, &f->error));
-}
-
-static void net_define(struct fixture *f)
-{
-	struct network *n;
-
-	assert_int_equal(network_define(f->manager, "<network><name>red</name></network>",
-				 "red.xml", 0, &n, NULL, &f->error),
-		0);
-}
-
-static void net_undefine(struct fixture *f)
-{
-	assert_int_equal(network_undefine(network(f), &f->error), 0);
-}
-
-static void net_start(struct fixture *f)
-{
-	fixture_wait(f, network_start(network(f), fixture_done, f, &f->error));
-}
-
-static void net_define_and_start(struct fixture *f)
-{
-	net_define(f);
-	net_start(f);
-}
-
-static void net_destroy(struct fixture *f)
-{
-	fixture_wait(f, network_destroy(network(f), fixture_done, f, &f->error));
-}
-
-static void two_domains(struct fixture *f)
-{
-	define(f);
 	(void)fixture_define(f, "c", "", "");
+	return r;
 }
 
 static void on_applied(void *userdata, struct plan *plan)
@@ -139,7 +33,7 @@ static void on_applied(void *userdata, struct plan *plan)
 }
 
 /* 'a' becomes another, 'b' and a network are new, 'c' goes; until the files have followed. */
-static void apply(struct fixture *f)
+static int apply(struct fixture *f)
 {
 	char *a = strdup(fixture_xml(f, "a", "", "<title>second</title>"));
 	char *b = strdup(fixture_xml(f, "b", "", ""));
@@ -153,6 +47,7 @@ static void apply(struct fixture *f)
 	RUN_UNTIL(f, !f->manager->settle_timer);
 	free(a);
 	free(b);
+	return 0;
 }
 
 /* Files of definitions: all that the daemon lists has one, and nothing else is there. */
@@ -175,86 +70,19 @@ static unsigned count_definitions(struct fixture *f, const char *folder)
 static enum found has_applied(struct fixture *f)
 {
 	bool b = manager_find_name(f->manager, "b"), c = manager_find_name(f->manager, "c");
-	const char *title = domain(f) && domain(f)->definition ? domain(f)->definition->title : "?";
+	const char *title =
+		the_domain(f) && the_domain(f)->definition ? the_domain(f)->definition->title : "?";
 
 	if (f->manager->store->left_out || f->manager->n_domains != 2 ||
 		count_definitions(f, "domains") != 2 ||
 		count_definitions(f, "networks") != f->manager->n_networks)
 		return FOUND_TORN;
-	if (!*title && !b && c && !network(f))
+	if (!*title && !b && c && !the_network(f))
 		return FOUND_OLD;
-	return streq(title, "second") && b && !c && network(f) ? FOUND_NEW : FOUND_TORN;
+	return streq(title, "second") && b && !c && the_network(f) ? FOUND_NEW : FOUND_TORN;
 }
 
-static enum found is_there(struct fixture *f)
-{
-	return domain(f) ? FOUND_NEW : FOUND_OLD;
-}
-
-static enum found is_gone(struct fixture *f)
-{
-	return domain(f) ? FOUND_OLD : FOUND_NEW;
-}
-
-static enum found has_title(struct fixture *f)
-{
-	const char *title =
-		domain(f) && domain(f)->definition ? domain(f)->definition->title : NULL;
-
-	if (!title)
-		return FOUND_TORN;
-	return streq(title, "second") ? FOUND_NEW : *title ? FOUND_TORN : FOUND_OLD;
-}
-
-static enum found is_autostarted(struct fixture *f)
-{
-	return !domain(f) ? FOUND_TORN : domain(f)->autostart ? FOUND_NEW : FOUND_OLD;
-}
-
-static enum found is_running(struct fixture *f)
-{
-	return !domain(f) ? FOUND_TORN : domain_is_active(domain(f)) ? FOUND_NEW : FOUND_OLD;
-}
-
-static enum found is_stopped(struct fixture *f)
-{
-	return !domain(f) ? FOUND_TORN : domain_is_active(domain(f)) ? FOUND_OLD : FOUND_NEW;
-}
-
-static enum found net_is_there(struct fixture *f)
-{
-	return network(f) ? FOUND_NEW : FOUND_OLD;
-}
-
-static enum found net_is_gone(struct fixture *f)
-{
-	return network(f) ? FOUND_OLD : FOUND_NEW;
-}
-
-static enum found net_is_running(struct fixture *f)
-{
-	return !network(f) ? FOUND_TORN : network_is_active(network(f)) ? FOUND_NEW : FOUND_OLD;
-}
-
-static enum found net_is_stopped(struct fixture *f)
-{
-	return !network(f) ? FOUND_TORN : network_is_active(network(f)) ? FOUND_OLD : FOUND_NEW;
-}
-
-static const struct operation operations[] = {
-	{"define", nothing, define, is_there},
-	{"redefine", define, redefine, has_title},
-	{"undefine", define, undefine, is_gone},
-	{"autostart", define, autostart, is_autostarted},
-	{"start", define, start, is_running},
-	{"destroy", define_and_start, destroy, is_stopped},
-	{"create", nothing, create, is_there},
-	{"net-define", nothing, net_define, net_is_there},
-	{"net-undefine", net_define, net_undefine, net_is_gone},
-	{"net-start", net_define, net_start, net_is_running},
-	{"net-destroy", net_define_and_start, net_destroy, net_is_stopped},
-	{"apply", two_domains, apply, has_applied},
-};
+static const struct operation applying = {"apply", two_domains, apply, has_applied};
 
 /* In the child: the operation is what follows its stop. */
 static void child(struct fixture *f, const struct operation *op)
@@ -262,10 +90,10 @@ static void child(struct fixture *f, const struct operation *op)
 	if (sd_event_new(&f->event) < 0)
 		_exit(2);
 	fixture_open_manager(f);
-	op->prepare(f);
+	if (op->prepare(f) < 0)
+		_exit(2);
 	(void)raise(SIGSTOP);
-	op->run(f);
-	_exit(0);
+	_exit(op->run(f) < 0 ? 1 : 0);
 }
 
 /* Let the child go on to its stop number 'n' of the operation, and kill it there. True: it came to its end before. */
@@ -316,39 +144,15 @@ static unsigned count_folders(struct fixture *f)
 		n += *e->d_name != '.';
 	if (dir)
 		closedir(dir);
-	return n - (domain(f) && domain_is_active(domain(f)));
-}
-
-/* No temporary file in the folders of definitions. */
-static bool has_tmp(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *e;
-	bool found = false;
-
-	while (dir && (e = readdir(dir)))
-		found |= strstr(e->d_name, "tmp") != NULL;
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-static void check_files(struct fixture *f)
-{
-	static const char *const folders[] = {"domains", "networks", "autostart", "."};
-	char path[256];
-
-	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-		snprintf(path, sizeof(path), "%s/%s", f->state, folders[i]);
-		assert_false(has_tmp(path));
-	}
+	return n - (the_domain(f) && domain_is_active(the_domain(f)));
 }
 
 /* A domain or network that was on its way up is up, or down, in the end. */
 static bool settled(struct fixture *f)
 {
-	return (!domain(f) || domain(f)->phase != DOMAIN_STARTING) &&
-		(!network(f) || !network(f)->worker || worker_is_connected(network(f)->worker));
+	return (!the_domain(f) || the_domain(f)->phase != DOMAIN_STARTING) &&
+		(!the_network(f) || !the_network(f)->worker ||
+			worker_is_connected(the_network(f)->worker));
 }
 
 /* One life: killed at stop 'n', and looked at by the next daemon. False: the operation was through. */
@@ -374,7 +178,7 @@ static bool try_stop(const struct operation *op, unsigned n)
 	if (found == FOUND_TORN || (through && found != FOUND_NEW))
 		fail_msg("%s, killed at stop %u: found %s", op->name, n,
 			found == FOUND_TORN ? "half of it" : "nothing");
-	check_files(f);
+	assert_false(state_has_tmp(f->state));
 	assert_int_equal(count_folders(f), 0);
 	fixture_teardown(&state);
 	/* Every worker that it began is found, and ended with its domain; orphans are our children. */
@@ -435,7 +239,7 @@ static void test_unborn(void **unused)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(operations) + 1];
+	struct CMUnitTest tests[ARRAY_SIZE(operations) + 2];
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
@@ -444,6 +248,9 @@ int main(void)
 			.initial_state = (void *)(uintptr_t)&operations[i]};
 	tests[ARRAY_SIZE(operations)] =
 		(struct CMUnitTest){.name = "unborn", .test_func = test_unborn};
+	tests[ARRAY_SIZE(operations) + 1] = (struct CMUnitTest){.name = applying.name,
+		.test_func = test_operation,
+		.initial_state = (void *)(uintptr_t)&applying};
 	log_init("test", LOG_CRIT, NULL);
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	r = cmocka_run_group_tests(tests, NULL, NULL);

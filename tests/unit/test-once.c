@@ -414,15 +414,15 @@ static const char *told; /* the domain that is started */
 static int die_before_start(void *opaque, enum store_step step)
 {
 	struct fixture *f = opaque;
-	char uuid[UUID_STRING_LEN + 1], path[256];
+	char uuid[UUID_STRING_LEN + 1], tmp[256], path[256];
 	const struct domain *d = find(f, told);
 
-	(void)step;
-	if (!d || d->phase != DOMAIN_STARTING)
+	if (!d || d->phase != DOMAIN_STARTING || step != STORE_STEP_RENAME)
 		return 0;
 	uuid_format(d->uuid, uuid);
+	snprintf(tmp, sizeof(tmp), "%s/domains/%s/.tmp-status.json", f->runtime, uuid);
 	snprintf(path, sizeof(path), "%s/domains/%s/status.json", f->runtime, uuid);
-	if (access(path, F_OK) == 0)
+	if (rename(tmp, path) == 0)
 		_exit(7);
 	return 0;
 }

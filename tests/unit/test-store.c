@@ -130,7 +130,7 @@ static void test_failure_at_each_step(void **state)
 
 	assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
 	f->store->fault = fail_at;
-	for (enum store_step step = 0; step < STORE_STEP_SYNC_DIR; step++) {
+	for (enum store_step step = 0; step < STORE_STEP_X_MAX; step++) {
 		struct seen seen = {0};
 
 		f->store->fault_opaque = &step;
