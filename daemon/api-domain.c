@@ -30,6 +30,10 @@ static void add_uint(struct json_object *o, const char *key, uint64_t value)
 	json_object_object_add(o, key, json_object_new_uint64(value));
 }
 
+/* Asks workers that were not asked for a while whether they answer; what is known is shown. A list asks a few of many, so that it
+ * costs the daemon little, and the next one others. */
+#define LIST_MAX_PROBES 64
+
 static struct json_object *summary(const struct domain *d)
 {
 	struct json_object *o = json_object_new_object();
@@ -56,6 +60,7 @@ int api_list_domains(struct api_call *call, struct error *error)
 {
 	uint32_t flags = api_arg_uint(call, "flags");
 	struct json_object *out, *array;
+	unsigned n_probes = 0;
 	struct list *pos;
 
 	if (api_check_flags(call, LIST_ACTIVE | LIST_INACTIVE, error) < 0)
@@ -66,9 +71,12 @@ int api_list_domains(struct api_call *call, struct error *error)
 	list_for_each (pos, &call->manager->domains) {
 		struct domain *d = list_entry(pos, struct domain, link);
 
-		if (api_sees(call, d) &&
-			(flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE)))
-			json_object_array_add(array, summary(d));
+		if (!api_sees(call, d) ||
+			!(flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE)))
+			continue;
+		if (d->worker && n_probes < LIST_MAX_PROBES)
+			n_probes += worker_probe(d->worker);
+		json_object_array_add(array, summary(d));
 	}
 	out = json_object_new_object();
 	json_object_object_add(out, "domains", array);
@@ -87,6 +95,8 @@ int api_get_domain(struct api_call *call, struct error *error)
 	if (!d)
 		return -ENOENT;
 	current = domain_current(d);
+	if (d->worker)
+		(void)worker_probe(d->worker);
 	o = summary(d);
 	add_string(o, "owner", d->owner.user);
 	add_string(o, "os_type", "hvm");

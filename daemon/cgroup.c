@@ -36,6 +36,7 @@ struct cgroup {
 	bool is_adopted; /* another daemon made it: of the root's kind, whichever that turns out to be */
 	char name[64], unit[UNIT_MAX]; /* 'unit': the scope */
 	struct cgroup_limits limits;
+	uint64_t oom_kills; /* before this process: the group may be older */
 	unsigned n_fds;
 	int fds[JAIL_MAX_CGROUPS];
 };
@@ -268,6 +269,37 @@ static int make_v2(struct cgroup *c)
 	return join(c, fd);
 }
 
+/* How often the kernel has killed in the group; 0 when that cannot be read. */
+static uint64_t read_oom_kills(const struct cgroup *c)
+{
+	enum cgroup_kind kind = c->is_adopted ? cgroup_root_kind(c->root) : c->kind;
+	char path[PATH_LEN];
+	_cleanup_(freep) char *text = NULL;
+	uint64_t n = 0;
+	const char *p;
+
+	if (kind == CGROUP_V1)
+		(void)snprintf(path, sizeof(path), "%s/memory/%s/%s/memory.oom_control",
+			c->root->mount, c->root->folder, c->name);
+	else if (kind == CGROUP_V2)
+		(void)snprintf(path, sizeof(path), "%s/%s/%s/memory.events", c->root->mount,
+			c->root->folder, c->name);
+	else
+		(void)snprintf(path, sizeof(path), "%s/" SLICE "/%s/memory.events", c->root->mount,
+			c->unit);
+	if (read_file(AT_FDCWD, path, 4096, &text, NULL) < 0)
+		return 0;
+	p = strstr(text, "oom_kill ");
+	if (p)
+		(void)sscanf(p, "oom_kill %" SCNu64, &n);
+	return n;
+}
+
+bool cgroup_oom_killed(const struct cgroup *c)
+{
+	return c && read_oom_kills(c) > c->oom_kills;
+}
+
 static int make_v1(struct cgroup *c)
 {
 	int result = -ENOENT;
@@ -324,6 +356,8 @@ int cgroup_new(struct cgroup_root *root, const char *name, const struct cgroup_l
 		r = make_v2(c);
 	else if (plan && c->kind == CGROUP_V1)
 		r = make_v1(c);
+	if (c->kind != CGROUP_SYSTEMD)
+		c->oom_kills = read_oom_kills(c);
 	if (r < 0) {
 		warn_once(root, strerror(-r));
 		*ret = cgroup_free(c, true);

@@ -73,5 +73,9 @@ int cgroup_set(struct cgroup *cgroup, const struct cgroup_limits *limits, cgroup
  * slice. Without systemd it stays where it was started. */
 void cgroup_move(struct cgroup_root *root, const char *name, const char *description, pid_t pid);
 
+/* The kernel has killed in this group because the group's memory was used up: asked when the process is gone, before
+ * cgroup_free(). With systemd the group may be gone by then, and nothing is known. Takes NULL. */
+bool cgroup_oom_killed(const struct cgroup *cgroup);
+
 /* 'remove': the process is gone, the groups may go. Takes NULL, answers NULL. */
 struct cgroup *cgroup_free(struct cgroup *cgroup, bool remove);

@@ -191,6 +191,7 @@ void doctor_check_workers(struct doctor *d)
 		if (domain->phase != DOMAIN_ACTIVE || !domain->worker)
 			continue;
 		n++;
+		(void)worker_probe(domain->worker);
 		if (worker_is_connected(domain->worker) && !domain->degraded)
 			continue;
 		n_silent++;
@@ -212,6 +213,14 @@ static bool check_network(struct doctor *d, const struct network *n)
 	if (!network_is_active(n) && n->autostart) {
 		doctor_say(d, DOCTOR_WARNING, n->name, "vmctl net-start, and look at what it says.",
 			"network '%s' is to start with the host and is not active", n->name);
+		return false;
+	}
+	if (n->worker)
+		(void)worker_probe(n->worker);
+	if (n->worker && worker_is_hung(n->worker)) {
+		doctor_say(d, DOCTOR_PROBLEM, n->name, "vmctl net-destroy and net-start it.",
+			"the worker of network '%s' (process %d) does not answer", n->name,
+			(int)worker_pid(n->worker));
 		return false;
 	}
 	if (network_is_active(n) && team && team->known && !team->state.n_active) {

@@ -44,6 +44,9 @@ static void on_reply(void *userdata, int error, const char *text)
 		op_finish(op, NULL);
 		return;
 	}
+	/* Is it only this that takes so long? */
+	if (error == -ETIMEDOUT)
+		(void)worker_probe(op->domain->worker);
 	if (error == -ETIMEDOUT)
 		(void)error_set(&e, ERROR_TIMEOUT, "the worker of domain '%s' does not answer",
 			op->domain->name);

@@ -555,6 +555,21 @@ static void on_silent(void *opaque)
 	domain_finish_waits(&d->start_waits, &e);
 }
 
+static void on_hung(void *opaque, bool hung)
+{
+	struct domain *d = opaque;
+
+	d->degraded = hung;
+	if (hung)
+		journal_domain(JOURNAL_DOMAIN_SILENT, d,
+			"domain '%s': its worker %d lives but does not answer; it is left alone",
+			d->name, (int)worker_pid(d->worker));
+	else
+		log_notice("domain '%s': its worker %d answers again", d->name,
+			(int)worker_pid(d->worker));
+	manager_changed(d->manager, d);
+}
+
 /* True if one more restart fits the limit; counts it. */
 static bool restart_allowed(struct domain *d)
 {
@@ -606,11 +621,16 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 	struct domain *d = opaque;
 	enum domain_stop stop = why_stopped(d, how->violation);
 	struct error e = d->start_error;
+	bool oom = !how->killed && cgroup_oom_killed(d->cgroup);
 
 	/* If it said STOPPED, it said why, too. */
 	if (stop == DOMAIN_STOP_CRASHED && !d->stop_seen)
-		journal_domain(
-			JOURNAL_DOMAIN_CRASHED, d, "domain '%s' crashed: %s", d->name, how->text);
+		journal_domain(JOURNAL_DOMAIN_CRASHED, d, "domain '%s' crashed: %s%s", d->name,
+			how->text, oom ? ": out of memory in its control group" : "");
+	if (oom)
+		(void)error_set(&e, ERROR_NO_MEMORY,
+			"the worker of domain '%s' used up the memory of its control group",
+			d->name);
 	if (e.code == ERROR_NONE)
 		(void)error_set(&e, ERROR_INTERNAL, "%s", how->text);
 	if (stop == DOMAIN_STOP_FAILED)
@@ -639,6 +659,7 @@ const struct worker_ops domain_worker_ops = {
 	.notice = on_notice,
 	.net_event = on_net_event,
 	.links = on_links,
+	.hung = on_hung,
 	.silent = on_silent,
 	.gone = on_gone,
 };

@@ -348,6 +348,14 @@ static void on_silent(void *opaque)
 		n->name, (int)worker_pid(n->worker));
 }
 
+static void on_hung(void *opaque, bool hung)
+{
+	const struct network *n = opaque;
+
+	log_warning("network '%s': its worker %d %s", n->name, (int)worker_pid(n->worker),
+		hung ? "lives but does not answer; it is left alone" : "answers again");
+}
+
 static bool restart_allowed(struct network *n)
 {
 	uint64_t now, *oldest = &n->restarts_usec[n->n_restarts % NETWORK_RESTART_BURST];
@@ -427,6 +435,7 @@ const struct worker_ops network_worker_ops = {
 	.net_event = on_net_event,
 	.team_state = on_team_state,
 	.team_report = on_team_report,
+	.hung = on_hung,
 	.silent = on_silent,
 	.gone = on_gone,
 };

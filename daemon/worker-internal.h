@@ -29,6 +29,8 @@ struct worker {
 	int fd; /* the control socket */
 	sd_event_source *io_source, *hello_timer, *exit_timer;
 	bool hello; /* seen */
+	bool probing, hung;
+	uint64_t probed_usec; /* CLOCK_MONOTONIC; 0: never */
 	uint32_t last_seq;
 	struct worker_pending pending[WORKER_MAX_PENDING];
 };

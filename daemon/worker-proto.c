@@ -21,6 +21,17 @@ struct packet {
 	char payload[PROTO_MAX_PAYLOAD];
 };
 
+uint64_t worker_answer_usec = WORKER_ANSWER_USEC;
+
+static void set_hung(struct worker *w, bool hung)
+{
+	if (w->hung == hung)
+		return;
+	w->hung = hung;
+	if (w->ops->hung)
+		w->ops->hung(w->opaque, hung);
+}
+
 void worker_violates(struct worker *w, const char *what)
 {
 	if (w->violation)
@@ -49,7 +60,7 @@ void worker_disconnect(struct worker *w, int error)
 	w->io_source = sd_event_source_disable_unref(w->io_source);
 	w->hello_timer = sd_event_source_disable_unref(w->hello_timer);
 	w->fd = safe_close(w->fd);
-	w->hello = false;
+	w->hello = w->probing = false;
 	for (size_t i = 0; i < WORKER_MAX_PENDING; i++)
 		if (w->pending[i].seq)
 			pending_done(&w->pending[i], error, "");
@@ -258,6 +269,8 @@ bool worker_drain(struct worker *w)
 		wrong = on_packet(w, &packet, (size_t)n);
 		if (wrong)
 			worker_violates(w, wrong);
+		else
+			set_hung(w, false);
 	}
 	return w->fd >= 0;
 }
@@ -382,4 +395,47 @@ int worker_request(struct worker *w, enum proto_type type, const void *payload, 
 	p->reply = reply;
 	p->userdata = userdata;
 	return 0;
+}
+
+/* It has left a request without an answer for longer than that may take. */
+static bool has_overdue(const struct worker *w)
+{
+	for (size_t i = 0; i < WORKER_MAX_PENDING; i++)
+		if (w->pending[i].seq && !w->pending[i].reply)
+			return true;
+	return false;
+}
+
+static void on_pong(void *userdata, int error, const char *text)
+{
+	struct worker *w = userdata;
+
+	(void)text;
+	w->probing = false;
+	if (error == -ETIMEDOUT)
+		set_hung(w, true);
+}
+
+bool worker_probe(struct worker *w)
+{
+	uint64_t now;
+	int r;
+
+	/* Who is hung is asked already. */
+	if (!w->hello || w->hung || w->probing ||
+		sd_event_now(w->event, CLOCK_MONOTONIC, &now) < 0 ||
+		(w->probed_usec && now - w->probed_usec < WORKER_PROBE_USEC))
+		return false;
+	w->probed_usec = now;
+	r = worker_request(w, PROTO_PING, NULL, 0, NULL, 0, worker_answer_usec, on_pong, w);
+	w->probing = r == 0;
+	/* It does not even read. */
+	if ((r == -EAGAIN || r == -EBUSY) && has_overdue(w))
+		set_hung(w, true);
+	return w->probing;
+}
+
+bool worker_is_hung(const struct worker *w)
+{
+	return w->hung;
 }

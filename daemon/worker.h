@@ -30,6 +30,9 @@
 #define WORKER_HELLO_USEC  (10 * UINT64_C(1000000))
 #define WORKER_EXIT_USEC   (5 * UINT64_C(1000000)) /* from the end of the connection to the kill */
 
+#define WORKER_PROBE_USEC  (10 * UINT64_C(1000000))
+#define WORKER_ANSWER_USEC (10 * UINT64_C(1000000)) /* that a worker has for a sign of life */
+
 struct worker;
 struct jail_plan;
 
@@ -51,6 +54,8 @@ struct worker_ops {
 	bool (*team_report)(void *opaque, const struct net_team_report *report);
 	/* Its numbers are possible, each id comes once. */
 	bool (*links)(void *opaque, const struct proto_links *links);
+	/* It does not answer worker_probe() in time (true), or something came from it again (false). NULL: nobody asks. */
+	void (*hung)(void *opaque, bool hung);
 	/* No HELLO within WORKER_HELLO_USEC. A spawned worker is then killed; an adopted one lives on and may still
 	 * say HELLO later. */
 	void (*silent)(void *opaque);
@@ -90,6 +95,12 @@ DEFINE_CLEANUP(struct worker *, worker_free);
 int worker_request(struct worker *worker, enum proto_type type, const void *payload, size_t len,
 	const int *fds, unsigned n_fds, uint64_t timeout_usec, worker_reply_fn reply,
 	void *userdata);
+
+/* Does it still answer? Asks, if it was not asked within WORKER_PROBE_USEC, and returns at once; hung() comes when there is no answer
+ * within worker_answer_usec. True: it was asked now. Nothing is asked unless somebody wants to know: a worker that idles is not woken for it. */
+bool worker_probe(struct worker *worker);
+bool worker_is_hung(const struct worker *worker);
+extern uint64_t worker_answer_usec; /* WORKER_ANSWER_USEC; tests have less time */
 
 /* SIGKILL. gone() follows. */
 void worker_kill(struct worker *worker);

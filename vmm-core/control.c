@@ -524,6 +524,13 @@ static int handle_start_network(struct control *control, struct message *m)
 	return answer_start(control, m, start_network(control, m, reason), reason);
 }
 
+static int handle_ping(struct control *control, struct message *m)
+{
+	(void)control;
+	(void)m;
+	return 1;
+}
+
 /* Requests, as proto-check.c knows them. */
 static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct message *m) = {
 	[PROTO_START] = handle_start,
@@ -554,6 +561,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_NIC_REMOVE] = handle_nic,
 	[PROTO_BALLOON_SET] = handle_balloon_set,
 	[PROTO_BALLOON_STATS] = handle_balloon_stats,
+	[PROTO_PING] = handle_ping,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)

@@ -86,6 +86,8 @@ enum proto_type {
 	/* daemon -> worker, to a vm; -ENODEV: it has no balloon */
 	PROTO_BALLOON_SET, /* struct proto_balloon */
 	PROTO_BALLOON_STATS, /* ask the guest: NOTICE_BALLOON_STATS follows if it answers; -ENODATA: it cannot */
+	/* daemon -> worker, also before START */
+	PROTO_PING, /* nothing but its REPLY: the worker's loop turns */
 	PROTO_TYPE_X_MAX
 };
 

@@ -676,6 +676,7 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 			(void)!write(fds[0], p->payload, sizeof(struct proto_capture));
 		reply(f, seq, told(f, "no-capture") ? -EBUSY : 0, "");
 		break;
+	case PROTO_PING:
 	case PROTO_RESET:
 	case PROTO_INJECT_NMI:
 		reply(f, seq, 0, "");
@@ -847,6 +848,10 @@ int main(int argc, char **argv)
 
 	/* As vmmd-worker does: the reader of its log may go away. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Of a sanitizer these are handled otherwise. */
+	(void)signal(SIGSEGV, SIG_DFL);
+	(void)signal(SIGBUS, SIG_DFL);
+	(void)signal(SIGABRT, SIG_DFL);
 	hello(&fake, argc > 1 ? argv[1] : "");
 	fprintf(stderr, "fake worker %s runs\n", argc > 1 ? argv[1] : "");
 	for (;;) {

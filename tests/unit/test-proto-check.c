@@ -59,6 +59,7 @@ static const struct {
 	{PROTO_LINK_LIST, sizeof(struct proto_nic_id), 0, 0},
 	{PROTO_BALLOON_SET, sizeof(struct proto_balloon), 0, 0},
 	{PROTO_BALLOON_STATS, 0, 0, 0},
+	{PROTO_PING, 0, 0, 0},
 };
 /* From TEAM_STATE to LINKS are workers'; new numbers are at the end, since workers of an earlier version may be running. */
 static_assert(ARRAY_SIZE(known) ==
