@@ -8,7 +8,7 @@
  *	at START	words fake=WORD in the vm's command line: fail-start no-reply crash garbage bad-type short fds
  *			wrong-seq bad-text back-to-new stop-reading flood exit-quietly
  *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
- *			fake=exit-on-eof, fake=threads (has threads of its vCPUs), and lines typed on an attached console: poweroff reset panic pause-io crash
+ *			fake=exit-on-eof fake=count (its loop turns all the time) fake=threads (has threads of its vCPUs), and lines typed on an attached console: poweroff reset panic pause-io crash
  *			notice-reset exit garbage stop release
  *	balloon		the guest does as it is told, at once, and says of its memory 1000 KiB unused, 2000 KiB available and 3 major
  *			faults; fake=no-stats cannot be asked, fake=mute-stats does not answer
@@ -861,7 +861,7 @@ int main(int argc, char **argv)
 			{.fd = fake.console, .events = POLLIN},
 		};
 
-		if (poll(fds, 3, -1) < 0)
+		if (poll(fds, 3, told(&fake, "count") ? 5 : -1) < 0)
 			continue;
 		if (fake.stats)
 			stat_add(&fake.stats->heartbeat, 1);

@@ -22,7 +22,7 @@
 #define FIXTURE_MAX_EVENTS 256
 
 struct fixture {
-	char dir[64], state[96], runtime[96], kernel[96], worker[4096];
+	char dir[64], state[96], runtime[96], kernel[512], worker[4096];
 	unsigned n_fds;
 	sd_event *event;
 	struct manager *manager;
@@ -32,6 +32,7 @@ struct fixture {
 	unsigned n_events, n_done;
 	struct error done_error; /* of the last finished operation; code 0: it worked */
 	int done_fd;
+	bool kvm; /* the worker is a real one */
 	const char
 		*devices; /* of domains that are defined from now on; NULL: only the serial port */
 };
@@ -123,7 +124,7 @@ static inline void fixture_open_manager(struct fixture *f)
 		.worker_path = f->worker,
 		.session = true,
 		.no_jail = true,
-		.no_kvm = true,
+		.no_kvm = !f->kvm,
 	};
 
 	if (manager_new(f->event, &options, &f->manager, &f->error) < 0 ||
