@@ -23,6 +23,8 @@
  *	next boot	of what runs: when it is started the next time
  *	pending		no difference to the definition: what runs is older, and follows at its next boot
  *
+ * A plan is made in one turn of the loop, as nothing may change meanwhile: about as long as reading the documents at the daemon's start.
+ *
  * A plan belongs to the turn of the loop that it was made in: it has pointers to domains and networks.
  *
  * Threads: the daemon's one. Tested by tests/unit/test-apply.c.
