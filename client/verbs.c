@@ -139,6 +139,14 @@ const struct verb verbs[] = {
 		"Show/Set scheduler parameters. The quotas are one limit for the whole worker: of\n"
 		"all vCPUs that are on, and of the emulator, together.",
 		schedinfo_options, verb_schedinfo},
+	{"setmaxmem", "domain", VERB_CHANGES, "change maximum memory limit",
+		"Change the maximum memory allocation limit in the guest domain.",
+		setmaxmem_options, verb_setmaxmem},
+	{"setmem", "domain", VERB_CHANGES, "change memory allocation",
+		"Change the current memory allocation in the guest domain. A running guest is "
+		"asked to\n"
+		"give memory up, and takes as long as it likes; dommemstat says what it has.",
+		setmem_options, verb_setmem},
 	{"shutdown", "domain", VERB_CHANGES, "gracefully shutdown a domain",
 		"Run shutdown in the target domain. The guest may take its time or refuse; --wait\n"
 		"returns when it is off.",
@@ -201,6 +209,10 @@ const struct verb verbs[] = {
 	{"domifstat", "monitor", 0, "get network interface stats for a domain",
 		"Get network interface stats for a running domain.", domifstat_options,
 		verb_domifstat},
+	{"dommemstat", "monitor", 0, "get memory statistics for a domain",
+		"Get memory statistics for a running domain. The guest is asked; what it does not\n"
+		"know, or has no driver for, is left out.",
+		dommemstat_options, verb_dommemstat},
 	{"domstate", "monitor", 0, "domain state", "Returns state about a domain.",
 		domstate_options, verb_domstate},
 	{"domstats", "monitor", 0, "get statistics about one or multiple domains",

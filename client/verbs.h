@@ -109,6 +109,14 @@ int verb_vcpucount(struct ctl *ctl, const struct args *args);
 int verb_vcpuinfo(struct ctl *ctl, const struct args *args);
 int verb_vcpupin(struct ctl *ctl, const struct args *args);
 
+/* verbs-memory.c */
+extern const struct verb_option setmem_options[];
+extern const struct verb_option setmaxmem_options[];
+extern const struct verb_option dommemstat_options[];
+int verb_dommemstat(struct ctl *ctl, const struct args *args);
+int verb_setmaxmem(struct ctl *ctl, const struct args *args);
+int verb_setmem(struct ctl *ctl, const struct args *args);
+
 /* verbs-device.c */
 int verb_attach_device(struct ctl *ctl, const struct args *args);
 extern const struct verb_option device_options[];

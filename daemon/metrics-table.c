@@ -152,6 +152,19 @@ GETTER(get_domain_memory_max)
 	return true;
 }
 
+/* What the guest said last, if it knows that: 'offset' is in balloon.values. */
+GETTER(get_guest_memory)
+{
+	const struct vm_stats_page *page = s->at;
+	size_t tag =
+		(m->offset - offsetof(struct vm_stats_page, balloon.values)) / sizeof(stat_counter);
+
+	if (!page)
+		return false;
+	*ret = stat_read(&page->balloon.values[tag]);
+	return stat_read(&page->balloon.known) >> tag & 1;
+}
+
 GETTER(get_domain_resident)
 {
 	(void)m;
@@ -353,6 +366,20 @@ const struct metric metrics[] = {
 	{GAUGE("vmmd_domain_resident_memory_bytes", "bytes", domain, get_domain_resident),
 		.help = "Memory of the worker's that is resident: the guest's, as far as it was "
 			"touched, and its own."},
+	{COUNTER("vmmd_domain_balloon_given_back_bytes", "bytes", domain, get_counter_at),
+		AT(vm_stats_page, balloon.given_back),
+		.help = "Memory that the host got back because the guest gave it up."},
+	{COUNTER("vmmd_domain_balloon_reported_bytes", "bytes", domain, get_counter_at),
+		AT(vm_stats_page, balloon.reported),
+		.help = "Memory that the host got back because the guest reported it to be free."},
+	{GAUGE("vmmd_domain_guest_memory_unused_bytes", "bytes", domain, get_guest_memory),
+		AT(vm_stats_page, balloon.values[4]),
+		.help = "Memory that is free in the guest, when it was asked last."},
+	{GAUGE("vmmd_domain_guest_memory_usable_bytes", "bytes", domain, get_guest_memory),
+		AT(vm_stats_page, balloon.values[6]),
+		.help = "Memory that the guest could have for a new program without swapping, when "
+			"it "
+			"was asked last."},
 	{COUNTER("vmmd_domain_cpu_seconds", "seconds", domain_mode, get_value), .form = METRIC_NS,
 		.help = "CPU time of the worker: running the guest, and for it in user and kernel "
 			"mode."},

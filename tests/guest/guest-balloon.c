@@ -5,6 +5,9 @@
  * statistics: 'free memory' is the number of the answer.
  *
  * Says on the serial port: "filled", "inflated", "deflated", "reported".
+ *
+ * With a number as command line it measures instead: so many times BENCH_PAGES pages are touched and then given up, neighbours in
+ * lists of LIST as Linux's driver has them; "go" and "end" are around the latter. This part runs on any virtio-balloon over PCI.
  */
 #include "guest.h"
 
@@ -16,6 +19,9 @@
 #define PAGE_LEN 4096U
 #define MEM      0x01000000U /* where they are: no image is loaded there */
 #define MARK     0x5a5a0000U
+
+#define BENCH_PAGES 16384U
+#define LIST        256U
 
 #define RING_SIZE 4
 
@@ -36,7 +42,7 @@ struct ring {
 } __attribute__((aligned(16)));
 
 static struct ring rings[N_QUEUES];
-static uint32_t pfns[PAGES];
+static uint32_t pfns[BENCH_PAGES];
 static struct {
 	uint16_t tag;
 	uint64_t value;
@@ -85,17 +91,21 @@ static void wait_for_target(uint32_t target)
 	}
 }
 
+static void set_queue(unsigned queue)
+{
+	struct ring *r = &rings[queue];
+	const struct guest_ring where = {
+		(uint32_t)&r->desc, (uint32_t)&r->avail_flags, (uint32_t)&r->used_flags, RING_SIZE};
+
+	virtio_queue(&balloon, queue, &where, NO_VECTOR);
+}
+
 static void start(void)
 {
 	virtio_negotiate(&balloon, FEATURES);
-	for (unsigned i = 0; i < N_QUEUES; i++) {
-		struct ring *r = &rings[i];
-		const struct guest_ring where = {(uint32_t)&r->desc, (uint32_t)&r->avail_flags,
-			(uint32_t)&r->used_flags, RING_SIZE};
-
+	for (unsigned i = 0; i < N_QUEUES; i++)
 		if (i != REPORTING - 1)
-			virtio_queue(&balloon, i, &where, NO_VECTOR);
-	}
+			set_queue(i);
 	virtio_go(&balloon);
 	send(STATS, (uint32_t)stats, sizeof(stats), false);
 }
@@ -106,10 +116,35 @@ static void mark(void)
 		*page(i) = MARK + i;
 }
 
+static unsigned bench(unsigned rounds)
+{
+	virtio_negotiate(&balloon, 0);
+	set_queue(INFLATE);
+	set_queue(DEFLATE);
+	virtio_go(&balloon);
+	CHECK(virtio_status(&balloon) == 15);
+	for (unsigned i = 0; i < BENCH_PAGES; i++)
+		pfns[i] = MEM / PAGE_LEN + i;
+	while (rounds--) {
+		for (unsigned i = 0; i < BENCH_PAGES; i++)
+			*page(i) = MARK;
+		put_string("go\n");
+		for (unsigned i = 0; i < BENCH_PAGES; i += LIST)
+			send_and_wait(INFLATE, (uint32_t)&pfns[i], LIST * sizeof(*pfns), false);
+		put_string("end\n");
+		for (unsigned i = 0; i < BENCH_PAGES; i += LIST)
+			send_and_wait(DEFLATE, (uint32_t)&pfns[i], LIST * sizeof(*pfns), false);
+	}
+	return 0;
+}
+
 unsigned guest_main(const struct hvm_start_info *info)
 {
-	(void)info;
+	uint32_t rounds = cmdline_number(info, 0);
+
 	CHECK(virtio_find(&balloon, VIRTIO_BALLOON) && balloon.config);
+	if (rounds)
+		return bench(rounds);
 	start();
 	CHECK(virtio_status(&balloon) == 15);
 	mark();
@@ -121,12 +156,12 @@ unsigned guest_main(const struct hvm_start_info *info)
 		pfns[i] = MEM / PAGE_LEN + PAGES - 1 - 2 * i;
 		pfns[PAGES / 2 + i] = pfns[i] - 1;
 	}
-	send_and_wait(INFLATE, (uint32_t)pfns, sizeof(pfns), false);
+	send_and_wait(INFLATE, (uint32_t)pfns, PAGES * sizeof(*pfns), false);
 	mmio_write32(balloon.config + 4, PAGES);
 	put_string("inflated\n");
 
 	wait_for_target(0);
-	send_and_wait(DEFLATE, (uint32_t)pfns, sizeof(pfns), false);
+	send_and_wait(DEFLATE, (uint32_t)pfns, PAGES * sizeof(*pfns), false);
 	mmio_write32(balloon.config + 4, 0);
 	for (unsigned i = 0; i < PAGES; i++)
 		CHECK(*page(i) == 0);
