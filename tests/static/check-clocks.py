@@ -12,11 +12,15 @@ ALLOWED = {
     "client/capture.c": "time stamps in a file of captured frames",
     "client/verbs-event.c": "the time that is printed before an event",
     "client/verbs-top.c": "the time that is printed above a table",
+    "daemon/doctor-state.c": "whether a certificate has expired",
+    "daemon/domain-balloon.c": "when a guest last told of its memory, as it is shown",
     "daemon/job.c": "when a job began and ended, as it is shown",
     "daemon/manager.c": "when the daemon began, as it is shown",
     "daemon/network-team.c": "when a failover was, as it is shown",
     "daemon/resources.c": "the guest's clock, when its XML gives it another time",
     "daemon/worker-log.c": "the time before a line of a log",
+    "daemon/rpc-stream.c": "what a reader on another host adds to the times of packets",
+    "daemon/tls-store.c": "whether a list of revoked certificates is out of date",
     "devices/legacy/mc146818.c": "the guest's real-time clock",
     "vmm-core/seccomp-table.c": "a flag of futex(2) that libc uses",
 }
@@ -40,7 +44,7 @@ def main(root):
                     if name not in ALLOWED:
                         bad.append(f"{name}:{number}: the wall clock; take CLOCK_MONOTONIC or CLOCK_BOOTTIME: {line.strip()}")
     bad += [f"check-clocks.py: {name} does not read the wall clock any more" for name in sorted(set(ALLOWED) - used)]
-    print("\n".join(bad) or f"{len(used)} files read the wall clock, to show it")
+    print("\n".join(bad) or f"{len(used)} files read the wall clock, for what only that can say")
     return 1 if bad else 0
 
 
