@@ -27,6 +27,12 @@ static const struct fault kinds[] = {
 	{"no fds", EMFILE, FAULTS_FILES | FAULTS_STICKY},
 };
 
+/* What no operation may even notice. */
+static const struct fault storms[] = {
+	{"one byte at a time", 0, FAULTS_IO | FAULTS_SHORT | FAULTS_STICKY},
+	{"every call interrupted", EINTR, FAULTS_IO | FAULTS_EVERY},
+};
+
 static unsigned n_tries;
 
 static void fail_try(const struct operation *op, const struct fault *kind, unsigned n,
@@ -110,6 +116,23 @@ static bool try_call(
 	return struck;
 }
 
+static void weather_storm(struct fixture *f, const struct operation *op, const struct fault *storm)
+{
+	int r;
+
+	if (op->prepare(f) < 0)
+		fail_try(op, storm, 0, "cannot be prepared:", f->error.message);
+	faults_arm(1, storm->error, storm->flags);
+	r = op->run(f);
+	n_tries += faults_disarm();
+	if (r < 0 || op->look(f) != FOUND_NEW)
+		fail_try(op, storm, 0, "is not done:", f->error.message);
+	next_daemon(f);
+	if (op->look(f) != FOUND_NEW)
+		fail_try(op, storm, 0, "is not found by the next daemon", "");
+	clean_up(f);
+}
+
 static void test_operation(void **state)
 {
 	const struct operation *op = *state;
@@ -126,6 +149,8 @@ static void test_operation(void **state)
 			n++;
 		print_message("%s, %s: %u calls\n", op->name, kinds[i].name, n - 1);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(storms); i++)
+		weather_storm(f, op, &storms[i]);
 	fixture_teardown(&fixture);
 }
 
