@@ -5,6 +5,8 @@
 #
 #   tree/    what "meson install" installs
 #   packages/  the Debian packages, if they were built; next/ has a later vmmd
+#   examples/  docs/examples
+#   tls/     what its make-certificates makes for the host "localhost" and the clients "admin" and "stranger"
 #   guest/   disk.img, vmlinuz, initrd.img of the demo guest, domain.xml.in
 #
 # Reports in TAP. The order of the imports is the order of the cases.
