@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vCPUs, where threads run, and what a domain may use: vcpucount, vcpuinfo, vcpupin, emulatorpin, schedinfo, cpu-stats and
+ * vCPUs, where threads run, and what a domain may use: setvcpus, vcpucount, vcpuinfo, vcpupin, emulatorpin, schedinfo, cpu-stats and
  * memtune, with virsh's words.
  *
  * Tested by tests/unit/test-verbs.c.
@@ -20,6 +20,8 @@
 #define AFFECT_LIVE   (1U << 0)
 #define AFFECT_CONFIG (1U << 1)
 
+#define VCPU_MAXIMUM (1U << 2)
+
 #define STATS_CPU 2U /* group of GetDomainStats */
 
 #define UNLIMITED_KIB INT64_C(9007199254740988) /* libvirt's number; or more */
@@ -36,6 +38,16 @@ const struct verb_option vcpucount_options[] = {
 	FLAG("config", "get value to be used on next boot"),
 	FLAG("current", "get value according to current domain state"),
 	FLAG("guest", "retrieve vcpu count from the guest (there is no agent to ask)"),
+	{},
+};
+
+const struct verb_option setvcpus_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	WORD("count", "number of virtual CPUs"),
+	FLAG("maximum", "set maximum limit on next boot"),
+	TUNE_OPTIONS,
+	FLAG("guest", "modify cpu state in the guest (there is no agent to ask)"),
+	FLAG("hotpluggable", "make added vcpus hot(un)pluggable (all but the first are)"),
 	{},
 };
 
@@ -200,6 +212,44 @@ int verb_vcpucount(struct ctl *ctl, const struct args *args)
 		return ctl_json(ctl, json_object_new_int64(n));
 	ctl_print(ctl, "%" PRId64 "\n", n);
 	return 0;
+}
+
+/* setvcpus */
+
+int verb_setvcpus(struct ctl *ctl, const struct args *args)
+{
+	bool maximum = args_flag(args, "maximum");
+	_cleanup_(json_putp) struct json_object *done = NULL;
+	const char *domain;
+	uint64_t count;
+	uint32_t flags;
+
+	if (affect_flags(ctl, args, &flags) < 0 ||
+		ctl_exclusive(ctl, args, "guest", "config") < 0 ||
+		ctl_number_option(ctl, args, "count", UINT32_MAX, 0, &count) < 0 ||
+		ctl_domain_option(ctl, args, &domain) < 0)
+		return -EINVAL;
+	if (maximum && !args_flag(args, "config"))
+		return ctl_error(ctl, "Option --config is required by option --maximum");
+	if (args_flag(args, "guest"))
+		return ctl_error(ctl,
+			"vmmd does not talk to guest agents: without --guest vCPUs come and go by "
+			"ACPI");
+	if (!count)
+		return ctl_error(ctl, "Can't set 0 processors for a VM");
+	/* Said without a place, it is what runs. */
+	if (!flags && !args_flag(args, "current"))
+		flags = AFFECT_LIVE;
+	if (remote_call_one(ctl, "SetVcpus", &done, "suu", domain, (uint32_t)count,
+		    flags | (maximum ? VCPU_MAXIMUM : 0)) < 0)
+		return ctl_report_domain(ctl, domain);
+	if (!json_object_get_boolean(done)) {
+		(void)ctl_set_error(ctl, "Timeout",
+			"operation failed: vcpu unplug request timed out. Unplug result must be "
+			"manually inspected in the domain");
+		return ctl_report(ctl);
+	}
+	return ctl_changed(ctl, domain, "setvcpus", "%s", "");
 }
 
 /* vcpuinfo */

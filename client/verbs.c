@@ -147,6 +147,11 @@ const struct verb verbs[] = {
 		"asked to\n"
 		"give memory up, and takes as long as it likes; dommemstat says what it has.",
 		setmem_options, verb_setmem},
+	{"setvcpus", "domain", VERB_CHANGES, "change number of virtual CPUs",
+		"Change the number of virtual CPUs in the guest domain. A running guest is asked "
+		"to\n"
+		"let go of those that are too many, and may take its time or refuse.",
+		setvcpus_options, verb_setvcpus},
 	{"shutdown", "domain", VERB_CHANGES, "gracefully shutdown a domain",
 		"Run shutdown in the target domain. The guest may take its time or refuse; --wait\n"
 		"returns when it is off.",

@@ -95,6 +95,7 @@ extern const struct verb_option net_capture_options[];
 
 /* verbs-cpu.c */
 extern const struct verb_option vcpucount_options[];
+extern const struct verb_option setvcpus_options[];
 extern const struct verb_option vcpuinfo_options[];
 extern const struct verb_option vcpupin_options[];
 extern const struct verb_option emulatorpin_options[];
@@ -105,6 +106,7 @@ int verb_cpu_stats(struct ctl *ctl, const struct args *args);
 int verb_emulatorpin(struct ctl *ctl, const struct args *args);
 int verb_memtune(struct ctl *ctl, const struct args *args);
 int verb_schedinfo(struct ctl *ctl, const struct args *args);
+int verb_setvcpus(struct ctl *ctl, const struct args *args);
 int verb_vcpucount(struct ctl *ctl, const struct args *args);
 int verb_vcpuinfo(struct ctl *ctl, const struct args *args);
 int verb_vcpupin(struct ctl *ctl, const struct args *args);

@@ -626,7 +626,9 @@ static const struct xml_rule domain_rows[] = {
 		VM(vcpus_max),
 		.rows = vcpu_rows,
 		.after = domain_after_vcpu},
-	KEEP("vcpus", "all vCPUs are there from the start"),
+	DROP("vcpus",
+		"vCPUs come in their order, and all but the first can go: vcpu/@current says how "
+		"many are there"),
 	KEEP("iothreads", ONE_RING),
 	KEEP("iothreadids", ONE_RING),
 	KEEP("defaultiothread", ONE_RING),

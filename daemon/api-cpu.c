@@ -124,7 +124,9 @@ int api_list_vcpus(struct api_call *call, struct error *error)
 	array = json_object_new_array();
 	for (unsigned i = 0; i < n; i++) {
 		struct json_object *o = json_object_new_object();
-		bool online = i < s.config->vm.vcpus;
+		bool online = s.owned || !domain_is_active(s.domain)
+			? i < s.config->vm.vcpus
+			: domain_vcpu_is_online(s.domain, i);
 
 		add(o, "vcpu", i);
 		json_object_object_add(o, "online", json_object_new_boolean(online));
@@ -137,6 +139,38 @@ int api_list_vcpus(struct api_call *call, struct error *error)
 	source_done(&s);
 	api_call_reply(call, result("vcpus", array));
 	return 0;
+}
+
+static void reply_done(struct api_call *call, bool done)
+{
+	api_call_reply(call, result("done", json_object_new_boolean(done)));
+}
+
+static void on_vcpus_set(void *userdata, bool done, const struct error *error)
+{
+	struct api_call *call = userdata;
+
+	if (error)
+		api_call_fail(call, error);
+	else
+		reply_done(call, done);
+	api_call_unref(call);
+}
+
+int api_set_vcpus(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	int r;
+
+	if (!d || api_check_flags(call, AFFECT | DOMAIN_VCPU_MAXIMUM, error) < 0)
+		return -EINVAL;
+	r = domain_set_vcpus(d, api_arg_uint(call, "count"), api_arg_uint(call, "flags"),
+		on_vcpus_set, api_call_ref(call), error);
+	if (r > 0)
+		reply_done(call, true);
+	if (r != 0)
+		api_call_unref(call);
+	return MIN(r, 0);
 }
 
 struct pin {

@@ -102,7 +102,7 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 {
 	const struct definition *current = domain_current(d);
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
-	unsigned n = MIN(current->vcpus, (uint32_t)VM_MAX_VCPUS);
+	unsigned n = MIN(current->vcpus_max, (uint32_t)VM_MAX_VCPUS);
 	struct process_times times[VM_MAX_VCPUS];
 
 	add(o, "vcpu.current", current->vcpus);
@@ -113,6 +113,8 @@ static void add_vcpus(struct json_object *o, const struct domain *d)
 	for (unsigned i = 0; i < n; i++) {
 		const struct vm_stats_vcpu *v = page ? &page->vcpus[i] : NULL;
 
+		if (!domain_vcpu_is_online(d, i))
+			continue;
 		add_indexed(o, "vcpu", i, "state", d->state == DOMAIN_STATE_RUNNING ? 1 : 2);
 		add_indexed(o, "vcpu", i, "time", times[i].run_ns);
 		add_indexed(o, "vcpu", i, "wait", times[i].wait_ns);
@@ -241,7 +243,7 @@ static void add_loop_accounts(struct json_object *o, const struct domain *d,
 static void add_overhead(struct json_object *o, const struct domain *d)
 {
 	const struct vm_stats_page *page = d->stats ? stats_view_page(d->stats) : NULL;
-	unsigned n = MIN(domain_current(d)->vcpus, (uint32_t)VM_MAX_VCPUS);
+	unsigned n = MIN(domain_current(d)->vcpus_max, (uint32_t)VM_MAX_VCPUS);
 	struct process_split s;
 
 	if (!d->worker || process_split(worker_pid(d->worker), &s) < 0)

@@ -370,6 +370,16 @@ const struct api_method api_methods[] = {
 		READ,
 		OWNER,
 		.handler = api_list_vcpus},
+	{.name = "SetVcpus",
+		.about =
+			"The number of a domain's vCPUs: while it runs (flag 1), in its definition "
+			"(flag 2), at most (flag 4).",
+		.in = "suu",
+		.out = "b",
+		.names = API_NAME(domain) API_NAME(count) API_NAME(flags) API_NAME(done),
+		.n_optional = 1,
+		MANAGE,
+		.handler = api_set_vcpus},
 	{.name = "SetVcpuPin",
 		.about =
 			"The host CPUs that a vCPU's thread may use; \"\": those that all may use.",

@@ -222,6 +222,7 @@ int api_set_cpu_tune(struct api_call *call, struct error *error);
 int api_set_emulator_pin(struct api_call *call, struct error *error);
 int api_set_memory_tune(struct api_call *call, struct error *error);
 int api_set_vcpu_pin(struct api_call *call, struct error *error);
+int api_set_vcpus(struct api_call *call, struct error *error);
 /* api-team.c */
 int api_get_team(struct api_call *call, struct error *error);
 int api_get_team_reports(struct api_call *call, struct error *error);

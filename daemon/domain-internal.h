@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
- * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-balloon.c (memory)
+ * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-vcpu.c (how
+ * many vCPUs) domain-balloon.c (memory)
  * domain-status.c (what outlives the daemon). */
 #pragma once
 
@@ -35,12 +36,24 @@ void domain_drop_detaches(struct domain *domain); /* they are never called */
 int domain_set_nic(struct domain *domain, unsigned nic, const struct net_port_config *config,
 	domain_done_fn done, void *userdata, struct error *error);
 
+/* The worker has these vCPUs. False: it cannot. */
+bool domain_vcpus_seen(struct domain *domain, const uint32_t bits[PROTO_VCPU_WORDS]);
+/* Its guest does not let go of one. */
+void domain_vcpu_refused(struct domain *domain, uint32_t vcpu);
+/* A run begins: as many as the live configuration says. */
+void domain_reset_vcpus(struct domain *domain);
+/* As with detaches. */
+void domain_end_vcpu_waits(struct domain *domain);
+void domain_drop_vcpu_waits(struct domain *domain);
+
 /* Which of the two 'flags' (DOMAIN_AFFECT_*) mean; -EINVAL and the like with 'error' set when that cannot be changed. */
 int domain_settle_flags(const struct domain *domain, unsigned flags, bool *ret_live,
 	bool *ret_config, struct error *error);
 
 /* The limits of its control group. */
 void domain_limits(const struct domain_config *config, struct cgroup_limits *ret);
+/* They follow from the live configuration, which is another one: the control group is told, if it has a quota. */
+void domain_limits_changed(struct domain *domain);
 /* Some thread is not to run wherever vcpu/@cpuset allows. */
 bool domain_has_pins(const struct domain_config *config);
 /* Let the worker's threads run where the live configuration says. */

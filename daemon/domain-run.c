@@ -181,6 +181,7 @@ int domain_begin_run(struct domain *d, struct error *error)
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
 		d->live->nics[i].number = (uint8_t)i;
 	d->start_error = (struct error){0};
+	domain_reset_vcpus(d);
 	r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);
@@ -222,6 +223,7 @@ void domain_end_run(struct domain *d)
 	resources_close(&d->resources);
 	d->resources = (struct resources){0};
 	domain_end_detaches(d);
+	domain_end_vcpu_waits(d);
 	d->nics_plugging = 0;
 	d->phase = DOMAIN_IDLE;
 	domain_end_stats_waits(d);
@@ -519,6 +521,9 @@ static void on_notice(void *opaque, const struct proto_notice *n)
 	case PROTO_NOTICE_BALLOON_STATS:
 		domain_end_stats_waits(d);
 		break;
+	case PROTO_NOTICE_VCPU_REFUSED:
+		domain_vcpu_refused(d, n->index);
+		break;
 	default:
 		log_info("domain '%s': %s", d->name, n->text);
 	}
@@ -531,6 +536,11 @@ static void on_net_event(void *opaque, const struct proto_net_event *e)
 	if (e->kind == PROTO_NET_LINK_BROKEN)
 		log_warning("domain '%s': the ring of vNIC %u's link %u was broken by its peer",
 			d->name, e->a, e->b);
+}
+
+static bool on_vcpus(void *opaque, const struct proto_vcpus *vcpus)
+{
+	return domain_vcpus_seen(opaque, vcpus->bits);
 }
 
 static bool on_links(void *opaque, const struct proto_links *links)
@@ -659,6 +669,7 @@ const struct worker_ops domain_worker_ops = {
 	.notice = on_notice,
 	.net_event = on_net_event,
 	.links = on_links,
+	.vcpus = on_vcpus,
 	.hung = on_hung,
 	.silent = on_silent,
 	.gone = on_gone,

@@ -252,6 +252,7 @@ static void take_over(struct domain *d, const struct status *status)
 	memcpy(d->resources.console_paths, status->consoles, sizeof(status->consoles));
 	memcpy(d->resources.channel_paths, status->channels, sizeof(status->channels));
 	domain_load_nics(d);
+	domain_reset_vcpus(d);
 	manager_note_id(d->manager, d->id);
 	uuid_format(d->uuid, uuid);
 	if (d->manager->cgroup_root)

@@ -95,6 +95,24 @@ static int set_limits(struct domain *d, const struct domain_config *config, cgro
 	return cgroup_set(d->cgroup, &new, done, userdata, error);
 }
 
+static void on_limits_followed(void *userdata, const struct error *error)
+{
+	(void)userdata;
+	if (error)
+		log_warning("%s", error->message);
+}
+
+void domain_limits_changed(struct domain *d)
+{
+	struct cgroup_limits limits;
+	struct error e = {0};
+
+	domain_limits(d->live, &limits);
+	if (d->cgroup && d->live->cputune.vcpu.quota_us > 0 &&
+		cgroup_set(d->cgroup, &limits, on_limits_followed, NULL, &e) < 0)
+		log_warning("domain '%s': %s", d->name, e.message);
+}
+
 /* Pins. */
 
 static const uint64_t *own_pin(const struct domain_config *config, uint32_t vcpu)
@@ -156,7 +174,7 @@ static int move_all(const struct domain *d, const struct domain_config *old,
 {
 	int r = move(d, DOMAIN_PIN_EMULATOR, old, new, error);
 
-	for (uint32_t i = 0; r == 0 && i < new->vm.vcpus; i++)
+	for (uint32_t i = 0; r == 0 && i < new->vm.vcpus_max; i++)
 		r = move(d, i, old, new, error);
 	return r;
 }

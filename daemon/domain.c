@@ -32,6 +32,7 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 	list_init(&d->stop_waits);
 	list_init(&d->stats_waits);
 	list_init(&d->detaches);
+	list_init(&d->vcpu_waits);
 	return d;
 }
 
@@ -83,6 +84,7 @@ struct domain *domain_free(struct domain *d)
 	(void)sd_event_source_disable_unref(d->kill_timer);
 	(void)worker_free(d->worker);
 	domain_drop_detaches(d);
+	domain_drop_vcpu_waits(d);
 	(void)worker_log_free(d->log);
 	(void)stats_view_free(d->stats);
 	(void)cgroup_free(d->cgroup, false);

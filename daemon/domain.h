@@ -148,8 +148,10 @@ struct domain {
 	struct list start_waits, stop_waits; /* struct domain_wait */
 	struct list stats_waits;             /* likewise: for the guest's statistics */
 	sd_event_source *stats_timer;
-	uint32_t nics_plugging; /* bits of numbers: the worker has not answered yet */
-	struct list detaches;   /* domain-plug.c's */
+	uint32_t nics_plugging;           /* bits of numbers: the worker has not answered yet */
+	struct list detaches;             /* domain-plug.c's */
+	struct list vcpu_waits;           /* domain-vcpu.c's */
+	uint32_t vcpus[PROTO_VCPU_WORDS]; /* bits of those that are there, while it runs */
 	uint64_t restarts_usec[DOMAIN_RESTART_BURST]; /* a ring of times, CLOCK_MONOTONIC */
 	unsigned n_restarts;
 };
@@ -260,6 +262,15 @@ struct domain_memory {
 };
 /* What was said last, by its own claim. False: there is no balloon, or no statistics page; all is 0 then. */
 bool domain_read_memory_stats(const struct domain *domain, struct domain_memory *ret);
+
+/* So many vCPUs (domain-vcpu.c): 'flags' as domain_attach_device()'s; with VCPU_MAXIMUM so many at most, in the definition. Of
+ * fewer, 'done' hears false when the guest has not let go of them in time; they go when it does. Returns 1 when it is done already,
+ * and 'done' is never called. */
+#define DOMAIN_VCPU_MAXIMUM (1U << 2)
+int domain_set_vcpus(struct domain *domain, uint32_t n, unsigned flags, domain_detached_fn done,
+	void *userdata, struct error *error);
+/* Of what runs. */
+bool domain_vcpu_is_online(const struct domain *domain, uint32_t vcpu);
 
 /* The live (or, with 'inactive' or when inactive, the persistent) XML; the caller frees it. */
 int domain_format_xml(

@@ -64,7 +64,7 @@ static void look_at_host(struct metrics_host *host)
 
 static int look_at_domain(const struct domain *d, struct metrics_domain *ret)
 {
-	unsigned n = MIN(domain_current(d)->vcpus, (uint32_t)VM_MAX_VCPUS);
+	unsigned n = MIN(domain_current(d)->vcpus_max, (uint32_t)VM_MAX_VCPUS);
 
 	ret->domain = d;
 	if (!d->worker)
@@ -295,6 +295,8 @@ static void each_vcpu(struct metrics_walk *walk, const struct metric *m)
 		for (unsigned k = 0; k < walk->domains[i].n_vcpus; k++) {
 			char number[16];
 
+			if (!domain_vcpu_is_online(walk->domains[i].domain, k))
+				continue;
 			(void)snprintf(number, sizeof(number), "%u", k);
 			metrics_emit(&(struct metric_subject){.walk = walk,
 					     .at = &walk->domains[i].vcpus[k],
@@ -311,13 +313,15 @@ static void each_exit(struct metrics_walk *walk, const struct metric *m)
 	for (unsigned i = 0; i < walk->n_domains; i++) {
 		const struct vm_stats_page *page = page_of(&walk->domains[i]);
 		const struct domain *d = walk->domains[i].domain;
-		unsigned n = MIN(domain_current(d)->vcpus, (uint32_t)VM_MAX_VCPUS);
+		unsigned n = MIN(domain_current(d)->vcpus_max, (uint32_t)VM_MAX_VCPUS);
 
 		for (unsigned k = 0; page && k < n * ARRAY_SIZE(stats_exits); k++) {
 			unsigned vcpu = k / ARRAY_SIZE(stats_exits),
 				 cause = k % ARRAY_SIZE(stats_exits);
 			char number[16];
 
+			if (!domain_vcpu_is_online(d, vcpu))
+				continue;
 			(void)snprintf(number, sizeof(number), "%u", vcpu);
 			metrics_emit(&(struct metric_subject){.walk = walk,
 					     .at = (const char *)&page->vcpus[vcpu] +

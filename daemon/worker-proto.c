@@ -200,6 +200,20 @@ static const char *on_links(struct worker *w, const struct packet *packet)
 	return NULL;
 }
 
+static const char *on_vcpus(struct worker *w, const struct packet *packet)
+{
+	struct proto_vcpus vcpus;
+
+	if (packet->header.len != sizeof(vcpus) || packet->header.seq != 0)
+		return "vCPUs of the wrong length";
+	if (!w->hello)
+		return "vCPUs before HELLO";
+	memcpy(&vcpus, packet->payload, sizeof(vcpus));
+	if (!w->ops->vcpus || !w->ops->vcpus(w->opaque, &vcpus))
+		return "vCPUs that cannot be";
+	return NULL;
+}
+
 static const char *on_reply(struct worker *w, const struct packet *packet)
 {
 	int32_t error = packet->header.error;
@@ -242,6 +256,8 @@ static const char *on_packet(struct worker *w, const struct packet *packet, size
 		return on_team_report(w, packet);
 	case PROTO_LINKS:
 		return on_links(w, packet);
+	case PROTO_VCPUS:
+		return on_vcpus(w, packet);
 	case PROTO_REPLY:
 		return on_reply(w, packet);
 	default:

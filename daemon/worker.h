@@ -54,6 +54,8 @@ struct worker_ops {
 	bool (*team_report)(void *opaque, const struct net_team_report *report);
 	/* Its numbers are possible, each id comes once. */
 	bool (*links)(void *opaque, const struct proto_links *links);
+	/* Of a vm: the vCPUs that are there. False: they cannot be. */
+	bool (*vcpus)(void *opaque, const struct proto_vcpus *vcpus);
 	/* It does not answer worker_probe() in time (true), or something came from it again (false). NULL: nobody asks. */
 	void (*hung)(void *opaque, bool hung);
 	/* No HELLO within WORKER_HELLO_USEC. A spawned worker is then killed; an adopted one lives on and may still

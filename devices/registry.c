@@ -13,6 +13,7 @@
 static const struct device_class *const device_classes[] = {
 	&mc146818_class,
 	&acpi_pm_class,
+	&acpi_cpu_class,
 	&i8254_class,
 	&debug_exit_class,
 	&i8042_class,

@@ -178,6 +178,18 @@ static void on_nics(void *opaque)
 	send_state(opaque, PROTO_STATE);
 }
 
+static void on_vcpus(void *opaque)
+{
+	const struct control *control = opaque;
+	struct proto_vcpus vcpus;
+
+	/* While the vm is made nobody has it yet. */
+	if (!control->vm)
+		return;
+	vm_vcpus(control->vm, vcpus.bits);
+	send_message(opaque, PROTO_VCPUS, 0, 0, &vcpus, sizeof(vcpus));
+}
+
 static void on_settled(void *opaque, enum vm_aim aim, int error)
 {
 	struct control *control = opaque;
@@ -288,6 +300,22 @@ static int handle_nmi(struct control *control, struct message *m)
 		return -ENODEV;
 	r = vm_inject_nmi(control->vm);
 	return r < 0 ? r : 1;
+}
+
+static int handle_vcpus(struct control *control, struct message *m)
+{
+	char reason[PROTO_REASON_MAX] = "";
+	struct proto_vcpu_set set;
+	int r;
+
+	memcpy(&set, m->payload, sizeof(set));
+	if (!control->vm)
+		return -ENODEV;
+	r = vm_vcpus_set(control->vm, set.n, reason);
+	if (r >= 0)
+		return 1;
+	reply(control, m->header.seq, r, reason);
+	return 0;
 }
 
 /* NULL: there is none. */
@@ -557,6 +585,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_TEAM_LOOK] = handle_network,
 	[PROTO_TEAM_TEST] = handle_network,
 	[PROTO_CONSOLE_RESIZE] = handle_console_resize,
+	[PROTO_VCPU_SET] = handle_vcpus,
 	[PROTO_NIC_ADD] = handle_nic,
 	[PROTO_NIC_REMOVE] = handle_nic,
 	[PROTO_BALLOON_SET] = handle_balloon_set,
@@ -608,6 +637,7 @@ static int connect_control(struct control *control)
 		return r;
 	control->connected = true;
 	send_state(control, PROTO_HELLO);
+	on_vcpus(control);
 	if (control->network)
 		network_connected(control->network);
 	if (control->vm && control->vm->state == PROTO_VM_STOPPED && control->connected)
@@ -655,6 +685,7 @@ int control_new(struct loop *loop, struct control **ret_control)
 		.state = on_state,
 		.notice = on_notice,
 		.nics_changed = on_nics,
+		.vcpus_changed = on_vcpus,
 		.settled = on_settled,
 		.enter_vcpu_sandbox = on_vcpu_thread,
 		.enter_io_sandbox = on_io_thread,

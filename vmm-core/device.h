@@ -42,6 +42,8 @@ enum machine_request {
 	MACHINE_EJECT,      /* machine_hotplug_ops.ejected() has devices to be freed */
 	MACHINE_BALLOON, /* the guest gave up memory, or took it back: 'arg' is how many pages are given up */
 	MACHINE_BALLOON_STATS, /* what machine_balloon_ops.ask() asked for is in the statistics page */
+	MACHINE_VCPUS,         /* machine_cpu_ops.is_present() has changed */
+	MACHINE_VCPU_REFUSED, /* the guest will not let go of vCPU 'arg' */
 	MACHINE_REQUEST_X_MAX
 };
 
@@ -102,6 +104,14 @@ struct machine_hotplug_ops {
 	struct device *(*ejected)(struct device *hotplug);
 };
 
+/* vCPUs that come and go; implemented by "acpi-cpu-hotplug". Loop thread, device lock held. */
+struct machine_cpu_ops {
+	/* vCPUs 0 … n - 1 are to be there, and no others: those that lack are there at once, the others when the guest has let go of
+	 * them, or is reset; MACHINE_VCPUS follows. Asked again, the guest is told again. */
+	void (*set)(struct device *cpu_hotplug, unsigned n);
+	bool (*is_present)(const struct device *cpu_hotplug, unsigned vcpu);
+};
+
 /* What the machine offers to its devices. Filled by vm-build.c, or by tests/fakes/fake-machine.c. */
 struct machine {
 	const struct vm_config *config;
@@ -121,6 +131,8 @@ struct machine {
 	void (*power_button)(struct device *acpi_pm); /* set with it */
 	struct device *hotplug;                       /* set likewise; NULL without ACPI */
 	const struct machine_hotplug_ops *hotplug_ops;
+	struct device *cpu_hotplug; /* likewise */
+	const struct machine_cpu_ops *cpu_ops;
 	struct device *nics[VM_MAX_NICS];      /* set by each vNIC in its realize() */
 	const struct machine_nic_ops *nic_ops; /* set with the first of them */
 	struct device *balloon;                /* set likewise; NULL: there is none */

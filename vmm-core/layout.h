@@ -50,6 +50,7 @@
 #define LAYOUT_PVPANIC      0x505
 #define LAYOUT_ACPI_PM      0x600 /* PM1a event 600, control 604, timer 608, GPE0 620 */
 #define LAYOUT_PCI_HOTPLUG  0x630
+#define LAYOUT_CPU_HOTPLUG  0x640
 #define LAYOUT_RESET_PORT   0xcf9
 #define LAYOUT_PCI_CF8      0xcf8
 #define LAYOUT_PCI_CFC      0xcfc

@@ -39,6 +39,7 @@ static const struct {
 	[PROTO_NIC_ADD] = {1, 0, 1, sizeof(struct proto_nic_add)},
 	[PROTO_NIC_REMOVE] = {1, 0, 0, sizeof(struct proto_nic_id)},
 	[PROTO_CAPTURE] = {1, 1, 1, sizeof(struct proto_capture)},
+	[PROTO_VCPU_SET] = {1, 0, 0, sizeof(struct proto_vcpu_set)},
 	[PROTO_TEAM_LOOK] = {1, 0, 0, 0},
 	[PROTO_LINK_LIST] = {1, 0, 0, sizeof(struct proto_nic_id)},
 	[PROTO_BALLOON_SET] = {1, 0, 0, sizeof(struct proto_balloon)},

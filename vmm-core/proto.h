@@ -35,6 +35,7 @@
 #define PROTO_MAX_PAYLOAD 4096
 #define PROTO_MAX_FDS     128
 #define PROTO_REASON_MAX  256
+#define PROTO_VCPU_WORDS  8
 
 enum proto_type {
 	PROTO_INVALID,
@@ -88,6 +89,10 @@ enum proto_type {
 	PROTO_BALLOON_STATS, /* ask the guest: NOTICE_BALLOON_STATS follows if it answers; -ENODATA: it cannot */
 	/* daemon -> worker, also before START */
 	PROTO_PING, /* nothing but its REPLY: the worker's loop turns */
+	/* to a vm */
+	PROTO_VCPU_SET, /* struct proto_vcpu_set: so many are to be there; VCPUS follows when there are others */
+	/* worker -> daemon, seq 0 */
+	PROTO_VCPUS, /* struct proto_vcpus: of a vm, after HELLO and when there are others than before */
 	PROTO_TYPE_X_MAX
 };
 
@@ -185,6 +190,7 @@ enum proto_notice_kind {
 	PROTO_NOTICE_IO_ERROR, /* reported to the guest; 'index' is the disk */
 	PROTO_NOTICE_BALLOON, /* 'index' pages are given up; at most once a second, the last of them always */
 	PROTO_NOTICE_BALLOON_STATS, /* they are in the statistics page */
+	PROTO_NOTICE_VCPU_REFUSED,  /* the guest does not let go of vCPU 'index' */
 	PROTO_NOTICE_KIND_X_MAX
 };
 
@@ -211,6 +217,18 @@ struct proto_reason {
 		[PROTO_REASON_MAX]; /* the stage that failed: "KVM_CREATE_VM: Cannot allocate memory" */
 };
 static_assert(sizeof(struct proto_reason) == PROTO_REASON_MAX, "wire format");
+
+struct proto_vcpu_set {
+	uint32_t n; /* from 1 to vm_config.vcpus_max */
+};
+static_assert(sizeof(struct proto_vcpu_set) == 4, "wire format");
+
+/* Those that are there, a bit each; vCPU 0 always is. */
+struct proto_vcpus {
+	uint32_t bits[PROTO_VCPU_WORDS];
+};
+static_assert(sizeof(struct proto_vcpus) == 4 * PROTO_VCPU_WORDS, "wire format");
+static_assert(32 * PROTO_VCPU_WORDS > VM_MAX_VCPUS, "a bit each");
 
 enum proto_console_kind { PROTO_CONSOLE_SERIAL, PROTO_CONSOLE_VIRTIO, PROTO_CONSOLE_KIND_X_MAX };
 

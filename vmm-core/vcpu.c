@@ -105,6 +105,7 @@ static void set_reset(struct vcpu *vcpus, unsigned n, const struct boot_entry *r
 {
 	for (unsigned i = 0; i < n; i++) {
 		vcpus[i].reset_pending = true;
+		vcpus[i].reset_alone = false;
 		vcpus[i].entry = *reset_to;
 	}
 }
@@ -125,6 +126,23 @@ void vcpus_reset_later(
 {
 	(void)pthread_mutex_lock(&gate->lock);
 	set_reset(vcpus, n, reset_to);
+	(void)pthread_mutex_unlock(&gate->lock);
+}
+
+void vcpu_switch(struct vcpu *vcpu, bool on)
+{
+	struct vcpu_gate *gate = vcpu->host->gate;
+
+	(void)pthread_mutex_lock(&gate->lock);
+	if (on) {
+		vcpu->off = false;
+		(void)pthread_cond_broadcast(&gate->changed);
+	} else if (!vcpu->off) {
+		vcpu->off = true;
+		vcpu->reset_alone = !vcpu->reset_pending;
+		vcpu->reset_pending = true;
+		vcpu_kick(vcpu);
+	}
 	(void)pthread_mutex_unlock(&gate->lock);
 }
 
@@ -179,40 +197,59 @@ static bool must_park(const struct vcpu *vcpu)
 
 	if (gate->quit)
 		return false;
-	return !gate->open || (vcpu->broken && !vcpu->reset_pending);
+	return !gate->open || ((vcpu->broken || vcpu->off) && !vcpu->reset_pending);
 }
 
-/* Wait until the gate is open. False: the thread is to end. */
-static bool park(struct vcpu *vcpu)
+/* What a vCPU finds when it has come through the gate. */
+struct passage {
+	bool was_parked, quit, off, reset, reset_alone;
+};
+
+static struct passage pass_gate(struct vcpu *vcpu)
 {
 	struct vcpu_gate *gate = vcpu->host->gate;
-	bool reset, was_parked = false, quit;
+	struct passage p = {0};
 
 	(void)pthread_mutex_lock(&gate->lock);
 	if (must_park(vcpu)) {
-		was_parked = true;
+		p.was_parked = true;
 		if (++gate->n_parked == gate->n_vcpus)
 			signal_parked(gate);
 		while (must_park(vcpu))
 			(void)pthread_cond_wait(&gate->changed, &gate->lock);
 		gate->n_parked--;
 	}
-	quit = gate->quit;
-	reset = vcpu->reset_pending;
+	p.quit = gate->quit;
+	p.off = vcpu->off;
+	p.reset = vcpu->reset_pending;
+	p.reset_alone = vcpu->reset_alone;
 	vcpu->reset_pending = false;
 	vcpu->broken = false;
 	(void)pthread_mutex_unlock(&gate->lock);
+	return p;
+}
 
-	if (!quit && reset) {
+/* Wait until the gate is open for this one. False: the thread is to end. */
+static bool park(struct vcpu *vcpu)
+{
+	struct passage p;
+
+	/* One that is off comes through to be reset, and goes back. */
+	do {
 		const char *stage;
-		int r = vcpu_reset(vcpu, /* fresh= */ false, &stage);
+		int r = 0;
 
+		p = pass_gate(vcpu);
+		if (p.quit)
+			return false;
+		if (p.reset)
+			r = vcpu_reset(vcpu, p.reset_alone ? VCPU_ALONE : VCPU_RESET, &stage);
 		if (r < 0)
 			fail(vcpu, "cannot reset vCPU %u: %s: error %d", vcpu->index, stage, -r);
-	} else if (was_parked && !quit) {
-		(void)kvm_vcpu_clock_paused(vcpu->fd);
-	}
-	return !quit;
+		else if (p.was_parked && !p.reset)
+			(void)kvm_vcpu_clock_paused(vcpu->fd);
+	} while (p.off);
+	return true;
 }
 
 static uint64_t clock_ns(void)

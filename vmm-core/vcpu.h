@@ -70,8 +70,10 @@ struct vcpu {
 	bool thread_started;
 	_Atomic bool attention, nmi;
 	bool reset_pending; /* gate lock */
-	bool broken;        /* own thread: parked until a reset */
-	bool incomplete;    /* own thread: KVM has yet to finish the instruction of the last exit */
+	bool reset_alone;   /* gate lock: that reset is not the whole machine's: time goes on */
+	bool off; /* gate lock; written by the loop thread: not there, parked at an open gate, too */
+	bool broken;     /* own thread: parked until a reset */
+	bool incomplete; /* own thread: KVM has yet to finish the instruction of the last exit */
 	struct boot_entry entry;
 	const struct cpuid_table *cpuid; /* the vm's, for its MSRs */
 	uint32_t tsc_khz;                /* 0: unknown */
@@ -88,9 +90,17 @@ int vcpu_init(struct vcpu *vcpu, struct kvm *kvm, const struct vcpu_host *host, 
 /* The thread must have been joined. */
 void vcpu_done(struct vcpu *vcpu);
 
-/* Power-on registers; vCPU 0 starts at 'entry', the others wait for SIPI. Before the thread runs ('fresh': it never
- * ran), or from the thread itself. In vcpu-regs.c. */
-int vcpu_reset(struct vcpu *vcpu, bool fresh, const char **ret_stage);
+enum vcpu_reset {
+	VCPU_FRESH, /* it never ran; before its thread does */
+	VCPU_RESET, /* with all others */
+	VCPU_ALONE, /* of all it is the only one: its clocks stay as the others' are */
+};
+/* Power-on registers; vCPU 0 starts at 'entry', the others wait for SIPI. But for VCPU_FRESH from the thread itself. In
+ * vcpu-regs.c. */
+int vcpu_reset(struct vcpu *vcpu, enum vcpu_reset kind, const char **ret_stage);
+
+/* It is there from now on, or no longer: then it is reset, waits for SIPI and is parked until it comes back. */
+void vcpu_switch(struct vcpu *vcpu, bool on);
 
 int vcpu_start_thread(struct vcpu *vcpu);
 

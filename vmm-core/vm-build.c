@@ -110,6 +110,7 @@ static const struct board_row board[] = {
 	{"vmgenid", with_genid, {{0}}},
 	{"q35-host", always, {{0}}},
 	{"ich9-lpc", always, {{0}}},
+	{"acpi-cpu-hotplug", with_acpi, {{BUS_PIO, LAYOUT_CPU_HOTPLUG, ACPI_CPU_HOTPLUG_LEN}}},
 	{"acpi-pci-hotplug", with_acpi, {{BUS_PIO, LAYOUT_PCI_HOTPLUG, ACPI_PCI_HOTPLUG_LEN}}},
 	{"virtio-blk-pci", n_disks, {{0}}},
 	{"virtio-net-pci", n_nics, {{0}}},
@@ -382,7 +383,7 @@ static int build_vcpus(struct vm *vm, char *reason)
 {
 	struct cpu_topology topology = cpu_topology_of(&vm->config);
 	struct cpuid_table table, mine;
-	unsigned n = vm->config.vcpus;
+	unsigned n = vm->config.vcpus_max;
 	const char *stage;
 	int r;
 
@@ -409,6 +410,7 @@ static int build_vcpus(struct vm *vm, char *reason)
 		r = vcpu_init(&vm->vcpus[i], &vm->kvm, &vm->vcpu_host, i, apic_id, &stage);
 		if (r < 0)
 			return failed(reason, r, stage);
+		vm->vcpus[i].off = i >= vm->config.vcpus;
 		if (vm->stats)
 			vm->vcpus[i].stats = &vm->stats->vcpus[i];
 		if (vm->stats && i == 0)
@@ -583,7 +585,7 @@ static int build_power_on(struct vm *vm, char *reason)
 
 		vm->vcpus[i].entry = vm->entry;
 		vm->vcpus[i].cpuid = &vm->cpuid;
-		r = vcpu_reset(&vm->vcpus[i], /* fresh= */ true, &stage);
+		r = vcpu_reset(&vm->vcpus[i], VCPU_FRESH, &stage);
 		if (r < 0)
 			return failed(reason, r, stage);
 	}

@@ -88,6 +88,7 @@ static int do_reset(struct vm *vm)
 	vm->failed = false;
 	for (unsigned i = 0; i < vm->n_devices; i++)
 		device_reset(vm->devices[i]);
+	vm_collect_vcpus(vm);
 	r = vm_load_boot(vm, reason);
 	if (r < 0) {
 		set_aim(vm, VM_AIM_NONE, PROTO_REASON_CRASHED, 0, reason);
@@ -235,7 +236,8 @@ int vm_inject_nmi(struct vm *vm)
 	if (vm->state != PROTO_VM_RUNNING)
 		return -EINVAL;
 	for (unsigned i = 0; i < vm->n_vcpus; i++)
-		vcpu_inject_nmi(&vm->vcpus[i]);
+		if (!vm->vcpus[i].off)
+			vcpu_inject_nmi(&vm->vcpus[i]);
 	return 0;
 }
 
@@ -333,6 +335,20 @@ static void request_balloon_stats(struct vm *vm, int arg)
 	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_BALLOON_STATS, 0, "");
 }
 
+static void request_vcpus(struct vm *vm, int arg)
+{
+	(void)arg;
+	vm_collect_vcpus(vm);
+}
+
+static void request_vcpu_refused(struct vm *vm, int arg)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "the guest does not let go of vCPU %d", arg);
+	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_VCPU_REFUSED, (unsigned)arg, text);
+}
+
 static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {
 	[MACHINE_RESET] = request_reset,
 	[MACHINE_POWEROFF] = request_poweroff,
@@ -343,6 +359,8 @@ static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int 
 	[MACHINE_EJECT] = request_eject,
 	[MACHINE_BALLOON] = request_balloon,
 	[MACHINE_BALLOON_STATS] = request_balloon_stats,
+	[MACHINE_VCPUS] = request_vcpus,
+	[MACHINE_VCPU_REFUSED] = request_vcpu_refused,
 };
 
 static void on_request(void *opaque, uint32_t events)

@@ -35,6 +35,8 @@ struct vm_owner {
 	void (*notice)(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text);
 	/* vNICs that were to be removed are gone. */
 	void (*nics_changed)(void *opaque);
+	/* vCPUs are there that were not, or are gone. */
+	void (*vcpus_changed)(void *opaque);
 	/* What vm_aim() asked for was reached (0), overtaken by STOP (-ECANCELED), or failed; vm->aim_text then says
 	 * why, if there is more to say. */
 	void (*settled)(void *opaque, enum vm_aim aim, int error);
@@ -142,6 +144,17 @@ int vm_nic_remove(struct vm *vm, unsigned number, char *ret_reason);
 void vm_collect_ejected(struct vm *vm);
 /* Those that exist: a bit each. */
 uint32_t vm_nics(const struct vm *vm);
+
+/* vCPUs that come and go (vm-vcpu.c). */
+
+/* vCPUs 0 … n - 1 are to be there: those that lack are at once; the guest is asked to let go of the others, and when it does
+ * (which may be never), or is reset, vm_owner.vcpus_changed() is called. A guest that will not says so by a notice. -ENOTSUP
+ * without ACPI; -EINVAL: not so many, or the vm has stopped. */
+int vm_vcpus_set(struct vm *vm, unsigned n, char *ret_reason);
+/* MACHINE_VCPUS came. */
+void vm_collect_vcpus(struct vm *vm);
+/* Those that are there: a bit each. */
+void vm_vcpus(const struct vm *vm, uint32_t ret_vcpus[PROTO_VCPU_WORDS]);
 
 /* Make a device of the registry, and keep it (vm-build.c). 'ret_reason' says what failed. */
 int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,

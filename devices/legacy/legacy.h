@@ -11,11 +11,12 @@
  *	ns16550      0: 8 ports (3f8 2f8 3e8 2e8 by vm_config.serials[].port)        4, 3, 4, 3
  *	i8042        0: data, 1 port (60)  1: status and command, 1 (64)             1
  *	acpi-pm      0: ACPI_PM_LEN ports (600)  1: GPE0, ACPI_GPE0_LEN (620)        9
+ *	acpi-cpu-hotplug  0: ACPI_CPU_HOTPLUG_LEN ports (640)                        by acpi-pm's GPE 2
  *	pvpanic      0: 1 port (505)                                                 none
  *	debug-exit   0: 4 ports (501)                                                none
  *	vmgenid      none; writes guest memory at ACPI_VMGENID_ADDR                  by acpi-pm's GPE 0
  *
- * The interrupt controllers are made before the devices that drive lines, acpi-pm before vmgenid. ns16550 of
+ * The interrupt controllers are made before the devices that drive lines, acpi-pm before vmgenid and acpi-cpu-hotplug. ns16550 of
  * instance i stands on machine->serials[i].
  *
  * Threads: as in vmm-core/device.h.
@@ -31,6 +32,7 @@ extern const struct device_class mc146818_class;
 extern const struct device_class ns16550_class;
 extern const struct device_class i8042_class;
 extern const struct device_class acpi_pm_class;
+extern const struct device_class acpi_cpu_class;
 extern const struct device_class pvpanic_class;
 extern const struct device_class debug_exit_class;
 extern const struct device_class vmgenid_class;

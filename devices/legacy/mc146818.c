@@ -525,6 +525,7 @@ static void mc146818_reset(struct device *dev)
 	struct mc146818 *s = to_rtc(dev);
 
 	s->index = REG_D;
+	s->regs[0x5f] = (uint8_t)(dev->machine->config->vcpus - 1);
 	if (in_divider_reset(s))
 		write_control(s, REG_A, 0x26);
 	write_control(

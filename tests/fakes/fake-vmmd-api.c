@@ -654,6 +654,7 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("SetMemoryStatsPeriod", "suu", "", fake_on_set_stats_period),
 	METHOD("GetMemoryStats", "s", "a{sv}", fake_on_memory_stats),
 	METHOD("ListVcpus", "su", "aa{sv}", fake_on_list_vcpus),
+	METHOD("SetVcpus", "suu", "b", fake_on_set_vcpus),
 	METHOD("SetVcpuPin", "susu", "", fake_on_set_pin),
 	METHOD("SetEmulatorPin", "ssu", "", fake_on_set_pin),
 	METHOD("GetCpuTune", "su", "a{sv}", fake_on_get_tune),

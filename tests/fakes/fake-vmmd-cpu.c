@@ -117,3 +117,17 @@ int fake_on_set_cpu_tune(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	return sd_bus_error_setf(
 		error, VMMD_ERROR_PREFIX "InvalidArgument", "invalid argument:%s %u", text, flags);
 }
+
+/* Up to 2 it does, 3 it is asked for and does not, and of the rest it says what it was asked. */
+int fake_on_set_vcpus(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	uint32_t count, flags;
+
+	if (!fake_read_domain(opaque, m, error))
+		return -ENOENT;
+	(void)sd_bus_message_read(m, "uu", &count, &flags);
+	if (count > 3)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+			"invalid argument: %u %u", count, flags);
+	return sd_bus_reply_method_return(m, "b", count < 3);
+}

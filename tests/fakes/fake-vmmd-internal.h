@@ -71,6 +71,7 @@ int fake_on_set_stats_period(sd_bus_message *m, void *opaque, sd_bus_error *erro
 int fake_on_memory_stats(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* fake-vmmd-cpu.c */
+int fake_on_set_vcpus(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_vcpus(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_get_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_pin(sd_bus_message *m, void *opaque, sd_bus_error *error);

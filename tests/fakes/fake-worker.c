@@ -14,6 +14,7 @@
  *			faults; fake=no-stats cannot be asked, fake=mute-stats does not answer
  *	vNICs		come and go at once; fake=refuse-nics takes none, fake=keep-nics releases none before the line
  *			release, fake=nics-crash dies when one is to come
+ *	vCPUs		likewise; fake=keep-vcpus releases none before the line release, fake=refuse-vcpus says that it will not
  *
  * The power button powers off. A console echoes, and says which console has which size when it is resized.
  *
@@ -71,6 +72,7 @@ struct fake {
 	struct net_config net;
 	struct net_stats_page *net_stats;
 	uint32_t nics, unwanted; /* bits */
+	uint32_t vcpus[PROTO_VCPU_WORDS], wanted_vcpus;
 	unsigned n_ports, n_reports, n_tests;
 	bool uplinks_up;
 	struct net_team_test test;
@@ -199,6 +201,13 @@ static int open_config(struct fake *f, const struct proto_start *s, const int *f
 	return -ENODATA;
 }
 
+static void have_vcpus(struct fake *f, unsigned n)
+{
+	memset(f->vcpus, 0, sizeof(f->vcpus));
+	for (unsigned i = 0; i < n; i++)
+		f->vcpus[i / 32] |= UINT32_C(1) << i % 32;
+}
+
 static void *sleep_for_ever(void *arg)
 {
 	while (pause() < 0)
@@ -233,6 +242,7 @@ static void start(struct fake *f, const struct packet *p, const int *fds, unsign
 			take_stats(f, fds[i]);
 	f->flags = s.flags;
 	f->nics = (UINT32_C(1) << f->config.n_nics) - 1;
+	have_vcpus(f, f->config.vcpus);
 	if (told(f, "fail-start")) {
 		reply(f, p->header.seq, -ENOMEM, "KVM_CREATE_VM: Cannot allocate memory");
 		exit(1);
@@ -558,6 +568,45 @@ static void plug_request(struct fake *f, const struct packet *p)
 	reply(f, p->header.seq, r, r < 0 ? "told to refuse" : "");
 }
 
+static unsigned count_vcpus(const struct fake *f)
+{
+	unsigned n = 0;
+
+	while (f->vcpus[n / 32] >> n % 32 & 1)
+		n++;
+	return n;
+}
+
+static void send_vcpus(struct fake *f)
+{
+	struct proto_vcpus vcpus;
+
+	memcpy(vcpus.bits, f->vcpus, sizeof(vcpus.bits));
+	send_raw(f, PROTO_VCPUS, 0, 0, &vcpus, sizeof(vcpus), NULL, 0);
+}
+
+static void set_vcpus(struct fake *f, const struct packet *p)
+{
+	struct proto_notice notice = {.kind = PROTO_NOTICE_VCPU_REFUSED};
+	struct proto_vcpu_set set;
+	bool fewer;
+
+	memcpy(&set, p->payload, sizeof(set));
+	f->wanted_vcpus = set.n;
+	fewer = set.n < count_vcpus(f);
+	if (fewer && told(f, "refuse-vcpus")) {
+		notice.index = count_vcpus(f) - 1;
+		reply(f, p->header.seq, 0, "");
+		send_raw(f, PROTO_NOTICE, 0, 0, &notice, sizeof(notice), NULL, 0);
+		return;
+	}
+	if (!fewer || !told(f, "keep-vcpus")) {
+		have_vcpus(f, set.n);
+		send_vcpus(f);
+	}
+	reply(f, p->header.seq, 0, "");
+}
+
 static void resize(struct fake *f, const struct packet *p)
 {
 	struct proto_console_size size;
@@ -691,6 +740,9 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_LINK_LIST:
 		list_links(f, p);
 		break;
+	case PROTO_VCPU_SET:
+		set_vcpus(f, p);
+		break;
 	case PROTO_NIC_ADD:
 	case PROTO_NIC_REMOVE:
 		plug_request(f, p);
@@ -740,8 +792,13 @@ static void console_line(struct fake *f)
 		(void)!write(f->control, "bad", 3);
 	if (strcmp(f->line, "stop") == 0)
 		raise(SIGSTOP);
-	if (strcmp(f->line, "release") == 0)
+	if (strcmp(f->line, "release") == 0) {
+		if (f->wanted_vcpus)
+			have_vcpus(f, f->wanted_vcpus);
 		release_nics(f);
+		if (f->wanted_vcpus)
+			send_vcpus(f);
+	}
 }
 
 /* All of it: a guest would wait, too. */

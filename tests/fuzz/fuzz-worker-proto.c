@@ -83,6 +83,12 @@ static bool on_team_state(void *opaque, const struct net_team_state *s)
 	return true;
 }
 
+static bool on_vcpus(void *opaque, const struct proto_vcpus *vcpus)
+{
+	check(((struct fuzz *)opaque)->hellos == 1);
+	return vcpus->bits[0] & 1;
+}
+
 static bool on_links(void *opaque, const struct proto_links *links)
 {
 	check(((struct fuzz *)opaque)->hellos == 1 && links->nic < VM_MAX_NICS);
@@ -133,6 +139,7 @@ static const struct worker_ops ops = {
 	.team_state = on_team_state,
 	.team_report = on_team_report,
 	.links = on_links,
+	.vcpus = on_vcpus,
 	.silent = on_silent,
 	.gone = on_gone,
 };

@@ -195,6 +195,8 @@ static int receive(struct harness *h, int timeout_ms, struct proto_header *ret_h
 		return failed(h, n < 0 ? (int)n : -EBADMSG, "a short message");
 	if (packet.header.type == PROTO_HELLO || packet.header.type == PROTO_STATE)
 		memcpy(&h->state, packet.payload, sizeof(h->state));
+	if (packet.header.type == PROTO_VCPUS)
+		memcpy(&h->vcpus, packet.payload, sizeof(h->vcpus));
 	if (packet.header.type == PROTO_NOTICE && h->n_notices < ARRAY_SIZE(h->notices))
 		memcpy(&h->notices[h->n_notices++], packet.payload, sizeof(h->notices[0]));
 	*ret_header = packet.header;
@@ -305,11 +307,12 @@ int harness_wait_notice(struct harness *h, enum proto_notice_kind kind, unsigned
 	return 0;
 }
 
-int harness_wait_nics(struct harness *h, uint32_t nics, int timeout_ms)
+/* Until the number in 'h' is as it is to be. */
+static int wait_for_bits(struct harness *h, const uint32_t *bits, uint32_t want, int timeout_ms)
 {
 	int64_t deadline = now_ms() + timeout_ms;
 
-	while (h->state.nics != nics) {
+	while (*bits != want) {
 		struct proto_header header;
 		struct proto_reason reason;
 		int r = receive(h, (int)MAX(deadline - now_ms(), 0), &header, &reason);
@@ -318,6 +321,16 @@ int harness_wait_nics(struct harness *h, uint32_t nics, int timeout_ms)
 			return r;
 	}
 	return 0;
+}
+
+int harness_wait_nics(struct harness *h, uint32_t nics, int timeout_ms)
+{
+	return wait_for_bits(h, &h->state.nics, nics, timeout_ms);
+}
+
+int harness_wait_vcpus(struct harness *h, uint32_t vcpus, int timeout_ms)
+{
+	return wait_for_bits(h, &h->vcpus.bits[0], vcpus, timeout_ms);
 }
 
 int harness_expect(struct harness *h, const char *needle, int timeout_ms, char **ret)

@@ -32,6 +32,7 @@ struct harness {
 	int serial_fd; /* our end of COM1 */
 	uint32_t seq;
 	struct proto_state state; /* the last HELLO or STATE */
+	struct proto_vcpus vcpus; /* the last VCPUS */
 	struct proto_notice notices[16];
 	unsigned n_notices;
 	struct vm_stats_page *stats;
@@ -62,6 +63,9 @@ int harness_wait_notice(struct harness *h, enum proto_notice_kind kind, unsigned
 
 /* The same until the vm has these vNICs. */
 int harness_wait_nics(struct harness *h, uint32_t nics, int timeout_ms);
+
+/* The same until it has these of the first 32 vCPUs. */
+int harness_wait_vcpus(struct harness *h, uint32_t vcpus, int timeout_ms);
 
 /* Read from the serial port until 'needle' was seen; '*ret' (caller frees) has all of it. */
 int harness_expect(struct harness *h, const char *needle, int timeout_ms, char **ret);

@@ -275,6 +275,66 @@ static unsigned madt_entries(unsigned type, const uint8_t **ret_last)
 	return n;
 }
 
+static unsigned count(const uint8_t *table, const void *what, size_t len)
+{
+	const uint8_t *end = table + get32(table + 4), *p = table;
+	unsigned n = 0;
+
+	while ((p = memmem(p, (size_t)(end - p), what, len))) {
+		n++;
+		p += len;
+	}
+	return n;
+}
+
+/* Each vCPU that there can be asks for its own bit and gives it back; but for the first, which stays. */
+static void test_processors(void **state)
+{
+	struct vm_config config;
+	const uint8_t *dsdt;
+
+	(void)state;
+	config_init(&config, 40);
+	config.vcpus = 2;
+	make(&config);
+	dsdt = at(get32(find("FACP") + 40));
+	assert_true(contains(dsdt,
+		"\x5b\x80"
+		"CPHR\x01\x0b\x40\x06\x0a\x84",
+		12));
+	assert_true(contains(dsdt,
+		"CPP0\x20"
+		"CPP1\x20",
+		10));
+	assert_true(contains(dsdt,
+		"CPE7\x20"
+		"CPST\x20",
+		10));
+	assert_int_equal(count(dsdt, "ACPI0007", 8), 40);
+	assert_int_equal(count(dsdt, "_MAT", 4), 40);
+	/* And those of the slots. */
+	assert_int_equal(count(dsdt, "_OST", 4), 39);
+	/* Of number 33: If (CPP1 & 2), Store (2, CPE1); and its entry of the MADT, enabled. */
+	assert_true(contains(dsdt, "_STA\x00\xa0\x0c{CPP1\x0a\x02\x00\xa4\x0a\x0f\xa4\x00", 19));
+	assert_true(contains(dsdt,
+		"_EJ0\x01\x70\x0a\x02"
+		"CPE1",
+		12));
+	assert_true(contains(dsdt, "_MAT\x11\x0b\x0a\x08\x00\x08\x21\x21\x01\x00\x00\x00", 16));
+	/* The event. */
+	assert_true(contains(dsdt, "_E02\x00\\/\x03_SB_CPUSCSCN", 20));
+	assert_int_equal(count(dsdt,
+				 "\x86"
+				 "C027",
+				 5),
+		2);
+	assert_int_equal(count(dsdt,
+				 "\x86"
+				 "C028",
+				 5),
+		0);
+}
+
 static void test_madt(void **state)
 {
 	const uint8_t *e = NULL;
@@ -284,9 +344,14 @@ static void test_madt(void **state)
 	config_init(&config, 255);
 	config.vcpus = 3;
 	make(&config);
-	assert_int_equal(madt_entries(0, &e), 3);
-	assert_int_equal(e[2], 2);
-	assert_int_equal(e[3], 2);
+	/* Those that are there are enabled, the others may come. */
+	assert_int_equal(madt_entries(0, &e), 255);
+	assert_int_equal(e[2], 254);
+	assert_int_equal(e[3], 254);
+	assert_int_equal(get32(e + 4), 2);
+	e = find("APIC") + 44;
+	assert_int_equal(get32(e + 2 * 8 + 4), 1);
+	assert_int_equal(get32(e + 3 * 8 + 4), 2);
 	assert_int_equal(madt_entries(9, &e), 0);
 	assert_int_equal(madt_entries(1, &e), 1);
 	assert_int_equal(get32(e + 4), 0xfec00000);
@@ -407,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_rsdp),
 		cmocka_unit_test(test_fadt),
 		cmocka_unit_test(test_madt),
+		cmocka_unit_test(test_processors),
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_build),

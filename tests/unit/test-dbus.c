@@ -563,6 +563,52 @@ static void test_pins(void **state)
 		"vcpu 7 is out of range of live cpu count 2");
 }
 
+static void set_vcpus(struct fixture *f, unsigned n, unsigned flags, bool done)
+{
+	struct json_object *v = value_of(CALL(f, "SetVcpus", "suu", "vm", n, flags), "b");
+
+	assert_int_equal(json_object_get_boolean(v), done);
+	json_object_put(v);
+}
+
+/* The bits of those that are online. */
+static unsigned online_vcpus(struct fixture *f, unsigned flags)
+{
+	struct json_object *vcpus = value_of(CALL(f, "ListVcpus", "su", "vm", flags), "aa{sv}");
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < json_object_array_length(vcpus); i++)
+		bits |= (unsigned)json_object_get_boolean(json_object_object_get(
+				json_object_array_get_idx(vcpus, i), "online"))
+			<< i;
+	json_object_put(vcpus);
+	return bits;
+}
+
+static void test_vcpus(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "fake=refuse-vcpus", "");
+
+	set_vcpus(f, 4, 6, true);
+	assert_int_equal(online_vcpus(f, 0), 3);
+	set_vcpus(f, 1, 0, true);
+	assert_int_equal(online_vcpus(f, 0), 1);
+	fails(CALL(f, "SetVcpus", "suu", "vm", 1, 1), VMMD_ERROR_PREFIX "OperationInvalid",
+		"domain is not running");
+	fails(CALL(f, "SetVcpus", "suu", "vm", 1, 8), VMMD_ERROR_PREFIX "InvalidArgument",
+		"unsupported flags");
+	fixture_start(f, d);
+	set_vcpus(f, 3, 0, true);
+	assert_int_equal(online_vcpus(f, 1), 7);
+	assert_int_equal(online_vcpus(f, 2), 1);
+	fails(CALL(f, "SetVcpus", "suu", "vm", 5, 1), VMMD_ERROR_PREFIX "InvalidArgument",
+		"max allowable vcpus for the live domain: 5 > 4");
+	fails(CALL(f, "SetVcpus", "suu", "vm", 1, 0), VMMD_ERROR_PREFIX "OperationFailed",
+		"vcpu unplug request was refused: the guest does not release vCPU 2");
+	assert_int_equal(online_vcpus(f, 0), 7);
+}
+
 static void test_limits(void **state)
 {
 	struct fixture *f = *state;
@@ -899,6 +945,7 @@ int main(void)
 		T(test_update_network),
 		T(test_tune),
 		T(test_pins),
+		T(test_vcpus),
 		T(test_limits),
 		T(test_memory),
 		T(test_no_memory_stats),

@@ -666,7 +666,7 @@ static void test_damage(void **state)
 static void test_table(void **state)
 {
 	static const char *const others[] = {"CancelJob", "SetAutostart", "SetNetworkAutostart",
-		"SetInterfaceLink", "SetInterfaceTune", "SetVcpuPin", "SetEmulatorPin",
+		"SetInterfaceLink", "SetInterfaceTune", "SetVcpus", "SetVcpuPin", "SetEmulatorPin",
 		"SetCpuTune", "SetMemoryTune", "SetMemory", "SetMaxMemory", "SetMemoryStatsPeriod",
 		"OpenConsole", "OpenCapture", "OpenNetworkCapture"};
 

@@ -60,10 +60,11 @@ static const struct {
 	{PROTO_BALLOON_SET, sizeof(struct proto_balloon), 0, 0},
 	{PROTO_BALLOON_STATS, 0, 0, 0},
 	{PROTO_PING, 0, 0, 0},
+	{PROTO_VCPU_SET, sizeof(struct proto_vcpu_set), 0, 0},
 };
-/* From TEAM_STATE to LINKS are workers'; new numbers are at the end, since workers of an earlier version may be running. */
+/* From TEAM_STATE to LINKS are workers', and VCPUS is; new numbers are at the end, since workers of an earlier version may be running. */
 static_assert(ARRAY_SIZE(known) ==
-		(PROTO_TEAM_STATE - PROTO_START) + (PROTO_TYPE_X_MAX - PROTO_LINKS - 1),
+		(PROTO_TEAM_STATE - PROTO_START) + (PROTO_TYPE_X_MAX - PROTO_LINKS - 2),
 	"a new request: add a row");
 static_assert(PROTO_LINKS == PROTO_TEAM_STATE + 2, "of workers");
 

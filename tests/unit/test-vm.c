@@ -77,12 +77,18 @@ void vcpu_inject_nmi(struct vcpu *vcpu)
 	atomic_store(&vcpu->nmi, true);
 }
 
-static unsigned n_collected;
+static unsigned n_collected, n_collected_vcpus;
 
 void vm_collect_ejected(struct vm *vm)
 {
 	(void)vm;
 	n_collected++;
+}
+
+void vm_collect_vcpus(struct vm *vm)
+{
+	(void)vm;
+	n_collected_vcpus++;
 }
 
 static struct fixture *fixture_of(struct vm *vm)

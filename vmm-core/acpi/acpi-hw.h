@@ -3,7 +3,7 @@
  * The ACPI fixed hardware: what the tables (vmm-core/acpi/) promise and the device model
  * (devices/legacy/acpi-pm.c) keeps. Both include this file, so that they agree.
  *
- * ACPI 6.5 section 4.8. One block of ports for PM1a and the timer, one for GPE0 (PCI hot-plug has one more):
+ * ACPI 6.5 section 4.8. One block of ports for PM1a and the timer, one for GPE0 (hot-plug of cards and of processors have one more each):
  *
  *	600 PM1a_STS (2)  602 PM1a_EN (2)  604 PM1a_CNT (2)  608 PM_TMR (4)
  *	620 GPE0_STS (2)  622 GPE0_EN (2)
@@ -57,6 +57,7 @@
 /* General-purpose events: \_GPE._Exx (edge) with these numbers. */
 #define ACPI_GPE_VMGENID     0
 #define ACPI_GPE_PCI_HOTPLUG 1
+#define ACPI_GPE_CPU_HOTPLUG 2
 
 /*
  * PCI hot-plug: three registers of 32 bits, a bit for each slot of bus 0 (devices/pci/pci-hotplug.c).
@@ -70,6 +71,28 @@
 #define ACPI_PCI_HOTPLUG_UP    0
 #define ACPI_PCI_HOTPLUG_DOWN  4
 #define ACPI_PCI_HOTPLUG_EJECT 8
+
+/*
+ * CPU hot-plug: four arrays of registers of 32 bits, a bit for each vCPU, and one for answers (devices/legacy/acpi-cpu.c).
+ *
+ *	640 PRESENT	read only: it is there
+ *	660 UP		it came; writing ones clears
+ *	680 DOWN	it is wanted back; writing ones clears
+ *	6a0 EJECT	write only: the guest has let go of it (_EJ0)
+ *	6c0 OST		write only: what became of an event (_OST): vCPU | event << 8 | status << 16, of each the low byte
+ */
+#define ACPI_CPU_HOTPLUG     LAYOUT_CPU_HOTPLUG
+#define ACPI_CPU_BANKS       8
+#define ACPI_CPU_PRESENT     0
+#define ACPI_CPU_UP          (4 * ACPI_CPU_BANKS)
+#define ACPI_CPU_DOWN        (8 * ACPI_CPU_BANKS)
+#define ACPI_CPU_EJECT       (12 * ACPI_CPU_BANKS)
+#define ACPI_CPU_OST         (16 * ACPI_CPU_BANKS)
+#define ACPI_CPU_HOTPLUG_LEN (16 * ACPI_CPU_BANKS + 4)
+
+/* Of _OST, ACPI 6.5, 6.3.5. */
+#define ACPI_CPU_OST_EJECT       3    /* the event of an eject request, as it is notified */
+#define ACPI_CPU_OST_IN_PROGRESS 0x84 /* a status that is no answer yet */
 
 /* The reset register: a byte port; writing the value resets the machine (devices/pci/pci-root.c). */
 #define ACPI_RESET_PORT  LAYOUT_RESET_PORT

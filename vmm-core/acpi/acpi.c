@@ -36,6 +36,7 @@
 
 #define MADT_PCAT_COMPAT    1
 #define MADT_ENABLED        1
+#define MADT_ONLINE_CAPABLE 2
 #define MADT_ISO_LEVEL_HIGH 0x000d
 #define XAPIC_MAX_ID        254
 
@@ -210,20 +211,22 @@ static uint32_t make_fadt(struct tables *t, uint32_t facs, uint32_t dsdt)
 	return table_end(t, start);
 }
 
-static void madt_processor(struct aml *w, uint32_t id, unsigned uid)
+void acpi_madt_processor(struct aml *w, uint32_t apic_id, unsigned uid, bool enabled)
 {
-	if (id <= XAPIC_MAX_ID) {
+	uint32_t flags = enabled ? MADT_ENABLED : MADT_ONLINE_CAPABLE;
+
+	if (apic_id <= XAPIC_MAX_ID) {
 		aml_u8(w, 0); /* local APIC */
 		aml_u8(w, 8);
 		aml_u8(w, uid);
-		aml_u8(w, id);
-		aml_u32(w, MADT_ENABLED);
+		aml_u8(w, apic_id);
+		aml_u32(w, flags);
 	} else {
 		aml_u8(w, 9); /* local x2APIC */
 		aml_u8(w, 16);
 		aml_u16(w, 0);
-		aml_u32(w, id);
-		aml_u32(w, MADT_ENABLED);
+		aml_u32(w, apic_id);
+		aml_u32(w, flags);
 		aml_u32(w, uid);
 	}
 }
@@ -265,10 +268,10 @@ static uint32_t make_madt(struct tables *t)
 
 	aml_u32(w, (uint32_t)LAYOUT_LAPIC_BASE);
 	aml_u32(w, MADT_PCAT_COMPAT);
-	for (unsigned i = 0; i < t->config->vcpus; i++) {
+	for (unsigned i = 0; i < t->config->vcpus_max; i++) {
 		uint32_t id = cpu_apic_id(&t->topology, i);
 
-		madt_processor(w, id, i);
+		acpi_madt_processor(w, id, i, i < t->config->vcpus);
 		x2apic |= id > XAPIC_MAX_ID;
 	}
 	aml_u8(w, 1); /* IOAPIC, id 0, interrupts from 0 on */

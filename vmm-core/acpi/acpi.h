@@ -10,7 +10,8 @@
  *	\_SB.PCI0.ISA.*		RTC, COM ports, pvpanic
  *	\_SB.PCI0.Sxx		slots whose cards come and go, with _SUN and _EJ0; \_GPE._E01 tells of them
  *	\_SB.MBRD		what is taken: ECAM, ACPI's ports, the keyboard controller's
- *	\_SB.Cnnn		one ACPI0007 per present vCPU, _UID as in the MADT
+ *	\_SB.CPUS.Cnnn		one ACPI0007 for each vCPU that there can be, _UID as in the MADT, with _STA, _MAT,
+ *				_EJ0 and _OST; \_GPE._E02 tells of those that come and go
  *	\_SB.VGEN, \_GPE._E00	generation id and its event
  *	\_S5
  *

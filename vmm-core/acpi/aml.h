@@ -61,8 +61,9 @@ void aml_field_dwords(struct aml *w, const char *region, const char *const *fiel
 
 /* Operators. The operands follow. */
 enum aml_op {
-	AML_STORE = 0x70, /* source, target */
-	AML_AND = 0x7b,   /* a, b, target */
+	AML_STORE = 0x70,      /* source, target */
+	AML_SHIFT_LEFT = 0x79, /* a, count, target */
+	AML_AND = 0x7b,        /* a, b, target */
 	AML_OR = 0x7d,
 	AML_NOTIFY = 0x86,             /* object, value */
 	AML_CREATE_DWORD_FIELD = 0x8a, /* buffer, index, name */

@@ -241,24 +241,10 @@ static void motherboard(struct aml *w)
 	aml_res_io(w, ACPI_PM_BASE, ACPI_PM_LEN);
 	aml_res_io(w, ACPI_GPE0, ACPI_GPE0_LEN);
 	aml_res_io(w, ACPI_PCI_HOTPLUG, ACPI_PCI_HOTPLUG_LEN);
+	aml_res_io(w, ACPI_CPU_HOTPLUG, ACPI_CPU_HOTPLUG_LEN);
 	aml_res_memory32(w, (uint32_t)LAYOUT_ECAM_BASE, (uint32_t)LAYOUT_ECAM_SIZE);
 	aml_resources_end(w, crs);
 	aml_end(w, device);
-}
-
-static void processors(struct aml *w, const struct vm_config *config)
-{
-	for (unsigned i = 0; i < config->vcpus; i++) {
-		char name[8];
-		size_t device;
-
-		(void)snprintf(name, sizeof(name), "C%03X", i & 0xfff);
-		device = aml_device(w, name);
-		aml_name(w, "_HID");
-		aml_string(w, "ACPI0007");
-		name_int(w, "_UID", i);
-		aml_end(w, device);
-	}
 }
 
 /* "Virtual Machine Generation ID" (Microsoft): where the 16 bytes are, and the event when they change. */
@@ -299,7 +285,7 @@ void acpi_dsdt_body(struct aml *w, const struct vm_config *config, uint64_t pci6
 
 	pci_host(w, config, pci64_base);
 	motherboard(w);
-	processors(w, config);
+	acpi_dsdt_cpus(w, config);
 	aml_end(w, scope);
 
 	aml_name(w, "\\_S5");
@@ -313,4 +299,5 @@ void acpi_dsdt_body(struct aml *w, const struct vm_config *config, uint64_t pci6
 	if (config->genid)
 		generation_id(w);
 	acpi_dsdt_slot_events(w, config);
+	acpi_dsdt_cpu_events(w);
 }
