@@ -53,6 +53,8 @@ int verb_uri(struct ctl *ctl, const struct args *args)
 	return print_string(ctl, "uri", remote_uri(ctl));
 }
 
+#define N_HOST_ROWS 7 /* what follows is shown when there is something */
+
 int verb_nodeinfo(struct ctl *ctl, const struct args *args)
 {
 	static const struct {
@@ -60,7 +62,9 @@ int verb_nodeinfo(struct ctl *ctl, const struct args *args)
 	} rows[] = {{"CPU(s):", "cpus", ""}, {"CPU frequency:", "mhz", " MHz"},
 		{"CPU socket(s):", "sockets", ""}, {"Core(s) per socket:", "cores", ""},
 		{"Thread(s) per core:", "threads", ""}, {"NUMA cell(s):", "nodes", ""},
-		{"Memory size:", "memory_kib", " KiB"}};
+		{"Memory size:", "memory_kib", " KiB"},
+		{"Memory of domains:", "domains_memory_kib", " KiB"},
+		{"Memory limit:", "memory_limit_kib", " KiB"}};
 	_cleanup_(json_putp) struct json_object *info = NULL;
 
 	(void)args;
@@ -69,9 +73,12 @@ int verb_nodeinfo(struct ctl *ctl, const struct args *args)
 	if (ctl->json)
 		return ctl_json(ctl, TAKE_PTR(info));
 	ctl_print(ctl, "%-20s %s\n", "CPU model:", json_string(info, "model", "x86_64"));
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		ctl_print(ctl, "%-20s %lld%s\n", rows[i].title,
-			(long long)json_number(info, rows[i].key, 0), rows[i].unit);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		long long n = (long long)json_number(info, rows[i].key, 0);
+
+		if (n || i < N_HOST_ROWS)
+			ctl_print(ctl, "%-20s %lld%s\n", rows[i].title, n, rows[i].unit);
+	}
 	return 0;
 }
 

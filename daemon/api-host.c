@@ -9,6 +9,7 @@
 #include "daemon/doctor.h"
 #include "daemon/host-caps.h"
 #include "daemon/host.h"
+#include "daemon/memory-limit.h"
 #include "vmm-core/base/strutil.h"
 
 static int reply_named(struct api_call *call, const char *name, struct json_object *value)
@@ -23,10 +24,12 @@ static int reply_named(struct api_call *call, const char *name, struct json_obje
 int api_get_node_info(struct api_call *call, struct error *error)
 {
 	struct json_object *o = json_object_new_object();
+	struct memory_use use;
 	struct host_info h;
 
 	(void)error;
 	host_info_read(&h);
+	memory_use_read(call->manager, &use);
 	json_object_object_add(o, "model", json_object_new_string(h.model));
 	json_object_object_add(o, "memory_kib", json_object_new_uint64(h.memory_kib));
 	json_object_object_add(o, "cpus", json_object_new_int64(h.cpus));
@@ -35,6 +38,9 @@ int api_get_node_info(struct api_call *call, struct error *error)
 	json_object_object_add(o, "sockets", json_object_new_int64(h.sockets));
 	json_object_object_add(o, "cores", json_object_new_int64(h.cores));
 	json_object_object_add(o, "threads", json_object_new_int64(h.threads));
+	json_object_object_add(o, "domains_memory_kib", json_object_new_uint64(use.used_kib));
+	json_object_object_add(o, "memory_limit_kib",
+		json_object_new_uint64(call->manager->options.memory_limit_kib));
 	return reply_named(call, "info", o);
 }
 

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "daemon/doctor.h"
+#include "daemon/host.h"
 #include "daemon/image-lock.h"
+#include "daemon/memory-limit.h"
 #include "daemon/network.h"
 #include "daemon/tls-store.h"
 #include "vmm-core/base/cleanup.h"
@@ -85,6 +87,29 @@ void doctor_check_tls(struct doctor *d)
 			"nobody is let in by TLS: %s", why);
 	else
 		check_times(d, dir, creds);
+}
+
+void doctor_check_memory(struct doctor *d)
+{
+	uint64_t limit = d->manager->options.memory_limit_kib, host = host_memory_kib();
+	struct memory_use use;
+	char text[64] = "no limit";
+
+	memory_use_read(d->manager, &use);
+	if (limit)
+		(void)snprintf(text, sizeof(text), "%" PRIu64 " MiB", limit >> 10);
+	if (use.used_kib > host || (limit && use.used_kib > limit))
+		doctor_say(d, DOCTOR_WARNING, "",
+			"Stop a domain, add memory or swap; vmmd --memory-limit refuses starts "
+			"before it comes to that.",
+			"domains may come to use %" PRIu64 " MiB of the host's %" PRIu64
+			" MiB (limit: %s)",
+			use.used_kib >> 10, host >> 10, text);
+	else
+		doctor_say(d, DOCTOR_OK, "", "",
+			"domains may come to use %" PRIu64 " MiB of the host's %" PRIu64
+			" MiB (limit: %s)",
+			use.used_kib >> 10, host >> 10, text);
 }
 
 /* A sparse image can grow by more than there is. */

@@ -323,6 +323,7 @@ const struct doctor_check doctor_checks[] = {
 	{"apparmor", check_apparmor},
 	{"space", doctor_check_space},
 	{"tls", doctor_check_tls},
+	{"memory", doctor_check_memory},
 	{"images", doctor_check_images},
 	{"workers", doctor_check_workers},
 	{"networks", doctor_check_networks},

@@ -57,3 +57,4 @@ void doctor_check_workers(struct doctor *doctor);
 void doctor_check_networks(struct doctor *doctor);
 void doctor_check_space(struct doctor *doctor);
 void doctor_check_tls(struct doctor *doctor);
+void doctor_check_memory(struct doctor *doctor);

@@ -15,6 +15,7 @@
 #include "daemon/jail.h"
 #include "daemon/journal.h"
 #include "daemon/manager.h"
+#include "daemon/memory-limit.h"
 #include "daemon/network.h"
 #include "daemon/stats-view.h"
 #include "daemon/worker-log.h"
@@ -182,6 +183,9 @@ int domain_begin_run(struct domain *d, struct error *error)
 		d->live->nics[i].number = (uint8_t)i;
 	d->start_error = (struct error){0};
 	domain_reset_vcpus(d);
+	r = memory_limit_check(d->manager, d->live, error);
+	if (r < 0)
+		return r;
 	r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);

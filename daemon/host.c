@@ -97,7 +97,7 @@ static void read_uuid(uint8_t ret[16])
 		memcpy(ret, id.bytes, 16);
 }
 
-static uint64_t read_memory(void)
+uint64_t host_memory_kib(void)
 {
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
 }
@@ -111,7 +111,7 @@ void host_info_read(struct host_info *ret)
 	*ret = (struct host_info){0};
 	if (uname(&u) == 0)
 		(void)snprintf(ret->model, sizeof(ret->model), "%.31s", u.machine);
-	ret->memory_kib = read_memory();
+	ret->memory_kib = host_memory_kib();
 	ret->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	read_cpu(ret);
 	read_uuid(ret->uuid);

@@ -20,3 +20,4 @@ struct host_info {
 };
 
 void host_info_read(struct host_info *ret);
+uint64_t host_memory_kib(void);

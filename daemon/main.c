@@ -18,8 +18,10 @@
 #include "build-config.h"
 #include "daemon/cgroup.h"
 #include "daemon/dbus.h"
+#include "daemon/host.h"
 #include "daemon/journal.h"
 #include "daemon/manager.h"
+#include "daemon/memory-limit.h"
 #include "daemon/metrics-server.h"
 #include "daemon/network.h"
 #include "daemon/rpc-tls.h"
@@ -68,6 +70,8 @@ static void usage(void)
 	       "e.g. "
 	       "127.0.0.1:9177\n"
 	       "  --tls ADDRESS       serve JSON-RPC by TLS, at ADDRESS[:PORT] (port 16515)\n"
+	       "  --memory-limit SIZE what domains may have of the host's memory in all: 48G, "
+	       "65536M, 90%%, or none (default)\n"
 	       "  --tls-dir DIR       its certificates, key and map of roles (" VMMD_TLS_DIR
 	       ", with --session $XDG_CONFIG_HOME/vmmd/tls)\n"
 	       "  --log-level LEVEL   error, warning, notice, info (default) or debug\n"
@@ -99,6 +103,7 @@ enum {
 	OPT_RUNTIME,
 	OPT_WORKER,
 	OPT_UID_BASE,
+	OPT_MEMORY_LIMIT,
 	OPT_METRICS,
 	OPT_TLS,
 	OPT_TLS_DIR,
@@ -112,6 +117,7 @@ static const struct option options[] = {
 	{"runtime-dir", required_argument, NULL, OPT_RUNTIME},
 	{"worker", required_argument, NULL, OPT_WORKER},
 	{"uid-base", required_argument, NULL, OPT_UID_BASE},
+	{"memory-limit", required_argument, NULL, OPT_MEMORY_LIMIT},
 	{"metrics", required_argument, NULL, OPT_METRICS},
 	{"tls", required_argument, NULL, OPT_TLS},
 	{"tls-dir", required_argument, NULL, OPT_TLS_DIR},
@@ -180,6 +186,16 @@ static int take_option(struct arguments *a, int c)
 			return -EINVAL;
 		}
 		a->options.uid_base = (uint32_t)n;
+		return 0;
+	case OPT_MEMORY_LIMIT:
+		if (memory_limit_parse(optarg, host_memory_kib(), &a->options.memory_limit_kib) <
+			0) {
+			fprintf(stderr,
+				"vmmd: --memory-limit %s: give a size (48G, 65536M), a part of the "
+				"host's memory (90%%), or none\n",
+				optarg);
+			return -EINVAL;
+		}
 		return 0;
 	case OPT_METRICS:
 		return open_metrics(a, optarg);

@@ -24,10 +24,11 @@ struct manager_options {
 	const char *tls_dir; /* of certificates; NULL: none */
 	const char *worker_path;
 	bool session;
-	bool no_jail;         /* tests: the worker runs as it is */
-	bool no_kvm;          /* tests: /dev/kvm is not opened */
-	uint32_t uid_base;    /* 0: JAIL_UID_BASE */
-	uint32_t start_flags; /* tests: PROTO_START_SECCOMP_… */
+	bool no_jail;              /* tests: the worker runs as it is */
+	bool no_kvm;               /* tests: /dev/kvm is not opened */
+	uint32_t uid_base;         /* 0: JAIL_UID_BASE */
+	uint32_t start_flags;      /* tests: PROTO_START_SECCOMP_… */
+	uint64_t memory_limit_kib; /* memory-limit.h; 0: none */
 };
 
 struct jail_env;

@@ -32,6 +32,7 @@ struct metrics_host {
 	struct metrics_process daemon;
 	uint64_t daemon_fds;
 	uint64_t memory_kib, available_kib, huge_kib, huge_free_kib; /* of /proc/meminfo */
+	uint64_t domains_kib;                                        /* memory-limit.h */
 	uint64_t cpu_ticks[8]; /* of /proc/stat's first line */
 };
 

@@ -10,6 +10,7 @@
 #include "daemon/api.h"
 #include "daemon/domain-nic.h"
 #include "daemon/job.h"
+#include "daemon/memory-limit.h"
 #include "daemon/metrics-internal.h"
 #include "daemon/network-internal.h"
 #include "daemon/stats-view.h"
@@ -81,10 +82,13 @@ static int look_at_domain(const struct domain *d, struct metrics_domain *ret)
 int metrics_look(struct metrics_walk *walk)
 {
 	const struct manager *m = walk->source->manager;
+	struct memory_use use;
 	struct list *pos;
 	int r = 0;
 
 	look_at_host(&walk->host);
+	memory_use_read(m, &use);
+	walk->host.domains_kib = use.used_kib;
 	walk->domains = calloc(m->n_domains + 1, sizeof(*walk->domains));
 	walk->networks = calloc(m->n_networks + 1, sizeof(*walk->networks));
 	if (!walk->domains || !walk->networks)

@@ -354,6 +354,13 @@ const struct metric metrics[] = {
 		AT(metrics_host, huge_free_kib), .form = METRIC_KIB,
 		.help = "What of it nobody has."},
 
+	{GAUGE("vmmd_domains_memory_bytes", "bytes", host, get_u64_at),
+		AT(metrics_host, domains_kib), .form = METRIC_KIB,
+		.help = "What domains that are active may come to use of the host's memory: what "
+			"--memory-limit limits."},
+	{GAUGE("vmmd_domains_memory_limit_bytes", "bytes", daemon, get_manager_at),
+		AT(manager, options.memory_limit_kib), .form = METRIC_KIB,
+		.help = "vmmd --memory-limit; 0: none."},
 	{GAUGE("vmmd_domains", NULL, domains, get_value), .help = "Domains, by state."},
 	{INFO("vmmd_domain", domain_info), .help = "Name and UUID of a domain."},
 	{GAUGE("vmmd_domain_state", NULL, domain_state, get_one),

@@ -539,10 +539,11 @@ static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	if (streq(method, "GetVersion"))
 		return sd_bus_reply_method_return(m, "a{sv}", 3, "daemon", "s", "0.1.0", "api", "s",
 			"0.1.0", "hypervisor", "s", "0.1.0");
-	return sd_bus_reply_method_return(m, "a{sv}", 8, "model", "s", "x86_64", "memory_kib", "x",
+	return sd_bus_reply_method_return(m, "a{sv}", 10, "model", "s", "x86_64", "memory_kib", "x",
 		(int64_t)6252748, "cpus", "x", (int64_t)2, "mhz", "x", (int64_t)2596, "nodes", "x",
 		(int64_t)1, "sockets", "x", (int64_t)1, "cores", "x", (int64_t)2, "threads", "x",
-		(int64_t)1);
+		(int64_t)1, "domains_memory_kib", "x", (int64_t)4259840, "memory_limit_kib", "x",
+		(int64_t)6291456);
 }
 
 static int on_boot_report(sd_bus_message *m, void *opaque, sd_bus_error *error)

@@ -363,7 +363,8 @@ static void test_lists_and_reads(void **state)
 	fails(CALL(f, "GetBootReport", "s", "a"), VMMD_ERROR_PREFIX "OperationInvalid",
 		"not running");
 	ok(CALL(f, "ListDomainDisks", "su", "c", 0));
-	ok(CALL(f, "GetNodeInfo", ""));
+	has_number(CALL(f, "GetNodeInfo", ""), "memory_limit_kib", 0);
+	has_number(CALL(f, "GetNodeInfo", ""), "domains_memory_kib", 16384 + 65536);
 	ok(CALL(f, "GetVersion", ""));
 	ok(CALL(f, "GetHostname", ""));
 	m = CALL(f, "GetCapabilities", "");

@@ -116,6 +116,26 @@ static void test_host(void **state)
 	f->manager->options.worker_path = f->manager->worker_path;
 }
 
+static void test_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+
+	assert_string_equal(verdicts(f, "memory"), "ok");
+	f->manager->options.memory_limit_kib = 4096;
+	assert_string_equal(verdicts(f, "memory"), "ok");
+	/* The limit is lower than when this one was started. */
+	f->manager->options.memory_limit_kib = 0;
+	fixture_start(f, d);
+	assert_string_equal(verdicts(f, "memory"), "ok");
+	f->manager->options.memory_limit_kib = 4096;
+	assert_string_equal(verdicts(f, "memory"), "warning");
+	/* More than the host has, limit or not. */
+	f->manager->options.memory_limit_kib = 0;
+	d->live->vm.memory_kib = VM_MAX_MEMORY_KIB;
+	assert_string_equal(verdicts(f, "memory"), "warning");
+}
+
 static void test_firewall(void **state)
 {
 	struct fixture *f = *state;
@@ -292,6 +312,7 @@ int main(void)
 		T(test_every_check),
 		T(test_host),
 		T(test_tls),
+		T(test_memory),
 		T(test_firewall),
 		T(test_images),
 		T(test_state),
