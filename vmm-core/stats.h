@@ -49,7 +49,7 @@ struct vm_stats_balloon {
 	stat_counter updates;    /* statistics that came */
 	stat_counter updated_ns; /* when the last did, CLOCK_MONOTONIC */
 	stat_counter known;      /* which of the values it had */
-	stat_counter pad;
+	stat_counter calls;      /* of the kernel, for given_back and reported */
 	stat_counter values[VM_BALLOON_TAGS]; /* as the guest says: sizes are bytes */
 };
 

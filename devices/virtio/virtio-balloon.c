@@ -8,6 +8,7 @@
  *	statistics	one buffer of the driver's that is kept until somebody asks; given back, it comes again with new numbers
  *	reporting	ranges that are free now (page reporting); they go back as they are, and the guest may use them again as
  *			soon as it has the buffer back
+ * That the driver must tell before it uses a page again (MUST_TELL_HOST) is not asked for: it is there when it is touched.
  * Free page hints (5.5.6.6) are not offered: a driver may write to a hinted page before the hint is read, so that to throw the
  * page away then would lose data. They are of use to a migration that tracks what is written, and there is none.
  *
@@ -125,6 +126,7 @@ static void give_back(struct virtio_balloon *b, void *host, uint64_t len, bool r
 
 	if (b->keeps || guest_mem_discard(b->v.machine->mem, host, len) < 0 || !stats)
 		return;
+	stat_add(&stats->calls, 1);
 	stat_add(reported ? &stats->reported : &stats->given_back, len);
 }
 

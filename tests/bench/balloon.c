@@ -124,7 +124,8 @@ static void run_ours(struct series *s)
 
 static void run_qemu(struct series *s, bool memory_file)
 {
-	char kernel[4096], rounds[16];
+	char kernel[4096], rounds[16], machine[] = "q35,memory-backend=ram", object[] = "-object";
+	char backend[] = "memory-backend-memfd,id=ram,size=128M,share=on";
 	char *argv[] = {(char[]){"qemu-system-x86_64"}, (char[]){"-accel"}, (char[]){"kvm"},
 		(char[]){"-cpu"}, (char[]){"qemu64"}, (char[]){"-nodefaults"},
 		(char[]){"-no-user-config"}, (char[]){"-display"}, (char[]){"none"}, (char[]){"-m"},
@@ -138,9 +139,9 @@ static void run_qemu(struct series *s, bool memory_file)
 	(void)snprintf(kernel, sizeof(kernel), "%s", guest_path);
 	(void)snprintf(rounds, sizeof(rounds), "%d", ROUNDS);
 	if (memory_file) {
-		argv[22] = (char[]){"q35,memory-backend=ram"};
-		argv[23] = (char[]){"-object"};
-		argv[24] = (char[]){"memory-backend-memfd,id=ram,size=128M,share=on"};
+		argv[22] = machine;
+		argv[23] = object;
+		argv[24] = backend;
 	}
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		die("pipe: %m");

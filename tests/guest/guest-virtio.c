@@ -74,7 +74,7 @@ unsigned guest_main(const struct hvm_start_info *info)
 	irq_setup();
 	lapic_enable();
 	pic_setup(0xffff);
-	CHECK(virtio_find(&rng, VIRTIO_RNG));
+	CHECK(virtio_find(&rng, VIRTIO_RNG) && rng.msix_table);
 	CHECK(mmio_read16(rng.common + 0x12) == 1);
 
 	/* By message. */

@@ -138,7 +138,7 @@ int pci_find(uint32_t vendor_device, unsigned nth);
 struct guest_virtio {
 	unsigned slot;
 	uint32_t common, notify, isr, config; /* addresses of the register windows */
-	uint32_t msix_table, msix_cap;
+	uint32_t msix_table, msix_cap;        /* 0: it has no MSI-X */
 };
 
 /* A ring's three addresses are one struct's: desc, avail, used. */

@@ -169,7 +169,7 @@ bool virtio_find(struct guest_virtio *v, uint32_t vendor_device)
 		}
 		cap = head >> 8 & 0xff;
 	}
-	return v->common && v->notify && v->isr && v->msix_table;
+	return v->common && v->notify && v->isr;
 }
 
 uint8_t virtio_status(const struct guest_virtio *v)

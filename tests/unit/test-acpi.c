@@ -428,15 +428,16 @@ static void test_slots(void **state)
 	assert_true(contains(dsdt, remove, sizeof(remove) - 1));
 	assert_true(contains(dsdt, "S01_", 4) && contains(dsdt, "S1E_", 4));
 	assert_false(contains(dsdt, "S00_", 4) || contains(dsdt, "S1F_", 4));
-	/* Disks, the entropy device and the serial controller stay where they are. */
+	/* Disks, the entropy device, the balloon and the serial controller stay where they are. */
 	config.n_disks = 1;
 	config.disks[0].pci = (struct vm_pci_addr){.set = 1, .slot = 1};
 	config.rng.pci = (struct vm_pci_addr){.set = 1, .slot = 2};
+	config.balloon.pci = (struct vm_pci_addr){.set = 1, .slot = 4};
 	config.serial_controller_pci = (struct vm_pci_addr){.set = 1, .slot = 30};
 	make(&config);
 	dsdt = at(get32(find("FACP") + 40));
 	assert_false(contains(dsdt, "S01_", 4) || contains(dsdt, "S02_", 4) ||
-		contains(dsdt, "S1E_", 4));
+		contains(dsdt, "S04_", 4) || contains(dsdt, "S1E_", 4));
 	assert_true(contains(dsdt, "S03_", 4) && contains(dsdt, "S0A_", 4));
 }
 

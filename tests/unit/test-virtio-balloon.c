@@ -137,6 +137,8 @@ static void test_inflate(void **state)
 	send_pages(&fx, INFLATE, pfns, 600);
 	assert_int_equal(n_used(&fx, INFLATE), 1);
 	assert_int_equal(fx.page.balloon.given_back, 600 * PAGE);
+	/* One each, one for the neighbours of the first batch, one for those of the second. */
+	assert_int_equal(fx.page.balloon.calls, 100 + 2);
 	/* The list itself took a page or two. */
 	assert_in_range(before - resident(&fx), 595, 600);
 	for (uint32_t pfn = 1024; pfn < 2048; pfn++) {
@@ -168,7 +170,8 @@ static void test_any_order(void **state)
 	for (uint32_t i = 0; i < 512; i++)
 		pfns[i] = 2048 + i * 167 % 256;
 	send_pages(&fx, INFLATE, pfns, 512);
-	/* Counted once: it was one range of 256 pages. */
+	/* One range of 256 pages. */
+	assert_int_equal(fx.page.balloon.calls, 1);
 	assert_int_equal(fx.page.balloon.given_back, 256 * PAGE);
 	for (uint32_t i = 0; i < 256; i++)
 		assert_true(is_zero(&fx, 2048 + i));
