@@ -94,6 +94,41 @@ static const struct xml_rule hugepages_rows[] = {
 	{.name = "page", .kind = XML_ELEMENT, .flags = XML_FIRST, .rows = page_rows},
 	{0},
 };
+static const struct xml_word source_words[] = {
+	{.word = "memfd"},
+	{"anonymous", 0, CONTRACT_ADAPTED, "a memory file (memfd), which has no name either"},
+	{"file", 0, CONTRACT_ADAPTED,
+		"a memory file (memfd): it is not kept in a folder, and gone with the guest"},
+	{0},
+};
+static const struct xml_rule source_rows[] = {
+	{.name = "@type", .kind = XML_KEEP, .words = source_words},
+	{0},
+};
+static const struct xml_word access_words[] = {
+	{.word = "shared"},
+	{"private", 0, CONTRACT_ADAPTED,
+		"memory is mapped shared, but no process other than the guest's worker has it"},
+	{0},
+};
+static const struct xml_rule access_rows[] = {
+	{.name = "@mode", .kind = XML_KEEP, .words = access_words},
+	{0},
+};
+static const struct xml_word allocation_words[] = {
+	{.word = "immediate", .value = VM_ALLOCATION_IMMEDIATE},
+	{.word = "ondemand", .value = VM_ALLOCATION_ON_DEMAND},
+	{0},
+};
+static const struct xml_rule allocation_rows[] = {
+	{.name = "@mode",
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		VM(memory_allocation),
+		.words = allocation_words},
+	{.name = "@threads", .kind = XML_UINT, VM(memory_allocators)},
+	{0},
+};
 static const struct xml_rule memory_backing_rows[] = {
 	{.name = "hugepages",
 		.kind = XML_ELEMENT,
@@ -102,11 +137,9 @@ static const struct xml_rule memory_backing_rows[] = {
 		.print_if = has_hugepages},
 	{.name = "nosharepages", .kind = XML_FLAG, VM(memory_nosharepages)},
 	{.name = "locked", .kind = XML_FLAG, VM(memory_locked)},
-	{.name = "source", .kind = XML_KEEP, .when = "type=memfd"},
-	KEEP("source", "guest memory is always a memory file (memfd)"),
-	{.name = "access", .kind = XML_KEEP, .when = "mode=shared"},
-	KEEP("access", "guest memory is always shared with the worker's helpers"),
-	KEEP("allocation", "memory is allocated when the guest touches it"),
+	{.name = "source", .kind = XML_ELEMENT, .rows = source_rows},
+	{.name = "access", .kind = XML_ELEMENT, .rows = access_rows},
+	{.name = "allocation", .kind = XML_ELEMENT, .rows = allocation_rows},
 	KEEP("discard", "memory files have no content to discard"),
 	{0},
 };

@@ -99,6 +99,8 @@ static const struct vm_field machine_fields[] = {
 	VM_FLAG(struct vm_config, genid, "genid"),
 	VM_FLAG(struct vm_config, debug_exit, "metadata/vmmd:options/vmmd:debug-exit"),
 	VM_FLAG(struct vm_config, smbios.enabled, "os/smbios"),
+	VM_ENUM(struct vm_config, memory_allocation, "memoryBacking/allocation/@mode",
+		VM_ALLOCATION_X_MAX),
 	VM_ENUM(struct vm_config, clock_offset, "clock/@offset", VM_CLOCK_X_MAX),
 	VM_ENUM(struct vm_config, cpu.mode, "cpu/@mode", VM_CPU_MODE_X_MAX),
 	VM_ENUM(struct vm_config, cpu.check, "cpu/@check", 4),
@@ -163,6 +165,10 @@ static int check_memory(const struct vm_check *c)
 	if (page && kib % page)
 		return vm_check_fail(
 			c, "memory: not a multiple of the huge page size, %u KiB", page);
+	if (c->config->memory_allocators > VM_MAX_ALLOCATORS)
+		return vm_check_fail(c,
+			"memoryBacking/allocation/@threads: %u are too many; write at most %d",
+			c->config->memory_allocators, VM_MAX_ALLOCATORS);
 	if (c->config->current_memory_kib > kib)
 		return vm_check_fail(
 			c, "currentMemory: more than memory; write at most as much as memory");

@@ -25,7 +25,7 @@
 #include "vmm-core/base/cpuset.h"
 
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
-#define VM_CONFIG_VERSION 3
+#define VM_CONFIG_VERSION 4
 
 #define VM_NAME_MAX           128 /* with the NUL, as all of these */
 #define VM_CMDLINE_MAX        4096
@@ -52,6 +52,7 @@
 #define VM_PCI_FIRST_SLOT     1
 #define VM_PCI_LAST_SLOT      30
 #define VM_MAX_PCI_DEVICES    (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
+#define VM_MAX_ALLOCATORS     256
 #define VM_MAX_BALLOON_PERIOD 86400              /* seconds */
 #define VM_MAX_CLOCK_S        (INT64_C(1) << 40) /* of clock adjustments and absolute starts */
 
@@ -158,6 +159,12 @@ enum vm_timer {
 	VM_TIMER_X_MAX
 };
 enum vm_balloon_model { VM_BALLOON_NONE, VM_BALLOON_VIRTIO, VM_BALLOON_X_MAX };
+enum vm_allocation {
+	VM_ALLOCATION_DEFAULT, /* on demand */
+	VM_ALLOCATION_IMMEDIATE,
+	VM_ALLOCATION_ON_DEMAND,
+	VM_ALLOCATION_X_MAX
+};
 enum vm_tristate { VM_TRISTATE_DEFAULT, VM_TRISTATE_YES, VM_TRISTATE_NO, VM_TRISTATE_X_MAX };
 
 /* A place on PCI bus 0. 'set' 0: the builder picks a free slot. Slots VM_PCI_FIRST_SLOT … VM_PCI_LAST_SLOT
@@ -321,6 +328,8 @@ struct vm_config {
 	uint64_t current_memory_kib; /* <= memory_kib */
 	uint32_t hugepage_kib;       /* 0: ordinary pages; else 2048 or 1048576 */
 	uint8_t memory_locked, memory_nosharepages;
+	uint8_t memory_allocation;  /* enum vm_allocation */
+	uint16_t memory_allocators; /* threads of an immediate one; 0: 1 */
 
 	uint32_t vcpus_max, vcpus;     /* 1 <= vcpus <= vcpus_max <= VM_MAX_VCPUS */
 	uint64_t cpuset[CPUSET_WORDS]; /* host CPUs that the worker runs on; empty: all */

@@ -158,15 +158,18 @@ static void check_cpu(struct doctor *d)
 
 static void check_hugepages(struct doctor *d)
 {
-	_cleanup_(freep) char *text = doctor_read(d, "/sys/kernel/mm/transparent_hugepage/enabled");
+	/* Guests' memory is shared memory: "enabled" is for other memory. */
+	_cleanup_(freep) char *text =
+		doctor_read(d, "/sys/kernel/mm/transparent_hugepage/shmem_enabled");
 
-	if (text && strstr(text, "[never]"))
+	if (text && (strstr(text, "[never]") || strstr(text, "[deny]")))
 		doctor_say(d, DOCTOR_WARNING, "",
-			"echo madvise >/sys/kernel/mm/transparent_hugepage/enabled",
-			"transparent huge pages are off: guests' memory is slower than it could "
-			"be");
+			"echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled, or give "
+			"domains <hugepages/>.",
+			"there are no transparent huge pages for guests: their memory is slower "
+			"than it could be");
 	else
-		doctor_say(d, DOCTOR_OK, "", "", "transparent huge pages are %s",
+		doctor_say(d, DOCTOR_OK, "", "", "transparent huge pages for guests are %s",
 			text ? "on" : "not to be had");
 }
 

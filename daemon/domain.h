@@ -25,7 +25,7 @@
 #include "vmm-core/base/list.h"
 
 #define DOMAIN_START_USEC   (60 * UINT64_C(1000000))
-#define DOMAIN_LOCK_USEC    UINT64_C(1000000) /* on top, for each GiB of locked memory */
+#define DOMAIN_LOCK_USEC    UINT64_C(1000000) /* on top, for each GiB that is locked or allocated */
 #define DOMAIN_REQUEST_USEC (15 * UINT64_C(1000000))
 #define DOMAIN_QUIT_USEC    (5 * UINT64_C(1000000)) /* destroy: from QUIT to SIGKILL */
 #define DOMAIN_STATS_USEC                                                                          \

@@ -32,7 +32,7 @@ static int64_t left_ms(const struct job *job, sd_event_source *timer)
 	return then > now ? (int64_t)((then - now) / 1000) : 0;
 }
 
-/* The fds are held until START is sent. Of what the worker does then, the locking of memory is what takes time. */
+/* The fds are held until START is sent. Of what the worker does then, the locking and allocation of memory is what takes time. */
 static void look_at_start(const struct job *job, struct job_progress *ret)
 {
 	const struct domain *d = domain_of(job);
@@ -41,7 +41,9 @@ static void look_at_start(const struct job *job, struct job_progress *ret)
 	if (!d || !d->worker || d->phase != DOMAIN_STARTING)
 		return;
 	ret->stage = d->resources.n > 0 ? "process" : "machine";
-	if (d->resources.n > 0 || !d->live->vm.memory_locked)
+	if (d->resources.n > 0 ||
+		(!d->live->vm.memory_locked &&
+			d->live->vm.memory_allocation != VM_ALLOCATION_IMMEDIATE))
 		return;
 	ret->bytes_total = KIB(d->live->vm.memory_kib);
 	if (process_usage(worker_pid(d->worker), &usage) == 0)

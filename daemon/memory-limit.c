@@ -55,7 +55,10 @@ uint64_t memory_need_kib(const struct domain_config *config)
 
 static uint64_t locked_kib(const struct domain_config *config)
 {
-	return config->vm.memory_locked && !config->vm.hugepage_kib ? config->vm.memory_kib : 0;
+	bool locked =
+		config->vm.memory_locked || config->vm.memory_allocation == VM_ALLOCATION_IMMEDIATE;
+
+	return locked && !config->vm.hugepage_kib ? config->vm.memory_kib : 0;
 }
 
 void memory_use_read(const struct manager *m, struct memory_use *ret)
@@ -99,8 +102,9 @@ int memory_limit_check(
 			mib(rest(limit, use.used_kib)));
 	if (locked && host && locked > rest(host, use.locked_kib))
 		return error_set(error, ERROR_RESOURCE_BUSY,
-			"domain '%s' is to lock %llu MiB, and of the host's %llu MiB other domains "
-			"with <locked/> leave %llu MiB",
+			"domain '%s' is to have %llu MiB at once, and of the host's %llu MiB "
+			"other domains with <locked/> or <allocation mode='immediate'/> leave "
+			"%llu MiB",
 			config->vm.name, mib(locked), mib(host), mib(rest(host, use.locked_kib)));
 	return 0;
 }

@@ -9,7 +9,7 @@
  *	the sum		of all domains that are active, also of those that are being started or were found by this daemon. It is
  *			added up from their live configurations whenever it is asked for: so it cannot be wrong
  *
- * With a limit or without: domains with <locked/> are refused when those together
+ * With a limit or without: domains with <locked/> or <allocation mode='immediate'/> are refused when those together
  * would need more than the host has. Only starts are refused: a hard limit that is raised, or a lower
  * --memory-limit after a restart, may leave a sum that is over the limit; what runs goes on.
  *
@@ -26,7 +26,7 @@ struct manager;
 
 struct memory_use {
 	uint64_t used_kib;   /* the sum */
-	uint64_t locked_kib; /* of it, what cannot be swapped out */
+	uint64_t locked_kib; /* of it, what is there from the start on: locked or allocated */
 };
 
 /* "48G", "65536M" (K, M, G, T: powers of 1024), "90%" of 'host_kib', or "none" (0). Returns 0 or -EINVAL. */

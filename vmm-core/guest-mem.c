@@ -2,11 +2,17 @@
 /* Guest memory: see guest-mem.h. */
 #include "vmm-core/guest-mem.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "vmm-core/layout.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static int map_region(struct guest_mem *mem, int fd, uint64_t base, uint64_t size, uint64_t offset)
 {
@@ -50,6 +56,73 @@ void guest_mem_done(struct guest_mem *mem)
 		(void)munmap(mem->regions[i].host, mem->regions[i].size);
 	mem->n_regions = 0;
 	mem->fd = safe_close(mem->fd);
+}
+
+void guest_mem_want_huge(const struct guest_mem *mem)
+{
+	for (unsigned i = 0; i < mem->n_regions; i++)
+		/* Best effort: a kernel without them says EINVAL. */
+		(void)madvise(mem->regions[i].host, mem->regions[i].size, MADV_HUGEPAGE);
+}
+
+/* Linux before 5.14: write what is there, or a zero where there is nothing yet. Nobody else has the memory now. */
+static void touch(uint8_t *host, uint64_t size, uint64_t page_len)
+{
+	for (uint64_t at = 0; at < size; at += page_len)
+		*(volatile uint8_t *)(host + at) = *(volatile uint8_t *)(host + at);
+}
+
+/* A thread's part of each region. */
+struct allocator {
+	const struct guest_mem *mem;
+	unsigned index, n;
+	pthread_t thread;
+};
+
+static void *populate_part(void *userdata)
+{
+	const struct allocator *a = userdata;
+
+	for (unsigned i = 0; i < a->mem->n_regions; i++) {
+		const struct guest_region *region = &a->mem->regions[i];
+		uint64_t part = ALIGN_UP(DIV_ROUND_UP(region->size, a->n), a->mem->page_len);
+		uint64_t from = MIN(part * a->index, region->size);
+		uint64_t len = MIN(part, region->size - from);
+		uint8_t *host = region->host + from;
+
+		if (!len || madvise(host, len, MADV_POPULATE_WRITE) == 0)
+			continue;
+		if (errno != EINVAL)
+			return (void *)(intptr_t)-errno;
+		touch(host, len, a->mem->page_len);
+	}
+	return NULL;
+}
+
+int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads)
+{
+	struct allocator allocators[GUEST_MEM_MAX_THREADS];
+	unsigned n = 1;
+	intptr_t r = 0;
+
+	assert(n_threads >= 1 && n_threads <= GUEST_MEM_MAX_THREADS);
+	for (unsigned i = 0; i < n_threads; i++)
+		allocators[i] = (struct allocator){.mem = mem, .index = i, .n = n_threads};
+	/* This thread is the first. */
+	for (; n < n_threads && r == 0; n++)
+		r = -pthread_create(&allocators[n].thread, NULL, populate_part, &allocators[n]);
+	if (r < 0)
+		n--;
+	else
+		r = (intptr_t)populate_part(&allocators[0]);
+	for (unsigned i = 1; i < n; i++) {
+		void *result;
+
+		(void)pthread_join(allocators[i].thread, &result);
+		if (r == 0)
+			r = (intptr_t)result;
+	}
+	return (int)r;
 }
 
 int guest_mem_lock(const struct guest_mem *mem)

@@ -18,6 +18,7 @@
 #include "vmm-core/base/macro.h"
 
 #define GUEST_MEM_MAX_REGIONS 8
+#define GUEST_MEM_MAX_THREADS 256
 
 struct gpa {
 	uint64_t v;
@@ -45,6 +46,15 @@ struct guest_mem {
  * (size 0 or not a multiple of 4096), or mmap's error. */
 int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size);
 void guest_mem_done(struct guest_mem *mem);
+
+/* Ask for transparent huge pages. A memory file has them only where the host's
+ * /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise, within_size, always or force: elsewhere nothing happens. */
+void guest_mem_want_huge(const struct guest_mem *mem);
+
+/* Give pages to all of it now, cleared and mapped, by 'n_threads' threads (1 … GUEST_MEM_MAX_THREADS), which are gone when it returns;
+ * what is in it stays. Takes about a second for 4 GiB. Returns 0, -ENOMEM (the host has no more; a control group that has no more kills
+ * instead), -EAGAIN (no thread to be had), or -errno. */
+int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads);
 
 /* Bring all of it into the host's memory and keep it there (mlock(2)): takes about a second for 4 GiB. Returns 0,
  * -ENOMEM (RLIMIT_MEMLOCK is lower, or there is not that much), -EPERM, or -EAGAIN. */

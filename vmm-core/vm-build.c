@@ -220,6 +220,22 @@ static int lock_memory(struct vm *vm, char *reason)
 	return r;
 }
 
+/* Before the sandbox, and before any vCPU has a thread: as many as will be there anyway may help. */
+static int populate_memory(struct vm *vm, char *reason)
+{
+	unsigned n = MIN(MAX((uint32_t)vm->config.memory_allocators, 1U), vm->config.vcpus_max);
+	int r;
+
+	if (vm->config.memory_allocation != VM_ALLOCATION_IMMEDIATE)
+		return 0;
+	r = guest_mem_populate(&vm->mem, n);
+	if (r < 0)
+		(void)snprintf(reason, PROTO_REASON_MAX,
+			"domain '%s': cannot allocate %llu KiB of guest memory: %s",
+			vm->config.name, (unsigned long long)vm->config.memory_kib, strerror(-r));
+	return r;
+}
+
 static int build_memory(struct vm *vm, char *reason)
 {
 	uint64_t size = KIB(vm->config.memory_kib);
@@ -235,7 +251,11 @@ static int build_memory(struct vm *vm, char *reason)
 	(void)TAKE_FD(vm->fds.ram);
 	if (vm->config.hugepage_kib)
 		vm->mem.page_len = KIB(vm->config.hugepage_kib);
-	r = lock_memory(vm, reason);
+	else
+		guest_mem_want_huge(&vm->mem);
+	r = populate_memory(vm, reason);
+	if (r == 0)
+		r = lock_memory(vm, reason);
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < vm->mem.n_regions; i++) {

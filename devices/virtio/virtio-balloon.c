@@ -563,7 +563,8 @@ static bool offers_reporting(const struct vm_config *config)
 	if (config->memory_locked && !config->hugepage_kib)
 		return false;
 	if (config->balloon.reporting == VM_TRISTATE_DEFAULT)
-		return !config->hugepage_kib;
+		return !config->hugepage_kib &&
+			config->memory_allocation != VM_ALLOCATION_IMMEDIATE;
 	return config->balloon.reporting == VM_TRISTATE_YES;
 }
 

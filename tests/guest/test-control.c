@@ -219,6 +219,25 @@ static void test_locked(void **state)
 	harness_done(&h);
 }
 
+/* All of it is there before the guest runs, allocated by more threads than are allowed to be. */
+static void test_allocated(void **state)
+{
+	char tid[16], text[256];
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "spin", "halt");
+	h.config.memory_allocation = VM_ALLOCATION_IMMEDIATE;
+	h.config.memory_allocators = 8;
+	h.flags = PROTO_START_PAUSED;
+	expect_ok(&h, harness_start(&h));
+	(void)snprintf(tid, sizeof(tid), "%d", h.pid);
+	read_status(h.pid, tid, "VmRSS", text);
+	if (strtoull(text, NULL, 10) < h.config.memory_kib)
+		fail_msg("%s of %llu KiB", text, (unsigned long long)h.config.memory_kib);
+	harness_done(&h);
+}
+
 static void test_refusals(void **state)
 {
 	struct harness h;
@@ -424,6 +443,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_cpuset),
 		cmocka_unit_test(test_locked),
+		cmocka_unit_test(test_allocated),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_bad_messages),
 		cmocka_unit_test(test_end_unheard),

@@ -42,7 +42,8 @@ static int setup(void **state)
 	snprintf(root, sizeof(root), "%s/root", f->dir);
 	put("/dev/kvm", "");
 	put("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vmx ept\nbugs\t\t:\n");
-	put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
+	put("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+		"always within_size [advise] never deny force\n");
 	put("/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n");
 	return 0;
 }
@@ -106,6 +107,10 @@ static void test_host(void **state)
 	assert_string_equal(verdicts(f, "cpu"), "warning");
 	assert_string_equal(verdicts(f, "hugepages"), "ok");
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]\n");
+	assert_string_equal(verdicts(f, "hugepages"), "ok");
+	put("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "always advise [never] deny\n");
+	assert_string_equal(verdicts(f, "hugepages"), "warning");
+	put("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "always advise never [deny]\n");
 	assert_string_equal(verdicts(f, "hugepages"), "warning");
 	assert_string_equal(verdicts(f, "apparmor"), "ok");
 	put("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n");

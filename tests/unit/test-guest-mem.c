@@ -119,6 +119,56 @@ static void test_lock(void **state)
 	guest_mem_done(&large);
 }
 
+/* All of it takes memory, at both sides of the hole and with parts that do not divide evenly; what was there stays. */
+static void test_populate(void **state)
+{
+	static const unsigned threads[] = {1, 3, 256};
+	uint64_t size = MIB(3) + 4096;
+	struct guest_mem mem;
+	struct stat st;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(threads); i++) {
+		int fd = memfd_create("ram", MFD_CLOEXEC);
+		uint8_t *p;
+
+		assert_int_equal(ftruncate(fd, (off_t)size), 0);
+		assert_int_equal(guest_mem_init(&mem, fd, size), 0);
+		/* As on a host with the hole: two regions. */
+		mem.n_regions = 2;
+		mem.regions[1] = mem.regions[0];
+		mem.regions[0].size = MIB(1);
+		mem.regions[1].base = GPA(MIB(1));
+		mem.regions[1].host += MIB(1);
+		mem.regions[1].size -= MIB(1);
+		p = guest_mem_ptr(&mem, GPA(MIB(2)), 1);
+		*p = 7;
+		guest_mem_want_huge(&mem);
+		assert_int_equal(guest_mem_populate(&mem, threads[i]), 0);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_true((uint64_t)st.st_blocks * 512 >= size);
+		assert_int_equal(*p, 7);
+		guest_mem_done(&mem);
+	}
+	assert_int_equal(guest_mem_init(&mem, -EBADF, MIB(1)), 0);
+	assert_int_equal(guest_mem_populate(&mem, 2), 0);
+	guest_mem_done(&mem);
+}
+
+/* A file that is shorter than its mapping: the error of one thread is the answer. */
+static void test_populate_fails(void **state)
+{
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+	struct guest_mem mem;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)MIB(1)), 0);
+	assert_int_equal(guest_mem_init(&mem, fd, MIB(4)), 0);
+	assert_true(guest_mem_populate(&mem, 4) < 0);
+	assert_true(guest_mem_populate(&mem, 1) < 0);
+	guest_mem_done(&mem);
+}
+
 /* What is given back takes no memory and reads as zeroes, in either region; parts of pages stay. */
 static void test_discard(void **state)
 {
@@ -157,6 +207,8 @@ int main(void)
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_populate),
+		cmocka_unit_test(test_populate_fails),
 		cmocka_unit_test(test_discard),
 	};
 

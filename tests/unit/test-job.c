@@ -149,6 +149,25 @@ static void test_life(void **state)
 	expect_counts(f, "start", 0, 1, 0, 0);
 }
 
+/* Memory that is allocated at the start is progress in bytes. */
+static void test_allocation(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "a", "fake=no-reply",
+		"<memoryBacking><allocation mode='immediate'/></memoryBacking>");
+	struct json_object *info;
+
+	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
+	RUN_UNTIL(f, d->phase == DOMAIN_STARTING && d->resources.n == 0);
+	assert_int_equal(d->live->vm.memory_allocation, VM_ALLOCATION_IMMEDIATE);
+	info = job(f, "GetJob", 1);
+	assert_string_equal(word(info, "stage"), "machine");
+	assert_int_equal(number(info, "bytes_total"), MIB(16));
+	json_object_put(info);
+	expect(f, REQUEST("2", "CancelJob", "[1]"), RESULT("2", "{}"));
+	assert_non_null(strstr(hear(f, &c1), "-32020"));
+}
+
 static void test_events(void **state)
 {
 	struct fixture *f = *state;
@@ -361,6 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_allocation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_detached, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_detached_key, setup, teardown),

@@ -149,7 +149,15 @@ static void test_locked(void **state)
 	/* As if it had been locked: the host of the test may not allow it. */
 	d->live->vm.memory_locked = 1;
 	assert_int_equal(memory_limit_check(f->manager, config, &f->error), -EBUSY);
-	assert_non_null(strstr(f->error.message, "domain 'big' is to lock "));
+	assert_non_null(strstr(f->error.message, "domain 'big' is to have "));
+	/* What is allocated at the start counts like that. */
+	d->live->vm.memory_locked = config->vm.memory_locked = 0;
+	assert_int_equal(memory_limit_check(f->manager, config, &f->error), 0);
+	d->live->vm.memory_allocation = VM_ALLOCATION_IMMEDIATE;
+	config->vm.memory_allocation = VM_ALLOCATION_ON_DEMAND;
+	assert_int_equal(memory_limit_check(f->manager, config, &f->error), 0);
+	config->vm.memory_allocation = VM_ALLOCATION_IMMEDIATE;
+	assert_int_equal(memory_limit_check(f->manager, config, &f->error), -EBUSY);
 	/* Huge pages are set aside already, and not locked. */
 	config->vm.hugepage_kib = 2048;
 	assert_int_equal(memory_limit_check(f->manager, config, &f->error), 0);

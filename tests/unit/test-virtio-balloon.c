@@ -571,7 +571,16 @@ static void test_features(void **state)
 		{0, VM_TRISTATE_YES, 0, 2048, F_STATS | F_POISON | F_REPORTING},
 	};
 
+	struct fixture one;
+
 	(void)state;
+	/* What was allocated at once is not given back, page by page, as soon as the guest has booted. */
+	prepare(&one);
+	one.f->config.memory_allocation = VM_ALLOCATION_IMMEDIATE;
+	make_device(&one);
+	fake_common_write(&one.d, 0, 4, 0);
+	assert_int_equal(fake_common_read(&one.d, 4, 4) & 0xffffff, F_STATS);
+	destroy(&one);
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct fixture fx;
 

@@ -92,6 +92,9 @@ static void test_machine(void **state)
 	BREAK(c.hugepage_kib = 4, "page/@size");
 	BREAK(c.hugepage_kib = 1048576, "huge page size");
 	BREAK(c.hugepage_kib = 2048, NULL);
+	BREAK(c.memory_allocation = 3, "memoryBacking/allocation/@mode");
+	BREAK(c.memory_allocators = 257, "memoryBacking/allocation/@threads: 257");
+	BREAK((c.memory_allocation = 2, c.memory_allocators = 256), NULL);
 	BREAK(c.vcpus_max = 0, "vcpu: 0");
 	BREAK(c.vcpus_max = 256, "vcpu: 256");
 	BREAK(c.vcpus = 0, "vcpu/@current");
