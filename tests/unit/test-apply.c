@@ -185,7 +185,7 @@ static void test_new_changed_same(void **state)
 		"domain a change now currentMemory: 16384 KiB -> 32768 KiB\n"
 		"domain a change now devices/interface[52:54:00:00:00:01]:  -> type='network', mac "
 		"address='52:54:00:00:00:01', source network='red', model type='virtio', address "
-		"type='pci' domain='0x0000' bus='0x00' slot='0x01' function='0x0'\n"
+		"type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x0'\n"
 		"domain b create now\n");
 	reset();
 	give_domain(f, "a", 32, "", "");
@@ -396,7 +396,7 @@ static void test_what_is_not_said(void **state)
 					     "red", "01", ""));
 	expect_plan(f, 0,
 		"domain a change now devices/rng:  -> model='virtio', backend /dev/urandom "
-		"model='random', address type='pci' domain='0x0000' bus='0x00' slot='0x03' "
+		"model='random', address type='pci' domain='0x0000' bus='0x00' slot='0x04' "
 		"function='0x0'\n");
 }
 
