@@ -28,6 +28,8 @@ struct rpc {
 	struct list listeners, connections;
 	unsigned n_connections, n_plain, n_streams;
 	int reserve_fd; /* given up to answer a caller when there is no other fd left */
+	sd_event_source *
+		clock; /* never goes off; with it, the loop has its timerfd: a connection takes no fd but its own */
 	uint64_t warned_usec;
 	struct event_sink sink;
 	struct rpc_log *log;

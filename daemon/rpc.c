@@ -48,6 +48,21 @@ static void on_event(struct event_sink *sink, const struct event *event)
 		rpc_feed(list_entry(pos, struct rpc_conn, link));
 }
 
+static int on_clock(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	(void)userdata;
+	return 0;
+}
+
+static int open_clock(struct rpc *rpc)
+{
+	int r = sd_event_add_time(rpc->event, &rpc->clock, CLOCK_MONOTONIC, 0, 0, on_clock, rpc);
+
+	return r < 0 ? r : sd_event_source_set_enabled(rpc->clock, SD_EVENT_OFF);
+}
+
 static int open_reserve(void)
 {
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -235,6 +250,8 @@ int rpc_new(struct manager *manager, const struct rpc_options *options, struct r
 		return -ENOMEM;
 	rpc->count->n_ref = 1;
 	r = rpc_log_new(&rpc->log);
+	if (r >= 0)
+		r = open_clock(rpc);
 	if (r < 0)
 		return r;
 	rpc->log->last = manager->sequence;
@@ -271,6 +288,7 @@ struct rpc *rpc_free(struct rpc *rpc)
 		(void)listener_free(list_entry(pos, struct listener, link));
 	list_for_each_safe (pos, tmp, &rpc->connections)
 		(void)rpc_conn_free(list_entry(pos, struct rpc_conn, link));
+	sd_event_source_disable_unref(rpc->clock);
 	(void)rpc_log_free(rpc->log);
 	rpc_count_unref(rpc->count);
 	(void)safe_close(rpc->reserve_fd);
