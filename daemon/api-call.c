@@ -78,6 +78,9 @@ static void run(struct api_call *call)
 	int r;
 
 	r = call->in ? 0 : call->ops->read_args(call, &call->in, &e);
+	/* What was defined before is there for every other call. */
+	if (r == 0 && (call->key || call->method->handler != api_define_domain))
+		manager_commit(call->manager);
 	if (r == 0 && call->key)
 		r = once_begin(call->manager->once, call, &e);
 	if (r == 0) {

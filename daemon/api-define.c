@@ -39,22 +39,6 @@ unsigned api_define_flags(const struct api_call *call)
 	return api_arg_uint(call, "flags") & API_FLAG_STRICT ? MANAGER_DEFINE_STRICT : 0;
 }
 
-int api_define_domain(struct api_call *call, struct error *error)
-{
-	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
-	struct domain *d;
-	int r;
-
-	if (api_check_flags(call, API_FLAG_STRICT, error) < 0)
-		return -EINVAL;
-	r = manager_define(call->manager, api_arg_string(call, "xml"),
-		api_arg_string(call, "source"), api_define_flags(call), &d, &report, error);
-	if (r < 0)
-		return r;
-	api_call_reply(call, api_named_report(d->name, report));
-	return 0;
-}
-
 int api_check_domain(struct api_call *call, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
@@ -88,7 +72,7 @@ int api_undefine_domain(struct api_call *call, struct error *error)
 	return r;
 }
 
-/* It waits for its worker, with the report to answer. */
+/* It waits for its worker, or the disk, with the report to answer. */
 struct api_create {
 	struct api_call *call;
 	struct json_object *out;
@@ -129,6 +113,40 @@ void api_create_done(void *userdata, const struct error *error)
 	json_object_put(create->out);
 	(void)api_call_unref(create->call);
 	free(create);
+}
+
+/* With a key, the state is compared with the intent that was written just before: nothing comes between (once.h). */
+static int define_now(struct api_call *call, struct error *error)
+{
+	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+	struct domain *d;
+	int r = manager_define(call->manager, api_arg_string(call, "xml"),
+		api_arg_string(call, "source"), api_define_flags(call), &d, &report, error);
+
+	if (r < 0)
+		return r;
+	api_call_reply(call, api_named_report(d->name, report));
+	return 0;
+}
+
+int api_define_domain(struct api_call *call, struct error *error)
+{
+	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
+	struct api_create *create;
+	const char *name = "";
+	int r;
+
+	if (api_check_flags(call, API_FLAG_STRICT, error) < 0)
+		return -EINVAL;
+	if (call->key)
+		return define_now(call, error);
+	create = api_create_new(call, error);
+	if (!create)
+		return -ENOMEM;
+	r = manager_define_soon(call->manager, api_arg_string(call, "xml"),
+		api_arg_string(call, "source"), api_define_flags(call), api_create_done, create,
+		&name, &report, error);
+	return api_create_started(create, r, name, report);
 }
 
 int api_create_domain(struct api_call *call, struct error *error)

@@ -21,6 +21,8 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 		return NULL;
 	d->manager = manager;
 	list_init(&d->link);
+	list_init(&d->name_link);
+	list_init(&d->uuid_link);
 	memcpy(d->uuid, uuid, 16);
 	if (str_copy(d->name, sizeof(d->name), name) < 0) {
 		free(d);
@@ -92,6 +94,8 @@ struct domain *domain_free(struct domain *d)
 	(void)definition_free(d->definition);
 	domain_clear_live(d);
 	list_del(&d->link);
+	list_del(&d->name_link);
+	list_del(&d->uuid_link);
 	free(d);
 	return NULL;
 }

@@ -115,6 +115,7 @@ struct cgroup;
 struct domain {
 	struct manager *manager;
 	struct list link;
+	struct list name_link, uuid_link; /* of the manager's tables: neither changes */
 	uint8_t uuid[16];
 	char name[VM_NAME_MAX];
 	struct definition *definition; /* NULL: transient */

@@ -12,6 +12,9 @@
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
+#define DEFINE_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 1)
+#define DEFINE_USEC     UINT64_C(20000)
+
 int manager_parse(const char *xml, const char *source, unsigned flags,
 	const struct xml_identify *identify, struct domain_config **ret_config,
 	struct contract_report **ret_report, struct error *error)
@@ -74,6 +77,188 @@ int manager_fail_definition(int r, struct error *error)
 	return error_set(error, ERROR_NO_MEMORY, "xml");
 }
 
+/* A definition that is to be durable with others'. */
+struct defining {
+	struct list link;
+	uint8_t uuid[16];
+	char name[VM_NAME_MAX];
+	struct definition *definition;
+	domain_done_fn done;
+	void *userdata;
+};
+
+static struct defining *defining_free(struct defining *d)
+{
+	if (!d)
+		return NULL;
+	list_del(&d->link);
+	(void)definition_free(d->definition);
+	free(d);
+	return NULL;
+}
+DEFINE_CLEANUP(struct defining *, defining_free);
+
+/* It is on the disk. */
+static int take(struct manager *m, struct defining *p, struct error *error)
+{
+	struct domain *old = manager_find_uuid(m, p->uuid);
+	struct domain *d = old ? old : manager_add(m, p->uuid, p->name, error);
+
+	if (!d) {
+		(void)store_delete(&m->store->domains, p->uuid);
+		return -ENOMEM;
+	}
+	manager_take_definition(m, d, TAKE_PTR(p->definition), !old);
+	return 0;
+}
+
+static void settle(struct manager *m, struct defining *p, int r)
+{
+	struct error e = {0};
+
+	if (r < 0)
+		r = error_set_errno(&e, r, "cannot save the definition of '%s'", p->name);
+	else
+		r = take(m, p, &e);
+	p->done(p->userdata, r < 0 ? &e : NULL);
+	(void)defining_free(p);
+}
+
+void manager_commit(struct manager *m)
+{
+	struct store_save saves[STORE_MAX_SAVES];
+	struct defining *group[STORE_MAX_SAVES];
+	struct list *pos, *tmp;
+	size_t n = 0;
+
+	if (m->n_defining == 0)
+		return;
+	list_for_each_safe (pos, tmp, &m->defining) {
+		group[n] = list_entry(pos, struct defining, link);
+		saves[n] = (struct store_save){
+			.uuid = group[n]->uuid, .xml = group[n]->definition->xml};
+		list_del(pos);
+		n++;
+	}
+	/* Whoever is told may define more. */
+	m->n_defining = 0;
+	(void)sd_event_source_set_enabled(m->define_source, SD_EVENT_OFF);
+	(void)sd_event_source_set_enabled(m->define_timer, SD_EVENT_OFF);
+	store_save_many(&m->store->domains, saves, n);
+	for (size_t i = 0; i < n; i++)
+		settle(m, group[i], saves[i].result);
+}
+
+static int on_define(sd_event_source *source, void *userdata)
+{
+	(void)source;
+	manager_commit(userdata);
+	return 0;
+}
+
+static int on_define_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	manager_commit(userdata);
+	return 0;
+}
+
+/* When nothing else is to be done, everything that could be read with the first has been. Somebody may see to it that there
+ * always is something else: then after a while. */
+static int arm(struct manager *m)
+{
+	int r = 0;
+
+	if (m->n_defining)
+		return 0;
+	if (!m->define_source)
+		r = sd_event_add_defer(m->event, &m->define_source, on_define, m);
+	if (r >= 0)
+		r = sd_event_source_set_priority(m->define_source, DEFINE_PRIORITY);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(m->define_source, SD_EVENT_ONESHOT);
+	if (r >= 0 && !m->define_timer)
+		return sd_event_add_time_relative(m->event, &m->define_timer, CLOCK_MONOTONIC,
+			DEFINE_USEC, 1, on_define_timer, m);
+	if (r >= 0)
+		r = sd_event_source_set_time_relative(m->define_timer, DEFINE_USEC);
+	return r < 0 ? r : sd_event_source_set_enabled(m->define_timer, SD_EVENT_ONESHOT);
+}
+
+/* The same name or UUID is on its way: in their order, then. */
+static bool clashes(const struct manager *m, const struct domain_config *config)
+{
+	struct list *pos;
+
+	list_for_each (pos, &m->defining) {
+		const struct defining *d = list_entry(pos, struct defining, link);
+
+		if (streq(d->name, config->vm.name) ||
+			memcmp(d->uuid, config->vm.uuid, sizeof(d->uuid)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int check_room(const struct manager *m, struct error *error)
+{
+	if (m->n_domains + m->n_defining < VMMD_MAX_DOMAINS)
+		return 0;
+	return error_set(
+		error, ERROR_OPERATION_FAILED, "there are %u domains already", m->n_domains);
+}
+
+static int defining_new(const struct domain_config *config, domain_done_fn done, void *userdata,
+	struct defining **ret, struct error *error)
+{
+	_cleanup_(defining_freep) struct defining *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return error_set(error, ERROR_NO_MEMORY, "definition");
+	list_init(&d->link);
+	memcpy(d->uuid, config->vm.uuid, sizeof(d->uuid));
+	(void)str_copy(d->name, sizeof(d->name), config->vm.name);
+	d->done = done;
+	d->userdata = userdata;
+	r = definition_new(config, &d->definition);
+	if (r < 0)
+		return manager_fail_definition(r, error);
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+int manager_define_soon(struct manager *m, const char *xml, const char *source, unsigned flags,
+	domain_done_fn done, void *userdata, const char **ret_name,
+	struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	_cleanup_(defining_freep) struct defining *d = NULL;
+	struct domain *old;
+	int r = manager_parse(xml, source, flags, NULL, &config, ret_report, error);
+
+	if (r < 0)
+		return r;
+	if (m->n_defining == STORE_MAX_SAVES || clashes(m, config))
+		manager_commit(m);
+	r = check_identity(m, config, &old, error);
+	if (r == 0 && !old)
+		r = check_room(m, error);
+	if (r == 0)
+		r = defining_new(config, done, userdata, &d, error);
+	if (r < 0)
+		return r;
+	r = arm(m);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot save the definition of '%s'", d->name);
+	*ret_name = d->name;
+	list_add_tail(&m->defining, &d->link);
+	m->n_defining++;
+	TAKE_PTR(d);
+	return 0;
+}
+
 int manager_define(struct manager *m, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error)
 {
@@ -82,6 +267,7 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 	struct domain *d, *old;
 	int r;
 
+	manager_commit(m);
 	r = manager_parse(xml, source, flags, NULL, &config, ret_report, error);
 	if (r < 0)
 		return r;

@@ -80,6 +80,11 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	m->options = *options;
 	(void)sd_event_now(event, CLOCK_REALTIME, &m->start_time_usec);
 	list_init(&m->domains);
+	for (unsigned i = 0; i < MANAGER_BUCKETS; i++) {
+		list_init(&m->by_name[i]);
+		list_init(&m->by_uuid[i]);
+	}
+	list_init(&m->defining);
 	list_init(&m->networks);
 	list_init(&m->directs);
 	list_init(&m->sinks);
@@ -106,6 +111,8 @@ struct manager *manager_free(struct manager *m)
 
 	if (!m)
 		return NULL;
+	if (m->store)
+		manager_commit(m);
 	list_for_each_safe (pos, tmp, &m->domains)
 		(void)domain_free(list_entry(pos, struct domain, link));
 	list_for_each_safe (pos, tmp, &m->networks)
@@ -115,6 +122,8 @@ struct manager *manager_free(struct manager *m)
 	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
 	(void)sd_event_source_disable_unref(m->settle_timer);
+	(void)sd_event_source_disable_unref(m->define_source);
+	(void)sd_event_source_disable_unref(m->define_timer);
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
 	free(m->slots_rest_until);
@@ -123,6 +132,17 @@ struct manager *manager_free(struct manager *m)
 	sd_event_unref(m->event);
 	free(m);
 	return NULL;
+}
+
+/* FNV-1a. */
+static unsigned bucket(const void *key, size_t len)
+{
+	const uint8_t *p = key;
+	uint32_t hash = 0x811c9dc5;
+
+	while (len--)
+		hash = (hash ^ *p++) * 0x01000193;
+	return (hash ^ hash >> 16) % MANAGER_BUCKETS;
 }
 
 struct domain *manager_add(
@@ -141,6 +161,8 @@ struct domain *manager_add(
 		return NULL;
 	}
 	list_add_tail(&m->domains, &d->link);
+	list_add_tail(&m->by_name[bucket(d->name, strlen(d->name))], &d->name_link);
+	list_add_tail(&m->by_uuid[bucket(d->uuid, sizeof(d->uuid))], &d->uuid_link);
 	m->n_domains++;
 	return d;
 }
@@ -257,8 +279,8 @@ struct domain *manager_find_uuid(struct manager *m, const uint8_t uuid[16])
 {
 	struct list *pos;
 
-	list_for_each (pos, &m->domains) {
-		struct domain *d = list_entry(pos, struct domain, link);
+	list_for_each (pos, &m->by_uuid[bucket(uuid, 16)]) {
+		struct domain *d = list_entry(pos, struct domain, uuid_link);
 
 		if (memcmp(d->uuid, uuid, 16) == 0)
 			return d;
@@ -270,8 +292,8 @@ struct domain *manager_find_name(struct manager *m, const char *name)
 {
 	struct list *pos;
 
-	list_for_each (pos, &m->domains) {
-		struct domain *d = list_entry(pos, struct domain, link);
+	list_for_each (pos, &m->by_name[bucket(name, strlen(name))]) {
+		struct domain *d = list_entry(pos, struct domain, name_link);
 
 		if (streq(d->name, name))
 			return d;

@@ -18,6 +18,7 @@
 #define MANAGER_DEFINE_STRICT (1U << 0) /* unknown elements are errors */
 
 #define MANAGER_SLOT_REST_S 60
+#define MANAGER_BUCKETS     1024 /* a power of two */
 
 struct manager_options {
 	const char *state_dir, *runtime_dir;
@@ -40,7 +41,8 @@ struct manager {
 	struct store *store;
 	struct manager_options options;
 	char *worker_path;
-	struct list domains; /* struct domain */
+	struct list domains;                                            /* struct domain */
+	struct list by_name[MANAGER_BUCKETS], by_uuid[MANAGER_BUCKETS]; /* the same, by hash */
 	unsigned n_domains;
 	struct list networks; /* struct network */
 	unsigned n_networks;
@@ -49,7 +51,10 @@ struct manager {
 	sd_event_source *guests_timer; /* network-uplink.c's */
 	unsigned guests_delay_s;
 	sd_event_source *settle_timer; /* apply.c's */
-	struct list sinks;             /* struct event_sink */
+	struct list defining;          /* manager-define.c's: not durable yet */
+	unsigned n_defining;
+	sd_event_source *define_source, *define_timer;
+	struct list sinks; /* struct event_sink */
 	uint64_t sequence;
 	struct audit audit; /* api-audit.c's */
 	uint32_t last_link_id;
@@ -90,6 +95,13 @@ struct domain *manager_find_name(struct manager *manager, const char *name);
  * 'ret_report' (may be NULL) is the contract, set on -EOPNOTSUPP too; the caller frees it. */
 int manager_define(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error);
+/* The same, answered by 'done' when the definition is durable: those that come while there is something to read become so together
+ * (store_save_many()), in the order in which they came. '*ret_name' lives until then. Whatever else looks at domains or
+ * changes them comes after manager_commit(), which does now what is still to be done. */
+int manager_define_soon(struct manager *manager, const char *xml, const char *source,
+	unsigned flags, domain_done_fn done, void *userdata, const char **ret_name,
+	struct contract_report **ret_report, struct error *error);
+void manager_commit(struct manager *manager);
 /* The parts of it. manager_parse: what may be defined. 'identify' (may be NULL): whose UUID it has when it says none. The others
  * are for when the store has been written: they cannot fail; manager_take_definition() takes 'definition',
  * manager_drop_definition() frees a domain that is inactive. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between store.c (what is kept where), store-file.c (how a file is written) and store-changes.c (definitions that change together). */
+/* Between store.c (what is kept where), store-file.c (how a file is written), store-sync.c (waiting for the disk) and store-changes.c
+ * (definitions that change together). */
 #pragma once
 
 #include "daemon/store.h"
@@ -14,6 +15,17 @@
 enum store_sync { STORE_SYNC_NOTHING, STORE_SYNC_FILE, STORE_SYNC_ALL };
 int store_save_file(
 	struct store *store, int dir_fd, const char *name, const char *text, enum store_sync sync);
+/* STORE_SYNC_ALL for several files of one folder, at most STORE_MAX_SAVES: all are written before the first is waited for, and the
+ * folder is synced once. Each has its own 'result'. */
+struct store_file {
+	char name[STORE_FILE_NAME_MAX];
+	const char *text;
+	int result;
+};
+void store_save_files(struct store *store, int dir_fd, struct store_file *files, size_t n);
+/* fsync() of each, at most STORE_MAX_SAVES, beside each other: a disk flushes once for several that wait. */
+void store_sync_files(struct store *store, const int *fds, int *ret_results, size_t n);
+void store_sync_done(struct store *store);
 /* Durably, or not at all; 0 also if it is not there. */
 int store_remove_file(struct store *store, int dir_fd, const char *name);
 /* What the folder's entries are now survives a power cut. */

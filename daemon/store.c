@@ -265,6 +265,7 @@ struct store *store_free(struct store *store)
 	if (!store)
 		return NULL;
 	store->pending = store_pending_free(store->pending);
+	store_sync_done(store);
 	close_room(&store->domains);
 	close_room(&store->networks);
 	(void)safe_close(store->log_fd);
@@ -298,6 +299,26 @@ int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml)
 		return r;
 	store_definition_file(uuid, name);
 	return store_save_file(room->store, room->definitions_fd, name, xml, STORE_SYNC_ALL);
+}
+
+void store_save_many(struct store_room *room, struct store_save *saves, size_t n)
+{
+	struct store_file files[STORE_MAX_SAVES];
+	size_t which[STORE_MAX_SAVES], n_files = 0;
+	int r = store_settle(room->store, STORE_SETTLE_ALL);
+
+	assert(n <= STORE_MAX_SAVES);
+	for (size_t i = 0; i < n; i++) {
+		saves[i].result = r < 0 ? r : store_clear_stray_flag(room, saves[i].uuid);
+		if (saves[i].result < 0)
+			continue;
+		store_definition_file(saves[i].uuid, files[n_files].name);
+		files[n_files].text = saves[i].xml;
+		which[n_files++] = i;
+	}
+	store_save_files(room->store, room->definitions_fd, files, n_files);
+	for (size_t k = 0; k < n_files; k++)
+		saves[which[k]].result = files[k].result;
 }
 
 static int remove_definition(struct store_room *room, const uint8_t uuid[16])

@@ -67,6 +67,7 @@ struct store {
 	int state_fd, log_fd, runtime_fd, lock_fd;
 	struct store_room domains, networks;
 	struct store_pending *pending; /* store-changes.c's: what is to follow; NULL: nothing */
+	unsigned long aio;             /* store-sync.c's; 0: none */
 	bool left_out;                 /* STATE/changes is there, and cannot be read */
 	/* Tests: called before each step; a negative answer is the step's error. */
 	int (*fault)(void *opaque, enum store_step step);
@@ -82,6 +83,15 @@ DEFINE_CLEANUP(struct store *, store_free);
 
 /* Definitions. save: durable when 0 is returned. delete: also removes the autostart flag; 0 if there was none. */
 int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml);
+/* The same for several at once, which share what a disk does in the end: each has its own 'result', 0 or -errno, and no UUID comes
+ * twice. At most STORE_MAX_SAVES. */
+#define STORE_MAX_SAVES 64
+struct store_save {
+	const uint8_t *uuid;
+	const char *xml;
+	int result;
+};
+void store_save_many(struct store_room *room, struct store_save *saves, size_t n);
 int store_delete(struct store_room *room, const uint8_t uuid[16]);
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on);
 bool store_get_autostart(struct store_room *room, const uint8_t uuid[16]);

@@ -27,9 +27,7 @@ static int on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 
 static void dbus_open(void)
 {
-	if (sd_bus_open_user(&bus) < 0 ||
-		sd_bus_match_signal(bus, NULL, VMMD_BUS_NAME, VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
-			"DomainEvent", on_event, NULL) < 0)
+	if (sd_bus_open_user(&bus) < 0)
 		die("D-Bus: cannot connect");
 }
 
@@ -95,15 +93,22 @@ static void dbus_destroy(const struct bench_domain *d)
 
 static double dbus_run(const struct bench_domain *d)
 {
-	double begin = now_ms();
+	sd_bus_slot *slot;
+	double begin;
 
+	if (sd_bus_match_signal(bus, &slot, VMMD_BUS_NAME, VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
+		    "DomainEvent", on_event, NULL) < 0)
+		die("D-Bus: no events");
 	*started = 0;
+	begin = now_ms();
 	dbus_define(d);
 	dbus_start(d);
 	while (!streq(started, d->name))
 		if (sd_bus_process(bus, NULL) == 0)
 			(void)sd_bus_wait(bus, UINT64_MAX);
-	return now_ms() - begin;
+	begin = now_ms() - begin;
+	sd_bus_slot_unref(slot);
+	return begin;
 }
 
 static void dbus_null(void)

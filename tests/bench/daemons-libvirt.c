@@ -170,9 +170,6 @@ static void libvirt_open(void)
 			die("libvirt: no event loop");
 	}
 	conn = connect_or_die();
-	if (virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-		    VIR_DOMAIN_EVENT_CALLBACK(on_event), NULL, NULL) < 0)
-		die("libvirt: %s", virGetLastErrorMessage());
 }
 
 static void libvirt_close(void)
@@ -237,18 +234,24 @@ static void libvirt_destroy(const struct bench_domain *d)
 
 static double libvirt_run(const struct bench_domain *d)
 {
-	double begin = now_ms();
+	int id = virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+		VIR_DOMAIN_EVENT_CALLBACK(on_event), NULL, NULL);
+	double begin;
 
+	check(id, "events");
 	(void)pthread_mutex_lock(&lock);
 	*started = 0;
 	(void)pthread_mutex_unlock(&lock);
+	begin = now_ms();
 	libvirt_define(d);
 	libvirt_start(d);
 	(void)pthread_mutex_lock(&lock);
 	while (!streq(started, d->name))
 		(void)pthread_cond_wait(&has_started, &lock);
 	(void)pthread_mutex_unlock(&lock);
-	return now_ms() - begin;
+	begin = now_ms() - begin;
+	(void)virConnectDomainEventDeregisterAny(conn, id);
+	return begin;
 }
 
 static void disconnect(void *c)

@@ -103,6 +103,103 @@ static void test_definitions_survive(void **state)
 	assert_null(manager_find_uuid(f->manager, uuid));
 }
 
+static void define_soon(struct fixture *f, const char *name, const char *cmdline, const char *extra)
+{
+	const char *given = NULL;
+
+	assert_int_equal(manager_define_soon(f->manager, fixture_xml(f, name, cmdline, extra), "x",
+				 0, fixture_done, f, &given, NULL, &f->error),
+		0);
+	assert_string_equal(given, name);
+}
+
+static int count_dir_syncs(void *opaque, enum store_step step)
+{
+	*(unsigned *)opaque += step == STORE_STEP_SYNC_DIR;
+	return 0;
+}
+
+/* What is defined in one turn becomes durable, and is answered, together. */
+static void test_define_soon(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_syncs = 0;
+
+	f->manager->store->fault = count_dir_syncs;
+	f->manager->store->fault_opaque = &n_syncs;
+	for (unsigned i = 0; i < 3; i++) {
+		char name[8];
+
+		(void)snprintf(name, sizeof(name), "d%u", i);
+		define_soon(f, name, "", "");
+	}
+	assert_int_equal(f->n_done, 0);
+	assert_int_equal(f->manager->n_domains, 0);
+	RUN_UNTIL(f, f->n_done == 3);
+	assert_int_equal(n_syncs, 1);
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	assert_int_equal(f->manager->n_domains, 3);
+	/* More than a group, and the end of the daemon: all of them are there. */
+	for (unsigned i = 0; i < STORE_MAX_SAVES + 1; i++) {
+		char name[8];
+
+		(void)snprintf(name, sizeof(name), "e%u", i);
+		define_soon(f, name, "", "");
+	}
+	assert_int_equal(f->n_done, 3 + STORE_MAX_SAVES);
+	f->manager = manager_free(f->manager);
+	assert_int_equal(f->n_done, 3 + STORE_MAX_SAVES + 1);
+	fixture_open_manager(f);
+	assert_int_equal(f->manager->n_domains, 3 + STORE_MAX_SAVES + 1);
+}
+
+/* Two of one name go in their order; the first one counts. */
+static void test_define_soon_clash(void **state)
+{
+	struct fixture *f = *state;
+	const char *name, *same = "<uuid>11111111-2222-3333-4444-555555555555</uuid>";
+
+	define_soon(f, "a", "one", same);
+	define_soon(f, "a", "two", same);
+	assert_int_equal(f->n_done, 1);
+	manager_commit(f->manager);
+	assert_int_equal(f->n_done, 2);
+	assert_int_equal(f->manager->n_domains, 1);
+	assert_non_null(strstr(
+		manager_find_name(f->manager, "a")->definition->xml, "<cmdline>two</cmdline>"));
+	define_soon(f, "b", "", "");
+	assert_int_equal(manager_define_soon(f->manager, fixture_xml(f, "b", "", ""), "x", 0,
+				 fixture_done, f, &name, NULL, &f->error),
+		-EEXIST);
+	assert_int_equal(f->n_done, 3);
+	assert_int_equal(f->manager->n_domains, 2);
+}
+
+static int full(void *opaque, enum store_step step)
+{
+	(void)opaque;
+	return step == STORE_STEP_WRITE ? -ENOSPC : 0;
+}
+
+/* What is not on the disk is not there. */
+static void test_define_soon_on_a_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "old", "");
+	char extra[96], uuid[UUID_STRING_LEN + 1];
+
+	uuid_format(a->uuid, uuid);
+	(void)snprintf(extra, sizeof(extra), "<uuid>%s</uuid>", uuid);
+	f->manager->store->fault = full;
+	define_soon(f, "a", "new", extra);
+	define_soon(f, "b", "", "");
+	RUN_UNTIL(f, f->n_done == 2);
+	assert_string_equal(f->done_error.message,
+		"operation failed: cannot save the definition of 'b': No space left on device");
+	assert_int_equal(f->manager->n_domains, 1);
+	assert_non_null(strstr(a->definition->xml, "<cmdline>old</cmdline>"));
+}
+
 static void test_undefine_running(void **state)
 {
 	struct fixture *f = *state;
@@ -385,6 +482,9 @@ int main(void)
 		T(test_define_twice_and_clashes),
 		T(test_bad_xml_changes_nothing),
 		T(test_definitions_survive),
+		T(test_define_soon),
+		T(test_define_soon_clash),
+		T(test_define_soon_on_a_full_disk),
 		T(test_undefine_running),
 		T(test_create),
 		T(test_cpu_names),

@@ -171,6 +171,67 @@ static void test_crash_at_each_step(void **state)
 	}
 }
 
+struct steps {
+	unsigned n[STORE_STEP_X_MAX], n_before_sync;
+	enum store_step fail; /* its second time; STORE_STEP_X_MAX: none */
+};
+
+static int count_step(void *opaque, enum store_step step)
+{
+	struct steps *s = opaque;
+
+	s->n[step]++;
+	if (step == STORE_STEP_SYNC && s->n[step] == 1)
+		s->n_before_sync = s->n[STORE_STEP_WRITE];
+	return step == s->fail && s->n[step] == 2 ? -ENOSPC : 0;
+}
+
+/* All are written before the first is waited for, the folder is synced once, and who fails fails alone. */
+static void test_many_share_the_disk(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t uuid_3[16] = {0xee, 1};
+
+	for (unsigned fail = STORE_STEP_CREATE; fail <= STORE_STEP_X_MAX; fail++) {
+		struct steps steps = {.fail = fail};
+		struct store_save saves[] = {{.uuid = uuid_a, .xml = "<a/>"},
+			{.uuid = uuid_b, .xml = "<b/>"}, {.uuid = uuid_3, .xml = "<c/>"}};
+		struct seen seen = {0};
+
+		if (fail == STORE_STEP_SYNC_DIR)
+			continue;
+		f->store->fault = count_step;
+		f->store->fault_opaque = &steps;
+		store_save_many(&f->store->domains, saves, 3);
+		f->store->fault = NULL;
+		assert_int_equal(steps.n_before_sync, fail < STORE_STEP_WRITE ? 2 : 3);
+		assert_int_equal(steps.n[STORE_STEP_SYNC_DIR], 1);
+		assert_int_equal(saves[0].result, 0);
+		assert_int_equal(saves[1].result, fail == STORE_STEP_X_MAX ? 0 : -ENOSPC);
+		assert_int_equal(saves[2].result, 0);
+		assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
+		assert_int_equal(seen.n, fail == STORE_STEP_X_MAX ? 3 : 2);
+		assert_int_equal(count_files(f->state, "domains"), seen.n);
+		for (unsigned i = 0; i < 3; i++)
+			assert_int_equal(store_delete(&f->store->domains, saves[i].uuid), 0);
+	}
+}
+
+/* None is said to be durable when the folder is not. */
+static void test_many_fail_with_their_folder(void **state)
+{
+	struct fixture *f = *state;
+	enum store_step step = STORE_STEP_SYNC_DIR;
+	struct store_save saves[] = {
+		{.uuid = uuid_a, .xml = "<a/>"}, {.uuid = uuid_b, .xml = "<b/>"}};
+
+	f->store->fault = fail_at;
+	f->store->fault_opaque = &step;
+	store_save_many(&f->store->domains, saves, 2);
+	assert_int_equal(saves[0].result, -ENOSPC);
+	assert_int_equal(saves[1].result, -ENOSPC);
+}
+
 static const uint8_t uuid_c[16] = {9, 10, 11, 12};
 
 /* Together: 'a' is another, 'b' is new, 'c' goes, and a network comes. */
@@ -439,6 +500,8 @@ int main(void)
 		T(test_marks),
 		T(test_failure_at_each_step),
 		T(test_crash_at_each_step),
+		T(test_many_share_the_disk),
+		T(test_many_fail_with_their_folder),
 		T(test_together),
 		T(test_together_crash_at_each_step),
 		T(test_together_failure_at_each_step),
