@@ -209,7 +209,9 @@ static void take_messages(struct rpc_conn *c)
 			too_long(c);
 			return;
 		}
-		/* The next message has its own time. */
+		/* The next message has its own time, if it has begun. */
+		if (c->in_armed)
+			arm(c->in_timer, false, 0);
 		c->in_armed = false;
 		rpc_call_message(c, text, len);
 	}

@@ -320,6 +320,17 @@ static void test_cancel_fd(void **state)
 	expect(f, REQUEST("3", "Ping", "{}"), RESULT("3", "{}"));
 }
 
+/* Part of a message has come on some connection. */
+static bool any_partial(void)
+{
+	struct list *pos;
+
+	list_for_each (pos, &server->connections)
+		if (list_entry(pos, struct rpc_conn, link)->in_armed)
+			return true;
+	return false;
+}
+
 /* Who does not finish a message, and who does not take what is sent, is dropped; who is just quiet is not. */
 static void test_stalls(void **state)
 {
@@ -332,9 +343,14 @@ static void test_stalls(void **state)
 	open_server(f, &(struct rpc_options){.stall_usec = 200000});
 	assert_int_equal(connect_client(&c1, server), 0);
 	assert_int_equal(connect_client(&c2, server), 0);
+	/* A message that came in two parts is over: its time is, too. */
+	say(&c2, "{\"jsonrpc\":\"2.0\",\"id\":0,");
+	RUN_UNTIL(f, any_partial());
+	assert_string_equal(ask(f, &c2, "\"method\":\"Ping\"}"), RESULT("0", "{}"));
 	say(&c1, "{\"jsonrpc\"");
 	RUN_UNTIL(f, client_ended(&c1));
 	assert_int_equal(server->n_connections, 1);
+	assert_false(client_ended(&c2));
 	client_done(&c1);
 	/* The quiet one is still there; now it asks, and asks, and does not read. */
 	strcpy(text, REQUEST("1", "rpc.discover", "{}") "\n");
