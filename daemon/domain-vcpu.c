@@ -87,7 +87,8 @@ void domain_vcpu_refused(struct domain *d, uint32_t vcpu)
 {
 	struct error e = {0};
 
-	if (!d->live || vcpu >= d->live->vm.vcpus_max)
+	/* A guest may say so as often as it likes: it is heard while somebody asks. */
+	if (!d->live || vcpu >= d->live->vm.vcpus_max || list_empty(&d->vcpu_waits))
 		return;
 	log_notice("domain '%s': the guest does not release vCPU %u", d->name, vcpu);
 	(void)error_set(&e, ERROR_OPERATION_FAILED,
