@@ -2,10 +2,10 @@
 /*
  * No memory: the daemon ends, with a word in the log. systemd starts it again, and what runs goes on, as it does when the daemon is killed.
  *
- * That is for the daemon with all of its libraries, for which these take the place of the C library's functions. Few of them can be trusted
- * with the alternative: json-c takes a value that it could not make for "null", leaves pieces out of the texts that it reads and writes,
- * and follows pointers that it has not looked at; what came of that would be stored. The daemon's own code goes on to look at what
- * it gets: for the tests, which have the C library's malloc(), and for the kernel's ENOMEM.
+ * That is for the daemon with all of its libraries, for which these take the place of the C library's functions. They cannot be trusted
+ * with the alternative: json-c takes a value that it could not make for "null", in what it reads, too, so that something else would be
+ * stored or done than was meant, and libxml2 follows a pointer that is none. The daemon's own code goes on to look at what it gets: for
+ * the tests, which have the C library's malloc(), and for the kernel's ENOMEM.
  *
  * Part of vmmd, not of the daemon's library. Tested by tests/unit/test-no-memory.c.
  */
