@@ -639,12 +639,17 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 
 	/* If it said STOPPED, it said why, too. */
 	if (stop == DOMAIN_STOP_CRASHED && !d->stop_seen)
-		journal_domain(JOURNAL_DOMAIN_CRASHED, d, "domain '%s' crashed: %s%s", d->name,
-			how->text, oom ? ": out of memory in its control group" : "");
-	if (oom)
+		journal_domain(oom ? JOURNAL_DOMAIN_OUT_OF_MEMORY : JOURNAL_DOMAIN_CRASHED, d,
+			"domain '%s' crashed: %s%s", d->name, how->text,
+			oom ? ": out of memory in its control group" : "");
+	if (oom) {
+		d->manager->n_oom_kills++;
+		if (stop == DOMAIN_STOP_CRASHED)
+			domain_event(d, "Crashed", "OutOfMemory");
 		(void)error_set(&e, ERROR_NO_MEMORY,
 			"the worker of domain '%s' used up the memory of its control group",
 			d->name);
+	}
 	if (e.code == ERROR_NONE)
 		(void)error_set(&e, ERROR_INTERNAL, "%s", how->text);
 	if (stop == DOMAIN_STOP_FAILED)

@@ -69,6 +69,7 @@ struct manager {
 		uint64_t turns, slow_turns, busy_ns;
 	} loop;               /* main.c's */
 	uint64_t *api_counts; /* api-call.c's: calls, by method and error code; NULL: none yet */
+	uint64_t n_oom_kills; /* workers of domains that the OOM killer ended */
 	struct jobs *jobs;
 	struct once *once; /* NULL until manager_load() */
 };

@@ -307,7 +307,7 @@ static void test_out_of_memory_record(void **state)
 	struct domain *d = fixture_define(f, "large", "", "");
 	struct cgroup_root *root;
 	struct journald journal;
-	bool found = false;
+	bool found = false, told = false;
 	char path[192];
 
 	start_others(f);
@@ -326,11 +326,18 @@ static void test_out_of_memory_record(void **state)
 	assert_int_equal(kill(worker_pid(d->worker), SIGKILL), 0);
 	RUN_UNTIL(f, d->phase == DOMAIN_IDLE);
 	assert_int_equal(d->reason, DOMAIN_SHUTOFF_CRASHED);
-	while (journald_take(&journal))
+	while (journald_take(&journal)) {
 		found |= strstr(journal.record,
 				 "domain 'large' crashed: the worker was killed by "
 				 "signal 9 (Killed): out of memory") != NULL;
+		told |= strstr(journal.record, journal_message_id(JOURNAL_DOMAIN_OUT_OF_MEMORY)) !=
+			NULL;
+	}
 	assert_true(found);
+	assert_true(told);
+	assert_int_equal(f->manager->n_oom_kills, 1);
+	assert_true(fixture_saw(f, "lifecycle large Crashed OutOfMemory"));
+	assert_true(fixture_saw(f, "lifecycle large Stopped Crashed"));
 	log_init("test", LOG_CRIT, NULL);
 	journald_close(&journal);
 	check_others(f);
