@@ -73,6 +73,8 @@ int verb_nodeinfo(struct ctl *ctl, const struct args *args)
 	if (ctl->json)
 		return ctl_json(ctl, TAKE_PTR(info));
 	ctl_print(ctl, "%-20s %s\n", "CPU model:", json_string(info, "model", "x86_64"));
+	if (json_object_object_get_ex(info, "paging", NULL))
+		ctl_print(ctl, "%-20s %s\n", "Guests' paging:", json_string(info, "paging", ""));
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		long long n = (long long)json_number(info, rows[i].key, 0);
 

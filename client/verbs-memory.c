@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A domain's memory: setmem, setmaxmem and dommemstat, with virsh's words.
+ * A domain's memory: setmem, setmaxmem and dommemstat, with virsh's words; and dommmustat, which virsh does not have.
  *
  * Tested by tests/unit/test-verbs.c.
  */
@@ -41,6 +41,11 @@ const struct verb_option dommemstat_options[] = {
 	DOMAIN_OPTION(COMPLETE_DOMAIN),
 	NUMBER("period", "period in seconds to set collection"),
 	AFFECT_OPTIONS,
+	{},
+};
+
+const struct verb_option dommmustat_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
 	{},
 };
 
@@ -164,5 +169,22 @@ int verb_dommemstat(struct ctl *ctl, const struct args *args)
 		if (json_object_object_get_ex(stats, names[i], NULL))
 			ctl_print(ctl, "%s %lld\n", names[i],
 				(long long)json_number(stats, names[i], 0));
+	return 0;
+}
+
+int verb_dommmustat(struct ctl *ctl, const struct args *args)
+{
+	_cleanup_(json_putp) struct json_object *stats = NULL;
+	const char *domain;
+
+	if (ctl_domain_option(ctl, args, &domain) < 0)
+		return -EINVAL;
+	if (remote_call_one(ctl, "GetMmuStats", &stats, "s", domain) < 0)
+		return ctl_fail_domain(
+			ctl, domain, "Failed to get MMU statistics for domain %s", domain);
+	if (ctl->json)
+		return ctl_json(ctl, TAKE_PTR(stats));
+	json_object_object_foreach(stats, key, value)
+		ctl_print(ctl, "%s %s\n", key, json_object_get_string(value));
 	return 0;
 }

@@ -218,6 +218,11 @@ const struct verb verbs[] = {
 		"Get memory statistics for a running domain. The guest is asked; what it does not\n"
 		"know, or has no driver for, is left out.",
 		dommemstat_options, verb_dommemstat},
+	{"dommmustat", "monitor", 0, "get what KVM's MMU does for a domain",
+		"Get how KVM maps a running domain's memory: pages by size, faults, flushes, by "
+		"KVM's\n"
+		"own names.",
+		dommmustat_options, verb_dommmustat},
 	{"domstate", "monitor", 0, "domain state", "Returns state about a domain.",
 		domstate_options, verb_domstate},
 	{"domstats", "monitor", 0, "get statistics about one or multiple domains",

@@ -115,7 +115,9 @@ int verb_vcpupin(struct ctl *ctl, const struct args *args);
 extern const struct verb_option setmem_options[];
 extern const struct verb_option setmaxmem_options[];
 extern const struct verb_option dommemstat_options[];
+extern const struct verb_option dommmustat_options[];
 int verb_dommemstat(struct ctl *ctl, const struct args *args);
+int verb_dommmustat(struct ctl *ctl, const struct args *args);
 int verb_setmaxmem(struct ctl *ctl, const struct args *args);
 int verb_setmem(struct ctl *ctl, const struct args *args);
 

@@ -38,6 +38,7 @@ int api_get_node_info(struct api_call *call, struct error *error)
 	json_object_object_add(o, "sockets", json_object_new_int64(h.sockets));
 	json_object_object_add(o, "cores", json_object_new_int64(h.cores));
 	json_object_object_add(o, "threads", json_object_new_int64(h.threads));
+	json_object_object_add(o, "paging", json_object_new_string(h.paging));
 	json_object_object_add(o, "domains_memory_kib", json_object_new_uint64(use.used_kib));
 	json_object_object_add(o, "memory_limit_kib",
 		json_object_new_uint64(call->manager->options.memory_limit_kib));

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Handlers about a domain's memory: how much it has, and what its guest says of it. Tested by tests/unit/test-dbus.c. */
 #include "daemon/api.h"
+#include "daemon/host.h"
 #include "daemon/process.h"
+#include "daemon/stats-view.h"
 
 #define FLAG_LIVE   (1U << 0)
 #define FLAG_CONFIG (1U << 1)
@@ -200,4 +202,49 @@ int api_get_memory_stats(struct api_call *call, struct error *error)
 	if (domain_ask_stats(d, on_stats, api_call_ref(call)) != 0)
 		on_stats(call, NULL);
 	return 0;
+}
+
+static struct json_object *mmu_stats(const struct domain *d)
+{
+	static const char *const names[VM_MMU_X_MAX] = VM_MMU_NAMES;
+	const struct vm_stats_mmu *mmu = &stats_view_page(d->stats)->mmu;
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "paging", json_object_new_string(host_paging("")));
+	for (unsigned i = 0; i < VM_MMU_X_MAX; i++)
+		if (stat_read(&mmu->known) >> i & 1)
+			add(o, names[i], stat_read(&mmu->values[i]));
+	return o;
+}
+
+static void on_mmu_stats(void *userdata, const struct error *error)
+{
+	struct api_call *call = userdata;
+	struct error e = {0};
+	const struct domain *d = error ? NULL : api_arg_domain(call, &e);
+	struct json_object *out;
+
+	if (d && !d->stats)
+		(void)error_set(&e, ERROR_OPERATION_INVALID, "domain is not running");
+	if (error || e.code != ERROR_NONE) {
+		api_call_fail(call, error ?: &e);
+	} else {
+		out = json_object_new_object();
+		json_object_object_add(out, "stats", mmu_stats(d));
+		api_call_reply(call, out);
+	}
+	(void)api_call_unref(call);
+}
+
+int api_get_mmu_stats(struct api_call *call, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	int r;
+
+	if (!d)
+		return -ENOENT;
+	r = domain_read_mmu_stats(d, on_mmu_stats, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
+	return r;
 }

@@ -225,3 +225,10 @@ void domain_balloon_changed(struct domain *d, uint32_t pages)
 		(unsigned long long)(max - MIN((uint64_t)pages * PAGE_KIB, max)));
 	manager_emit(d->manager, EVENT_BALLOON_CHANGE, d, text, "");
 }
+
+int domain_read_mmu_stats(
+	struct domain *d, domain_done_fn done, void *userdata, struct error *error)
+{
+	return domain_request(
+		d, PROTO_MMU_STATS, "tell what KVM's MMU does", NULL, 0, done, userdata, error);
+}

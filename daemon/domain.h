@@ -24,8 +24,9 @@
 #include "daemon/worker.h"
 #include "vmm-core/base/list.h"
 
-#define DOMAIN_START_USEC   (60 * UINT64_C(1000000))
-#define DOMAIN_LOCK_USEC    UINT64_C(1000000) /* on top, for each GiB that is locked or allocated */
+#define DOMAIN_START_USEC (60 * UINT64_C(1000000))
+#define DOMAIN_LOCK_USEC                                                                           \
+	(4 * UINT64_C(1000000)) /* on top, for each GiB that is locked or allocated */
 #define DOMAIN_REQUEST_USEC (15 * UINT64_C(1000000))
 #define DOMAIN_QUIT_USEC    (5 * UINT64_C(1000000)) /* destroy: from QUIT to SIGKILL */
 #define DOMAIN_STATS_USEC                                                                          \
@@ -245,6 +246,10 @@ int domain_set_stats_period(struct domain *domain, uint32_t period_s, domain_don
 /* Ask the guest for statistics: 'done' (never with an error) when they are there or DOMAIN_STATS_USEC have passed. 1: there is nobody to
  * ask now, 'done' is never called. */
 int domain_ask_stats(struct domain *domain, domain_done_fn done, void *userdata);
+
+/* Ask the worker what KVM's MMU does: 'done' when that is in its statistics page (vm_stats_mmu). */
+int domain_read_mmu_stats(
+	struct domain *domain, domain_done_fn done, void *userdata, struct error *error);
 
 /* Of what a guest says of its memory, as libvirt names it. */
 #define DOMAIN_MEMORY_STATS 10

@@ -97,6 +97,23 @@ static void read_uuid(uint8_t ret[16])
 		memcpy(ret, id.bytes, 16);
 }
 
+const char *host_paging(const char *root)
+{
+	static const struct {
+		const char *file, *name;
+	} modules[] = {{"kvm_intel/parameters/ept", "ept"}, {"kvm_amd/parameters/npt", "npt"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modules); i++) {
+		_cleanup_(freep) char *text = NULL;
+		char path[512];
+
+		(void)snprintf(path, sizeof(path), "%s/sys/module/%s", root, modules[i].file);
+		if (read_file(AT_FDCWD, path, 64, &text, NULL) == 0)
+			return *text == 'Y' || *text == '1' ? modules[i].name : "shadow";
+	}
+	return "unknown";
+}
+
 uint64_t host_memory_kib(void)
 {
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
@@ -111,6 +128,7 @@ void host_info_read(struct host_info *ret)
 	*ret = (struct host_info){0};
 	if (uname(&u) == 0)
 		(void)snprintf(ret->model, sizeof(ret->model), "%.31s", u.machine);
+	ret->paging = host_paging("");
 	ret->memory_kib = host_memory_kib();
 	ret->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	read_cpu(ret);

@@ -17,7 +17,11 @@ struct host_info {
 	char cpu_vendor[16]; /* "Intel", "AMD" */
 	unsigned cpu_family, cpu_model, cpu_stepping, physaddr_bits;
 	uint64_t microcode;
+	const char *
+		paging; /* of guests: "ept", "npt", "shadow", "unknown" (no KVM, or one of another kind) */
 };
 
 void host_info_read(struct host_info *ret);
 uint64_t host_memory_kib(void);
+/* host_info.paging; 'root' "" */
+const char *host_paging(const char *root);

@@ -165,6 +165,18 @@ GETTER(get_guest_memory)
 	return stat_read(&page->balloon.known) >> tag & 1;
 }
 
+/* What KVM said last: 'offset' is in mmu.values. */
+GETTER(get_mmu)
+{
+	const struct vm_stats_page *page = s->at;
+	size_t i = (m->offset - offsetof(struct vm_stats_page, mmu.values)) / sizeof(stat_counter);
+
+	if (!page)
+		return false;
+	*ret = stat_read(&page->mmu.values[i]);
+	return stat_read(&page->mmu.known) >> i & 1;
+}
+
 GETTER(get_domain_resident)
 {
 	(void)m;
@@ -325,6 +337,9 @@ const struct metric metrics[] = {
 		.help = "Turns that took more than 0.1 s, for which every caller waited."},
 	{COUNTER("vmmd_daemon_events", NULL, daemon, get_manager_at), AT(manager, sequence),
 		.help = "Events of domains and networks that were told."},
+	{COUNTER("vmmd_oom_kills", NULL, daemon, get_manager_at), AT(manager, n_oom_kills),
+		.help = "Workers of domains that the kernel's OOM killer ended, since the daemon "
+			"started."},
 	{GAUGE("vmmd_rpc_connections", NULL, daemon, get_connections),
 		.help = "Callers connected by JSON-RPC."},
 	{GAUGE("vmmd_rpc_subscriptions", NULL, daemon, get_subscriptions),
@@ -387,6 +402,17 @@ const struct metric metrics[] = {
 		.help = "Memory that the guest could have for a new program without swapping, when "
 			"it "
 			"was asked last."},
+	{GAUGE("vmmd_domain_mmu_small_pages", NULL, domain, get_mmu),
+		AT(vm_stats_page, mmu.values[VM_MMU_PAGES_4K]),
+		.help = "Pages of 4 KiB by which KVM maps the guest's memory, when somebody asked "
+			"last (GetMmuStats)."},
+	{GAUGE("vmmd_domain_mmu_large_pages", NULL, domain, get_mmu),
+		AT(vm_stats_page, mmu.values[VM_MMU_PAGES_2M]), .help = "The same of 2 MiB."},
+	{GAUGE("vmmd_domain_mmu_giant_pages", NULL, domain, get_mmu),
+		AT(vm_stats_page, mmu.values[VM_MMU_PAGES_1G]), .help = "The same of 1 GiB."},
+	{COUNTER("vmmd_domain_mmu_faults", NULL, domain, get_mmu),
+		AT(vm_stats_page, mmu.values[VM_MMU_FAULTS]),
+		.help = "Page faults of the guest that KVM took, when somebody asked last."},
 	{COUNTER("vmmd_domain_cpu_seconds", "seconds", domain_mode, get_value), .form = METRIC_NS,
 		.help = "CPU time of the worker: running the guest, and for it in user and kernel "
 			"mode."},

@@ -408,6 +408,14 @@ static int handle_balloon_stats(struct control *control, struct message *m)
 	return r < 0 ? r : 1;
 }
 
+static int handle_mmu_stats(struct control *control, struct message *m)
+{
+	int r = control->vm ? vm_read_mmu(control->vm) : -ENODEV;
+
+	(void)m;
+	return r < 0 ? r : 1;
+}
+
 static int handle_console_resize(struct control *control, struct message *m)
 {
 	struct proto_console_size size;
@@ -591,6 +599,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_BALLOON_SET] = handle_balloon_set,
 	[PROTO_BALLOON_STATS] = handle_balloon_stats,
 	[PROTO_PING] = handle_ping,
+	[PROTO_MMU_STATS] = handle_mmu_stats,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)

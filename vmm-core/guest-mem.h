@@ -52,7 +52,7 @@ void guest_mem_done(struct guest_mem *mem);
 void guest_mem_want_huge(const struct guest_mem *mem);
 
 /* Give pages to all of it now, cleared and mapped, by 'n_threads' threads (1 … GUEST_MEM_MAX_THREADS), which are gone when it returns;
- * what is in it stays. Takes about a second for 4 GiB. Returns 0, -ENOMEM (the host has no more; a control group that has no more kills
+ * what is in it stays. Takes a processor up to a second for each GiB. Returns 0, -ENOMEM (the host has no more; a control group that has no more kills
  * instead), -EAGAIN (no thread to be had), or -errno. */
 int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads);
 

@@ -48,7 +48,7 @@ int kvm_init(struct kvm *kvm, int dev_fd, const char **ret_stage)
 	};
 	int r;
 
-	*kvm = (struct kvm){.dev_fd = dev_fd, .vm_fd = -EBADF};
+	*kvm = (struct kvm){.dev_fd = dev_fd, .vm_fd = -EBADF, .stats_fd = -EBADF};
 	*ret_stage = "KVM_GET_API_VERSION";
 	r = kvm_ioctl_long(dev_fd, KVM_GET_API_VERSION, 0);
 	if (r < 0)
@@ -75,6 +75,7 @@ int kvm_init(struct kvm *kvm, int dev_fd, const char **ret_stage)
 
 void kvm_done(struct kvm *kvm)
 {
+	kvm->stats_fd = safe_close(kvm->stats_fd);
 	kvm->vm_fd = safe_close(kvm->vm_fd);
 	kvm->dev_fd = safe_close(kvm->dev_fd);
 }
@@ -82,6 +83,12 @@ void kvm_done(struct kvm *kvm)
 void kvm_close_dev(struct kvm *kvm)
 {
 	kvm->dev_fd = safe_close(kvm->dev_fd);
+}
+
+/* The same request for a vm and for a vCPU. */
+int kvm_vcpu_stats_fd(int fd)
+{
+	return kvm_ioctl_long(fd, KVM_GET_STATS_FD, 0);
 }
 
 int kvm_create_vm(struct kvm *kvm, const char **ret_stage)
@@ -96,6 +103,7 @@ int kvm_create_vm(struct kvm *kvm, const char **ret_stage)
 	if (r < 0)
 		return r;
 	kvm->vm_fd = r;
+	kvm->stats_fd = kvm_vcpu_stats_fd(kvm->vm_fd);
 	/* Of use to old Intel processors only; the others answer 0 or do not know it. */
 	(void)kvm_ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
 	(void)kvm_ioctl_long(kvm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDR);

@@ -26,6 +26,7 @@
 
 struct kvm {
 	int dev_fd, vm_fd;
+	int stats_fd;         /* of the vm (kvm-stats.h); -EBADF: this kernel has none */
 	uint32_t run_size;    /* of a vCPU's shared page, bytes */
 	bool irqchip_created; /* see "Order matters" */
 	bool tsc_deadline, tsc_control, x2apic_api;
@@ -54,6 +55,8 @@ int kvm_signal_msi(struct kvm *kvm, uint64_t address, uint32_t data);
 int kvm_ioeventfd(
 	struct kvm *kvm, enum bus_space space, uint64_t addr, unsigned size, int event_fd, bool on);
 
+/* A vCPU's statistics, a file that belongs to the caller; -ENOTTY, -EINVAL: this kernel has none. */
+int kvm_vcpu_stats_fd(int fd);
 int kvm_vcpu_create(struct kvm *kvm, unsigned apic_id, int *ret_fd, struct kvm_run **ret_run);
 int kvm_vcpu_set_cpuid(int fd, const struct kvm_cpuid_entry2 *entries, unsigned n);
 /* One MSR at a time, so that one the host refuses costs nothing but itself. 0, -ENOENT (refused), -errno. */

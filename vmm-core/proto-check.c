@@ -46,6 +46,7 @@ static const struct {
 	[PROTO_BALLOON_STATS] = {1, 0, 0, 0},
 	[PROTO_TEAM_TEST] = {1, 0, 0, sizeof(struct proto_team_test)},
 	[PROTO_PING] = {1, 0, 0, 0},
+	[PROTO_MMU_STATS] = {1, 0, 0, 0},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
 

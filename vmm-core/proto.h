@@ -93,6 +93,8 @@ enum proto_type {
 	PROTO_VCPU_SET, /* struct proto_vcpu_set: so many are to be there; VCPUS follows when there are others */
 	/* worker -> daemon, seq 0 */
 	PROTO_VCPUS, /* struct proto_vcpus: of a vm, after HELLO and when there are others than before */
+	/* daemon -> worker, to a vm */
+	PROTO_MMU_STATS, /* what KVM's MMU did goes into the statistics page before the REPLY; -ENOTSUP: the kernel does not say */
 	PROTO_TYPE_X_MAX
 };
 

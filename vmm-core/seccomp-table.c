@@ -100,7 +100,7 @@ static const struct seccomp_rule loop_rules[] = {
 	ANY(accept4,
 		"a restarted daemon, a client of a unix console; sockets were bound by the daemon"),
 	ANY(sendto, "stream consoles"),
-	ANY(pread64, "the kernel and initrd are read again at a reset"),
+	ANY(pread64, "the kernel and initrd are read again at a reset; KVM's statistics"),
 	ANY(getrandom, "the entropy device"),
 	ONE_OF(fcntl, 1, "the flags of a console's fd; the seals of a link's ring", F_GETFL,
 		F_SETFL, F_ADD_SEALS, F_GET_SEALS),

@@ -15,7 +15,7 @@
 #include "config/vm-config.h"
 
 #define STATS_MAGIC   UINT32_C(0x74536d56)
-#define STATS_VERSION 4
+#define STATS_VERSION 5
 
 typedef _Atomic uint64_t stat_counter;
 
@@ -51,6 +51,46 @@ struct vm_stats_balloon {
 	stat_counter known;      /* which of the values it had */
 	stat_counter calls;      /* of the kernel, for given_back and reported */
 	stat_counter values[VM_BALLOON_TAGS]; /* as the guest says: sizes are bytes */
+};
+
+/* What KVM's MMU did for the machine, by KVM's names: of the vm, and sums over its vCPUs. */
+enum vm_mmu_stat {
+	VM_MMU_PAGES_4K, /* mapped now, in pages of that size */
+	VM_MMU_PAGES_2M,
+	VM_MMU_PAGES_1G,
+	VM_MMU_NX_SPLITS, /* huge pages that are mapped as small ones (iTLB multihit) now */
+	VM_MMU_SHADOW_ZAPPED,
+	VM_MMU_PTE_WRITES,
+	VM_MMU_RECYCLED,
+	VM_MMU_REMOTE_FLUSHES,
+	VM_MMU_OF_VCPUS,
+	VM_MMU_FAULTS = VM_MMU_OF_VCPUS,
+	VM_MMU_FAULTS_FIXED,
+	VM_MMU_FAULTS_EMULATED,
+	VM_MMU_FAULTS_SPURIOUS,
+	VM_MMU_FAULTS_FAST,
+	VM_MMU_FAULTS_MMIO,
+	VM_MMU_FAULTS_GUEST,
+	VM_MMU_FLUSHES,
+	VM_MMU_X_MAX
+};
+#define VM_MMU_NAMES                                                                               \
+	{                                                                                          \
+		[VM_MMU_PAGES_4K] = "pages_4k", [VM_MMU_PAGES_2M] = "pages_2m",                    \
+		[VM_MMU_PAGES_1G] = "pages_1g", [VM_MMU_NX_SPLITS] = "nx_lpage_splits",            \
+		[VM_MMU_SHADOW_ZAPPED] = "mmu_shadow_zapped",                                      \
+		[VM_MMU_PTE_WRITES] = "mmu_pte_write", [VM_MMU_RECYCLED] = "mmu_recycled",         \
+		[VM_MMU_REMOTE_FLUSHES] = "remote_tlb_flush", [VM_MMU_FAULTS] = "pf_taken",        \
+		[VM_MMU_FAULTS_FIXED] = "pf_fixed", [VM_MMU_FAULTS_EMULATED] = "pf_emulate",       \
+		[VM_MMU_FAULTS_SPURIOUS] = "pf_spurious", [VM_MMU_FAULTS_FAST] = "pf_fast",        \
+		[VM_MMU_FAULTS_MMIO] = "pf_mmio_spte_created", [VM_MMU_FAULTS_GUEST] = "pf_guest", \
+		[VM_MMU_FLUSHES] = "tlb_flush",                                                    \
+	}
+
+/* As of the last time that the daemon asked (PROTO_MMU_STATS). */
+struct vm_stats_mmu {
+	stat_counter known; /* bits of enum vm_mmu_stat: this host's KVM counts it */
+	stat_counter values[VM_MMU_X_MAX];
 };
 
 /* A network's, by port number: 0 is the host's port, 1 … NET_MAX_PORTS - 1 the others, as the daemon numbers them. */
@@ -99,6 +139,7 @@ struct vm_stats_page {
 	struct net_port_counters nics[VM_MAX_NICS];
 	stat_counter loop_ns[VM_LEDGER_X_MAX];
 	struct vm_stats_balloon balloon;
+	struct vm_stats_mmu mmu;
 };
 static_assert(sizeof(struct vm_stats_balloon) == 192, "shared layout");
 static_assert(sizeof(struct vm_stats_vcpu) == 128, "shared layout");

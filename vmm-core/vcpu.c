@@ -40,12 +40,14 @@ int vcpu_init(struct vcpu *vcpu, struct kvm *kvm, const struct vcpu_host *host, 
 		.index = index,
 		.apic_id = apic_id,
 		.fd = -EBADF,
+		.stats_fd = -EBADF,
 		.run_size = kvm->run_size,
 	};
 	*ret_stage = "KVM_CREATE_VCPU";
 	r = kvm_vcpu_create(kvm, apic_id, &vcpu->fd, &vcpu->run);
 	if (r < 0)
 		return r;
+	vcpu->stats_fd = kvm_vcpu_stats_fd(vcpu->fd);
 	vcpu->tsc_khz = kvm_tsc_khz(kvm, vcpu->fd);
 	return 0;
 }
@@ -55,6 +57,7 @@ void vcpu_done(struct vcpu *vcpu)
 	if (vcpu->run)
 		(void)munmap(vcpu->run, vcpu->run_size);
 	vcpu->run = NULL;
+	vcpu->stats_fd = safe_close(vcpu->stats_fd);
 	vcpu->fd = safe_close(vcpu->fd);
 }
 

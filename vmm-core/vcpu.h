@@ -64,6 +64,7 @@ struct vcpu {
 	unsigned index;
 	uint32_t apic_id;
 	int fd;
+	int stats_fd; /* negative: this kernel has none */
 	struct kvm_run *run;
 	uint32_t run_size;
 	pthread_t thread;

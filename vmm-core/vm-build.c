@@ -421,7 +421,7 @@ static int build_vcpus(struct vm *vm, char *reason)
 	vm->n_vcpus = n;
 	/* What was not made is not closed when this fails. */
 	for (unsigned i = 0; i < n; i++)
-		vm->vcpus[i].fd = -EBADF;
+		vm->vcpus[i].fd = vm->vcpus[i].stats_fd = -EBADF;
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t apic_id = cpu_apic_id(&topology, i);
 

@@ -74,7 +74,9 @@ struct vm {
 	struct loop_timer drain_timer;
 	struct boot_entry entry;
 	struct vm_stats_page *stats;
-	uint64_t boot_ns[VM_BOOT_X_MAX]; /* of the page, until there is one */
+	bool mmu_found;
+	uint64_t mmu_offsets[VM_MMU_X_MAX]; /* kvm-stats.h */
+	uint64_t boot_ns[VM_BOOT_X_MAX];    /* of the page, until there is one */
 	const struct vm_owner *owner;
 	bool stop_on_reset, stop_on_panic;
 
@@ -111,6 +113,9 @@ DEFINE_CLEANUP(struct vm *, vm_free);
 
 /* (Re)write what the guest finds in memory at power-on: ACPI, SMBIOS, kernel. Part of vm_build() and of a reset. */
 int vm_load_boot(struct vm *vm, char *ret_reason);
+
+/* Bring what KVM says of its MMU into the statistics page. Returns 0, -ENOTSUP (this kernel does not say), or -errno. */
+int vm_read_mmu(struct vm *vm);
 
 /* Set up the watching of vCPUs and requests; vCPU threads exist and are parked afterwards. */
 /* The channel from devices and vCPUs to the loop; before any device is made. */

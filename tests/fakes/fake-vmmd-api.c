@@ -539,11 +539,11 @@ static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	if (streq(method, "GetVersion"))
 		return sd_bus_reply_method_return(m, "a{sv}", 3, "daemon", "s", "0.1.0", "api", "s",
 			"0.1.0", "hypervisor", "s", "0.1.0");
-	return sd_bus_reply_method_return(m, "a{sv}", 10, "model", "s", "x86_64", "memory_kib", "x",
+	return sd_bus_reply_method_return(m, "a{sv}", 11, "model", "s", "x86_64", "memory_kib", "x",
 		(int64_t)6252748, "cpus", "x", (int64_t)2, "mhz", "x", (int64_t)2596, "nodes", "x",
 		(int64_t)1, "sockets", "x", (int64_t)1, "cores", "x", (int64_t)2, "threads", "x",
 		(int64_t)1, "domains_memory_kib", "x", (int64_t)4259840, "memory_limit_kib", "x",
-		(int64_t)6291456);
+		(int64_t)6291456, "paging", "s", "ept");
 }
 
 static int on_boot_report(sd_bus_message *m, void *opaque, sd_bus_error *error)
@@ -654,6 +654,7 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("SetMaxMemory", "stu", "", fake_on_set_memory),
 	METHOD("SetMemoryStatsPeriod", "suu", "", fake_on_set_stats_period),
 	METHOD("GetMemoryStats", "s", "a{sv}", fake_on_memory_stats),
+	METHOD("GetMmuStats", "s", "a{sv}", fake_on_mmu_stats),
 	METHOD("ListVcpus", "su", "aa{sv}", fake_on_list_vcpus),
 	METHOD("SetVcpus", "suu", "b", fake_on_set_vcpus),
 	METHOD("SetVcpuPin", "susu", "", fake_on_set_pin),

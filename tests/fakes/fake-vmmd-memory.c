@@ -54,3 +54,16 @@ int fake_on_memory_stats(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		INT64_C(1700000000), "rss", "x", INT64_C(50516), "given_back", "x", INT64_C(0),
 		"reported", "x", INT64_C(4096));
 }
+
+int fake_on_mmu_stats(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const struct fake_domain *d = fake_read_domain(opaque, m, error);
+
+	if (!d)
+		return -ENOENT;
+	if (d->id < 0)
+		return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: domain is not running");
+	return sd_bus_reply_method_return(m, "a{sv}", 4, "paging", "s", "ept", "pages_4k", "x",
+		INT64_C(1234), "pages_2m", "x", INT64_C(56), "pf_taken", "x", INT64_C(78901));
+}

@@ -671,6 +671,22 @@ static void balloon_request(struct fake *f, const struct packet *p)
 	send_raw(f, PROTO_NOTICE, 0, 0, &n, sizeof(n), NULL, 0);
 }
 
+/* A kernel that counts only these; or one that does not say. */
+static void mmu_request(struct fake *f, const struct packet *p)
+{
+	struct vm_stats_mmu *mmu = &f->stats->mmu;
+
+	if (told(f, "no-mmu")) {
+		reply(f, p->header.seq, -ENOTSUP, "");
+		return;
+	}
+	stat_set(&mmu->known, 1 << VM_MMU_PAGES_4K | 1 << VM_MMU_PAGES_2M | 1 << VM_MMU_FAULTS);
+	stat_set(&mmu->values[VM_MMU_PAGES_4K], 300);
+	stat_set(&mmu->values[VM_MMU_PAGES_2M], 7);
+	stat_add(&mmu->values[VM_MMU_FAULTS], 1000);
+	reply(f, p->header.seq, 0, "");
+}
+
 static void request(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	uint32_t seq = p->header.seq;
@@ -746,6 +762,9 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_NIC_ADD:
 	case PROTO_NIC_REMOVE:
 		plug_request(f, p);
+		break;
+	case PROTO_MMU_STATS:
+		mmu_request(f, p);
 		break;
 	case PROTO_BALLOON_SET:
 	case PROTO_BALLOON_STATS:

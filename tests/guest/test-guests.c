@@ -304,6 +304,42 @@ static void set_target(struct harness *h, uint32_t pages)
 	expect_ok(h, harness_wait_reply(h, seq, WAIT_MS));
 }
 
+/* The kernel says what its MMU did, where it does. The guest has filled memory, so KVM with EPT or NPT has mapped pages and taken faults;
+ * others (PVM) need not count these. */
+static void test_mmu(void **state)
+{
+	const struct vm_stats_mmu *mmu;
+	uint64_t pages, sum = 0;
+	struct harness h;
+	int r;
+
+	(void)state;
+	prepare(&h, "balloon", "");
+	h.config.balloon.model = VM_BALLOON_VIRTIO;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "filled\n", WAIT_MS, NULL));
+	mmu = &h.stats->mmu;
+	assert_int_equal(mmu->known, 0);
+	r = harness_request(&h, PROTO_MMU_STATS, WAIT_MS);
+	if (r == -ENOTSUP) {
+		harness_done(&h);
+		skip();
+	}
+	expect_ok(&h, r);
+	assert_true(mmu->known >> VM_MMU_PAGES_4K & 1);
+	assert_true(mmu->known >> VM_MMU_FAULTS & 1);
+	for (unsigned i = 0; i < VM_MMU_X_MAX; i++)
+		sum += mmu->values[i];
+	assert_true(sum > 0);
+	if (access("/sys/module/kvm_intel", F_OK) == 0 ||
+		access("/sys/module/kvm_amd", F_OK) == 0) {
+		pages = mmu->values[VM_MMU_PAGES_4K] + 512 * mmu->values[VM_MMU_PAGES_2M];
+		assert_true(pages >= BALLOON_PAGES);
+		assert_true(mmu->values[VM_MMU_FAULTS] > 0);
+	}
+	harness_done(&h);
+}
+
 /* Memory goes back to the host when it is given up and when it is reported free, comes back as zeroes, and the guest is asked for
  * statistics when somebody wants them. */
 static void test_balloon(void **state)
@@ -363,6 +399,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_all_kinds),
 		cmocka_unit_test(test_disk_reset),
+		cmocka_unit_test(test_mmu),
 		cmocka_unit_test(test_balloon),
 	};
 

@@ -700,6 +700,8 @@ static void test_memory(void **state)
 		VMMD_ERROR_PREFIX "InvalidArgument", "write at most 86400");
 	fails(CALL(f, "GetMemoryStats", "s", "vm"), VMMD_ERROR_PREFIX "OperationInvalid",
 		"domain is not running");
+	fails(CALL(f, "GetMmuStats", "s", "vm"), VMMD_ERROR_PREFIX "OperationInvalid",
+		"domain is not running");
 
 	fixture_start(f, d);
 	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "actual", 16384);
@@ -716,6 +718,10 @@ static void test_memory(void **state)
 	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "unused", 1000);
 	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "available", 2000);
 	has_number(CALL(f, "GetMemoryStats", "s", "vm"), "major_fault", 3);
+	assert_true(has_key(CALL(f, "GetMmuStats", "s", "vm"), "paging"));
+	has_number(CALL(f, "GetMmuStats", "s", "vm"), "pages_4k", 300);
+	has_number(CALL(f, "GetMmuStats", "s", "vm"), "pf_taken", 3000);
+	assert_false(has_key(CALL(f, "GetMmuStats", "s", "vm"), "pages_1g"));
 	assert_true(has_key(CALL(f, "GetMemoryStats", "s", "vm"), "last_update"));
 	assert_false(has_key(CALL(f, "GetMemoryStats", "s", "vm"), "swap_in"));
 	has_number(CALL(f, "GetDomainStats", "asu", 1, "vm", 4), "balloon.available", 2000);
@@ -735,6 +741,9 @@ static void test_no_memory_stats(void **state)
 	struct fixture *f = *state;
 
 	fixture_start(f, fixture_define(f, "deaf", "fake=no-stats", ""));
+	fixture_start(f, fixture_define(f, "blind", "fake=no-mmu", ""));
+	fails(CALL(f, "GetMmuStats", "s", "blind"), VMMD_ERROR_PREFIX "NotSupported",
+		"cannot tell what KVM's MMU does");
 	has_number(CALL(f, "GetMemoryStats", "s", "deaf"), "last_update", 0);
 	fixture_start(f, fixture_define(f, "mute", "fake=mute-stats", ""));
 	has_number(CALL(f, "GetMemoryStats", "s", "mute"), "last_update", 0);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "daemon-fixture.h"
+#include "daemon/host.h"
 #include "daemon/network-internal.h"
 #include "tls-fixture.h"
 
@@ -119,6 +120,20 @@ static void test_host(void **state)
 	f->manager->options.worker_path = "/nonexistent";
 	assert_string_equal(verdicts(f, "versions"), "problem");
 	f->manager->options.worker_path = f->manager->worker_path;
+}
+
+static void test_paging(void **state)
+{
+	(void)state;
+	assert_string_equal(host_paging(root), "unknown");
+	put("/sys/module/kvm_amd/parameters/npt", "1\n");
+	assert_string_equal(host_paging(root), "npt");
+	put("/sys/module/kvm_amd/parameters/npt", "0\n");
+	assert_string_equal(host_paging(root), "shadow");
+	put("/sys/module/kvm_intel/parameters/ept", "Y\n");
+	assert_string_equal(host_paging(root), "ept");
+	put("/sys/module/kvm_intel/parameters/ept", "N\n");
+	assert_string_equal(host_paging(root), "shadow");
 }
 
 static void test_memory(void **state)
@@ -317,6 +332,7 @@ int main(void)
 		T(test_every_check),
 		T(test_host),
 		T(test_tls),
+		T(test_paging),
 		T(test_memory),
 		T(test_firewall),
 		T(test_images),

@@ -54,6 +54,13 @@ static struct domain *start_domain(struct fixture *f)
 	stat_add(&page->vcpus[0].irq_window_exits, 7);
 	stat_add(&page->vcpus[0].eoi_exits, 8);
 	stat_add(&page->vcpus[0].other_exits, 9);
+	/* A KVM that does not count huge pages of 1 GiB. */
+	stat_add(
+		&page->mmu.known, 1 << VM_MMU_PAGES_4K | 1 << VM_MMU_PAGES_2M | 1 << VM_MMU_FAULTS);
+	stat_add(&page->mmu.values[VM_MMU_PAGES_4K], 123);
+	stat_add(&page->mmu.values[VM_MMU_PAGES_2M], 45);
+	stat_add(&page->mmu.values[VM_MMU_PAGES_1G], 6);
+	stat_add(&page->mmu.values[VM_MMU_FAULTS], 7890);
 	stat_add(&page->disks[0].rd_bytes, 4096);
 	stat_add(&page->disks[0].wr_ns, 1500000001);
 	stat_add(&page->disks[0].fl_ns, 20000000);
