@@ -7,7 +7,7 @@
  * Says on the serial port: "filled", "inflated", "deflated", "reported".
  *
  * With a number as command line it measures instead: so many times BENCH_PAGES pages are touched and then given up, neighbours in
- * lists of LIST as Linux's driver has them; "go" and "end" are around the latter. This part runs on any virtio-balloon over PCI.
+ * lists of LIST as Linux's driver has them, or with "all" behind the number in one; "go" and "end" are around the latter. This part runs on any virtio-balloon over PCI.
  */
 #include "guest.h"
 
@@ -116,7 +116,7 @@ static void mark(void)
 		*page(i) = MARK + i;
 }
 
-static unsigned bench(unsigned rounds)
+static unsigned bench(unsigned rounds, unsigned list)
 {
 	virtio_negotiate(&balloon, 0);
 	set_queue(INFLATE);
@@ -129,11 +129,11 @@ static unsigned bench(unsigned rounds)
 		for (unsigned i = 0; i < BENCH_PAGES; i++)
 			*page(i) = MARK;
 		put_string("go\n");
-		for (unsigned i = 0; i < BENCH_PAGES; i += LIST)
-			send_and_wait(INFLATE, (uint32_t)&pfns[i], LIST * sizeof(*pfns), false);
+		for (unsigned i = 0; i < BENCH_PAGES; i += list)
+			send_and_wait(INFLATE, (uint32_t)&pfns[i], list * sizeof(*pfns), false);
 		put_string("end\n");
-		for (unsigned i = 0; i < BENCH_PAGES; i += LIST)
-			send_and_wait(DEFLATE, (uint32_t)&pfns[i], LIST * sizeof(*pfns), false);
+		for (unsigned i = 0; i < BENCH_PAGES; i += list)
+			send_and_wait(DEFLATE, (uint32_t)&pfns[i], list * sizeof(*pfns), false);
 	}
 	return 0;
 }
@@ -144,7 +144,7 @@ unsigned guest_main(const struct hvm_start_info *info)
 
 	CHECK(virtio_find(&balloon, VIRTIO_BALLOON) && balloon.config);
 	if (rounds)
-		return bench(rounds);
+		return bench(rounds, guest_cmdline(info)[1] == ' ' ? BENCH_PAGES : LIST);
 	start();
 	CHECK(virtio_status(&balloon) == 15);
 	mark();
