@@ -109,18 +109,26 @@ static void add_live(struct domain_config *config, const struct domain_live *liv
 int domain_xml_format(
 	const struct domain_config *config, const struct domain_live *live, char **ret_xml)
 {
-	_cleanup_(freep) struct domain_config *copy = malloc(sizeof(*copy));
+	_cleanup_(freep) struct domain_config *copy = NULL;
 	struct xml_formatter f = {
 		.namespaces = domain_namespaces, .extra = config->extra, .user = live};
+	/* The tables' places are of both directions; formatting only reads. */
+	union {
+		const struct domain_config *in;
+		struct domain_config *out;
+	} shown = {.in = config};
 	struct xml_buf out = {0};
 	char *xml;
 
-	if (!copy)
-		return -ENOMEM;
-	*copy = *config; /* shares 'extra' */
-	if (live)
+	if (live) {
+		copy = malloc(sizeof(*copy));
+		if (!copy)
+			return -ENOMEM;
+		*copy = *config; /* shares 'extra' */
 		add_live(copy, live);
-	xml_rules_format(&f, &domain_root, &copy->vm, copy, &out);
+		shown.in = copy;
+	}
+	xml_rules_format(&f, &domain_root, &shown.out->vm, shown.out, &out);
 	xml = xml_buf_take(&out);
 	if (!xml)
 		return -ENOMEM;

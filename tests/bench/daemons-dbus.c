@@ -25,12 +25,6 @@ static int on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	return 0;
 }
 
-static void dbus_open(void)
-{
-	if (sd_bus_open_user(&bus) < 0)
-		die("D-Bus: cannot connect");
-}
-
 static void dbus_close(void)
 {
 	bus = sd_bus_flush_close_unref(bus);
@@ -114,6 +108,14 @@ static double dbus_run(const struct bench_domain *d)
 static void dbus_null(void)
 {
 	sd_bus_message_unref(call(new_call("Ping")));
+}
+
+/* It is used at once: the bus closes connections that do not say hello. */
+static void dbus_open(void)
+{
+	if (sd_bus_open_user(&bus) < 0)
+		die("D-Bus: cannot connect");
+	dbus_null();
 }
 
 static int on_pong(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reads domain XML files and prints what domain_xml_parse() makes of them: see xml-tool.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
 #include "config/domain-xml.h"
 #include "tests/unit/xml-tool.h"
 
@@ -11,6 +15,22 @@ static int parse(const char *name, const char *text, size_t len, struct contract
 	return domain_xml_parse(text, len, name, 0, &config, report, error);
 }
 
+/* Of memory that cannot be written: formatting only reads. */
+static int format_readonly(char **xml)
+{
+	struct domain_config *copy = mmap(
+		NULL, sizeof(*copy), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (copy == MAP_FAILED)
+		return -errno;
+	memcpy(copy, config, sizeof(*copy));
+	r = mprotect(copy, sizeof(*copy), PROT_READ) < 0 ? -errno
+							 : domain_xml_format(copy, NULL, xml);
+	(void)munmap(copy, sizeof(*copy));
+	return r;
+}
+
 static int format(bool is_live, char **xml)
 {
 	static const uint8_t port_id[16] = {0x12, 0x34, 0x56, 0x78, [6] = 0x40, [8] = 0x80};
@@ -19,7 +39,7 @@ static int format(bool is_live, char **xml)
 		.console_paths = {NULL, "/dev/pts/7", "/dev/pts/8", "/dev/pts/9"},
 		.nics = {{"vnet5", "virbr0", port_id}, {"vnet6", NULL, NULL}}};
 
-	return domain_xml_format(config, is_live ? &live : NULL, xml);
+	return is_live ? domain_xml_format(config, &live, xml) : format_readonly(xml);
 }
 
 int main(int argc, char **argv)
