@@ -5,6 +5,7 @@
 
 import hashlib
 import os
+import pathlib
 import re
 import socket
 import stat
@@ -36,7 +37,8 @@ def serial(line):
 def consoles_boot():
     # On the disk of deb1, which is off, or should be.
     run("vmctl", "destroy", "deb1")
-    vmctl("define", write_xml("deb4", 4, disk="deb1.img", **{"\n  </devices>": DEVICES, "root=/dev/vda rw": "root=/dev/vda rw quiet"}))
+    vmctl("define", write_xml("deb4", 4, disk="deb1.img", **{
+        "\n  </devices>": DEVICES, "root=/dev/vda rw": "root=/dev/vda rw quiet", "<vcpu>4</vcpu>": "<vcpu current='4'>5</vcpu>"}))
     machine["serial"] = boot("deb4")
     equal(serial("nproc"), "4", "processors in the guest")
     note(" ".join(serial("lscpu | grep -E '^(Thread|Core|Socket)'").split()))
@@ -119,6 +121,58 @@ def channel_hangs_up():
         s.connect(channel_path())
         wait_until("the guest learns that somebody is there", lambda: "1 byte" in refused(), 20)
         equal(receive(s, 1), b"\0", "the byte of the guest")
+
+
+def allowed_cpus(pid, name):
+    """Where the worker's thread of this name may run, as the kernel has it."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == name:
+            return re.search(r"Cpus_allowed_list:\s*(\S+)", (task / "status").read_text()).group(1)
+    return None
+
+
+@suite.case("threads are pinned, and the scope has its share", needs="boot with 4 vCPUs, a virtio console and a channel")
+def threads_pinned():
+    pid = processes("vmmd-worker")[0]
+    equal(allowed_cpus(pid, "CPU 4/KVM") is None, False, "a thread for the vCPU that is off")
+    equal(vmctl("vcpupin", "deb4", "1", "0").strip(), "", "answer to vcpupin")
+    equal(vmctl("emulatorpin", "deb4", "0").strip(), "", "answer to emulatorpin")
+    equal(allowed_cpus(pid, "CPU 1/KVM"), "0", "CPUs of vCPU 1's thread")
+    equal(vmctl("schedinfo", "deb4", "cpu_shares=200", "global_quota=90000").splitlines()[1], "cpu_shares     : 200", "schedinfo")
+    scope = pathlib.Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition("/")[2]
+    shown = run("systemctl", "show", "-p", "CPUWeight", "-p", "CPUQuotaPerSecUSec", scope).out
+    check("CPUWeight=200" in shown and "CPUQuotaPerSecUSec=900ms" in shown, f"{scope} has\n{shown}")
+    vmctl("schedinfo", "deb4", "global_quota=-1")
+    check("<vcpupin vcpu='1' cpuset='0'/>" in vmctl("dumpxml", "deb4"), "the live XML has no pin")
+
+
+def use(cpu):
+    """The processor that came is online in the guest."""
+    path = f"/sys/devices/system/cpu/cpu{cpu}/online"
+    wait_until(f"the guest sees processor {cpu}", lambda: serial(f"test -e {path} && echo yes; true") == "yes", 120)
+    serial(f"echo 1 >{path}")
+
+
+@suite.case("processors come and go under load", needs="boot with 4 vCPUs, a virtio console and a channel")
+def processors_change():
+    def count():
+        return vmctl("vcpucount", "deb4", "--active", "--live").strip()
+
+    serial("(for i in 1 2; do (while :; do :; done) & echo $! >>/tmp/load; done) >/dev/null 2>&1")
+    vmctl("setvcpus", "deb4", "5")
+    equal(count(), "5", "vCPUs")
+    use(4)
+    equal(serial("nproc"), "5", "processors in the guest")
+    # The guest may take longer than the call waits.
+    run("vmctl", "setvcpus", "deb4", "3")
+    wait_until("the guest has let go of two processors", lambda: count() == "3", 240)
+    equal(serial("nproc"), "3", "processors in the guest")
+    vmctl("setvcpus", "deb4", "4")
+    use(3)
+    equal(serial("nproc"), "4", "processors in the guest")
+    serial("kill $(cat /tmp/load)")
+    check("TSC: Marking" not in serial("dmesg | grep -i tsc || true"), "the guest gave up its TSC")
+    check("vcpu.current=4" in vmctl("domstats", "deb4", "--vcpu"), "domstats has another number of vCPUs")
 
 
 @suite.case("destroy, which ends the consoles, too", needs="boot with 4 vCPUs, a virtio console and a channel")
