@@ -116,23 +116,26 @@ static void expect_counts(struct fixture *f, const char *kind, unsigned running,
 static void test_life(void **state)
 {
 	struct fixture *f = *state;
-	struct domain *d = fixture_define(f, "a", "", "");
+	struct domain *slow = fixture_define(f, "slow", "fake=no-reply", "");
 	struct json_object *info;
 
 	expect(f, REQUEST("1", "ListJobs", "[]"), RESULT("1", "{\"jobs\":[]}"));
-	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
-	RUN_UNTIL(f, d->phase == DOMAIN_STARTING);
+	fixture_define(f, "a", "", "");
+	say(&c1, REQUEST("1", "StartDomain", "[\"slow\"]") "\n");
+	RUN_UNTIL(f, slow->phase == DOMAIN_STARTING);
 	info = job(f, "GetJob", 1);
 	assert_string_equal(word(info, "operation"), "start");
-	assert_string_equal(word(info, "domain"), "a");
+	assert_string_equal(word(info, "domain"), "slow");
 	assert_string_equal(word(info, "state"), "running");
 	assert_true(streq(word(info, "stage"), "process") || streq(word(info, "stage"), "machine"));
 	assert_string_equal(word(info, "cancellable"), "true");
 	assert_true(number(info, "elapsed_ms") >= 0);
 	assert_int_equal(number(info, "percent"), -1);
 	json_object_put(info);
-	assert_string_equal(hear(f, &c1), RESULT("1", "{}"));
-	info = job(f, "GetJob", 1);
+	expect(f, REQUEST("2", "CancelJob", "[1]"), RESULT("2", "{}"));
+	assert_true(BEGINS(hear(f, &c1), FAILED("1", "-32020")));
+	expect(f, REQUEST("3", "StartDomain", "[\"a\"]"), RESULT("3", "{}"));
+	info = job(f, "GetJob", 2);
 	assert_string_equal(word(info, "state"), "done");
 	assert_string_equal(word(info, "cancellable"), "false");
 	assert_int_equal(number(info, "percent"), 100);
@@ -141,12 +144,12 @@ static void test_life(void **state)
 	/* What is answered at once, well or badly, was no job, and is not counted. */
 	expect(f, REQUEST("2", "StartDomain", "[\"a\"]"), FAILED("2", "-32006"));
 	expect(f, REQUEST("3", "SuspendDomain", "[\"a\"]"), RESULT("3", "{}"));
-	expect(f, REQUEST("4", "GetJob", "[2]"), FAILED("4", "-32019"));
+	expect(f, REQUEST("4", "GetJob", "[3]"), FAILED("4", "-32019"));
 	expect(f, REQUEST("5", "ListJobs", "[1]"), RESULT("5", "{\"jobs\":[]}"));
 	expect(f, REQUEST("6", "ListJobs", "[2]"),
 		"{\"jsonrpc\":\"2.0\",\"id\":6,\"result\":{\"jobs\":[{\"job\":1,");
 	expect(f, REQUEST("7", "ListJobs", "[4]"), FAILED("7", "-32010"));
-	expect_counts(f, "start", 0, 1, 0, 0);
+	expect_counts(f, "start", 0, 1, 0, 1);
 }
 
 /* Memory that is allocated at the start is progress in bytes. */
