@@ -11,7 +11,7 @@
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
 
-#define SETTLE_AT_ONCE     8 /* files, in one turn of the loop */
+#define SETTLE_AT_ONCE     STORE_MAX_SAVES /* files, in one turn of the loop */
 #define SETTLE_RETRY_USEC  (5 * UINT64_C(1000000))
 #define INTERFACE_PATH     "devices/interface["
 #define INTERFACE_PATH_LEN (sizeof(INTERFACE_PATH) - 1)
@@ -254,8 +254,9 @@ static void plug(struct apply *a, struct plan_item *item, struct plan_change *ch
 		set_outcome(change, PLAN_FAILED, &error);
 		return;
 	}
+	/* The running domain may have it elsewhere than the definition: its MAC address finds it. */
+	cut_address(change->xml);
 	if (change->live == PLAN_ATTACH) {
-		cut_address(change->xml);
 		r = domain_attach_device(item->domain, change->xml, item->source,
 			DOMAIN_AFFECT_LIVE, on_step, step, NULL, &error);
 	} else {
@@ -391,8 +392,11 @@ int apply_plan(struct manager *m, struct plan *plan, apply_done_fn done, void *u
 	for (size_t i = 0; i < plan->n_items; i++)
 		take_item(m, &plan->items[i]);
 	*a = (struct apply){.plan = plan, .n_waiting = 1, .done = done, .userdata = userdata};
-	for (size_t i = 0; i < plan->n_items; i++)
-		change_running(a, &plan->items[i]);
+	/* Networks first: interfaces may be for portgroups that are new. */
+	for (int networks = 1; networks >= 0; networks--)
+		for (size_t i = 0; i < plan->n_items; i++)
+			if (plan->items[i].is_network == networks)
+				change_running(a, &plan->items[i]);
 	if (a->n_waiting == 1) {
 		free(a);
 		return 1;

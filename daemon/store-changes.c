@@ -5,6 +5,7 @@
  *
  * Tested by tests/unit/test-store.c and tests/unit/test-kills.c.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,51 +50,99 @@ static int pending_new(char *text, size_t size, struct store_pending **ret)
 	return r;
 }
 
-/* The folder is not synced: once is enough for all of them. */
-static int follow(struct store *store, const struct changeset_item *item)
+static struct store_room *room_of(struct store *store, const struct changeset_item *item)
 {
-	struct store_room *room =
-		item->kind == CHANGESET_DOMAINS ? &store->domains : &store->networks;
-	char name[STORE_FILE_NAME_MAX];
-	int r;
+	return item->kind == CHANGESET_DOMAINS ? &store->domains : &store->networks;
+}
 
-	if (!item->xml)
-		return store_remove(room, item->uuid);
-	r = store_clear_stray_flag(room, item->uuid);
-	if (r < 0)
-		return r;
+/* Definitions of one room that are to be there: the disk is waited for once for all of them. */
+static int follow_saves(struct store *store, struct store_pending *p, size_t max)
+{
+	const struct changeset_item *item = &p->items[p->next];
+	struct store_room *room = room_of(store, item);
+	struct store_file files[STORE_MAX_SAVES];
+	size_t left = MIN(max, p->n - p->next), n = 0;
+
+	left = MIN(left, (size_t)STORE_MAX_SAVES);
+	for (; n < left && item[n].xml && item[n].kind == item->kind; n++) {
+		int r = store_clear_stray_flag(room, item[n].uuid);
+
+		if (r < 0)
+			return r;
+		store_definition_file(item[n].uuid, files[n].name);
+		files[n].text = item[n].xml;
+	}
+	store_save_files(store, room->definitions_fd, files, n);
+	for (size_t i = 0; i < n; i++, p->next++)
+		if (files[i].result < 0)
+			return files[i].result;
+	return 0;
+}
+
+/* One that is to go, with its flag. The folders are synced once, in the end. */
+static int follow_delete(struct store *store, struct store_pending *p)
+{
+	const struct changeset_item *item = &p->items[p->next];
+	struct store_room *room = room_of(store, item);
+	char name[STORE_FILE_NAME_MAX], flag[UUID_STRING_LEN + 1];
+
 	store_definition_file(item->uuid, name);
-	return store_save_file(store, room->definitions_fd, name, item->xml, STORE_SYNC_FILE);
+	uuid_format(item->uuid, flag);
+	if (unlinkat(room->definitions_fd, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (unlinkat(room->autostart_fd, flag, 0) < 0 && errno != ENOENT)
+		return -errno;
+	p->next++;
+	return 0;
+}
+
+/* Whether the file is there, or not there any more, survives a power cut from now on. */
+static int make_sure(struct store *store)
+{
+	int r = store->changes_unsure ? store_sync_dir(store, store->state_fd) : 0;
+
+	if (r == 0)
+		store->changes_unsure = false;
+	return r;
 }
 
 /* All have followed. */
 static int finish(struct store *store)
 {
-	int r = store_sync_dir(store, store->domains.definitions_fd);
+	const int dirs[] = {store->domains.definitions_fd, store->domains.autostart_fd,
+		store->networks.definitions_fd, store->networks.autostart_fd};
+	const int *dir;
 
-	if (r == 0)
-		r = store_sync_dir(store, store->networks.definitions_fd);
-	if (r < 0)
-		return r;
+	FOREACH_ELEMENT (dir, dirs) {
+		int r = store_sync_dir(store, *dir);
+
+		if (r < 0)
+			return r;
+	}
 	if (unlinkat(store->state_fd, CHANGES_FILE, 0) < 0 && errno != ENOENT)
 		return -errno;
+	store->changes_unsure = true;
 	store->pending = store_pending_free(store->pending);
-	return store_sync_dir(store, store->state_fd);
+	return make_sure(store);
 }
 
 int store_settle(struct store *store, size_t max)
 {
 	struct store_pending *p = store->pending;
-	int r;
 
+	/* A file that came back would undo what is saved from now on. */
 	if (!p)
-		return 0;
-	for (; p->next < p->n; p->next++) {
-		if (max-- == 0)
+		return make_sure(store);
+	while (p->next < p->n) {
+		size_t before = p->next;
+		int r;
+
+		if (max == 0)
 			return 1;
-		r = follow(store, &p->items[p->next]);
+		r = p->items[before].xml ? follow_saves(store, p, max) : follow_delete(store, p);
 		if (r < 0)
 			return r;
+		max -= p->next - before;
 	}
 	return finish(store);
 }
@@ -103,8 +152,11 @@ static int write_changes(struct store *store, const char *text)
 {
 	int r = store_save_file(store, store->state_fd, CHANGES_FILE, text, STORE_SYNC_ALL);
 
-	if (r < 0 && unlinkat(store->state_fd, CHANGES_FILE, 0) == 0)
-		(void)store_sync_dir(store, store->state_fd);
+	if (r < 0) {
+		(void)unlinkat(store->state_fd, CHANGES_FILE, 0);
+		store->changes_unsure = true;
+		(void)make_sure(store);
+	}
 	return r;
 }
 
@@ -147,10 +199,14 @@ int store_recover(struct store *store, struct error *error)
 		r = pending_new(text, size, &store->pending);
 	if (r == -ENOMEM)
 		return error_set(error, ERROR_NO_MEMORY, "store");
-	if (r < 0) {
+	if (r == -EBADMSG || r == -EFBIG || r == -ELOOP || r == -EISDIR) {
 		store->left_out = true;
 		return 0;
 	}
+	/* It may be whole: what is saved without it would be undone by the next one who can read it. */
+	if (r < 0)
+		return error_set_errno(
+			error, r, "cannot read '%s/%s'", store->state_dir, CHANGES_FILE);
 	r = store_settle(store, STORE_SETTLE_ALL);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot write the definitions of '%s/%s'",

@@ -32,9 +32,7 @@ int store_remove_file(struct store *store, int dir_fd, const char *name);
 int store_sync_dir(struct store *store, int dir_fd);
 
 void store_definition_file(const uint8_t uuid[16], char ret[STORE_FILE_NAME_MAX]);
-/* As store_delete() and store_set_autostart(), without regard to what is to follow. remove: both are gone when it returns 0; otherwise it
- * can be called again. */
-int store_remove(struct store_room *room, const uint8_t uuid[16]);
+/* As store_set_autostart(), without regard to what is to follow. */
 int store_flag(struct store_room *room, const uint8_t uuid[16], bool on);
 /* Before a definition is written that was not there: a flag that could not be removed with an earlier one is not its. */
 int store_clear_stray_flag(struct store_room *room, const uint8_t uuid[16]);

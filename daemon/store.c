@@ -341,13 +341,6 @@ int store_delete(struct store_room *room, const uint8_t uuid[16])
 	return r;
 }
 
-int store_remove(struct store_room *room, const uint8_t uuid[16])
-{
-	int r = remove_definition(room, uuid);
-
-	return r < 0 ? r : store_flag(room, uuid, false);
-}
-
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on)
 {
 	int r = store_settle(room->store, STORE_SETTLE_ALL);

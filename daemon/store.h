@@ -68,7 +68,8 @@ struct store {
 	struct store_room domains, networks;
 	struct store_pending *pending; /* store-changes.c's: what is to follow; NULL: nothing */
 	unsigned long aio;             /* store-sync.c's; 0: none */
-	bool left_out;                 /* STATE/changes is there, and cannot be read */
+	bool left_out;                 /* STATE/changes is there, and is not one */
+	bool changes_unsure;           /* whether it is there may be different after a power cut */
 	/* Tests: called before each step; a negative answer is the step's error. */
 	int (*fault)(void *opaque, enum store_step step);
 	void *fault_opaque;
