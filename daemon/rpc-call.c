@@ -296,6 +296,12 @@ static void begin(struct rpc_conn *conn, struct rpc_batch *batch, const struct r
 	api_dispatch(call, &conn->rpc->auth);
 }
 
+/* Answered at once, each of them; bytes of a stream must not be lost because others wait. */
+static bool is_own(const struct api_method *method)
+{
+	return method >= rpc_methods && method < rpc_methods + n_rpc_methods;
+}
+
 static void take_request(struct rpc_conn *conn, struct rpc_batch *batch, struct json_object *value)
 {
 	const struct api_method *method = NULL;
@@ -309,7 +315,7 @@ static void take_request(struct rpc_conn *conn, struct rpc_batch *batch, struct 
 	else if (!(method = find_method(request.method)))
 		message = rpc_error(request.id, RPC_METHOD_NOT_FOUND,
 			"there is no such method; rpc.discover tells which there are", NULL);
-	else if (conn->rpc->count->n_calls >= API_MAX_CALLS)
+	else if (conn->rpc->count->n_calls >= API_MAX_CALLS && !is_own(method))
 		message = rpc_error(request.id, RPC_OVERLOADED,
 			"too many calls are being worked on; try again later", NULL);
 	if (!message) {

@@ -76,7 +76,7 @@ static void update(struct rpc_conn *c)
 	if (c->dead)
 		return;
 	/* Nobody reads what is left, and nothing will be answered any more. */
-	if (c->eof && c->n_calls == 0 && list_empty(&c->out)) {
+	if (c->drained && c->n_calls == 0 && list_empty(&c->out)) {
 		kill_conn(c, NULL);
 		return;
 	}
@@ -91,7 +91,7 @@ static void update(struct rpc_conn *c)
 
 static void flush(struct rpc_conn *c)
 {
-	bool moved = false;
+	bool was_full = c->out_bytes >= RPC_OUT_HIGH, moved = false;
 
 	while (!c->dead && !list_empty(&c->out)) {
 		struct rpc_out *o = list_entry(c->out.next, struct rpc_out, link);
@@ -112,6 +112,9 @@ static void flush(struct rpc_conn *c)
 	}
 	if (moved)
 		arm(c->out_timer, !list_empty(&c->out), c->rpc->options.stall_usec);
+	/* Messages that are here already wait for room, whoever makes it. */
+	if (was_full && c->out_bytes < RPC_OUT_HIGH)
+		rpc_conn_wake(c);
 }
 
 static struct rpc_out *new_out(struct rpc_conn *c, const char *text, size_t len)
@@ -203,8 +206,10 @@ static void take_messages(struct rpc_conn *c)
 			break;
 		}
 		r = rpc_frames_next(&c->in, &text, &len);
-		if (r == 0)
+		if (r == 0) {
+			c->drained = c->eof;
 			break;
+		}
 		if (r < 0) {
 			too_long(c);
 			return;

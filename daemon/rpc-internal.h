@@ -58,7 +58,8 @@ struct rpc_conn {
 	bool plain; /* its caller has no role */
 	sd_event_source *io_source, *more, *in_timer, *out_timer;
 	struct rpc_frames in;
-	bool in_armed, eof, dead;
+	bool in_armed, dead;
+	bool eof, drained; /* no more comes; and of what came no message is left */
 	struct list out;
 	size_t out_bytes;
 	struct list calls; /* struct rpc_call */

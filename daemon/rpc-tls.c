@@ -390,7 +390,8 @@ static int on_connection(sd_event_source *source, int listener, uint32_t revents
 		if (fd >= 0) {
 			token_bucket_charge(&tls->accepts, now, 1);
 			(void)rpc_tls_accept(tls, fd);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			errno == ENOBUFS) {
 			rest(tls, now + NO_FDS_NS);
 			break;
 		} else if (errno != ECONNABORTED && errno != EINTR) {

@@ -425,6 +425,13 @@ static void test_other_protocols(void **state)
 	assert_int_equal(p1.error, GNUTLS_E_FATAL_ALERT_RECEIVED);
 	expect_refused("no TLS 1.3", NULL);
 	peer_done(&p1);
+	/* Arithmetic that would hold the daemon for a tenth of a second, for whoever asks. */
+	connect_raw(&p1);
+	begin_session(&p1, &pair, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-FFDHE8192");
+	RUN_UNTIL(f, peer_ended(&p1));
+	assert_int_equal(p1.error, GNUTLS_E_FATAL_ALERT_RECEIVED);
+	expect_refused("No common key share with peer.", NULL);
+	peer_done(&p1);
 	connect_raw(&p1);
 	assert_int_equal(send(p1.fd, REQUEST("1", "Ping", "{}") "\n", 48, 0), 48);
 	RUN_UNTIL(f, (n = recv(p1.fd, data, sizeof(data), 0)) >= 0);

@@ -286,6 +286,27 @@ static void test_half_closed(void **state)
 	RUN_UNTIL(f, server->n_connections == 0);
 }
 
+/* All that came before the end is answered, however many turns of the loop that takes. */
+static void test_half_closed_with_many(void **state)
+{
+	struct fixture *f = *state;
+	static const char ping[] = REQUEST("1", "Ping", "{}") "\n";
+	static char text[400 * sizeof(ping)];
+
+	/* One long line first: what follows is there at once. */
+	memset(text, 'x', 5000);
+	text[5000] = 0;
+	strcat(text, "\n");
+	for (unsigned i = 0; i < 300; i++)
+		strcat(text, ping);
+	say(&c1, text);
+	assert_int_equal(shutdown(c1.fd, SHUT_WR), 0);
+	assert_true(BEGINS(hear(f, &c1), "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\""));
+	for (unsigned i = 0; i < 300; i++)
+		assert_string_equal(hear(f, &c1), RESULT("1", "{}"));
+	RUN_UNTIL(f, client_ended(&c1));
+}
+
 static void test_cancel(void **state)
 {
 	struct fixture *f = *state;
@@ -603,6 +624,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_half_closed_with_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stalls, setup, teardown),
