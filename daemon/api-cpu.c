@@ -470,7 +470,9 @@ int api_get_memory_tune(struct api_call *call, struct error *error)
 	add_settings(o, &s, memory_settings, ARRAY_SIZE(memory_settings));
 	/* A worker is never without one. */
 	if (!s.owned && !s.config->memtune.hard_kib)
-		add(o, "hard_limit", s.config->vm.memory_kib + CGROUP_MEMORY_EXTRA / 1024);
+		add(o, "hard_limit",
+			s.config->vm.memory_kib +
+				cgroup_memory_extra(s.config->vm.memory_kib) / 1024);
 	source_done(&s);
 	api_call_reply(call, result("tune", o));
 	return 0;

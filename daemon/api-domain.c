@@ -74,7 +74,7 @@ int api_list_domains(struct api_call *call, struct error *error)
 		if (!api_sees(call, d) ||
 			!(flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE)))
 			continue;
-		if (d->worker && n_probes < LIST_MAX_PROBES)
+		if (d->phase == DOMAIN_ACTIVE && d->worker && n_probes < LIST_MAX_PROBES)
 			n_probes += worker_probe(d->worker);
 		json_object_array_add(array, summary(d));
 	}
@@ -95,7 +95,8 @@ int api_get_domain(struct api_call *call, struct error *error)
 	if (!d)
 		return -ENOENT;
 	current = domain_current(d);
-	if (d->worker)
+	/* One that starts may be busy with its memory for minutes. */
+	if (d->phase == DOMAIN_ACTIVE && d->worker)
 		(void)worker_probe(d->worker);
 	o = summary(d);
 	add_string(o, "owner", d->owner.user);

@@ -18,7 +18,12 @@
 #include "daemon/jail.h"
 #include "vmm-core/base/cleanup.h"
 
-#define CGROUP_MEMORY_EXTRA MIB(64) /* on top of the guest's memory: the worker itself */
+/* On top of the guest's memory: the worker itself, and the kernel's tables of what the guest has touched, some 25 bytes for a page of 4096
+ * (the host's page table, KVM's, and the memory file's). Those of the first GiB have room in the 64 MiB. */
+static inline uint64_t cgroup_memory_extra(uint64_t memory_kib)
+{
+	return MIB(64) + (memory_kib > MIB(1) ? KIB(memory_kib - MIB(1)) / 128 : 0);
+}
 
 enum cgroup_kind { CGROUP_NONE, CGROUP_V1, CGROUP_V2, CGROUP_SYSTEMD, CGROUP_KIND_X_MAX };
 

@@ -178,7 +178,7 @@ int domain_begin_run(struct domain *d, struct error *error)
 	int r;
 
 	boot_note(&d->boot, BOOT_BEGUN);
-	d->noted = d->stop_seen = d->destroying = d->degraded = false;
+	d->noted = d->stop_seen = d->destroying = d->degraded = d->guessed = false;
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
 		d->live->nics[i].number = (uint8_t)i;
 	d->start_error = (struct error){0};

@@ -196,6 +196,7 @@ static int read_live(struct domain *d, struct domain_config **ret)
 		&d->manager->store->domains, d->uuid, "live.xml", VMMD_MAX_XML_BYTES, &xml);
 	if (r == 0)
 		r = domain_xml_parse(xml, strlen(xml), "live.xml", XML_STORED, ret, NULL, &error);
+	d->guessed = r < 0;
 	if (r == 0)
 		return 0;
 	log_warning("domain '%s': what it runs cannot be read (%s)", d->name,

@@ -66,8 +66,8 @@ void domain_limits(const struct domain_config *config, struct cgroup_limits *ret
 
 	*ret = (struct cgroup_limits){
 		.memory_bytes = bytes_of(config->memtune.hard_kib)
-			?: KIB(vm->memory_kib) + CGROUP_MEMORY_EXTRA,
-		.pids = 16 + vm->vcpus_max + 2 * vm->n_disks,
+			?: KIB(vm->memory_kib) + cgroup_memory_extra(vm->memory_kib),
+		.pids = 16 + vm->vcpus_max + 4 * vm->n_disks, /* as many threads as jail.c allows */
 		.memory_soft_bytes = bytes_of(config->memtune.soft_kib),
 		.swap_bytes = bytes_of(config->memtune.swap_hard_kib),
 		.shares = config->cputune.shares,
@@ -80,6 +80,9 @@ static int set_limits(struct domain *d, const struct domain_config *config, cgro
 {
 	struct cgroup_limits old, new;
 
+	if (d->guessed)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"what the domain runs with could not be read: its limits stay as they are");
 	domain_limits(d->live, &old);
 	domain_limits(config, &new);
 	if (memcmp(&old, &new, sizeof(new)) == 0)
@@ -107,6 +110,8 @@ void domain_limits_changed(struct domain *d)
 	struct cgroup_limits limits;
 	struct error e = {0};
 
+	if (d->guessed)
+		return;
 	domain_limits(d->live, &limits);
 	if (d->cgroup && d->live->cputune.vcpu.quota_us > 0 &&
 		cgroup_set(d->cgroup, &limits, on_limits_followed, NULL, &e) < 0)
@@ -231,12 +236,28 @@ static struct tune *tune_free(struct tune *tune)
 }
 DEFINE_CLEANUP(struct tune *, tune_free);
 
+/* What 'definition' says now, with the tuning of 'tuned': the rest may have changed while the change was made. */
+static int merge(const struct definition *definition, const struct domain_config *tuned,
+	struct domain_config **ret)
+{
+	int r = definition_parse(definition, ret);
+
+	if (r < 0)
+		return r;
+	(*ret)->cputune = tuned->cputune;
+	(*ret)->memtune = tuned->memtune;
+	return 0;
+}
+
 /* What runs is so now. */
 static int note_live(struct domain *d, const struct domain_config *config)
 {
+	_cleanup_(domain_config_freep) struct domain_config *now = NULL;
 	struct definition *running;
-	int r = definition_new(config, &running);
+	int r = merge(d->running, config, &now);
 
+	if (r == 0)
+		r = definition_new(now, &running);
 	if (r < 0)
 		return r;
 	(void)definition_free(d->running);
@@ -251,6 +272,7 @@ static int note_live(struct domain *d, const struct domain_config *config)
 /* The worker has it: the rest is bookkeeping. */
 static int finish(struct tune *tune, struct error *error)
 {
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	struct domain *d = manager_find_uuid(tune->manager, tune->uuid);
 	int r;
 
@@ -266,7 +288,10 @@ static int finish(struct tune *tune, struct error *error)
 		return 0;
 	if (!d || !d->definition)
 		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
-	return manager_redefine(tune->manager, d, tune->config, error);
+	r = merge(d->definition, tune->config, &config);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot read the definition of '%s'", d->name);
+	return manager_redefine(tune->manager, d, config, error);
 }
 
 static void on_limits_set(void *userdata, const struct error *error)

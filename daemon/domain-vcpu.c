@@ -22,8 +22,8 @@ struct vcpu_wait {
 	struct list link;
 	struct domain *domain;
 	uint32_t n;
-	bool asked;                   /* the worker has answered */
-	struct domain_config *config; /* to be the definition then; NULL: it stays */
+	bool asked;     /* the worker has answered */
+	bool to_config; /* the definition is to follow */
 	sd_event_source *timer;
 	domain_detached_fn done; /* NULL: answered */
 	void *userdata;
@@ -33,8 +33,19 @@ static void wait_free(struct vcpu_wait *wait)
 {
 	list_del(&wait->link);
 	(void)sd_event_source_disable_unref(wait->timer);
-	(void)domain_config_free(wait->config);
 	free(wait);
+}
+
+static int prepare_config(const struct domain *d, uint32_t n, bool maximum,
+	struct domain_config **ret, struct error *error);
+
+/* As it is now: it may be another one than when the guest was asked. */
+static int change_definition(struct domain *d, uint32_t n, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	int r = prepare_config(d, n, /* maximum= */ false, &config, error);
+
+	return r < 0 ? r : manager_redefine(d->manager, d, config, error);
 }
 
 static void finish_wait(struct vcpu_wait *wait, bool done, const struct error *error)
@@ -42,8 +53,8 @@ static void finish_wait(struct vcpu_wait *wait, bool done, const struct error *e
 	struct domain *d = wait->domain;
 	struct error e = {0};
 
-	if (done && wait->done && wait->config && d->definition &&
-		manager_redefine(d->manager, d, wait->config, &e) < 0)
+	if (done && wait->done && wait->to_config && d->definition &&
+		change_definition(d, wait->n, &e) < 0)
 		error = &e;
 	if (wait->done)
 		wait->done(wait->userdata, done && !error, error);
@@ -153,9 +164,14 @@ bool domain_vcpus_seen(struct domain *d, const uint32_t bits[PROTO_VCPU_WORDS])
 
 	if (!d->live)
 		return false;
-	max = MIN(d->live->vm.vcpus_max, (uint32_t)VM_MAX_VCPUS);
+	/* A worker is not to blame for what we cannot read. */
+	max = d->guessed ? VM_MAX_VCPUS : MIN(d->live->vm.vcpus_max, (uint32_t)VM_MAX_VCPUS);
 	if (!is_possible(bits, max))
 		return false;
+	if (d->guessed) {
+		memcpy(d->vcpus, bits, sizeof(d->vcpus));
+		return true;
+	}
 	if (memcmp(bits, d->vcpus, sizeof(d->vcpus)) == 0)
 		return true;
 	memcpy(old, d->vcpus, sizeof(old));
@@ -214,8 +230,8 @@ static void on_asked(void *userdata, int error, const char *text)
 	finish_wait(wait, error == 0, error < 0 ? &e : NULL);
 }
 
-static int set_live(struct domain *d, uint32_t n, struct domain_config **config,
-	domain_detached_fn done, void *userdata, struct error *error)
+static int set_live(struct domain *d, uint32_t n, bool to_config, domain_detached_fn done,
+	void *userdata, struct error *error)
 {
 	struct proto_vcpu_set set = {n};
 	struct vcpu_wait *wait = calloc(1, sizeof(*wait));
@@ -235,7 +251,7 @@ static int set_live(struct domain *d, uint32_t n, struct domain_config **config,
 		return error_set(error, ERROR_RESOURCE_BUSY,
 			"the worker of domain '%s' takes no requests: %s", d->name, strerror(-r));
 	}
-	wait->config = TAKE_PTR(*config);
+	wait->to_config = to_config;
 	return 0;
 }
 
@@ -294,7 +310,7 @@ int domain_set_vcpus(struct domain *d, uint32_t n, unsigned flags, domain_detach
 	if (r < 0)
 		return r;
 	if (to_live)
-		return set_live(d, n, &config, done, userdata, error);
+		return set_live(d, n, to_config, done, userdata, error);
 	r = manager_redefine(d->manager, d, config, error);
 	return r < 0 ? r : 1;
 }

@@ -139,7 +139,8 @@ struct domain {
 	struct resources resources; /* fds until START; names for as long as it runs */
 	struct domain_tap taps[VM_MAX_NICS];
 	uint32_t slot; /* of the uid range */
-	bool degraded; /* the worker lives but has not said HELLO */
+	bool degraded; /* the worker lives but has not said HELLO, or does not answer */
+	bool guessed; /* what the worker runs could not be read: 'live' is the definition, or next to nothing */
 	bool noted; /* of this run there is a status on disk: it has been, or is being, told START */
 	bool start_paused, restarting, reboot_pending, destroying;
 	bool pinning;   /* started paused until its threads have their CPUs */

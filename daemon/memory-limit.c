@@ -46,7 +46,8 @@ int memory_limit_parse(const char *text, uint64_t host_kib, uint64_t *ret_kib)
 
 uint64_t memory_need_kib(const struct domain_config *config)
 {
-	uint64_t kib = CGROUP_MEMORY_EXTRA / 1024;
+	uint64_t kib =
+		cgroup_memory_extra(config->vm.hugepage_kib ? 0 : config->vm.memory_kib) / 1024;
 
 	if (!config->vm.hugepage_kib)
 		kib += config->vm.memory_kib;

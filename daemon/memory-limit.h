@@ -3,7 +3,7 @@
  * What domains may come to use of the host's memory, and how much of it they may have in all (vmmd --memory-limit): so that too many
  * domains are refused one by one when they are started, and not killed one by one when their guests need what they were promised.
  *
- *	a domain	its guest's memory, and CGROUP_MEMORY_EXTRA for its worker; <memtune><hard_limit> if that is less. A balloon
+ *	a domain	its guest's memory, and cgroup_memory_extra() for its worker; <memtune><hard_limit> if that is less. A balloon
  *			makes it no less: the guest can take its memory back at any time. Of a guest on huge pages only the worker
  *			counts: those pages were set aside before, and are counted by the kernel
  *	the sum		of all domains that are active, also of those that are being started or were found by this daemon. It is

@@ -889,6 +889,8 @@ static void accept_control(struct fake *f)
 		close(f->control);
 	f->control = fd;
 	send_state(f, PROTO_HELLO);
+	if (f->state != PROTO_VM_NEW && !f->is_network)
+		send_vcpus(f);
 	if (f->is_network && strstr(f->net.name, "net-uplink")) {
 		for (unsigned i = 1; i <= f->n_reports; i++)
 			send_report(f, i);

@@ -303,7 +303,7 @@ static void test_sums(void **state)
 			fail_msg("row %zu: %llu in %llu", i, (unsigned long long)l.quota_us,
 				(unsigned long long)l.period_us);
 	}
-	assert_int_equal(l.memory_bytes, MIB(64) + CGROUP_MEMORY_EXTRA);
+	assert_int_equal(l.memory_bytes, MIB(64) + cgroup_memory_extra(KIB(64)));
 	config->memtune =
 		(struct domain_memtune){.hard_kib = DOMAIN_MEMTUNE_UNLIMITED_KIB, .soft_kib = 1024};
 	domain_limits(config, &l);

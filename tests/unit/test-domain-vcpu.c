@@ -147,6 +147,51 @@ static void test_slow(void **state)
 	assert_true(has(d->definition, "current='1'>4</vcpu>"));
 }
 
+/* The definition follows as it is when the guest has let go, not as it was when it was asked. */
+static void test_defined_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct domain *d = start(f, "fake=keep-vcpus", "");
+	unsigned n;
+
+	assert_int_equal(set(f, d, 2, 0), 0);
+	assert_int_equal(domain_set_vcpus(d, 1, BOTH, on_done, f, &f->error), 0);
+	assert_int_equal(definition_parse(d->definition, &config), 0);
+	strcpy(config->title, "new");
+	assert_int_equal(manager_redefine(f->manager, d, config, &f->error), 0);
+	type(f, d, "release\n");
+	n = f->n_done;
+	RUN_UNTIL(f, f->n_done > n);
+	assert_true(reached);
+	assert_true(has(d->definition, "<title>new</title>"));
+	assert_true(has(d->definition, "current='1'>4</vcpu>"));
+}
+
+/* A worker with more than what the daemon can read lives on, and its limits are not touched. */
+static void test_unreadable(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = start(f, "", "");
+	char path[512], uuid[UUID_STRING_LEN + 1];
+	pid_t pid;
+
+	assert_int_equal(set(f, d, 3, 0), 0);
+	assert_int_equal(set(f, d, 2, DOMAIN_AFFECT_CONFIG | DOMAIN_VCPU_MAXIMUM), 1);
+	pid = worker_pid(d->worker);
+	uuid_format(d->uuid, uuid);
+	manager_free(f->manager);
+	(void)snprintf(path, sizeof(path), "%s/domains/%s/live.xml", f->runtime, uuid);
+	assert_int_equal(unlink(path), 0);
+	fixture_open_manager(f);
+	d = manager_find_name(f->manager, "vm");
+	RUN_UNTIL(f, !domain_is_active(d) || domain_vcpu_is_online(d, 2));
+	assert_true(domain_is_active(d));
+	assert_int_equal(worker_pid(d->worker), pid);
+	assert_int_equal(d->live->vm.vcpus_max, 2);
+	assert_true(d->guessed);
+}
+
 static void test_refusal(void **state)
 {
 	struct fixture *f = *state;
@@ -207,6 +252,8 @@ int main(void)
 		T(test_config),
 		T(test_live),
 		T(test_slow),
+		T(test_defined_meanwhile),
+		T(test_unreadable),
 		T(test_refusal),
 		T(test_end),
 		T(test_lies),
