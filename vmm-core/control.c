@@ -157,7 +157,8 @@ static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index,
 	if (!may_notice(opaque))
 		return;
 	(void)snprintf(notice.text, sizeof(notice.text), "%s", text);
-	send_message(opaque, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
+	/* A daemon that has no room for it now hears less, and keeps its connection. */
+	(void)try_message(opaque, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
 }
 
 static bool on_net_event(void *opaque, const struct proto_net_event *event)

@@ -245,6 +245,9 @@ static bool park(struct vcpu *vcpu)
 		p = pass_gate(vcpu);
 		if (p.quit)
 			return false;
+		/* What came for its last life. */
+		if (p.reset)
+			atomic_store(&vcpu->nmi, false);
 		if (p.reset)
 			r = vcpu_reset(vcpu, p.reset_alone ? VCPU_ALONE : VCPU_RESET, &stage);
 		if (r < 0)
