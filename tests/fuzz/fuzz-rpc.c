@@ -21,8 +21,8 @@ static void expect(bool condition)
 /* What rpc.write is given: whatever is decoded is the same text again. */
 static void try_data(struct json_object *value)
 {
-	const char *text = json_object_get_string(value);
-	size_t len = text ? strlen(text) : 0, size = base64_size(text, len);
+	const char *text = json_object_get_string(value) ?: "";
+	size_t len = strlen(text), size = base64_size(text, len);
 	char *bytes = malloc(size + 1), *again = malloc(len + 1);
 
 	expect(bytes && again);

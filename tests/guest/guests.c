@@ -26,7 +26,8 @@ static char *guest_path(const char *name)
 void expect_ok(const struct harness *h, int r)
 {
 	if (r < 0)
-		fail_msg("error %d: %s", r, h->error);
+		fail_msg("error %d: %s (the vm: state %u, reason %u, code %d)", r, h->error,
+			h->state.state, h->state.reason, h->state.code);
 }
 
 void prepare_kernel(struct harness *h, const char *kernel)

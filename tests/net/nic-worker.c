@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -193,6 +194,8 @@ static int handle(const struct packet *p, int *fds)
 	memcpy(&id, p->payload, sizeof(id));
 	switch (p->header.type) {
 	case PROTO_START:
+		/* It outlives the daemon from now on. */
+		(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 		return start(p, fds);
 	case PROTO_LINK_ADD:
 		return link_add(p, fds);

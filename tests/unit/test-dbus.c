@@ -52,7 +52,7 @@ static int on_network_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)
 }
 
 static unsigned n_job_signals;
-static char job_signals[1024];
+static char job_signals[16 * 1024];
 
 /* One line each: number, detail, fields; the number of the event stands for what is different each time. */
 static int on_job_signal(sd_bus_message *m, void *userdata, sd_bus_error *e)

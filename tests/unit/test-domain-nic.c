@@ -245,7 +245,7 @@ static void test_failing_worker(void **state)
 	d = fixture_define(f, "a", "fake=fail-start", "");
 	fixture_wait(f, domain_start(d, 0, fixture_done, f, &f->error));
 	assert_true(f->done_error.code);
-	assert_int_equal(if_nametoindex("vnet0"), 0);
+	RUN_UNTIL(f, if_nametoindex("vnet0") == 0);
 	d = fixture_define(f, "b", "", "<on_crash>restart</on_crash>");
 	fixture_start(f, d);
 	kill(worker_pid(d->worker), SIGKILL);
