@@ -20,6 +20,7 @@ import programs  # noqa: F401
 import refusals  # noqa: F401
 import topologies  # noqa: F401
 import guests  # noqa: F401
+import memory  # noqa: F401
 import networks  # noqa: F401
 import hostile  # noqa: F401
 import bridges  # noqa: F401
