@@ -393,7 +393,7 @@ static void test_direct_left(void **state)
 	assert_true(if_nametoindex("macvtap0"));
 	f->manager = manager_free(f->manager);
 	kill(pid, SIGKILL);
-	usleep(20000);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
 	fixture_open_manager(f);
 	assert_int_equal(if_nametoindex("macvtap0"), 0);
 	assert_false(domain_is_active(manager_find_name(f->manager, "a")));

@@ -25,7 +25,7 @@
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
 
-#define N_OPERATIONS 80
+#define N_OPERATIONS 130
 #define N_THINGS     5 /* three domains, two networks */
 #define N_DOMAINS    3
 #define PARTS        4 /* a file is cut at each quarter */

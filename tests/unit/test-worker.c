@@ -119,6 +119,13 @@ static void on_notice(void *opaque, const struct proto_notice *n)
 	((struct fixture *)opaque)->notices++;
 }
 
+static bool on_vcpus(void *opaque, const struct proto_vcpus *vcpus)
+{
+	(void)opaque;
+	(void)vcpus;
+	return true;
+}
+
 static void on_silent(void *opaque)
 {
 	((struct fixture *)opaque)->silents++;
@@ -136,6 +143,7 @@ static const struct worker_ops ops = {
 	.hello = on_hello,
 	.state = on_state,
 	.notice = on_notice,
+	.vcpus = on_vcpus,
 	.silent = on_silent,
 	.gone = on_gone,
 };
