@@ -11,10 +11,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "daemon/listen-tcp.h"
 #include "vmm-core/base/list.h"
 #include "vmm-core/base/strutil.h"
-
-#define BACKLOG 16
 
 static const char *const content_types[METRICS_FORMAT_X_MAX] = {
 	[METRICS_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -237,50 +236,7 @@ struct metrics_server *metrics_server_free(struct metrics_server *server)
 	return NULL;
 }
 
-/* "ADDRESS:PORT", with brackets around an address of IPv6. */
-static int parse_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-	struct sockaddr_in *in = (struct sockaddr_in *)ret;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-	const char *colon = strrchr(text, ':');
-	char host[INET6_ADDRSTRLEN + 2];
-	size_t n = colon ? (size_t)(colon - text) : 0;
-	uint64_t port;
-
-	*ret = (struct sockaddr_storage){0};
-	if (!n || n >= sizeof(host) || parse_u64(colon + 1, 65535, &port) < 0 || !port)
-		return -EINVAL;
-	memcpy(host, text, n);
-	host[n] = 0;
-	if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
-		in->sin_family = AF_INET;
-		in->sin_port = htons((uint16_t)port);
-		*ret_len = sizeof(*in);
-		return (ntohl(in->sin_addr.s_addr) >> 24) == IN_LOOPBACKNET ? 0 : -EACCES;
-	}
-	if (host[0] != '[' || host[n - 1] != ']')
-		return -EINVAL;
-	host[n - 1] = 0;
-	if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) != 1)
-		return -EINVAL;
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons((uint16_t)port);
-	*ret_len = sizeof(*in6);
-	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ? 0 : -EACCES;
-}
-
 int metrics_open_tcp(const char *text)
 {
-	struct sockaddr_storage address;
-	socklen_t len;
-	int r = parse_address(text, &address, &len);
-	_cleanup_(closep) int fd = -EBADF;
-
-	if (r < 0)
-		return r;
-	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
-		bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, BACKLOG) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	return listen_tcp(text, /* port= */ 0, /* loopback_only= */ true);
 }

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "daemon/journal.h"
+#include "daemon/listen-tcp.h"
 #include "daemon/rpc-internal.h"
 #include "daemon/rpc-io-tls.h"
 #include "daemon/rpc-message.h"
@@ -21,7 +22,6 @@
 #include "vmm-core/base/strutil.h"
 #include "vmm-core/base/token-bucket.h"
 
-#define BACKLOG      128
 #define ACCEPTS      16 /* at once */
 #define NO_FDS_NS    NSEC_PER_SEC
 #define LINGER_BYTES (256U * 1024)
@@ -482,50 +482,7 @@ int rpc_tls_check(struct rpc_tls *tls, char why[TLS_WHY_MAX])
 	return r < 0 ? r : 0;
 }
 
-/* "192.0.2.1:16515", "[2001:db8::1]:16515", or either without the port. */
-static int parse_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-	struct sockaddr_in *in = (struct sockaddr_in *)ret;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-	const char *close = strrchr(text, ']'), *colon = strrchr(close ? close : text, ':');
-	size_t n = colon ? (size_t)(colon - text) : strlen(text);
-	char host[INET6_ADDRSTRLEN + 2];
-	uint64_t port = TLS_DEFAULT_PORT;
-
-	*ret = (struct sockaddr_storage){0};
-	if (!n || n >= sizeof(host) || (colon && (parse_u64(colon + 1, 65535, &port) < 0 || !port)))
-		return -EINVAL;
-	memcpy(host, text, n);
-	host[n] = 0;
-	if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
-		in->sin_family = AF_INET;
-		in->sin_port = htons((uint16_t)port);
-		*ret_len = sizeof(*in);
-		return 0;
-	}
-	if (host[0] != '[' || host[n - 1] != ']')
-		return -EINVAL;
-	host[n - 1] = 0;
-	if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) != 1)
-		return -EINVAL;
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons((uint16_t)port);
-	*ret_len = sizeof(*in6);
-	return 0;
-}
-
 int rpc_tls_open_socket(const char *text)
 {
-	struct sockaddr_storage address;
-	socklen_t len;
-	int r = parse_address(text, &address, &len);
-	_cleanup_(closep) int fd = -EBADF;
-
-	if (r < 0)
-		return r;
-	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
-		bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, BACKLOG) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	return listen_tcp(text, TLS_DEFAULT_PORT, /* loopback_only= */ false);
 }
