@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Handlers that set limits of a domain's vNICs. Tested by tests/unit/test-dbus.c. */
+/* Handlers that set limits of a domain's vNICs. Tested by tests/unit/test-dbus-tune.c. */
 #include <string.h>
 #include <strings.h>
 
