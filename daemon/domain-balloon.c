@@ -40,26 +40,22 @@ uint64_t domain_current_memory_kib(const struct domain *d)
 	return current->memory_kib - given_up * PAGE_KIB;
 }
 
-/* What dumpxml shows, the next daemon reads, and a restart begins with. */
+static int edit_balloon(struct domain_config *config, const void *what)
+{
+	const struct vm_config *live = what;
+
+	config->vm.current_memory_kib = live->current_memory_kib;
+	config->vm.balloon.stats_period_s = live->balloon.stats_period_s;
+	return 0;
+}
+
 static void note_wish(struct domain *d)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	struct definition *running;
-	int r = definition_parse(d->running, &config);
+	int r = domain_edit_running(d, edit_balloon, &d->live->vm);
 
-	if (r == 0) {
-		config->vm.current_memory_kib = d->live->vm.current_memory_kib;
-		config->vm.balloon.stats_period_s = d->live->vm.balloon.stats_period_s;
-		r = definition_new(config, &running);
-	}
-	if (r == 0) {
-		(void)definition_free(d->running);
-		d->running = running;
-		domain_save_status(d);
-	} else {
+	if (r < 0)
 		log_warning("domain '%s': a change of its balloon is not in its XML: %s", d->name,
 			strerror(-r));
-	}
 }
 
 struct wish {

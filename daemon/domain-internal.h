@@ -71,6 +71,11 @@ void domain_balloon_changed(struct domain *domain, uint32_t pages);
 /* What is going to run, or runs. Takes 'config' when it returns 0; -ENOMEM, -EFBIG. */
 int domain_set_live(struct domain *domain, struct domain_config *config);
 void domain_clear_live(struct domain *domain);
+/* What runs has been changed, and its XML is to say so: dumpxml shows that, the next daemon reads it, a restart begins with it. 'edit' makes
+ * the change in what 'running' says; 'live' is the caller's. Saves the status. Returns 0, or a negative errno (then the XML is the
+ * old one): what definition_parse(), 'edit' or definition_new() say. */
+typedef int (*domain_edit_fn)(struct domain_config *config, const void *what);
+int domain_edit_running(struct domain *domain, domain_edit_fn edit, const void *what);
 
 /* status.json and live.xml, of a run that has been noted; failures are logged, a run goes on with what was saved before. */
 void domain_save_status(struct domain *domain);

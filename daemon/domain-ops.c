@@ -319,41 +319,36 @@ struct nic_change {
 	struct domain *domain;
 };
 
-/* What dumpxml shows and the next daemon reads. Of the configuration only what can change while it runs: the rest has
- * been put together with the portgroup's and the network's. */
-static void note_nic_change(struct domain *d, unsigned nic, const struct net_port_config *port)
+/* Of the configuration only what can change while it runs: the rest has been put together with the portgroup's and the network's.
+ * change->nic is an index here. */
+static int edit_nic(struct domain_config *config, const void *what)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	struct definition *running;
+	const struct nic_change *change = what;
+	const struct net_port_config *port = &change->config;
 	struct net_port_config *own;
-	int r = definition_parse(d->running, &config);
 
-	if (r == 0 && nic < config->vm.n_nics) {
-		own = &config->vm.nics[nic].port;
-		own->bandwidth = port->bandwidth;
-		own->flags =
-			(own->flags & ~NET_PORT_LINK_DOWN) | (port->flags & NET_PORT_LINK_DOWN);
-		r = definition_new(config, &running);
-		if (r == 0) {
-			(void)definition_free(d->running);
-			d->running = running;
-			domain_save_status(d);
-		}
-	}
-	if (r < 0)
-		log_warning("domain '%s': a change of its vNIC is not in its XML: %s", d->name,
-			strerror(-r));
+	if (change->nic >= config->vm.n_nics)
+		return -ENOENT;
+	own = &config->vm.nics[change->nic].port;
+	own->bandwidth = port->bandwidth;
+	own->flags = (own->flags & ~NET_PORT_LINK_DOWN) | (port->flags & NET_PORT_LINK_DOWN);
+	return 0;
 }
 
 static void on_nic_changed(void *userdata, const struct error *error)
 {
 	struct nic_change *change = userdata;
-	int i = domain_nic_index(change->domain, change->nic);
+	struct domain *d = change->domain;
+	int i = domain_nic_index(d, change->nic), r = 0;
 
 	if (!error && i >= 0) {
-		change->domain->live->vm.nics[i].port = change->config;
-		note_nic_change(change->domain, (unsigned)i, &change->config);
+		d->live->vm.nics[i].port = change->config;
+		change->nic = (unsigned)i;
+		r = domain_edit_running(d, edit_nic, change);
 	}
+	if (r < 0)
+		log_warning("domain '%s': a change of its vNIC is not in its XML: %s", d->name,
+			strerror(-r));
 	change->done(change->userdata, error);
 	free(change);
 }

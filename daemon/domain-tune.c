@@ -236,35 +236,24 @@ static struct tune *tune_free(struct tune *tune)
 }
 DEFINE_CLEANUP(struct tune *, tune_free);
 
-/* What 'definition' says now, with the tuning of 'tuned': the rest may have changed while the change was made. */
-static int merge(const struct definition *definition, const struct domain_config *tuned,
-	struct domain_config **ret)
+/* The tuning alone: the rest may have changed while the change was made. */
+static int edit_tuning(struct domain_config *config, const void *what)
 {
-	int r = definition_parse(definition, ret);
+	const struct domain_config *tuned = what;
 
-	if (r < 0)
-		return r;
-	(*ret)->cputune = tuned->cputune;
-	(*ret)->memtune = tuned->memtune;
+	config->cputune = tuned->cputune;
+	config->memtune = tuned->memtune;
 	return 0;
 }
 
 /* What runs is so now. */
 static int note_live(struct domain *d, const struct domain_config *config)
 {
-	_cleanup_(domain_config_freep) struct domain_config *now = NULL;
-	struct definition *running;
-	int r = merge(d->running, config, &now);
+	int r = domain_edit_running(d, edit_tuning, config);
 
-	if (r == 0)
-		r = definition_new(now, &running);
 	if (r < 0)
 		return r;
-	(void)definition_free(d->running);
-	d->running = running;
-	d->live->cputune = config->cputune;
-	d->live->memtune = config->memtune;
-	domain_save_status(d);
+	(void)edit_tuning(d->live, config);
 	manager_changed(d->manager, d);
 	return 0;
 }
@@ -288,7 +277,9 @@ static int finish(struct tune *tune, struct error *error)
 		return 0;
 	if (!d || !d->definition)
 		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
-	r = merge(d->definition, tune->config, &config);
+	r = definition_parse(d->definition, &config);
+	if (r == 0)
+		r = edit_tuning(config, tune->config);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot read the definition of '%s'", d->name);
 	return manager_redefine(tune->manager, d, config, error);

@@ -121,21 +121,9 @@ void domain_reset_vcpus(struct domain *d)
 		d->vcpus[i / 32] |= UINT32_C(1) << i % 32;
 }
 
-/* The live XML says how many. */
-static int note_count(struct domain *d, uint32_t n)
+static int edit_count(struct domain_config *config, const void *what)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	struct definition *running;
-	int r = definition_parse(d->running, &config);
-
-	if (r < 0)
-		return r;
-	config->vm.vcpus = n;
-	r = definition_new(config, &running);
-	if (r < 0)
-		return r;
-	(void)definition_free(d->running);
-	d->running = running;
+	config->vm.vcpus = *(const uint32_t *)what;
 	return 0;
 }
 
@@ -185,12 +173,11 @@ bool domain_vcpus_seen(struct domain *d, const uint32_t bits[PROTO_VCPU_WORDS])
 			tell(d, i, online);
 	}
 	d->live->vm.vcpus = n;
-	r = note_count(d, n);
+	r = domain_edit_running(d, edit_count, &n);
 	if (r < 0)
 		(void)log_error_errno(
 			r, "domain '%s': its live XML has another number of vCPUs: %m", d->name);
 	domain_limits_changed(d);
-	domain_save_status(d);
 	manager_changed(d->manager, d);
 	finish_waits(d, true, NULL);
 	return true;

@@ -75,6 +75,24 @@ void domain_clear_live(struct domain *d)
 	d->running = definition_free(d->running);
 }
 
+int domain_edit_running(struct domain *d, domain_edit_fn edit, const void *what)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct definition *running;
+	int r = definition_parse(d->running, &config);
+
+	if (r == 0)
+		r = edit(config, what);
+	if (r == 0)
+		r = definition_new(config, &running);
+	if (r < 0)
+		return r;
+	(void)definition_free(d->running);
+	d->running = running;
+	domain_save_status(d);
+	return 0;
+}
+
 struct domain *domain_free(struct domain *d)
 {
 	if (!d)
