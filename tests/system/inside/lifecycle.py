@@ -5,6 +5,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import time
@@ -172,6 +173,25 @@ def statistics():
     check("<domain type='kvm' id='" in vmctl("dumpxml", "deb1"), "live XML has no id")
     check(" id='" not in vmctl("dumpxml", "deb1", "--inactive").splitlines()[0], "inactive XML has an id")
     json.loads(vmctl("dominfo", "deb1", "--json"))
+
+
+def cgroup_ns(pid):
+    """CPU time of the process' control group."""
+    scope = pathlib.Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::")
+    usage = re.search(r"^usage_usec (\d+)", pathlib.Path(f"/sys/fs/cgroup{scope}/cpu.stat").read_text(), re.M)
+    return int(usage.group(1)) * 1000
+
+
+@suite.case("the overhead ledger agrees with the control group", needs="kill -9 of the daemon: the guest does not notice")
+def ledger():
+    pid = processes("vmmd-worker")[0]
+    before = cgroup_ns(pid)
+    parts = dict(re.findall(r"overhead\.(\w+)=(\d+)$", vmctl("domstats", "--overhead", "deb1"), re.M))
+    after = cgroup_ns(pid)
+    total = sum(int(parts[part]) for part in ("guest", "vcpu", "loop", "io"))
+    equal(int(parts["total"]), total, "overhead.total")
+    note(f"ledger: {total} ns; control group: {before} to {after} ns, {100 * total / before:.2f} to {100 * total / after:.2f} %")
+    check(0.97 * before <= total <= 1.03 * after, f"the ledger's {total} ns are not the control group's {before} to {after}")
 
 
 @suite.case("reboot from inside", needs="kill -9 of the daemon: the guest does not notice")
