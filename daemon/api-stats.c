@@ -354,7 +354,7 @@ int api_get_boot_report(struct api_call *call, struct error *error)
 		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	api_call_reply(call,
-		boot_report(&d->boot, d->stats ? stats_view_page(d->stats) : NULL,
+		boot_report(&d->run->boot, d->stats ? stats_view_page(d->stats) : NULL,
 			(uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec));
 	return 0;
 }

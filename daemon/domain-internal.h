@@ -68,8 +68,11 @@ void domain_end_stats_waits(struct domain *domain);
 /* So many pages are given up now. */
 void domain_balloon_changed(struct domain *domain, uint32_t pages);
 
-/* What is going to run, or runs. Takes 'config' when it returns 0; -ENOMEM, -EFBIG. */
+/* What is going to run: 'live', 'running' and an empty 'run'. Takes 'config' when it returns 0; -ENOMEM, -EFBIG. */
 int domain_set_live(struct domain *domain, struct domain_config *config);
+/* What runs has another configuration. Takes both. */
+void domain_take_live(
+	struct domain *domain, struct domain_config *config, struct definition *running);
 void domain_clear_live(struct domain *domain);
 /* What runs has been changed, and its XML is to say so: dumpxml shows that, the next daemon reads it, a restart begins with it. 'edit' makes
  * the change in what 'running' says; 'live' is the caller's. Saves the status. Returns 0, or a negative errno (then the XML is the

@@ -26,7 +26,7 @@ const char *domain_nic_target(const struct domain *d, unsigned nic)
 {
 	const struct network_port *port = network_find_port(d->manager, d->uuid, nic);
 
-	return port ? port->ifname : nic < VM_MAX_NICS ? d->taps[nic].ifname : "";
+	return port ? port->ifname : d->run && nic < VM_MAX_NICS ? d->run->taps[nic].ifname : "";
 }
 
 const struct domain *domain_nic_find(const struct manager *m, const char *target, unsigned *ret_nic)
@@ -36,8 +36,8 @@ const struct domain *domain_nic_find(const struct manager *m, const char *target
 	list_for_each (pos, &m->domains) {
 		const struct domain *d = list_entry(pos, struct domain, link);
 
-		for (unsigned i = 0; i < VM_MAX_NICS; i++)
-			if (*target && streq(d->taps[i].ifname, target)) {
+		for (unsigned i = 0; d->run && i < VM_MAX_NICS; i++)
+			if (*target && streq(d->run->taps[i].ifname, target)) {
 				*ret_nic = i;
 				return d;
 			}
@@ -71,7 +71,7 @@ static void save(struct domain *d)
 	int r;
 
 	for (unsigned i = 0; i < VM_MAX_NICS; i++) {
-		const struct domain_tap *tap = &d->taps[i];
+		const struct domain_tap *tap = &d->run->taps[i];
 		const uint8_t *mac = tap->mac;
 
 		if (*tap->ifname)
@@ -128,9 +128,9 @@ static void load(struct manager *m, const uint8_t uuid[16], struct domain_tap ta
 
 void domain_load_nics(struct domain *d)
 {
-	load(d->manager, d->uuid, d->taps);
+	load(d->manager, d->uuid, d->run->taps);
 	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
-		const struct domain_tap *tap = &d->taps[d->live->nics[i].number];
+		const struct domain_tap *tap = &d->run->taps[d->live->nics[i].number];
 
 		if (*tap->ifname && tap->mtu != NET_MTU_DEFAULT)
 			d->live->vm.nics[i].port.mtu = (uint16_t)tap->mtu;
@@ -217,7 +217,7 @@ static int open_tap(struct domain *d, unsigned nic, int *ret_fd, struct error *e
 	const struct domain_nic *host = host_of(d, nic);
 	const struct net_port_config *port = port_of(d, nic);
 	struct host_tap tap = {
-		.ifname = d->taps[nic].ifname,
+		.ifname = d->run->taps[nic].ifname,
 		.mac = port->mac,
 		.mtu = mtu_of(d, nic),
 		.isolated = port->flags & NET_PORT_ISOLATED,
@@ -241,7 +241,7 @@ static int open_macvtap(struct domain *d, unsigned nic, int *ret_fd, struct erro
 	};
 	const struct domain_nic *host = host_of(d, nic);
 	struct host_macvtap macvtap = {
-		.ifname = d->taps[nic].ifname,
+		.ifname = d->run->taps[nic].ifname,
 		.lower = host->dev,
 		.mac = port_of(d, nic)->mac,
 		.mtu = mtu_of(d, nic),
@@ -270,7 +270,7 @@ int domain_nic_prepare(struct domain *d, unsigned nic, struct error *error)
 static int name_tap(struct domain *d, unsigned nic, struct error *error)
 {
 	const struct domain_nic *host = host_of(d, nic);
-	struct domain_tap *tap = &d->taps[nic];
+	struct domain_tap *tap = &d->run->taps[nic];
 	struct domain_tap named = {.mtu = mtu_of(d, nic)};
 
 	memcpy(named.mac, port_of(d, nic)->mac, NET_MAC_LEN);
@@ -310,7 +310,7 @@ int domain_nic_open(struct domain *d, unsigned nic, int *ret_fd, struct error *e
 
 void domain_nic_release(struct domain *d, unsigned nic)
 {
-	struct domain_tap *tap = &d->taps[nic];
+	struct domain_tap *tap = &d->run->taps[nic];
 
 	network_detach_nic(d, nic);
 	if (!*tap->ifname)
@@ -340,7 +340,7 @@ int domain_open_nics(struct domain *d, struct error *error)
 
 		r = domain_nic_open(d, i, &fd, error);
 		if (r == 0 && fd >= 0)
-			r = resources_add(&d->resources, PROTO_FD_NIC, i, 0, fd, error);
+			r = resources_add(&d->run->resources, PROTO_FD_NIC, i, 0, fd, error);
 	}
 	return r;
 }

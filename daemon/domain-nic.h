@@ -23,7 +23,7 @@ int domain_nic_prepare(struct domain *domain, unsigned nic, struct error *error)
 int domain_nic_open(struct domain *domain, unsigned nic, int *ret_fd, struct error *error);
 void domain_nic_release(struct domain *domain, unsigned nic);
 
-/* The same for all. The fds go into domain->resources. */
+/* The same for all. The fds go into domain->run->resources. */
 int domain_prepare_nics(struct domain *domain, struct error *error);
 int domain_open_nics(struct domain *domain, struct error *error);
 void domain_release_nics(struct domain *domain);

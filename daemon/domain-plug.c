@@ -135,9 +135,7 @@ static int replace_live(struct domain *d, struct domain_config *next, int withou
 		next->vm.nics[to].port = d->live->vm.nics[from].port;
 		next->nics[to++].number = d->live->nics[from].number;
 	}
-	domain_clear_live(d);
-	d->live = next;
-	d->running = running;
+	domain_take_live(d, next, running);
 	return 0;
 }
 

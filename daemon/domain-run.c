@@ -106,7 +106,7 @@ static int open_resources(struct domain *d, int dir_fd, struct error *error)
 
 	uuid_format(d->uuid, uuid);
 	(void)snprintf(path, sizeof(path), "%s/domains/%s", d->manager->store->runtime_dir, uuid);
-	return resources_open(d->live, &env, &d->resources, error);
+	return resources_open(d->live, &env, &d->run->resources, error);
 }
 
 static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct error *error)
@@ -177,11 +177,11 @@ int domain_begin_run(struct domain *d, struct error *error)
 	_cleanup_(closep) int dir_fd = -EBADF;
 	int r;
 
-	boot_note(&d->boot, BOOT_BEGUN);
+	boot_note(&d->run->boot, BOOT_BEGUN);
 	d->noted = d->stop_seen = d->destroying = d->degraded = d->guessed = false;
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
 		d->live->nics[i].number = (uint8_t)i;
-	d->start_error = (struct error){0};
+	d->run->start_error = (struct error){0};
 	domain_reset_vcpus(d);
 	r = memory_limit_check(d->manager, d->live, error);
 	if (r < 0)
@@ -191,13 +191,13 @@ int domain_begin_run(struct domain *d, struct error *error)
 		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);
 	/* What networks and bridges decide of a vNIC is in the configuration that the worker gets. */
 	r = domain_prepare_nics(d, error);
-	boot_note(&d->boot, BOOT_NETWORKS);
+	boot_note(&d->run->boot, BOOT_NETWORKS);
 	if (r == 0)
 		r = open_resources(d, dir_fd, error);
-	boot_note(&d->boot, BOOT_RESOURCES);
+	boot_note(&d->run->boot, BOOT_RESOURCES);
 	if (r == 0)
 		r = domain_open_nics(d, error);
-	boot_note(&d->boot, BOOT_TAPS);
+	boot_note(&d->run->boot, BOOT_TAPS);
 	if (r == 0)
 		r = manager_take_slot(d->manager, &d->slot);
 	if (r == 0)
@@ -207,9 +207,9 @@ int domain_begin_run(struct domain *d, struct error *error)
 			(void)error_set_errno(error, r, "cannot start the worker");
 		return r;
 	}
-	if (stats_view_map(STATS_VM, d->resources.stats_fd, &d->stats) < 0)
+	if (stats_view_map(STATS_VM, d->run->resources.stats_fd, &d->stats) < 0)
 		log_warning("domain '%s' has no statistics", d->name);
-	boot_note(&d->boot, BOOT_SPAWNED);
+	boot_note(&d->run->boot, BOOT_SPAWNED);
 	d->phase = DOMAIN_STARTING;
 	return 0;
 }
@@ -224,8 +224,8 @@ void domain_end_run(struct domain *d)
 	d->log = worker_log_free(d->log);
 	d->stats = stats_view_free(d->stats);
 	d->cgroup = cgroup_free(d->cgroup, true);
-	resources_close(&d->resources);
-	d->resources = (struct resources){0};
+	resources_close(&d->run->resources);
+	d->run->resources = (struct resources){0};
 	domain_end_detaches(d);
 	domain_end_vcpu_waits(d);
 	d->nics_plugging = 0;
@@ -303,7 +303,7 @@ void domain_kill_later(struct domain *d, uint64_t usec)
 
 static void fail_start(struct domain *d, const struct error *error)
 {
-	d->start_error = *error;
+	d->run->start_error = *error;
 	worker_kill(d->worker);
 }
 
@@ -349,7 +349,7 @@ static void on_started(void *userdata, int error, const char *text)
 		go_on_pinned(d);
 		return;
 	}
-	boot_note(&d->boot, BOOT_ANSWERED);
+	boot_note(&d->run->boot, BOOT_ANSWERED);
 	d->phase = DOMAIN_ACTIVE;
 	if (d->start_paused)
 		domain_set_state(d, DOMAIN_STATE_PAUSED, DOMAIN_PAUSED_USER);
@@ -368,8 +368,8 @@ static void on_started(void *userdata, int error, const char *text)
 static void send_start(struct domain *d)
 {
 	struct proto_start start = {
-		.n_fds = d->resources.n,
-		.wall_offset_s = d->resources.wall_offset_s,
+		.n_fds = d->run->resources.n,
+		.wall_offset_s = d->run->resources.wall_offset_s,
 	};
 	uint64_t usec = DOMAIN_START_USEC;
 	struct error e = {0};
@@ -379,7 +379,7 @@ static void send_start(struct domain *d)
 	start.flags = start_flags(d);
 	if (d->live->vm.memory_locked || d->live->vm.memory_allocation == VM_ALLOCATION_IMMEDIATE)
 		usec += DIV_ROUND_UP(d->live->vm.memory_kib, MIB(1)) * DOMAIN_LOCK_USEC;
-	memcpy(start.fds, d->resources.what, sizeof(start.fds));
+	memcpy(start.fds, d->run->resources.what, sizeof(start.fds));
 	r = domain_note_run(d);
 	if (r < 0) {
 		(void)error_set_errno(&e, r,
@@ -388,10 +388,10 @@ static void send_start(struct domain *d)
 		fail_start(d, &e);
 		return;
 	}
-	boot_note(&d->boot, BOOT_SENT);
-	r = worker_request(d->worker, PROTO_START, &start, sizeof(start), d->resources.fds,
-		d->resources.n, usec, on_started, d);
-	resources_close(&d->resources);
+	boot_note(&d->run->boot, BOOT_SENT);
+	r = worker_request(d->worker, PROTO_START, &start, sizeof(start), d->run->resources.fds,
+		d->run->resources.n, usec, on_started, d);
+	resources_close(&d->run->resources);
 	if (r < 0) {
 		(void)error_set_errno(&e, r, "cannot send START to the worker");
 		fail_start(d, &e);
@@ -634,7 +634,7 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 {
 	struct domain *d = opaque;
 	enum domain_stop stop = why_stopped(d, how->violation);
-	struct error e = d->start_error;
+	struct error e = d->run->start_error;
 	bool oom = !how->killed && cgroup_oom_killed(d->cgroup);
 
 	/* If it said STOPPED, it said why, too. */

@@ -72,11 +72,11 @@ static int save(struct domain *d)
 	json_object_object_add(o, "state", json_object_new_int((int)d->state));
 	json_object_object_add(o, "reason", json_object_new_int(d->reason));
 	json_object_object_add(
-		o, "serials", paths_to_json(d->resources.serial_paths, VM_MAX_SERIALS));
+		o, "serials", paths_to_json(d->run->resources.serial_paths, VM_MAX_SERIALS));
 	json_object_object_add(
-		o, "consoles", paths_to_json(d->resources.console_paths, VM_MAX_CONSOLES));
+		o, "consoles", paths_to_json(d->run->resources.console_paths, VM_MAX_CONSOLES));
 	json_object_object_add(
-		o, "channels", paths_to_json(d->resources.channel_paths, VM_MAX_CHANNELS));
+		o, "channels", paths_to_json(d->run->resources.channel_paths, VM_MAX_CHANNELS));
 	json_object_object_add(o, "nics", numbers_to_json(d->live));
 	/* The status last: by it the rest counts. */
 	r = store_save_runtime(room, d->uuid, "live.xml", d->running->xml);
@@ -249,9 +249,9 @@ static void take_over(struct domain *d, const struct status *status)
 	d->reason = status->reason;
 	for (unsigned i = 0; i < MIN(d->live->vm.n_nics, status->n_nics); i++)
 		d->live->nics[i].number = status->nics[i];
-	memcpy(d->resources.serial_paths, status->serials, sizeof(status->serials));
-	memcpy(d->resources.console_paths, status->consoles, sizeof(status->consoles));
-	memcpy(d->resources.channel_paths, status->channels, sizeof(status->channels));
+	memcpy(d->run->resources.serial_paths, status->serials, sizeof(status->serials));
+	memcpy(d->run->resources.console_paths, status->consoles, sizeof(status->consoles));
+	memcpy(d->run->resources.channel_paths, status->channels, sizeof(status->channels));
 	domain_load_nics(d);
 	domain_reset_vcpus(d);
 	manager_note_id(d->manager, d->id);

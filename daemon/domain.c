@@ -50,15 +50,29 @@ void domain_drop_waits(struct list *waits)
 int domain_set_live(struct domain *d, struct domain_config *config)
 {
 	struct definition *running;
+	struct domain_run *run;
 	int r = definition_new(config, &running);
 
 	if (r < 0)
 		return r;
+	run = calloc(1, sizeof(*run));
+	if (!run) {
+		(void)definition_free(running);
+		return -ENOMEM;
+	}
 	domain_clear_live(d);
-	d->live = config;
-	d->running = running;
+	d->run = run;
+	domain_take_live(d, config, running);
 	domain_note_owner(d);
 	return 0;
+}
+
+void domain_take_live(struct domain *d, struct domain_config *config, struct definition *running)
+{
+	(void)domain_config_free(d->live);
+	(void)definition_free(d->running);
+	d->live = config;
+	d->running = running;
 }
 
 void domain_note_owner(struct domain *d)
@@ -73,6 +87,10 @@ void domain_clear_live(struct domain *d)
 {
 	d->live = domain_config_free(d->live);
 	d->running = definition_free(d->running);
+	if (d->run)
+		resources_close(&d->run->resources);
+	free(d->run);
+	d->run = NULL;
 }
 
 int domain_edit_running(struct domain *d, domain_edit_fn edit, const void *what)
@@ -108,7 +126,6 @@ struct domain *domain_free(struct domain *d)
 	(void)worker_log_free(d->log);
 	(void)stats_view_free(d->stats);
 	(void)cgroup_free(d->cgroup, false);
-	resources_close(&d->resources);
 	(void)definition_free(d->definition);
 	domain_clear_live(d);
 	list_del(&d->link);
@@ -177,14 +194,14 @@ int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, str
 		return *ret_xml ? 0 : error_set(error, ERROR_NO_MEMORY, "xml");
 	}
 	for (size_t i = 0; i < VM_MAX_SERIALS; i++)
-		if (d->resources.serial_paths[i][0])
-			live.serial_paths[i] = d->resources.serial_paths[i];
+		if (d->run->resources.serial_paths[i][0])
+			live.serial_paths[i] = d->run->resources.serial_paths[i];
 	for (size_t i = 0; i < VM_MAX_CONSOLES; i++)
-		if (d->resources.console_paths[i][0])
-			live.console_paths[i] = d->resources.console_paths[i];
+		if (d->run->resources.console_paths[i][0])
+			live.console_paths[i] = d->run->resources.console_paths[i];
 	for (size_t i = 0; i < VM_MAX_CHANNELS; i++)
-		if (d->resources.channel_paths[i][0])
-			live.channel_paths[i] = d->resources.channel_paths[i];
+		if (d->run->resources.channel_paths[i][0])
+			live.channel_paths[i] = d->run->resources.channel_paths[i];
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++) {
 		const char *target = domain_nic_target(d, d->live->nics[i].number);
 

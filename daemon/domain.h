@@ -108,6 +108,14 @@ struct domain_tap {
 	unsigned mtu;
 };
 
+/* What only a run has: far more than all else that a domain takes, and most definitions are at rest. */
+struct domain_run {
+	struct boot_moments boot;   /* of the last start by this daemon */
+	struct resources resources; /* fds until START; names for as long as it runs */
+	struct domain_tap taps[VM_MAX_NICS];
+	struct error start_error;
+};
+
 struct manager;
 struct worker_log;
 struct stats_view;
@@ -122,6 +130,7 @@ struct domain {
 	struct definition *definition; /* NULL: transient */
 	struct domain_config *live;    /* what runs; NULL: inactive */
 	struct definition *running;    /* the same in short, with its XML */
+	struct domain_run *run;        /* there as long as 'live' is */
 	struct domain_owner owner;     /* the definition's, or else of what runs or ran */
 	bool autostart;
 	uint32_t
@@ -134,10 +143,7 @@ struct domain {
 	struct worker *worker;
 	struct worker_log *log;
 	struct stats_view *stats; /* NULL: not to be had */
-	struct boot_moments boot; /* of the last start by this daemon */
 	struct cgroup *cgroup;
-	struct resources resources; /* fds until START; names for as long as it runs */
-	struct domain_tap taps[VM_MAX_NICS];
 	uint32_t slot; /* of the uid range */
 	bool degraded; /* the worker lives but has not said HELLO, or does not answer */
 	bool guessed; /* what the worker runs could not be read: 'live' is the definition, or next to nothing */
@@ -146,7 +152,6 @@ struct domain {
 	bool pinning;   /* started paused until its threads have their CPUs */
 	bool stop_seen; /* STATE STOPPED came; 'stop' says why */
 	enum domain_stop stop;
-	struct error start_error;
 	sd_event_source *kill_timer;
 	struct list start_waits, stop_waits; /* struct domain_wait */
 	struct list stats_waits;             /* likewise: for the guest's statistics */

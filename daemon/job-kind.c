@@ -40,8 +40,8 @@ static void look_at_start(const struct job *job, struct job_progress *ret)
 
 	if (!d || !d->worker || d->phase != DOMAIN_STARTING)
 		return;
-	ret->stage = d->resources.n > 0 ? "process" : "machine";
-	if (d->resources.n > 0 ||
+	ret->stage = d->run->resources.n > 0 ? "process" : "machine";
+	if (d->run->resources.n > 0 ||
 		(!d->live->vm.memory_locked &&
 			d->live->vm.memory_allocation != VM_ALLOCATION_IMMEDIATE))
 		return;

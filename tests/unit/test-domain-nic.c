@@ -10,6 +10,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/api.h"
+#include "daemon/domain-internal.h"
 #include "daemon/host-link.h"
 #include "daemon/host-net.h"
 #include "link-fixture.h"
@@ -136,7 +137,7 @@ static void test_bridge(void **state)
 	/* Nothing to say about an MTU that is the usual one. */
 	assert_int_equal(d->live->vm.nics[0].port.mtu, 0);
 	/* The worker alone holds them. */
-	assert_int_equal(d->resources.n, 0);
+	assert_int_equal(d->run->resources.n, 0);
 	destroy(f, d);
 	assert_int_equal(if_nametoindex("vnet0"), 0);
 	assert_int_equal(if_nametoindex("tap9"), 0);
@@ -403,6 +404,7 @@ static void test_direct_left(void **state)
 static void test_direct_cut_short(void **state)
 {
 	struct fixture *f = *state;
+	struct domain_config *config;
 	struct domain *d;
 	uint8_t uuid[16];
 	int dir, fd;
@@ -411,7 +413,8 @@ static void test_direct_cut_short(void **state)
 		skip();
 	d = define(f, "a", DIRECT("private"));
 	memcpy(uuid, d->uuid, 16);
-	assert_int_equal(definition_parse(d->definition, &d->live), 0);
+	assert_int_equal(definition_parse(d->definition, &config), 0);
+	assert_int_equal(domain_set_live(d, config), 0);
 	assert_int_equal(store_open_runtime(&f->manager->store->domains, uuid, true, &dir), 0);
 	close(dir);
 	assert_int_equal(domain_nic_prepare(d, 0, &f->error), 0);

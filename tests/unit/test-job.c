@@ -161,7 +161,7 @@ static void test_allocation(void **state)
 	struct json_object *info;
 
 	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
-	RUN_UNTIL(f, d->phase == DOMAIN_STARTING && d->resources.n == 0);
+	RUN_UNTIL(f, d->phase == DOMAIN_STARTING && d->run->resources.n == 0);
 	assert_int_equal(d->live->vm.memory_allocation, VM_ALLOCATION_IMMEDIATE);
 	info = job(f, "GetJob", 1);
 	assert_string_equal(word(info, "stage"), "machine");

@@ -2,6 +2,7 @@
 /* The manager: names, ids and UUIDs, definitions that survive it, damaged ones that do not stop it, autostart. */
 #include "daemon/manager.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -474,6 +475,31 @@ static void test_image_in_use(void **state)
 	fixture_start(f, b);
 }
 
+/* A definition at rest costs its text and little more; what only a run needs comes with it, and goes. */
+static void test_definitions_are_small(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "first", "", "");
+	size_t before, bytes, xml = strlen(d->definition->xml);
+	const unsigned n = 64;
+	char name[16];
+
+	before = mallinfo2().uordblks; /* 0 where a sanitizer has its own */
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "small%u", i);
+		fixture_define(f, name, "", "");
+	}
+	bytes = (mallinfo2().uordblks - before) / n;
+	if (bytes > xml + 1024)
+		fail_msg("%zu bytes for a definition with %zu of XML", bytes, xml);
+	assert_true(sizeof(*d) <= 640);
+	assert_null(d->run);
+	fixture_start(f, d);
+	assert_non_null(d->run);
+	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
+	assert_null(d->run);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,6 +522,7 @@ int main(void)
 		T(test_slots_rest),
 		T(test_slots_avoid_uids_in_use),
 		T(test_image_in_use),
+		T(test_definitions_are_small),
 	};
 
 	log_init("test-manager", LOG_CRIT, false);
