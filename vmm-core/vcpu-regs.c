@@ -174,9 +174,10 @@ static int clear_leftovers(struct vcpu *vcpu, const char **ret_stage)
 	r = kvm_vcpu_set_debugregs(vcpu->fd, &debug);
 	if (r < 0)
 		return r;
+	*ret_stage = "KVM_SET_XCRS";
+	r = kvm_vcpu_set_xcrs(vcpu->fd, &xcrs);
 	/* A processor without XSAVE has no XCR0. */
-	(void)kvm_vcpu_set_xcrs(vcpu->fd, &xcrs);
-	return 0;
+	return r == -EINVAL ? 0 : r;
 }
 
 /* KVM takes vCPUs whose TSCs are written at one time to be meant to agree; one alone would not. */

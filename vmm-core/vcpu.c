@@ -167,6 +167,12 @@ void vcpus_quit(struct vcpu *vcpus, unsigned n, struct vcpu_gate *gate)
 }
 
 /* Report that this vCPU cannot go on. It parks, even at an open gate, until a reset mends it. */
+/* strerror() is not for threads. KVM may answer numbers that the C library has no words for. */
+static const char *words(int error)
+{
+	return strerrordesc_np(-error) ?: "unknown error";
+}
+
 static void fail(struct vcpu *vcpu, const char *format, ...) _printf_(2, 3);
 static void fail(struct vcpu *vcpu, const char *format, ...)
 {
@@ -251,7 +257,7 @@ static bool park(struct vcpu *vcpu)
 		if (p.reset)
 			r = vcpu_reset(vcpu, p.reset_alone ? VCPU_ALONE : VCPU_RESET, &stage);
 		if (r < 0)
-			fail(vcpu, "cannot reset vCPU %u: %s: error %d", vcpu->index, stage, -r);
+			fail(vcpu, "cannot reset vCPU %u: %s: %s", vcpu->index, stage, words(r));
 		else if (p.was_parked && !p.reset)
 			(void)kvm_vcpu_clock_paused(vcpu->fd);
 	} while (p.off);
@@ -484,7 +490,7 @@ static void run_guest(struct vcpu *vcpu)
 			if (vcpu->stats)
 				stat_add(&vcpu->stats->signal_exits, 1);
 		} else {
-			fail(vcpu, "KVM_RUN on vCPU %u: error %d", vcpu->index, -r);
+			fail(vcpu, "KVM_RUN on vCPU %u: %s", vcpu->index, words(r));
 		}
 	}
 }
@@ -509,7 +515,7 @@ static void *vcpu_thread(void *arg)
 	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	r = host->enter_sandbox(host->opaque);
 	if (r < 0)
-		fail(vcpu, "cannot close the sandbox of vCPU %u: error %d", vcpu->index, -r);
+		fail(vcpu, "cannot close the sandbox of vCPU %u: %s", vcpu->index, words(r));
 	atomic_store(&vcpu->attention, true);
 	run_guest(vcpu);
 	return NULL;
