@@ -36,6 +36,7 @@ struct cgroup {
 	bool is_adopted; /* another daemon made it: of the root's kind, whichever that turns out to be */
 	char name[64], unit[UNIT_MAX]; /* 'unit': the scope */
 	struct cgroup_limits limits;
+	pid_t pid;          /* 0: not yet */
 	uint64_t oom_kills; /* before this process: the group may be older */
 	unsigned n_fds;
 	int fds[JAIL_MAX_CGROUPS];
@@ -450,6 +451,7 @@ void cgroup_started(struct cgroup *c, int id, pid_t pid)
 	if (!c)
 		return;
 	close_fds(c);
+	c->pid = pid;
 	name_scope(c, id, pid);
 	if (c->kind == CGROUP_SYSTEMD)
 		ask_for_scope(c->root, c->unit, "vmmd worker", &c->limits, pid);
@@ -459,6 +461,7 @@ void cgroup_adopted(struct cgroup *c, int id, pid_t pid)
 {
 	if (!c)
 		return;
+	c->pid = pid;
 	name_scope(c, id, pid);
 	c->is_adopted = true;
 }
@@ -475,18 +478,80 @@ uint64_t cgroup_shares_default(const struct cgroup_root *root)
 
 /* Other limits for a group that exists. */
 
+static bool has_line(const char *text, long number)
+{
+	char *end;
+
+	for (; *text; text = *end ? end + 1 : end)
+		if (strtol(text, &end, 10) == number)
+			return true;
+		else if (end == text)
+			return false;
+	return false;
+}
+
+/* The worker's folder of a hierarchy, made by nobody now. -ESRCH: the worker is not in it, so its limits are nobody's. */
+static int open_joined(const struct cgroup *c, const char *hierarchy, int *ret_fd)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	_cleanup_(freep) char *members = NULL;
+	char path[PATH_LEN];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/%s/%s/%s", c->root->mount, hierarchy,
+		c->root->folder, c->name);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	r = read_file(fd, "cgroup.procs", 65536, &members, NULL);
+	if (r < 0)
+		return r;
+	if (!c->pid || !has_line(members, c->pid))
+		return -ESRCH;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* Something is to be limited by it. How many threads there may be never changes. */
+static bool is_needed(const struct cgroup_limits *limits, const char *folder)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(limit_files); i++)
+		if ((!folder || streq(folder, limit_files[i].v1_folder)) &&
+			!streq(limit_files[i].v1_folder, "pids") &&
+			value_of(&limit_files[i], limits))
+			return true;
+	return false;
+}
+
+/* One per hierarchy, -EBADF where nothing is to be limited. */
+static int open_all_joined(const struct cgroup *c, const struct cgroup_limits *limits,
+	int ret_fds[ARRAY_SIZE(v1_folders)])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(v1_folders); i++) {
+		const char *folder = c->kind == CGROUP_V1 ? v1_folders[i] : NULL;
+		int r = folder || i == 0 ? open_joined(c, folder ?: "", &ret_fds[i]) : 0;
+
+		if (r < 0 && (r != -ESRCH || is_needed(limits, folder)))
+			return r;
+	}
+	return 0;
+}
+
 static int set_files(struct cgroup *c, const struct cgroup_limits *limits, struct error *error)
 {
-	int r = 0;
+	int fds[ARRAY_SIZE(v1_folders)] = {-EBADF, -EBADF, -EBADF};
+	int r = open_all_joined(c, limits, fds);
 
-	for (size_t i = 0; r == 0 && i < (c->kind == CGROUP_V1 ? ARRAY_SIZE(v1_folders) : 1); i++) {
-		const char *folder = c->kind == CGROUP_V1 ? v1_folders[i] : NULL;
-		_cleanup_(closep) int fd = -EBADF;
-
-		r = open_group(c, folder ? folder : "", &fd);
-		if (r == 0)
-			r = write_limits(c, limits, folder, /* is_new= */ false, fd);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (r == 0 && fds[i] >= 0)
+			r = write_limits(c, limits, c->kind == CGROUP_V1 ? v1_folders[i] : NULL,
+				/* is_new= */ false, fds[i]);
+		(void)safe_close(fds[i]);
 	}
+	if (r == -ESRCH)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"the worker is in no control group that vmmd could change%s",
+			c->is_adopted ? " now: systemd may have it, which cannot be reached" : "");
 	if (r < 0)
 		return error_set_errno(error, r, "cannot change the limits of the control group");
 	return 1;

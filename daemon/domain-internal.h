@@ -50,8 +50,9 @@ void domain_drop_vcpu_waits(struct domain *domain);
 int domain_settle_flags(const struct domain *domain, unsigned flags, bool *ret_live,
 	bool *ret_config, struct error *error);
 
-/* The limits of its control group. */
-void domain_limits(const struct domain_config *config, struct cgroup_limits *ret);
+/* The limits of its control group; with 'root' none that this host cannot express (shares: the most there are). */
+void domain_limits(const struct domain_config *config, const struct cgroup_root *root,
+	struct cgroup_limits *ret);
 /* They follow from the live configuration, which is another one: the control group is told, if it has a quota. */
 void domain_limits_changed(struct domain *domain);
 /* Some thread is not to run wherever vcpu/@cpuset allows. */

@@ -129,8 +129,7 @@ static void make_cgroup(struct domain *d, struct jail_plan *plan)
 
 	if (!d->manager->cgroup_root)
 		return;
-	domain_limits(d->live, &limits);
-	limits.shares = MIN(limits.shares, cgroup_shares_max(d->manager->cgroup_root));
+	domain_limits(d->live, d->manager->cgroup_root, &limits);
 	uuid_format(d->uuid, uuid);
 	if (cgroup_new(d->manager->cgroup_root, uuid, &limits, plan, &d->cgroup) < 0)
 		log_warning("domain '%s' has no control group", d->name);

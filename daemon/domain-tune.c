@@ -60,7 +60,8 @@ static uint64_t bytes_of(uint64_t kib)
 	return kib >= DOMAIN_MEMTUNE_UNLIMITED_KIB ? CGROUP_UNLIMITED : KIB(kib);
 }
 
-void domain_limits(const struct domain_config *config, struct cgroup_limits *ret)
+void domain_limits(const struct domain_config *config, const struct cgroup_root *root,
+	struct cgroup_limits *ret)
 {
 	const struct vm_config *vm = &config->vm;
 
@@ -70,7 +71,8 @@ void domain_limits(const struct domain_config *config, struct cgroup_limits *ret
 		.pids = 16 + vm->vcpus_max + 4 * vm->n_disks, /* as many threads as jail.c allows */
 		.memory_soft_bytes = bytes_of(config->memtune.soft_kib),
 		.swap_bytes = bytes_of(config->memtune.swap_hard_kib),
-		.shares = config->cputune.shares,
+		.shares = root ? MIN(config->cputune.shares, cgroup_shares_max(root))
+			       : config->cputune.shares,
 	};
 	quota_of(config, ret);
 }
@@ -78,23 +80,25 @@ void domain_limits(const struct domain_config *config, struct cgroup_limits *ret
 static int set_limits(struct domain *d, const struct domain_config *config, cgroup_done_fn done,
 	void *userdata, struct error *error)
 {
+	const struct cgroup_root *root = d->manager->cgroup_root;
+	uint64_t shares = config->cputune.shares;
 	struct cgroup_limits old, new;
 
 	if (d->guessed)
 		return error_set(error, ERROR_OPERATION_INVALID,
 			"what the domain runs with could not be read: its limits stay as they are");
-	domain_limits(d->live, &old);
-	domain_limits(config, &new);
+	/* What it was started with may be more than this host can express (then it has the most); what is asked for now may not. */
+	if (root && shares != d->live->cputune.shares && shares > cgroup_shares_max(root))
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"cpu_shares %llu: control groups of this host take 1 to %llu",
+			(unsigned long long)shares, (unsigned long long)cgroup_shares_max(root));
+	domain_limits(d->live, root, &old);
+	domain_limits(config, root, &new);
 	if (memcmp(&old, &new, sizeof(new)) == 0)
 		return 1;
 	if (!d->cgroup)
 		return error_set(error, ERROR_OPERATION_INVALID,
 			"the domain has no control group that vmmd could change");
-	if (new.shares > cgroup_shares_max(d->manager->cgroup_root))
-		return error_set(error, ERROR_INVALID_ARGUMENT,
-			"cpu_shares %llu: control groups of this host take 1 to %llu",
-			(unsigned long long)new.shares,
-			(unsigned long long)cgroup_shares_max(d->manager->cgroup_root));
 	return cgroup_set(d->cgroup, &new, done, userdata, error);
 }
 
@@ -112,7 +116,7 @@ void domain_limits_changed(struct domain *d)
 
 	if (d->guessed)
 		return;
-	domain_limits(d->live, &limits);
+	domain_limits(d->live, d->manager->cgroup_root, &limits);
 	if (d->cgroup && d->live->cputune.vcpu.quota_us > 0 &&
 		cgroup_set(d->cgroup, &limits, on_limits_followed, NULL, &e) < 0)
 		log_warning("domain '%s': %s", d->name, e.message);
@@ -146,41 +150,71 @@ bool domain_has_pins(const struct domain_config *config)
 	return any;
 }
 
-static int pin(const struct domain *d, uint32_t vcpu, const uint64_t *cpus, struct error *error)
+static int pin_failed(
+	const struct domain *d, uint32_t vcpu, const struct process_pin *pin, struct error *error)
 {
-	int r = process_pin(worker_pid(d->worker),
-		vcpu == DOMAIN_PIN_EMULATOR ? PROCESS_OTHERS : (int)vcpu, cpus);
 	char text[CPUSET_TEXT_MAX], who[32] = "its other threads";
 
-	if (r == 0)
-		return 0;
 	if (vcpu != DOMAIN_PIN_EMULATOR)
 		(void)snprintf(who, sizeof(who), "vCPU %u", vcpu);
-	cpuset_format(cpus, text);
+	cpuset_format(pin->cpus, text);
 	return error_set(error, ERROR_OPERATION_FAILED,
 		"domain '%s': %s cannot be pinned to host CPUs %.64s: %s", d->name, who, text,
-		r == -EINVAL ? "none of them can be used" : strerror(-r));
+		pin->result == -EINVAL ? "none of them can be used" : strerror(-pin->result));
 }
 
-/* Of one thread, if it is to run elsewhere than before ('old' NULL: wherever vcpu/@cpuset allows). */
-static int move(const struct domain *d, uint32_t vcpu, const struct domain_config *old,
-	const struct domain_config *new, struct error *error)
+static uint32_t vcpu_of_row(unsigned row)
 {
-	const uint64_t *from = old ? domain_pin_of(old, vcpu) : new->vm.cpuset;
-	const uint64_t *to = domain_pin_of(new, vcpu);
-
-	if (memcmp(from, to, CPUSET_WORDS * sizeof(*to)) == 0)
-		return 0;
-	return pin(d, vcpu, to, error);
+	return row == PROCESS_OTHERS ? DOMAIN_PIN_EMULATOR : row - PROCESS_VCPU(0);
 }
 
+/* Those that are to run elsewhere than before ('old' NULL: wherever vcpu/@cpuset allows). How many. */
+static unsigned plan_moves(const struct domain_config *old, const struct domain_config *new,
+	struct process_pin *pins, unsigned n)
+{
+	unsigned n_moves = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t vcpu = vcpu_of_row(i);
+		const uint64_t *from = old ? domain_pin_of(old, vcpu) : new->vm.cpuset;
+		const uint64_t *to = domain_pin_of(new, vcpu);
+		bool moves = memcmp(from, to, CPUSET_WORDS * sizeof(*to)) != 0;
+
+		pins[i] = (struct process_pin){.cpus = moves ? to : NULL};
+		n_moves += moves;
+	}
+	return n_moves;
+}
+
+/* Those that were moved go back. */
+static void move_back(const struct domain *d, const struct domain_config *old,
+	struct process_pin *pins, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		pins[i].cpus = pins[i].cpus && pins[i].result == 0
+			? domain_pin_of(old, vcpu_of_row(i))
+			: NULL;
+	(void)process_pin(worker_pid(d->worker), pins, n);
+}
+
+/* All of them, or (but at the start, which fails then) none. */
 static int move_all(const struct domain *d, const struct domain_config *old,
 	const struct domain_config *new, struct error *error)
 {
-	int r = move(d, DOMAIN_PIN_EMULATOR, old, new, error);
+	struct process_pin pins[PROCESS_VCPU(VM_MAX_VCPUS)];
+	unsigned n = PROCESS_VCPU(new->vm.vcpus_max);
+	int r;
 
-	for (uint32_t i = 0; r == 0 && i < new->vm.vcpus_max; i++)
-		r = move(d, i, old, new, error);
+	if (!plan_moves(old, new, pins, n))
+		return 0;
+	r = process_pin(worker_pid(d->worker), pins, n);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot look at the threads of '%s'", d->name);
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		if (pins[i].result < 0)
+			r = pin_failed(d, vcpu_of_row(i), &pins[i], error);
+	if (r < 0 && old)
+		move_back(d, old, pins, n);
 	return r;
 }
 
@@ -285,11 +319,23 @@ static int finish(struct tune *tune, struct error *error)
 	return manager_redefine(tune->manager, d, config, error);
 }
 
+/* The threads have been moved, the limits could not be changed: nothing of it is to stay. */
+static void undo_moves(const struct domain *d, const struct tune *tune)
+{
+	struct error e = {0};
+
+	if (move_all(d, tune->live, d->live, &e) < 0)
+		log_warning("%s", e.message);
+}
+
 static void on_limits_set(void *userdata, const struct error *error)
 {
 	_cleanup_(tune_freep) struct tune *tune = userdata;
+	const struct domain *d = manager_find_uuid(tune->manager, tune->uuid);
 	struct error e = {0};
 
+	if (error && d && d->id == tune->id && d->live)
+		undo_moves(d, tune);
 	if (!error && finish(tune, &e) < 0)
 		error = &e;
 	tune->done(tune->userdata, error);
@@ -320,6 +366,8 @@ static int apply(struct domain *d, struct tune **tune, struct error *error)
 	if (r < 0)
 		return r;
 	r = live ? set_limits(d, live, on_limits_set, *tune, error) : 1;
+	if (r < 0)
+		undo_moves(d, *tune);
 	if (r == 0)
 		(void)TAKE_PTR(*tune);
 	if (r > 0 && finish(*tune, error) < 0)

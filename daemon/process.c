@@ -215,31 +215,33 @@ int process_vcpus(pid_t pid, struct process_vcpu *ret_vcpus, unsigned n)
 }
 
 struct pin_walk {
-	int vcpu;
-	const uint64_t *cpus;
-	int result;
+	struct process_pin *pins;
+	unsigned n;
 };
 
 static void pin_thread(int task_fd, const char *tid, int vcpu, void *opaque)
 {
-	struct pin_walk *walk = opaque;
+	const struct pin_walk *walk = opaque;
+	unsigned i = vcpu < 0 ? PROCESS_OTHERS : PROCESS_VCPU((unsigned)vcpu);
+	struct process_pin *pin = i < walk->n ? &walk->pins[i] : NULL;
 	int r;
 
 	(void)task_fd;
-	if (walk->vcpu == PROCESS_OTHERS ? vcpu >= 0 : vcpu != walk->vcpu)
+	if (!pin || !pin->cpus)
 		return;
-	r = cpuset_apply_thread((int)strtol(tid, NULL, 10), walk->cpus);
+	r = cpuset_apply_thread((int)strtol(tid, NULL, 10), pin->cpus);
 	/* One that could be moved counts: of those that come and go, or are the kernel's, nobody promised anything. */
-	if (walk->result < 0)
-		walk->result = r;
+	if (pin->result < 0)
+		pin->result = r;
 }
 
-int process_pin(pid_t pid, int vcpu, const uint64_t cpus[CPUSET_WORDS])
+int process_pin(pid_t pid, struct process_pin *pins, unsigned n)
 {
-	struct pin_walk walk = {vcpu, cpus, -ESRCH};
-	int r = for_each_thread(pid, pin_thread, &walk);
+	struct pin_walk walk = {pins, n};
 
-	return r < 0 ? r : walk.result;
+	for (unsigned i = 0; i < n; i++)
+		pins[i].result = pins[i].cpus ? -ESRCH : 0;
+	return for_each_thread(pid, pin_thread, &walk);
 }
 
 /* A thread may end while we look: it counts as nothing. */

@@ -40,12 +40,17 @@ struct process_vcpu {
 /* Of a worker's vCPUs; ret_vcpus[n] is all set. Returns 0 or -errno. */
 int process_vcpus(pid_t pid, struct process_vcpu *ret_vcpus, unsigned n);
 
-#define PROCESS_OTHERS (-1)
-/* Let threads of a worker run on these CPUs only (the empty set: on all): the one of vCPU 'vcpu', or with PROCESS_OTHERS
- * all that run none. Threads are looked up below /proc/PID/task, so whatever a worker calls them they are its own; the
- * caller holds the process (its pidfd says that it is there). Those of the kernel's that cannot be moved stay. Returns 0,
- * -ESRCH (no such thread), -EINVAL (none of the CPUs can be used), -EPERM. */
-int process_pin(pid_t pid, int vcpu, const uint64_t cpus[CPUSET_WORDS]);
+/* Where some threads of a worker are to run; a table of these has a row for each vCPU, and one for all threads that run none. */
+#define PROCESS_OTHERS  0
+#define PROCESS_VCPU(i) ((i) + 1)
+struct process_pin {
+	const uint64_t *cpus; /* the empty set: on all; NULL: where they are */
+	int result; /* 0, -ESRCH (no such thread), -EINVAL (none of the CPUs can be used), -EPERM */
+};
+/* Let them run there only, and say of each row whether that worked. Threads are looked up once for all, below /proc/PID/task, so
+ * whatever a worker calls them they are its own; the caller holds the process (its pidfd says that it is there). Those of the kernel's
+ * that cannot be moved stay. Returns 0, or -ESRCH and the like when there is no such process. */
+int process_pin(pid_t pid, struct process_pin *pins, unsigned n);
 
 /* Where a worker's CPU time went, by its threads: their sum is what its control group counts, but for threads that have
  * ended. Exact to the nanosecond, but for guest_ns, which the kernel counts in ticks where it has no better clock (then it is at most

@@ -292,6 +292,28 @@ static void expect_file(const char *dir, const char *file, const char *content)
 	free(text);
 }
 
+/* The kernel's part of joining. */
+static void join(const char *dir, const char *pids)
+{
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	assert_true(fputs(pids, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void change_fails(struct cgroup *c, const struct cgroup_limits *l)
+{
+	struct error e = {0};
+
+	assert_true(cgroup_set(c, l, NULL, NULL, &e) < 0);
+	if (!strstr(e.message, "in no control group"))
+		fail_msg("'%s'", e.message);
+}
+
 static void change(struct cgroup *c, const struct cgroup_limits *l)
 {
 	struct error e = {0};
@@ -328,6 +350,8 @@ static void test_files_v2(void **state)
 	expect_file(group, "cpu.weight", "250");
 	expect_file(group, "cpu.max", "150000 50000");
 	cgroup_started(c, 1, 2);
+	change_fails(c, &less);
+	join(group, "1\n22\n2\n");
 	change(c, &less);
 	expect_file(group, "memory.max", "67108864");
 	expect_file(group, "memory.high", "max");
@@ -340,6 +364,13 @@ static void test_files_v2(void **state)
 	change(c, &less);
 	assert_int_equal(cgroup_set(c, &all_limits, NULL, NULL, &e), -ENOENT);
 	expect_file(group, "memory.high", "100663296");
+	c = cgroup_free(c, false);
+	/* Another daemon's, of which systemd has the limits: none are set that would be nobody's, and no group is made. */
+	assert_int_equal(cgroup_new(root, "other", &(struct cgroup_limits){0}, NULL, &c), 0);
+	cgroup_adopted(c, 1, 2);
+	change_fails(c, &less);
+	snprintf(command, sizeof(command), "%s/vmmd-7/other", mount);
+	assert_int_not_equal(access(command, F_OK), 0);
 	c = cgroup_free(c, false);
 	cgroup_root_free(root);
 	snprintf(command, sizeof(command), "rm -r %s", mount);
@@ -356,6 +387,7 @@ static void test_files_v1(void **state)
 	char mount[] = "/tmp/test-cgroup-XXXXXX", groups[3][128], command[64];
 	const char *const *files[] = {memory, pids, cpu};
 	const char *const names[] = {"memory", "pids", "cpu"};
+	const struct cgroup_limits less = {.memory_bytes = MIB(64), .pids = 23, .shares = 2};
 	struct jail_plan plan = {0};
 	struct cgroup_root *root;
 	struct cgroup *c;
@@ -381,6 +413,13 @@ static void test_files_v1(void **state)
 	expect_file(groups[2], "cpu.cfs_period_us", "50000");
 	expect_file(groups[2], "cpu.cfs_quota_us", "150000");
 	cgroup_started(c, 1, 2);
+	join(groups[0], "2\n");
+	change_fails(c, &less); /* it is not where CPU time is shared, and so nothing is changed */
+	expect_file(groups[0], "memory.limit_in_bytes", "134217728");
+	change(c, &limits);
+	expect_file(groups[2], "cpu.shares", "250");
+	join(groups[1], "2\n");
+	join(groups[2], "2\n");
 	change(c, &limits);
 	expect_file(groups[0], "memory.soft_limit_in_bytes", "-1");
 	expect_file(groups[2], "cpu.shares", "1024");

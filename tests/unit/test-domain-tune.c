@@ -65,6 +65,7 @@ struct set {
 	uint64_t shares;
 	int64_t quota_us;
 	uint64_t hard_kib;
+	bool far; /* vCPU 1 where there is no CPU */
 };
 
 static int change(struct domain_config *config, bool is_live, const void *what, struct error *error)
@@ -90,6 +91,9 @@ static int change(struct domain_config *config, bool is_live, const void *what, 
 	}
 	if (set->on)
 		cpus[cpu / 64] = UINT64_C(1) << cpu % 64;
+	if (set->far)
+		tune->pins[tune->n_pins++] =
+			(struct domain_pin){.vcpu = 1, .cpus[CPUSET_WORDS - 1] = UINT64_C(1) << 63};
 	return 0;
 }
 
@@ -198,6 +202,26 @@ static void test_change(void **state)
 	assert_true(has(d->definition, "<emulatorpin"));
 }
 
+/* One thread can be moved, another cannot: none has been. */
+static void test_half(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "fake=threads", "");
+
+	fixture_start(f, d);
+	assert_true(tune(f, d, 0, &(struct set){.vcpu = 0, .on = true, .far = true}) < 0);
+	assert_non_null(strstr(f->error.message, "vCPU 1 cannot be pinned"));
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(0));
+	assert_int_equal(tune(f, d, 0, &(struct set){.vcpu = 0, .on = true}), 1);
+	assert_true(tune(f, d, 0, &(struct set){.vcpu = UINT32_MAX, .on = true, .far = true}) < 0);
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(1));
+	/* All threads could be moved, but the limits that come with it cannot be had. */
+	assert_true(tune(f, d, 0, &(struct set){.vcpu = 1, .on = true, .shares = 7}) < 0);
+	assert_non_null(strstr(f->error.message, "no control group"));
+	assert_int_equal(pinned(d), as_far_as_can_be_seen(1));
+	assert_true(has(d->running, "<vcpupin vcpu='0'") && !has(d->running, "vcpupin vcpu='1'"));
+}
+
 static void expect_file(const char *dir, const char *file, const char *content)
 {
 	char path[256], *text;
@@ -216,13 +240,14 @@ static void give_group(struct fixture *f, struct domain *d, char *group, size_t 
 	snprintf(group, size, "%s/vmmd-1/g", path);
 	snprintf(command, sizeof(command),
 		"mkdir -p %s && cd %s && touch ../../cgroup.controllers memory.max memory.high "
-		"memory.swap.max pids.max cpu.weight cpu.max",
-		group, group);
+		"memory.swap.max pids.max cpu.weight cpu.max && echo %d >cgroup.procs",
+		group, group, (int)worker_pid(d->worker));
 	assert_int_equal(system(command), 0);
 	f->manager->cgroup_root = cgroup_root_new(path, 1);
 	assert_int_equal(cgroup_new(f->manager->cgroup_root, "g", &(struct cgroup_limits){0}, NULL,
 				 &d->cgroup),
 		0);
+	cgroup_adopted(d->cgroup, d->id, worker_pid(d->worker));
 }
 
 static void test_limits(void **state)
@@ -250,6 +275,28 @@ static void test_limits(void **state)
 	expect_file(group, "cpu.max", "max 100000\n");
 	expect_file(group, "memory.max", "83886080\n"); /* 16 MiB and the worker's own */
 	assert_false(has(d->running, "cputune"));
+}
+
+/* More shares than this host can express are as many as it can, now and when something else changes. */
+static void test_too_many_shares(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "<cputune><shares>20000</shares></cputune>");
+	char group[192];
+
+	fixture_start(f, d);
+	give_group(f, d, group, sizeof(group));
+	assert_int_equal(tune(f, d, 0, &(struct set){.shares = 20000, .quota_us = 30000}), 1);
+	expect_file(group, "cpu.weight", "10000\n");
+	expect_file(group, "cpu.max", "60000 100000\n");
+	/* What follows from the number of vCPUs does so too. */
+	expect_file(group, "memory.max", "83886080\n");
+	assert_int_equal(truncate(strcat(group, "/cpu.weight"), 0), 0);
+	domain_limits_changed(d);
+	*strrchr(group, '/') = 0;
+	expect_file(group, "cpu.weight", "10000\n");
+	assert_true(has(d->running, "<shares>20000</shares>"));
+	assert_true(tune(f, d, 0, &(struct set){.shares = 20001}) < 0);
 }
 
 /* One limit out of three. */
@@ -298,7 +345,7 @@ static void test_sums(void **state)
 		config->cputune.vcpu = rows[i].vcpu;
 		config->cputune.emulator = rows[i].emulator;
 		config->cputune.global = rows[i].global;
-		domain_limits(config, &l);
+		domain_limits(config, NULL, &l);
 		if (l.quota_us != rows[i].quota_us || l.period_us != rows[i].period_us)
 			fail_msg("row %zu: %llu in %llu", i, (unsigned long long)l.quota_us,
 				(unsigned long long)l.period_us);
@@ -306,7 +353,7 @@ static void test_sums(void **state)
 	assert_int_equal(l.memory_bytes, MIB(64) + cgroup_memory_extra(KIB(64)));
 	config->memtune =
 		(struct domain_memtune){.hard_kib = DOMAIN_MEMTUNE_UNLIMITED_KIB, .soft_kib = 1024};
-	domain_limits(config, &l);
+	domain_limits(config, NULL, &l);
 	assert_true(l.memory_bytes == CGROUP_UNLIMITED && l.memory_soft_bytes == MIB(1));
 	domain_config_free(config);
 }
@@ -319,7 +366,9 @@ int main(void)
 		T(test_start_paused),
 		T(test_start_fails),
 		T(test_change),
+		T(test_half),
 		T(test_limits),
+		T(test_too_many_shares),
 		cmocka_unit_test(test_sums),
 	};
 

@@ -38,6 +38,19 @@ static void start(struct thread *t)
 	assert_int_equal(pthread_setname_np(t->id, t->name), 0);
 }
 
+/* One row of a table; the others stay where they are. */
+static int pin(pid_t pid, unsigned row, const uint64_t *cpus)
+{
+	struct process_pin pins[4] = {[3] = {.result = 7}};
+	int r;
+
+	pins[row].cpus = cpus;
+	r = process_pin(pid, pins, 4);
+	for (unsigned i = 0; r == 0 && i < 4; i++)
+		assert_true(i == row || pins[i].result == 0);
+	return r < 0 ? r : pins[row].result;
+}
+
 /* vCPUs 0 and 2 have threads, of which 2's is 'thread'. The first CPU that we may use is one that they may. */
 static void check_pins(pthread_t thread)
 {
@@ -51,7 +64,7 @@ static void check_pins(pthread_t thread)
 	while (!(mine[cpu / 64] >> cpu % 64 & 1))
 		cpu++;
 	one[cpu / 64] = UINT64_C(1) << cpu % 64;
-	assert_int_equal(process_pin(getpid(), 2, one), 0);
+	assert_int_equal(pin(getpid(), PROCESS_VCPU(2), one), 0);
 	assert_int_equal(process_vcpus(getpid(), v, 3), 0);
 	assert_true(v[0].tid > 0 && !v[1].tid && v[2].tid > 0 && v[0].tid != v[2].tid);
 	assert_memory_equal(v[2].cpus, one, sizeof(one));
@@ -59,19 +72,19 @@ static void check_pins(pthread_t thread)
 	assert_int_equal(pthread_getaffinity_np(thread, sizeof(set), &set), 0);
 	assert_true(CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set));
 	/* All others: this one too, and what looks like a vCPU's and is none. */
-	assert_int_equal(process_pin(getpid(), PROCESS_OTHERS, one), 0);
+	assert_int_equal(pin(getpid(), PROCESS_OTHERS, one), 0);
 	assert_int_equal(cpuset_of_thread(0, other), 0);
 	assert_memory_equal(other, one, sizeof(one));
 	assert_int_equal(process_vcpus(getpid(), v, 3), 0);
 	assert_memory_equal(v[0].cpus, mine, sizeof(mine));
 	/* The empty set is any CPU. */
-	assert_int_equal(process_pin(getpid(), PROCESS_OTHERS, none), 0);
-	assert_int_equal(process_pin(getpid(), 2, none), 0);
+	assert_int_equal(pin(getpid(), PROCESS_OTHERS, none), 0);
+	assert_int_equal(pin(getpid(), PROCESS_VCPU(2), none), 0);
 	assert_int_equal(cpuset_of_thread(0, other), 0);
 	assert_int_equal(cpuset_first_outside(mine, other), -1);
-	assert_int_equal(process_pin(getpid(), 1, one), -ESRCH);
+	assert_int_equal(pin(getpid(), PROCESS_VCPU(1), one), -ESRCH);
 	none[CPUSET_WORDS - 1] = UINT64_C(1) << 63;
-	assert_int_equal(process_pin(getpid(), 0, none), -EINVAL);
+	assert_int_equal(pin(getpid(), PROCESS_VCPU(0), none), -EINVAL);
 }
 
 static void test_vcpu_times(void **state)
@@ -139,7 +152,7 @@ static void test_gone(void **state)
 	assert_int_equal(process_vcpu_times(pid, &a, 1, true), -ESRCH);
 	assert_int_equal(a.run_ns, 0);
 	assert_int_equal(process_usage(pid, &usage), -ESRCH);
-	assert_int_equal(process_pin(pid, PROCESS_OTHERS, (uint64_t[CPUSET_WORDS]){1}), -ESRCH);
+	assert_int_equal(pin(pid, PROCESS_OTHERS, (uint64_t[CPUSET_WORDS]){1}), -ESRCH);
 	assert_int_equal(process_count_fds(pid), -ESRCH);
 }
 
