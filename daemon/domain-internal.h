@@ -40,8 +40,10 @@ int domain_set_nic(struct domain *domain, unsigned nic, const struct net_port_co
 bool domain_vcpus_seen(struct domain *domain, const uint32_t bits[PROTO_VCPU_WORDS]);
 /* Its guest does not let go of one. */
 void domain_vcpu_refused(struct domain *domain, uint32_t vcpu);
-/* A run begins: as many as the live configuration says. */
+/* A run begins: as many as the live configuration says, and more when they are asked for. */
 void domain_reset_vcpus(struct domain *domain);
+/* One above the highest that the worker may say is there, so that the next daemon knows, too. */
+uint32_t domain_vcpus_end(const struct domain *domain);
 /* As with detaches. */
 void domain_end_vcpu_waits(struct domain *domain);
 void domain_drop_vcpu_waits(struct domain *domain);
@@ -81,8 +83,9 @@ void domain_clear_live(struct domain *domain);
 typedef int (*domain_edit_fn)(struct domain_config *config, const void *what);
 int domain_edit_running(struct domain *domain, domain_edit_fn edit, const void *what);
 
-/* status.json and live.xml, of a run that has been noted; failures are logged, a run goes on with what was saved before. */
-void domain_save_status(struct domain *domain);
+/* status.json and live.xml, of a run that has been noted; failures are logged, a run goes on with what was saved before. Returns 0 or
+ * the failure, for who must not go on without. */
+int domain_save_status(struct domain *domain);
 /* The first time, before START is sent: from now on the next daemon finds the run, until then the worker ends with this one.
  * 0 or a negative errno: then it must not be told START. */
 int domain_note_run(struct domain *domain);

@@ -36,6 +36,7 @@ struct status {
 	char channels[VM_MAX_CHANNELS][RESOURCES_PATH_MAX];
 	unsigned n_nics;
 	uint8_t nics[VM_MAX_NICS]; /* the numbers of the interfaces in live.xml */
+	uint32_t vcpus_end;        /* domain_vcpus_end() */
 };
 
 static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_t n)
@@ -78,6 +79,7 @@ static int save(struct domain *d)
 	json_object_object_add(
 		o, "channels", paths_to_json(d->run->resources.channel_paths, VM_MAX_CHANNELS));
 	json_object_object_add(o, "nics", numbers_to_json(d->live));
+	json_object_object_add(o, "vcpus_end", json_object_new_int64(domain_vcpus_end(d)));
 	/* The status last: by it the rest counts. */
 	r = store_save_runtime(room, d->uuid, "live.xml", d->running->xml);
 	if (r == 0)
@@ -87,7 +89,7 @@ static int save(struct domain *d)
 	return r;
 }
 
-void domain_save_status(struct domain *d)
+int domain_save_status(struct domain *d)
 {
 	int r = d->worker && d->noted ? save(d) : 0;
 
@@ -96,6 +98,7 @@ void domain_save_status(struct domain *d)
 			"cannot save the status of domain '%s' (a new daemon would find an older "
 			"one): %m",
 			d->name);
+	return r;
 }
 
 int domain_note_run(struct domain *d)
@@ -158,7 +161,7 @@ static bool get_numbers(struct json_object *o, struct status *ret)
 static int parse_status(const char *text, struct status *ret)
 {
 	struct json_object *o = json_tokener_parse(text), *name;
-	int64_t version, pid, start_time, id, slot, state, reason;
+	int64_t version, pid, start_time, id, slot, state, reason, end;
 	int r = -EBADMSG;
 
 	if (json_object_is_type(o, json_type_object) &&
@@ -175,6 +178,9 @@ static int parse_status(const char *text, struct status *ret)
 		ret->start_time = (uint64_t)start_time;
 		ret->id = (int)id;
 		ret->slot = (uint32_t)slot;
+		/* Older ones have none. */
+		ret->vcpus_end = get_number(o, "vcpus_end", 1, VM_MAX_VCPUS, &end) ? (uint32_t)end
+										   : VM_MAX_VCPUS;
 		ret->state = (int)state;
 		ret->reason = (int)reason;
 		get_paths(o, "serials", ret->serials, VM_MAX_SERIALS);
@@ -254,6 +260,7 @@ static void take_over(struct domain *d, const struct status *status)
 	memcpy(d->run->resources.channel_paths, status->channels, sizeof(status->channels));
 	domain_load_nics(d);
 	domain_reset_vcpus(d);
+	d->vcpus_wanted = status->vcpus_end;
 	manager_note_id(d->manager, d->id);
 	uuid_format(d->uuid, uuid);
 	if (d->manager->cgroup_root)

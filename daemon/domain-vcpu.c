@@ -5,7 +5,10 @@
  *	more	VCPU_SET → VCPUS, then its answer: they are there
  *	fewer	VCPU_SET: the guest is asked → VCPUS, soon, later or never, or a notice that it will not
  *
- * What there is is what the last VCPUS says; the live configuration follows it, also for a daemon that was away in between.
+ * What there is is what the last VCPUS says; the live configuration follows it, also for a daemon that was away in between. It is
+ * believed as far as it can be: a vCPU comes when somebody asked for it and not otherwise, for a quota grows with them. The worker obeys
+ * in the order in which it was asked, and says VCPUS before it answers: with an answer all that was asked before is over. What was asked
+ * in vain (a deadline passed) may still come.
  * The definition follows when what runs has done so.
  *
  * Tested by tests/unit/test-domain-vcpu.c.
@@ -119,6 +122,30 @@ void domain_reset_vcpus(struct domain *d)
 	memset(d->vcpus, 0, sizeof(d->vcpus));
 	for (uint32_t i = 0; i < MIN(d->live->vm.vcpus, (uint32_t)VM_MAX_VCPUS); i++)
 		d->vcpus[i / 32] |= UINT32_C(1) << i % 32;
+	d->vcpus_wanted = 0;
+}
+
+uint32_t domain_vcpus_end(const struct domain *d)
+{
+	uint32_t end = VM_MAX_VCPUS;
+
+	while (end > 1 && !domain_vcpu_is_online(d, end - 1))
+		end--;
+	return MAX(end, d->vcpus_wanted);
+}
+
+/* An answer came: of what was asked, what has none yet is left. */
+static void note_answer(struct domain *d)
+{
+	struct list *pos;
+
+	d->vcpus_wanted = 0;
+	list_for_each (pos, &d->vcpu_waits) {
+		const struct vcpu_wait *wait = list_entry(pos, struct vcpu_wait, link);
+
+		if (!wait->asked)
+			d->vcpus_wanted = MAX(d->vcpus_wanted, wait->n);
+	}
 }
 
 static int edit_count(struct domain_config *config, const void *what)
@@ -136,12 +163,15 @@ static void tell(const struct domain *d, uint32_t vcpu, bool online)
 	manager_emit(d->manager, online ? EVENT_DEVICE_ADDED : EVENT_DEVICE_REMOVED, d, "", alias);
 }
 
-/* vCPU 0 is always there, and nothing is beyond the last. */
-static bool is_possible(const uint32_t bits[PROTO_VCPU_WORDS], uint32_t max)
+/* vCPU 0 is always there, nothing is beyond the last, and nothing comes that nobody wanted. */
+static bool is_possible(const struct domain *d, const uint32_t bits[PROTO_VCPU_WORDS], uint32_t max)
 {
-	for (uint32_t i = max; i < 32 * PROTO_VCPU_WORDS; i++)
-		if (bits[i / 32] >> i % 32 & 1)
+	for (uint32_t i = 0; i < 32 * PROTO_VCPU_WORDS; i++) {
+		bool known = d->guessed || i < d->vcpus_wanted || domain_vcpu_is_online(d, i);
+
+		if (bits[i / 32] >> i % 32 & 1 && (i >= max || !known))
 			return false;
+	}
 	return bits[0] & 1;
 }
 
@@ -154,7 +184,7 @@ bool domain_vcpus_seen(struct domain *d, const uint32_t bits[PROTO_VCPU_WORDS])
 		return false;
 	/* A worker is not to blame for what we cannot read. */
 	max = d->guessed ? VM_MAX_VCPUS : MIN(d->live->vm.vcpus_max, (uint32_t)VM_MAX_VCPUS);
-	if (!is_possible(bits, max))
+	if (!is_possible(d, bits, max))
 		return false;
 	if (d->guessed) {
 		memcpy(d->vcpus, bits, sizeof(d->vcpus));
@@ -201,6 +231,8 @@ static void on_asked(void *userdata, int error, const char *text)
 	struct error e = {0};
 
 	wait->asked = true;
+	if (error != -ETIMEDOUT)
+		note_answer(d);
 	if (error == 0 && wait->done && d->live->vm.vcpus != wait->n)
 		return;
 	if (error == -ECONNRESET)
@@ -217,13 +249,31 @@ static void on_asked(void *userdata, int error, const char *text)
 	finish_wait(wait, error == 0, error < 0 ? &e : NULL);
 }
 
+/* Before it is asked: the next daemon believes no more than what was saved, and must not think that it is lied to. */
+static int note_wanted(struct domain *d, uint32_t n, struct error *error)
+{
+	uint32_t end = domain_vcpus_end(d), before = d->vcpus_wanted;
+	int r;
+
+	d->vcpus_wanted = MAX(before, n);
+	r = domain_vcpus_end(d) > end ? domain_save_status(d) : 0;
+	if (r < 0) {
+		d->vcpus_wanted = before;
+		return error_set_errno(error, r, "cannot save the status of '%s'", d->name);
+	}
+	return 0;
+}
+
 static int set_live(struct domain *d, uint32_t n, bool to_config, domain_detached_fn done,
 	void *userdata, struct error *error)
 {
 	struct proto_vcpu_set set = {n};
-	struct vcpu_wait *wait = calloc(1, sizeof(*wait));
-	int r;
+	struct vcpu_wait *wait;
+	int r = note_wanted(d, n, error);
 
+	if (r < 0)
+		return r;
+	wait = calloc(1, sizeof(*wait));
 	if (!wait)
 		return error_set(error, ERROR_NO_MEMORY, "request");
 	*wait = (struct vcpu_wait){.domain = d, .n = n, .done = done, .userdata = userdata};
@@ -235,6 +285,7 @@ static int set_live(struct domain *d, uint32_t n, bool to_config, domain_detache
 			DOMAIN_REQUEST_USEC, on_asked, wait);
 	if (r < 0) {
 		wait_free(wait);
+		note_answer(d);
 		return error_set(error, ERROR_RESOURCE_BUSY,
 			"the worker of domain '%s' takes no requests: %s", d->name, strerror(-r));
 	}

@@ -160,6 +160,8 @@ struct domain {
 	struct list detaches;             /* domain-plug.c's */
 	struct list vcpu_waits;           /* domain-vcpu.c's */
 	uint32_t vcpus[PROTO_VCPU_WORDS]; /* bits of those that are there, while it runs */
+	uint32_t
+		vcpus_wanted; /* those below this one may come: they were asked for, and that is not known to be over */
 	uint64_t restarts_usec[DOMAIN_RESTART_BURST]; /* a ring of times, CLOCK_MONOTONIC */
 	unsigned n_restarts;
 };

@@ -39,6 +39,6 @@ struct worker {
 int worker_connect_fd(struct worker *worker, int fd);
 /* Close the connection and answer what is pending with 'error'. */
 void worker_disconnect(struct worker *worker, int error);
-/* Read what is there, WORKER_MAX_BATCH packets at most. Answers false when nothing more will come. */
-bool worker_drain(struct worker *worker);
+/* Read what is there: WORKER_MAX_BATCH packets at most, of which so many are no answers. Answers false when nothing more will come. */
+bool worker_drain(struct worker *worker, unsigned max_unasked);
 void worker_violates(struct worker *worker, const char *what);

@@ -265,9 +265,10 @@ static const char *on_packet(struct worker *w, const struct packet *packet, size
 	}
 }
 
-bool worker_drain(struct worker *w)
+bool worker_drain(struct worker *w, unsigned max_unasked)
 {
-	for (unsigned i = 0; i < WORKER_MAX_BATCH && w->fd >= 0; i++) {
+	for (unsigned i = 0, unasked = 0;
+		i < WORKER_MAX_BATCH && unasked < max_unasked && w->fd >= 0; i++) {
 		struct packet packet;
 		const char *wrong;
 		unsigned n_fds;
@@ -283,6 +284,7 @@ bool worker_drain(struct worker *w)
 		if (n <= 0)
 			return false;
 		wrong = on_packet(w, &packet, (size_t)n);
+		unasked += packet.header.type != PROTO_REPLY;
 		if (wrong)
 			worker_violates(w, wrong);
 		else
@@ -308,7 +310,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	(void)source;
 	(void)fd;
 	(void)revents;
-	if (worker_drain(w) || w->violation)
+	/* What it says by itself may cost us more than it: a status is saved, limits change, events go out. */
+	if (worker_drain(w, 1) || w->violation)
 		return 0;
 	/* The end of the connection: the process is about to be gone, or else something is wrong with it. */
 	worker_disconnect(w, -ECONNRESET);

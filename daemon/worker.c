@@ -66,7 +66,7 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *use
 	if (w->is_gone)
 		return 0;
 	/* What it said before it died still counts; a dead process says no more than what is queued. */
-	for (unsigned i = 0; i < 64 && w->fd >= 0 && worker_drain(w); i++)
+	for (unsigned i = 0; i < 64 && w->fd >= 0 && worker_drain(w, WORKER_MAX_BATCH); i++)
 		;
 	w->is_gone = true;
 	w->pid_source = sd_event_source_disable_unref(w->pid_source);

@@ -25,7 +25,7 @@
 #include "vmm-core/proto.h"
 
 #define WORKER_MAX_PENDING 32  /* requests without an answer, late ones included */
-#define WORKER_MAX_BATCH   16  /* packets read in one turn of the loop */
+#define WORKER_MAX_BATCH   16  /* packets read in one turn of the loop, of which one is no answer */
 #define WORKER_RATE_BURST  200 /* wake-ups a second by one worker; more are put off */
 #define WORKER_HELLO_USEC  (10 * UINT64_C(1000000))
 #define WORKER_EXIT_USEC   (5 * UINT64_C(1000000)) /* from the end of the connection to the kill */

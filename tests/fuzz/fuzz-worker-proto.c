@@ -163,7 +163,7 @@ static size_t item(struct fuzz *f, struct worker *w, int peer, const uint8_t *da
 		len = size - 3;
 	if (len)
 		(void)send_packet(peer, data + 3, len, &peer, data[2] >> 7);
-	(void)worker_drain(w);
+	(void)worker_drain(w, WORKER_MAX_BATCH);
 	return 3 + len;
 }
 

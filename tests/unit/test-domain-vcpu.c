@@ -223,26 +223,74 @@ static void test_end(void **state)
 	assert_true(has(d->definition, "current='1'>4</vcpu>"));
 }
 
-/* What a worker says is believed as far as it can be. */
+static bool seen(struct domain *d, uint32_t first)
+{
+	uint32_t bits[PROTO_VCPU_WORDS] = {first};
+
+	return domain_vcpus_seen(d, bits);
+}
+
+/* What a worker says is believed as far as it can be: what nobody asked for does not come, and what was given back stays away. */
 static void test_lies(void **state)
 {
 	struct fixture *f = *state;
-	struct domain *d = start(f, "", "");
-	uint32_t bits[PROTO_VCPU_WORDS] = {0};
+	struct domain *d = start(f, "fake=keep-vcpus", "");
+	uint32_t bits[PROTO_VCPU_WORDS];
 
-	assert_false(domain_vcpus_seen(d, bits));
+	assert_false(seen(d, 0));
 	memset(bits, 0xff, sizeof(bits));
 	assert_false(domain_vcpus_seen(d, bits));
+	assert_false(seen(d, 3));
 	assert_int_equal(d->live->vm.vcpus, 1);
 	assert_false(domain_vcpu_is_online(d, 4) || domain_vcpu_is_online(d, 255) ||
 		domain_vcpu_is_online(d, UINT32_MAX));
-	/* What a guest leaves may have holes. */
-	memset(bits, 0, sizeof(bits));
-	bits[0] = 0xb;
-	assert_true(domain_vcpus_seen(d, bits));
+	assert_int_equal(set(f, d, 4, 0), 0);
+	RUN_UNTIL(f, list_empty(&d->vcpu_waits)); /* answered */
+	/* What a guest leaves may have holes. Which come back only when they are asked for. */
+	assert_true(seen(d, 0xb));
 	assert_int_equal(d->live->vm.vcpus, 3);
 	assert_true(domain_vcpu_is_online(d, 3) && !domain_vcpu_is_online(d, 2));
+	assert_false(seen(d, 0xf));
+	assert_true(seen(d, 0xb) && seen(d, 1));
+	assert_false(seen(d, 2 | 1));
+	assert_int_equal(d->live->vm.vcpus, 1);
 	domain_vcpu_refused(d, UINT32_MAX);
+}
+
+/* Until it has answered it may have any of what was asked for, and no more. */
+static void test_unanswered(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = start(f, "", "");
+
+	assert_int_equal(kill(worker_pid(d->worker), SIGSTOP), 0);
+	assert_int_equal(domain_set_vcpus(d, 3, 0, on_done, f, &f->error), 0);
+	assert_int_equal(domain_set_vcpus(d, 2, 0, on_done, f, &f->error), 0);
+	assert_false(seen(d, 0xf));
+	assert_true(seen(d, 7) && seen(d, 3) && seen(d, 7));
+	assert_int_equal(kill(worker_pid(d->worker), SIGCONT), 0);
+	RUN_UNTIL(f, list_empty(&d->vcpu_waits));
+	assert_int_equal(d->live->vm.vcpus, 2);
+	assert_false(seen(d, 7));
+}
+
+/* Asked by one daemon, told to the next, which believes that much of it. */
+static void test_told_to_another(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = start(f, "", "");
+	pid_t pid = worker_pid(d->worker);
+
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(domain_set_vcpus(d, 3, 0, on_done, f, &f->error), 0);
+	manager_free(f->manager);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	fixture_open_manager(f);
+	d = manager_find_name(f->manager, "vm");
+	RUN_UNTIL(f, !domain_is_active(d) || domain_vcpu_is_online(d, 2));
+	assert_true(domain_is_active(d));
+	assert_int_equal(d->live->vm.vcpus, 3);
+	assert_false(seen(d, 0xf));
 }
 
 int main(void)
@@ -257,6 +305,8 @@ int main(void)
 		T(test_refusal),
 		T(test_end),
 		T(test_lies),
+		T(test_unanswered),
+		T(test_told_to_another),
 	};
 
 	log_init("test-domain-vcpu", LOG_CRIT, false);
