@@ -15,19 +15,19 @@ struct range {
 };
 
 struct bus {
-	pthread_mutex_t *lock;
+	struct loop *loop;
 	const struct bus_doorbell_ops *doorbell_ops;
 	void *doorbell_opaque;
 	unsigned n_ranges[BUS_SPACE_X_MAX];
 	struct range ranges[BUS_SPACE_X_MAX][BUS_MAX_RANGES];
 };
 
-struct bus *bus_new(pthread_mutex_t *lock)
+struct bus *bus_new(struct loop *loop)
 {
 	struct bus *bus = calloc(1, sizeof(*bus));
 
 	if (bus)
-		bus->lock = lock;
+		bus->loop = loop;
 	return bus;
 }
 
@@ -104,11 +104,11 @@ uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t addr, unsigned
 	uint64_t all_ones = UINT64_MAX >> (64 - 8 * size), value = all_ones;
 	const struct range *range;
 
-	(void)pthread_mutex_lock(bus->lock);
+	loop_lock(bus->loop);
 	range = find(bus, space, addr, size);
 	if (range)
 		value = device_read(range->dev, range->region, addr - range->base, size) & all_ones;
-	(void)pthread_mutex_unlock(bus->lock);
+	loop_unlock(bus->loop);
 	return value;
 }
 
@@ -116,12 +116,12 @@ void bus_write(struct bus *bus, enum bus_space space, uint64_t addr, unsigned si
 {
 	const struct range *range;
 
-	(void)pthread_mutex_lock(bus->lock);
+	loop_lock(bus->loop);
 	range = find(bus, space, addr, size);
 	if (range)
 		device_write(range->dev, range->region, addr - range->base, size,
 			value & (UINT64_MAX >> (64 - 8 * size)));
-	(void)pthread_mutex_unlock(bus->lock);
+	loop_unlock(bus->loop);
 }
 
 void bus_set_doorbell_ops(struct bus *bus, const struct bus_doorbell_ops *ops, void *opaque)

@@ -5,26 +5,25 @@
  * A device is attached by ranges; it sees a region number and an offset, never its base address. Ranges may
  * not overlap. Nobody home: reads give all-ones, writes vanish.
  *
- * Threads: bus_access() is called by vCPU threads and takes the device lock around the device's read or
- * write; that and the loop's dispatch are the only places where it is taken. bus_add()/bus_remove() are for
- * set-up and for callers that hold the lock (a BAR that moves). Lookup is a binary search over a sorted array
- * that only the lock's holder changes.
+ * Threads: bus_read() and bus_write() are called by vCPU threads; they take the lock of the machine's loop and, for a
+ * device of an iothread, that of its loop as well (device.h). bus_add()/bus_remove() are for set-up and for callers
+ * that hold the machine's lock (a BAR that moves). Lookup is a binary search over a sorted array that only the
+ * lock's holder changes.
  */
 #pragma once
-
-#include <pthread.h>
 
 #include "vmm-core/base/macro.h"
 
 struct device;
 struct bus;
+struct loop;
 
 enum bus_space { BUS_PIO, BUS_MMIO, BUS_SPACE_X_MAX };
 
 #define BUS_MAX_RANGES 1024 /* per space */
 
-/* 'lock' is the device lock. Returns NULL without memory. */
-struct bus *bus_new(pthread_mutex_t *lock);
+/* 'loop' is the machine's, which outlives the bus. Returns NULL without memory. */
+struct bus *bus_new(struct loop *loop);
 struct bus *bus_free(struct bus *bus);
 
 /* Let 'dev' answer [base, base + len) as its region 'region'. Returns 0, -EEXIST (overlap), -EINVAL (empty or
@@ -36,13 +35,13 @@ int bus_add(struct bus *bus, enum bus_space space, uint64_t base, uint64_t len, 
 int bus_remove(struct bus *bus, enum bus_space space, uint64_t base, struct device *dev);
 
 /* One access of 'size' bytes (1, 2, 4 or 8). An access that runs over the end of a range goes nowhere. Takes
- * the lock. bus_read gives the value in the low 'size' bytes. */
+ * the locks. bus_read gives the value in the low 'size' bytes. */
 uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t addr, unsigned size);
 void bus_write(struct bus *bus, enum bus_space space, uint64_t addr, unsigned size, uint64_t value);
 
 /* Doorbells: a write of 'size' bytes (0: any) at 'addr' signals 'event_fd' inside the kernel and never reaches
  * the device. 'ops' is given once by the machine (KVM or a fake); without it the functions answer -ENOTSUP and
- * the device's write handler does the work. Caller holds the lock. */
+ * the device's write handler does the work. The device's lock is enough. */
 struct bus_doorbell_ops {
 	int (*set)(void *opaque, enum bus_space space, uint64_t addr, unsigned size, int event_fd,
 		bool on);

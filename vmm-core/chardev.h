@@ -17,7 +17,7 @@
  * Nobody is held up for ever by a pty that somebody keeps open and never reads, nor for a moment by one whose slave
  * was not used yet (the kernel does not tell whether it is open).
  *
- * Threads: device lock held in all functions; callbacks come from the loop with it held.
+ * Threads: the machine's lock held in all functions; callbacks come from the loop with it held.
  */
 #pragma once
 

@@ -16,7 +16,13 @@
  * log_guest() once. A missing read() answers all-ones, a missing write() ignores; a missing save() means the vm
  * cannot be saved, and the error names the device.
  *
- * Threads: every operation is called with the device lock held, from the loop thread or a vCPU thread.
+ * Threads. A device has a home, the loop on which it is called back: the machine's, or an iothread's. It is entered by
+ * the functions at the end of this file, on a vCPU's thread or the machine's loop, with the lock of the machine's loop
+ * ("the machine's lock") and the lock of its home; and by callbacks of its home, with the lock of that. So what is the
+ * device's own is always safe, and what is the machine's (the bus, lines and routes of interrupts, other devices) is safe
+ * unless device_is_away(): then it is handed over (device_hand_over()). The machine's lock is always taken first, and
+ * who has none but an iothread's waits for no other. Device code takes no lock; only the PCI root, which leads from one
+ * device into others, enters them as vmm-core does.
  */
 #pragma once
 
@@ -44,10 +50,12 @@ enum machine_request {
 	MACHINE_BALLOON_STATS, /* what machine_balloon_ops.ask() asked for is in the statistics page */
 	MACHINE_VCPUS,         /* machine_cpu_ops.is_present() has changed */
 	MACHINE_VCPU_REFUSED, /* the guest will not let go of vCPU 'arg' */
+	MACHINE_HANDED_OVER,  /* device_take_over() has work */
 	MACHINE_REQUEST_X_MAX
 };
 
 struct machine_ops {
+	/* From any thread. */
 	void (*request)(void *opaque, enum machine_request request, int arg);
 	/* The first thing in a thread that a device made for blocking I/O (in realize()): close the sandbox around
 	 * it. When this fails the thread does no I/O. NULL: there is no sandbox. */
@@ -68,7 +76,7 @@ struct proto_links;
 struct proto_capture;
 struct proto_balloon;
 
-/* What the host asks of a vNIC, for control.c, which knows no device. Loop thread, device lock held. */
+/* What the host asks of a vNIC, for control.c, which knows no device. Loop thread, the machine's lock held. */
 struct machine_nic_ops {
 	/* Another address, VLANs, limits, link state; the guest is told what it can see of it. -ENOTSUP: another MTU,
 	 * which cannot change while the device exists. Else nic_reconfigure()'s errors, with everything as it was. */
@@ -94,7 +102,7 @@ struct machine_balloon_ops {
 	int (*ask)(struct device *dev);
 };
 
-/* Cards that come and go while the vm exists; implemented by "acpi-pci-hotplug". Loop thread, device lock held. */
+/* Cards that come and go while the vm exists; implemented by "acpi-pci-hotplug". Loop thread, the machine's lock held. */
 struct machine_hotplug_ops {
 	/* 'card', a PCI function that was just made, is in its slot: tell the guest. -ENOSPC: no room for its BARs. */
 	int (*plug)(struct device *hotplug, struct device *card);
@@ -104,7 +112,7 @@ struct machine_hotplug_ops {
 	struct device *(*ejected)(struct device *hotplug);
 };
 
-/* vCPUs that come and go; implemented by "acpi-cpu-hotplug". Loop thread, device lock held. */
+/* vCPUs that come and go; implemented by "acpi-cpu-hotplug". Loop thread, the machine's lock held. */
 struct machine_cpu_ops {
 	/* vCPUs 0 … n - 1 are to be there, and no others: those that lack are there at once, the others when the guest has let go of
 	 * them, or is reset; MACHINE_VCPUS follows. Asked again, the guest is told again. */
@@ -177,6 +185,9 @@ struct device_ops {
 	bool (*quiesce)(struct device *dev);
 	/* The vCPUs are about to run (again): start what quiesce() held back. May be NULL. */
 	void (*resume)(struct device *dev);
+	/* On the machine's loop, after device_hand_over(): do what could not be done away from it, if it is still to be done. NULL: the
+	 * device has no home but that. */
+	void (*take_over)(struct device *dev);
 };
 
 struct device_class {
@@ -189,9 +200,28 @@ struct device_class {
 struct device {
 	const struct device_class *class;
 	struct machine *machine;
+	struct loop *home; /* an iothread's; NULL: the machine's */
+	_Atomic bool handed_over;
 	unsigned instance; /* which of its kind: index into vm_config's array */
 	char name[40];     /* "ns16550.0", for messages and state sections */
 };
+
+/* Where its fds and timers belong. */
+static inline struct loop *device_loop(const struct device *dev)
+{
+	return dev->home ?: dev->machine->loop;
+}
+
+/* The caller is the device's iothread: what is the machine's is out of reach. */
+static inline bool device_is_away(const struct device *dev)
+{
+	return dev->home && loop_is_mine(dev->home);
+}
+
+/* Have take_over() called, once for all that was handed over until then. A reset of the device makes it void. */
+void device_hand_over(struct device *dev);
+/* For who answers MACHINE_HANDED_OVER: of this device, if it was it. */
+void device_take_over(struct device *dev);
 
 /* The registry: implemented by devices/registry.c, or by a test's own table. NULL if there is none. */
 const struct device_class *device_class_find(const char *name);
@@ -201,11 +231,23 @@ const struct device_class *device_class_at(unsigned i);
 /* Allocate, realize and reset. Returns 0 or realize()'s error. */
 int device_new(const struct device_class *class, struct machine *machine, unsigned instance,
 	struct device **ret_dev);
+/* The same with a home of its own; NULL: the machine's loop. */
+int device_new_at(struct loop *home, const struct device_class *class, struct machine *machine,
+	unsigned instance, struct device **ret_dev);
 /* Unrealize and free. Takes NULL; answers NULL. */
 struct device *device_free(struct device *dev);
 DEFINE_CLEANUP(struct device *, device_free);
 
+/* The way into a device for who has the machine's lock; the functions below go it by themselves. */
+void device_enter(const struct device *dev);
+void device_leave(const struct device *dev);
+
 void device_reset(struct device *dev);
+/* 0 where the class has no such operation. */
+int device_machine_done(struct device *dev);
+/* true and nothing where the class has no such operation. */
+bool device_quiesce(struct device *dev);
+void device_resume(struct device *dev);
 uint64_t device_read(struct device *dev, unsigned region, uint64_t offset, unsigned size);
 void device_write(
 	struct device *dev, unsigned region, uint64_t offset, unsigned size, uint64_t value);

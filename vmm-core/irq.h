@@ -11,7 +11,7 @@
  *
  * The other side, `struct irq_ops`, is KVM (vmm-core/kvm.c) or a fake in tests.
  *
- * Threads: all functions want the device lock, except irq_msi_raise() (any thread) and irq_extint_pending()
+ * Threads: all functions want the machine's lock (device.h), except irq_msi_raise() (any thread) and irq_extint_pending()
  * (vCPU 0 asks before each KVM_RUN).
  */
 #pragma once

@@ -185,18 +185,14 @@ static void fail(struct vcpu *vcpu, const char *format, ...)
 	va_end(ap);
 	vcpu->broken = true;
 	atomic_store(&vcpu->attention, true);
-	(void)pthread_mutex_lock(host->device_lock);
 	host->failed(host->opaque, &failure);
-	(void)pthread_mutex_unlock(host->device_lock);
 }
 
 static void request(struct vcpu *vcpu, enum machine_request what)
 {
 	const struct vcpu_host *host = vcpu->host;
 
-	(void)pthread_mutex_lock(host->device_lock);
 	host->request(host->opaque, what, 0);
-	(void)pthread_mutex_unlock(host->device_lock);
 }
 
 /* Gate lock held. */
@@ -304,9 +300,9 @@ static void inject_extint(struct vcpu *vcpu)
 	if (vcpu->run->ready_for_interrupt_injection) {
 		int vector;
 
-		(void)pthread_mutex_lock(host->device_lock);
+		loop_lock(host->loop);
 		vector = irq_extint_ack(host->irq);
-		(void)pthread_mutex_unlock(host->device_lock);
+		loop_unlock(host->loop);
 		if (vector >= 0) {
 			(void)kvm_vcpu_interrupt(vcpu->fd, (uint8_t)vector);
 			vcpu->run->ready_for_interrupt_injection = 0;
@@ -361,9 +357,9 @@ static void handle_eoi(struct vcpu *vcpu)
 {
 	const struct vcpu_host *host = vcpu->host;
 
-	(void)pthread_mutex_lock(host->device_lock);
+	loop_lock(host->loop);
 	irq_eoi(host->irq, vcpu->run->eoi.vector);
-	(void)pthread_mutex_unlock(host->device_lock);
+	loop_unlock(host->loop);
 }
 
 static void handle_system_event(struct vcpu *vcpu)

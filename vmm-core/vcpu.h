@@ -48,11 +48,11 @@ struct vcpu_failure {
 struct vcpu_host {
 	struct bus *bus;
 	struct irq *irq;
-	pthread_mutex_t *device_lock;
+	struct loop *loop; /* the machine's: for its lock */
 	struct vcpu_gate *gate;
-	/* The guest asked for something that concerns the whole machine; device lock held. */
+	/* The guest asked for something that concerns the whole machine. */
 	void (*request)(void *opaque, enum machine_request request, int arg);
-	/* KVM gave up; device lock held. */
+	/* KVM gave up. */
 	void (*failed)(void *opaque, const struct vcpu_failure *failure);
 	/* First thing in the thread: close the sandbox. Returns 0 or -errno; failure ends the vm. */
 	int (*enter_sandbox)(void *opaque);

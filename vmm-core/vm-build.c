@@ -353,12 +353,12 @@ static int build_bus(struct vm *vm, char *reason)
 	vm->machine.loop = vm->loop;
 	vm->machine.fds = &vm->fds.devices;
 	vm->machine.stats = vm->stats;
-	vm->machine.bus = bus_new(&vm->device_lock);
+	vm->machine.bus = bus_new(vm->loop);
 	vm->machine.irq = irq_new(&irq_ops, vm);
 	if (!vm->machine.bus || !vm->machine.irq)
 		return failed(reason, -ENOMEM, "the bus");
 	bus_set_doorbell_ops(vm->machine.bus, &doorbell_ops, vm);
-	loop_set_lock(vm->loop, &vm->device_lock);
+	loop_set_locking(vm->loop, true);
 	r = vm_init_events(vm);
 	return r < 0 ? failed(reason, r, "the event channel") : 0;
 }
@@ -563,10 +563,7 @@ static int build_devices(struct vm *vm, char *reason)
 			return failed(reason, r, "a serial port");
 	}
 	for (unsigned i = 0; r >= 0 && i < vm->n_devices; i++) {
-		const struct device_ops *ops = vm->devices[i]->class->ops;
-
-		if (ops->machine_done)
-			r = ops->machine_done(vm->devices[i]);
+		r = device_machine_done(vm->devices[i]);
 		if (r < 0)
 			return failed(reason, r, vm->devices[i]->name);
 	}
@@ -643,7 +640,6 @@ int vm_build(const struct vm_config *config, struct vm_fds *fds, struct loop *lo
 	vm->loop = loop;
 	vm->owner = owner;
 	vm->machine.wall_offset_s = wall_offset_s;
-	(void)pthread_mutex_init(&vm->device_lock, NULL);
 	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i].run(vm, ret_reason);
 
@@ -690,8 +686,8 @@ struct vm *vm_free(struct vm *vm)
 	kvm_done(&vm->kvm);
 	guest_mem_done(&vm->mem);
 	vm_fds_done(&vm->fds);
-	loop_set_lock(vm->loop, NULL);
-	(void)pthread_mutex_destroy(&vm->device_lock);
+	loop_set_locking(vm->loop, false);
+	(void)pthread_mutex_destroy(&vm->request_lock);
 	free(vm);
 	return NULL;
 }

@@ -36,8 +36,7 @@ static void set_aim(
 static void unpark(struct vm *vm, bool reset)
 {
 	for (unsigned i = 0; i < vm->n_devices; i++)
-		if (vm->devices[i]->class->ops->resume)
-			vm->devices[i]->class->ops->resume(vm->devices[i]);
+		device_resume(vm->devices[i]);
 	vcpus_unpark(vm->vcpus, vm->n_vcpus, &vm->gate, reset ? &vm->entry : NULL);
 }
 
@@ -69,13 +68,18 @@ static bool devices_quiet(struct vm *vm)
 {
 	bool quiet = true;
 
-	for (unsigned i = 0; i < vm->n_devices; i++) {
-		const struct device_ops *ops = vm->devices[i]->class->ops;
-
-		if (ops->quiesce && !ops->quiesce(vm->devices[i]))
-			quiet = false;
-	}
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		quiet &= device_quiesce(vm->devices[i]);
 	return quiet;
+}
+
+/* What the old life asked for while it was being stopped is void. */
+static void forget_requests(struct vm *vm)
+{
+	(void)pthread_mutex_lock(&vm->request_lock);
+	vm->requests = 0;
+	vm->failed = false;
+	(void)pthread_mutex_unlock(&vm->request_lock);
 }
 
 static int do_reset(struct vm *vm)
@@ -83,9 +87,7 @@ static int do_reset(struct vm *vm)
 	char reason[PROTO_REASON_MAX];
 	int r;
 
-	/* What the old life asked for while it was being stopped is void. */
-	vm->requests = 0;
-	vm->failed = false;
+	forget_requests(vm);
 	for (unsigned i = 0; i < vm->n_devices; i++)
 		device_reset(vm->devices[i]);
 	vm_collect_vcpus(vm);
@@ -241,15 +243,17 @@ int vm_inject_nmi(struct vm *vm)
 	return 0;
 }
 
-/* What the guest or KVM asked for. machine_request() only notes it: the caller may be a vCPU thread. */
+/* What the guest or KVM asked for. machine_request() only notes it: the caller may be on any thread. */
 
 static void note_request(void *opaque, enum machine_request request, int arg)
 {
 	struct vm *vm = opaque;
 	uint64_t one = 1;
 
+	(void)pthread_mutex_lock(&vm->request_lock);
 	vm->requests |= UINT32_C(1) << request;
 	vm->request_args[request] = arg;
+	(void)pthread_mutex_unlock(&vm->request_lock);
 	(void)!write(vm->request_fd, &one, sizeof(one));
 }
 
@@ -258,9 +262,11 @@ static void note_failure(void *opaque, const struct vcpu_failure *failure)
 	struct vm *vm = opaque;
 	uint64_t one = 1;
 
+	(void)pthread_mutex_lock(&vm->request_lock);
 	if (!vm->failed)
 		vm->failure = *failure;
 	vm->failed = true;
+	(void)pthread_mutex_unlock(&vm->request_lock);
 	(void)!write(vm->request_fd, &one, sizeof(one));
 }
 
@@ -349,6 +355,13 @@ static void request_vcpu_refused(struct vm *vm, int arg)
 	vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_VCPU_REFUSED, (unsigned)arg, text);
 }
 
+static void request_handed_over(struct vm *vm, int arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		device_take_over(vm->devices[i]);
+}
+
 static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {
 	[MACHINE_RESET] = request_reset,
 	[MACHINE_POWEROFF] = request_poweroff,
@@ -361,24 +374,40 @@ static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int 
 	[MACHINE_BALLOON_STATS] = request_balloon_stats,
 	[MACHINE_VCPUS] = request_vcpus,
 	[MACHINE_VCPU_REFUSED] = request_vcpu_refused,
+	[MACHINE_HANDED_OVER] = request_handed_over,
 };
+
+/* Of the requests that have come, and a failure: taken out, and done. */
+static void do_requests(struct vm *vm)
+{
+	int args[MACHINE_REQUEST_X_MAX];
+	struct vcpu_failure failure;
+	uint32_t requests;
+	bool failed;
+
+	(void)pthread_mutex_lock(&vm->request_lock);
+	requests = vm->requests;
+	failed = vm->failed;
+	failure = vm->failure;
+	memcpy(args, vm->request_args, sizeof(args));
+	vm->requests = 0;
+	vm->failed = false;
+	(void)pthread_mutex_unlock(&vm->request_lock);
+	for (unsigned i = 0; i < MACHINE_REQUEST_X_MAX; i++)
+		if (requests & UINT32_C(1) << i)
+			request_handlers[i](vm, args[i]);
+	if (failed)
+		(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_CRASHED, 0, failure.text);
+}
 
 static void on_request(void *opaque, uint32_t events)
 {
 	struct vm *vm = opaque;
-	uint32_t requests = vm->requests;
 	uint64_t count;
 
 	(void)events;
 	(void)!read(vm->request_fd, &count, sizeof(count));
-	vm->requests = 0;
-	for (unsigned i = 0; i < MACHINE_REQUEST_X_MAX; i++)
-		if (requests & UINT32_C(1) << i)
-			request_handlers[i](vm, vm->request_args[i]);
-	if (vm->failed) {
-		vm->failed = false;
-		(void)vm_aim(vm, VM_AIM_STOP, PROTO_REASON_CRASHED, 0, vm->failure.text);
-	}
+	do_requests(vm);
 }
 
 static int enter_vcpu_sandbox(void *opaque)
@@ -402,6 +431,7 @@ int vm_init_events(struct vm *vm)
 		.enter_io_thread = enter_io_sandbox,
 	};
 
+	(void)pthread_mutex_init(&vm->request_lock, NULL);
 	vm->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm->request_fd < 0)
 		return -errno;
@@ -410,7 +440,7 @@ int vm_init_events(struct vm *vm)
 	vm->vcpu_host = (struct vcpu_host){
 		.bus = vm->machine.bus,
 		.irq = vm->machine.irq,
-		.device_lock = &vm->device_lock,
+		.loop = vm->loop,
 		.gate = &vm->gate,
 		.request = note_request,
 		.failed = note_failure,

@@ -14,8 +14,8 @@
  * The guest's own wishes (reset, power off, panic) come from devices through machine_request() and become aims on
  * the loop thread.
  *
- * Threads: all functions are for the loop thread with the device lock held (loop callbacks hold it), vm_build() and
- * vm_free() before and after the loop runs.
+ * Threads: all functions are for the loop thread with the machine's lock held (device.h; loop callbacks hold it), vm_build()
+ * and vm_free() before and after the loop runs.
  */
 #pragma once
 
@@ -62,7 +62,6 @@ struct vm {
 	struct kvm kvm;
 	struct machine machine;
 	struct loop *loop; /* not owned */
-	pthread_mutex_t device_lock;
 	unsigned n_devices;
 	struct device *devices[VM_MAX_DEVICES];
 	unsigned n_vcpus;
@@ -92,7 +91,8 @@ struct vm {
 	bool run_after; /* what START and RESET go on to; if not, they end paused for aim_reason */
 	bool pausing;   /* a PAUSE is to be settled together with them */
 
-	/* Requests from devices, device lock. */
+	/* Requests from devices, under a lock that is taken inside all others. */
+	pthread_mutex_t request_lock;
 	int request_fd;
 	uint32_t requests; /* bits of enum machine_request */
 	int request_args[MACHINE_REQUEST_X_MAX];

@@ -10,8 +10,8 @@
  *	block-threads.c  a pool of threads, where the host has no io_uring
  *	tests            a fake that fails on demand
  *
- * Threads: submit, commit and free are for the loop's thread with the device lock held; done() and sweep() are
- * called on it, from commit() or from the loop.
+ * Threads: submit and commit are for the loop's thread with its lock held, free for any that has it; done() and sweep()
+ * are called on the loop's thread, from commit() or from the loop.
  */
 #pragma once
 

@@ -2,8 +2,6 @@
 /* What block.c (life of a request, policies), block-step.c (its steps) and block-throttle.c share. */
 #pragma once
 
-#include <pthread.h>
-
 #include "devices/block/block.h"
 #include "devices/block/block-throttle.h"
 
@@ -49,7 +47,6 @@ struct block {
 	int fd;      /* the image; -EBADF when made by block_new() */
 	int wake_fd; /* eventfd: another thread wants a commit */
 	struct loop_source *wake_source;
-	pthread_t thread; /* the loop's */
 
 	struct list pending;             /* accepted, not started, or put back between two steps */
 	struct list kept;                /* failed, waiting for block_resume() */

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -190,7 +189,7 @@ static void sweep(void *opaque)
 
 void block_commit(struct block *block)
 {
-	if (!pthread_equal(pthread_self(), block->thread)) {
+	if (!loop_is_mine(block->loop)) {
 		block_wake(block);
 		return;
 	}
@@ -363,7 +362,6 @@ int block_new(struct loop *loop, struct block_backend *backend, uint64_t capacit
 	block->capacity = ALIGN_DOWN(capacity, (uint64_t)BLOCK_SECTOR);
 	block->align = align;
 	block->fd = -EBADF;
-	block->thread = pthread_self();
 	list_init(&block->pending);
 	list_init(&block->kept);
 	block->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

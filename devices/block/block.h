@@ -18,9 +18,9 @@
  *
  * Ownership: a request belongs to the block from block_submit() until its done(), its buffers as well.
  *
- * Threads: all functions want the device lock. done() and sweep() are called from block_commit() and from the loop,
- * never from block_submit(). The I/O itself is only started on the thread that made the block (the loop's): from
- * any other one block_commit() and block_resume() send a wake-up there.
+ * Threads: all functions want the lock of the loop. done() and sweep() are called from block_commit() and from the loop,
+ * never from block_submit(). The I/O itself is only started on the loop's thread: from any other one block_commit() and
+ * block_resume() send a wake-up there.
  */
 #pragma once
 

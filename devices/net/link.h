@@ -16,7 +16,7 @@
  * polling; the ring is parked. One that has run empty just now may rest on the loop first, as long as links_init()
  * says: the loop looks into the ring, which is not parked meanwhile, and so the peer rings no bell.
  *
- * Threads: the loop's (with the device lock, where there is one).
+ * Threads: the loop's (with the machine's lock, where there is one).
  */
 #pragma once
 

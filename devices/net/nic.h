@@ -10,7 +10,7 @@
  * full), the device keeps the frame and stops; space() is called when it may go on, at the latest after NIC_HOLD_NS: it
  * then sends the frame once more with 'last' set, and what still has no room is dropped and counted.
  *
- * Threads: the loop's thread with the device lock held. nic_new() and nic_free() may be called before and after the loop
+ * Threads: the loop's thread with the machine's lock held. nic_new() and nic_free() may be called before and after the loop
  * runs; nic_set_offloads() and nic_reconfigure() on any thread that holds the lock: a vCPU resets the device.
  */
 #pragma once

@@ -44,7 +44,7 @@
  * Frames are given on at once (run to completion); ports publish in flush(), which vswitch_flush() calls for those that
  * were written to: once per batch of its caller.
  *
- * Threads: one at a time; in a worker, the device lock. In transmit() and in vswitch_ops nothing of a switch may be called but
+ * Threads: one at a time; in a worker, the machine's lock. In transmit() and in vswitch_ops nothing of a switch may be called but
  * the walks and lookups. flush() may remove ports.
  */
 #pragma once

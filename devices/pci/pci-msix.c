@@ -80,6 +80,11 @@ static void send(struct pci_device *pci, unsigned n)
 	msix->pending &= ~bit;
 	if (!is_interrupt_address(e))
 		return;
+	if (!(msix->routed & bit) && device_is_away(&pci->dev)) {
+		msix->pending |= bit;
+		device_hand_over(&pci->dev);
+		return;
+	}
 	if (!(msix->routed & bit)) {
 		uint64_t addr = (uint64_t)e->addr_hi << 32 | e->addr_lo;
 

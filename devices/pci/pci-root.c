@@ -87,12 +87,16 @@ void pci_root_detach(struct pci_device *pci)
 	pci->root = NULL;
 }
 
-void pci_root_remap(struct pci_root *root)
+void pci_root_remap(struct pci_root *root, const struct pci_device *but)
 {
 	/* Mapping frees no place, so once around is enough. */
-	for (unsigned i = 0; i < PCI_N_SLOTS; i++)
-		if (root->slots[i])
-			(void)pci_update_bars(root->slots[i]);
+	for (unsigned i = 0; i < PCI_N_SLOTS; i++) {
+		if (!root->slots[i] || root->slots[i] == but)
+			continue;
+		device_enter(&root->slots[i]->dev);
+		(void)pci_update_bars(root->slots[i]);
+		device_leave(&root->slots[i]->dev);
+	}
 }
 
 static const struct pci_id q35_host_id = {
@@ -132,9 +136,15 @@ static void q35_unrealize(struct device *dev)
 	if (dev->machine->pci_root != dev)
 		return;
 	/* Functions that outlive their root give back now what they hold. */
-	for (unsigned slot = 1; slot < PCI_N_SLOTS; slot++)
-		if (root->slots[slot])
-			pci_device_done(root->slots[slot]);
+	for (unsigned slot = 1; slot < PCI_N_SLOTS; slot++) {
+		struct pci_device *pci = root->slots[slot];
+
+		if (!pci)
+			continue;
+		device_enter(&pci->dev);
+		pci_device_done(pci);
+		device_leave(&pci->dev);
+	}
 	(void)bus_remove(dev->machine->bus, BUS_PIO, LAYOUT_PCI_CF8, dev);
 	(void)bus_remove(dev->machine->bus, BUS_MMIO, LAYOUT_ECAM_BASE, dev);
 	pci_device_done(&root->pci);
@@ -166,6 +176,25 @@ static struct pci_device *addressed_by_cf8(const struct pci_root *root)
 		root->address >> 8 & 7);
 }
 
+/* Into another device, which may have a home of its own. */
+
+static uint32_t config_read(struct pci_device *pci, unsigned offset, unsigned size)
+{
+	uint32_t value;
+
+	device_enter(&pci->dev);
+	value = pci_config_read(pci, offset, size);
+	device_leave(&pci->dev);
+	return value;
+}
+
+static void config_write(struct pci_device *pci, unsigned offset, unsigned size, uint32_t value)
+{
+	device_enter(&pci->dev);
+	pci_config_write(pci, offset, size, value);
+	device_leave(&pci->dev);
+}
+
 static uint64_t ports_read(struct pci_root *root, uint64_t offset, unsigned size)
 {
 	struct pci_device *pci;
@@ -178,7 +207,7 @@ static uint64_t ports_read(struct pci_root *root, uint64_t offset, unsigned size
 	pci = addressed_by_cf8(root);
 	if (!pci || size > 4)
 		return UINT64_MAX;
-	return pci_config_read(pci, (root->address & 0xfc) + (unsigned)(offset - 4), size);
+	return config_read(pci, (root->address & 0xfc) + (unsigned)(offset - 4), size);
 }
 
 static void ports_write(struct pci_root *root, uint64_t offset, unsigned size, uint64_t value)
@@ -199,7 +228,7 @@ static void ports_write(struct pci_root *root, uint64_t offset, unsigned size, u
 		return;
 	pci = addressed_by_cf8(root);
 	if (pci)
-		pci_config_write(pci, (root->address & 0xfc) + (unsigned)(offset - 4), size,
+		config_write(pci, (root->address & 0xfc) + (unsigned)(offset - 4), size,
 			(uint32_t)value);
 }
 
@@ -216,9 +245,9 @@ static uint64_t ecam_read(struct pci_root *root, uint64_t offset, unsigned size)
 
 	if (!pci || !range_fits(reg, size, PCI_EXPRESS_SIZE))
 		return UINT64_MAX;
-	value = pci_config_read(pci, reg, MIN(size, 4U));
+	value = config_read(pci, reg, MIN(size, 4U));
 	if (size == 8)
-		value |= (uint64_t)pci_config_read(pci, reg + 4, 4) << 32;
+		value |= (uint64_t)config_read(pci, reg + 4, 4) << 32;
 	return value;
 }
 
@@ -229,9 +258,9 @@ static void ecam_write(struct pci_root *root, uint64_t offset, unsigned size, ui
 
 	if (!pci || !range_fits(reg, size, PCI_EXPRESS_SIZE))
 		return;
-	pci_config_write(pci, reg, MIN(size, 4U), (uint32_t)value);
+	config_write(pci, reg, MIN(size, 4U), (uint32_t)value);
 	if (size == 8)
-		pci_config_write(pci, reg + 4, 4, (uint32_t)(value >> 32));
+		config_write(pci, reg + 4, 4, (uint32_t)(value >> 32));
 }
 
 static uint64_t q35_read(struct device *dev, unsigned region, uint64_t offset, unsigned size)
@@ -336,9 +365,15 @@ static int q35_machine_done(struct device *dev)
 
 	if (r < 0)
 		return r;
-	for (unsigned slot = 0; slot < PCI_N_SLOTS; slot++)
-		if (root->slots[slot])
-			pci_device_reset(root->slots[slot]);
+	for (unsigned slot = 0; slot < PCI_N_SLOTS; slot++) {
+		struct pci_device *pci = root->slots[slot];
+
+		if (!pci)
+			continue;
+		device_enter(&pci->dev);
+		pci_device_reset(pci);
+		device_leave(&pci->dev);
+	}
 	return 0;
 }
 

@@ -73,8 +73,17 @@ static void drive_line(struct pci_device *pci)
 	if (!pci->config[PCI_REG_INTR_PIN])
 		return;
 	*status = (uint8_t)((*status & ~PCI_STATUS_INTX) | (pci->intx ? PCI_STATUS_INTX : 0));
-	irq_set_line(pci->dev.machine->irq,
-		LAYOUT_GSI_INTX_BASE + pci->slot % LAYOUT_GSI_INTX_COUNT, pci->slot, level);
+	if (device_is_away(&pci->dev))
+		device_hand_over(&pci->dev);
+	else
+		irq_set_line(pci->dev.machine->irq,
+			LAYOUT_GSI_INTX_BASE + pci->slot % LAYOUT_GSI_INTX_COUNT, pci->slot, level);
+}
+
+void pci_device_take_over(struct pci_device *pci)
+{
+	drive_line(pci);
+	pci_msix_update(pci);
 }
 
 void pci_device_done(struct pci_device *pci)
@@ -203,7 +212,7 @@ bool pci_update_bars(struct pci_device *pci)
 static void follow_registers(struct pci_device *pci)
 {
 	if (pci_update_bars(pci))
-		pci_root_remap(pci->root);
+		pci_root_remap(pci->root, pci);
 	drive_line(pci);
 	pci_msix_update(pci);
 }

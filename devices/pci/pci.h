@@ -20,7 +20,8 @@
  * another range of the bus. One that is put on top of something simply does not decode until one of
  * the two moves away; nothing else changes.
  *
- * Threads: device lock held.
+ * Threads: as device.h says. Interrupts may be raised on a device's iothread; what needs the machine's lock for that (a line,
+ * a route that KVM does not have yet) is handed over, so a model's take_over() calls pci_device_take_over().
  */
 #pragma once
 
@@ -155,6 +156,9 @@ void pci_device_reset(struct pci_device *pci);
 /* Pulled out, while the guest runs: reset, and found by nobody from now on. It keeps its slot until it is freed. */
 void pci_device_withdraw(struct pci_device *pci);
 
+/* The line and the messages that were handed over. */
+void pci_device_take_over(struct pci_device *pci);
+
 /* Configuration space: size 1, 2 or 4, offset + size <= PCI_EXPRESS_SIZE. */
 uint32_t pci_config_read(struct pci_device *pci, unsigned offset, unsigned size);
 void pci_config_write(struct pci_device *pci, unsigned offset, unsigned size, uint32_t value);
@@ -237,8 +241,8 @@ void pci_msix_update(struct pci_device *pci);
 
 int pci_root_attach(struct pci_device *pci, struct vm_pci_addr addr);
 void pci_root_detach(struct pci_device *pci);
-/* Try each BAR that wants to decode and does not: its place may have become free. */
-void pci_root_remap(struct pci_root *root);
+/* Try each BAR of the others that wants to decode and does not: its place may have become free. */
+void pci_root_remap(struct pci_root *root, const struct pci_device *but);
 /* What is in the slot, withdrawn or not; NULL: nothing. */
 struct pci_device *pci_root_card(struct device *root, unsigned slot);
 /* Give each BAR that has none its place after a reset. Returns 0 or -ENOSPC. */

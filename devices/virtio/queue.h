@@ -19,7 +19,7 @@
  * Used entries are written by virtq_push() and seen by the driver only after virtq_flush(): one
  * publication and one notification decision for a whole batch.
  *
- * Threads: device lock held.
+ * Threads: the device's lock held.
  */
 #pragma once
 

@@ -11,6 +11,9 @@
  * What a driver may get wrong: no room for header or status fails the device, since there is nowhere to say so;
  * everything else is answered in the status byte, IOERR or UNSUPP.
  *
+ * A disk's home may be an iothread: its queues, its block and its throttle are there. Disks of one iotune group share a
+ * throttle, so they have one home (vm_config_validate()).
+ *
  * When the pool is empty the queue's index is noted, and the queue is looked at again when requests end.
  */
 #include <endian.h>
@@ -495,7 +498,7 @@ static int find_throttle(const struct virtio_blk *blk, struct block_throttle **r
 			return 0;
 		}
 	*ret_throttle = NULL;
-	r = block_throttle_new(m->loop, &blk->config->iotune, ret_throttle);
+	r = block_throttle_new(device_loop(blk->v.dev), &blk->config->iotune, ret_throttle);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -520,7 +523,7 @@ static int open_block(struct virtio_blk *blk, struct block_options *o)
 	if (r < 0)
 		return r;
 	o->throttle = throttle;
-	r = block_open(m->loop, *fd, o, &blk->block);
+	r = block_open(device_loop(blk->v.dev), *fd, o, &blk->block);
 	if (r < 0)
 		return r;
 	*fd = -EBADF;

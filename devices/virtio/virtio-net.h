@@ -16,7 +16,7 @@
  * Who counts: what passes, and what has no room, is counted by the switch at the vNIC's port; here only what the switch
  * never sees, since it is no frame.
  *
- * Threads: device lock held; frames on the loop's thread only.
+ * Threads: the machine's lock held; frames on the loop's thread only.
  */
 #pragma once
 

@@ -315,7 +315,7 @@ static int add_queue(struct virtio_pci *vp, unsigned index)
 	if (queue->kick_fd < 0)
 		return -errno;
 	r = loop_add_fd(
-		vp->pci.dev.machine->loop, queue->kick_fd, EPOLLIN, kicked, queue, &queue->source);
+		device_loop(&vp->pci.dev), queue->kick_fd, EPOLLIN, kicked, queue, &queue->source);
 	if (r < 0) {
 		queue->kick_fd = safe_close(queue->kick_fd);
 		return r;
@@ -343,6 +343,7 @@ static int vp_realize(struct device *dev)
 	if (!vp->v)
 		return -ENOMEM;
 	vp->v->transport_dev = vp;
+	vp->v->dev = dev;
 	r = virtio_init(vp->v, class->virtio, &virtio_pci_transport_ops, dev->machine, dev->name,
 		dev->instance);
 	if (r < 0)
@@ -392,6 +393,14 @@ static bool vp_quiesce(struct device *dev)
 static void vp_resume(struct device *dev)
 {
 	virtio_resume(vp_of(dev)->v);
+}
+
+static void vp_take_over(struct device *dev)
+{
+	struct virtio_pci *vp = vp_of(dev);
+
+	virtio_idle(vp->v);
+	pci_device_take_over(&vp->pci);
 }
 
 static void vp_save(const struct device *dev, struct state_writer *w)
@@ -462,4 +471,5 @@ const struct device_ops virtio_pci_ops = {
 	.load = vp_load,
 	.quiesce = vp_quiesce,
 	.resume = vp_resume,
+	.take_over = vp_take_over,
 };

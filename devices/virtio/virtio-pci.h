@@ -6,7 +6,7 @@
  * 4 KiB each: common configuration, ISR, device configuration, notification. Queue n's doorbell is
  * at notification + 4 n. A queue has one eventfd: the bus's doorbell (ioeventfd) signals it inside
  * the kernel, and where that is not available the register write does; either way the model works
- * on the loop thread.
+ * on its device's loop.
  *
  * In devices/virtio/virtio-foo.c:
  *

@@ -77,8 +77,10 @@ void virtio_fail(struct virtio_device *v, const char *format, ...)
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	log_guest("%s: %s; the device needs a reset", v->name, text);
+	/* Devices of several loops count here. */
 	if (v->machine->stats)
-		stat_add(&v->machine->stats->needs_reset, 1);
+		(void)atomic_fetch_add_explicit(
+			&v->machine->stats->needs_reset, 1, memory_order_relaxed);
 	v->status |= VIRTIO_STATUS_NEEDS_RESET;
 	/* 2.1.2: the driver is told by a configuration change, once it is there. */
 	if (v->status & VIRTIO_STATUS_DRIVER_OK)
@@ -144,7 +146,11 @@ static bool model_is_quiet(struct virtio_device *v)
 
 void virtio_idle(struct virtio_device *v)
 {
-	if (v->resetting && model_is_quiet(v))
+	if (!v->resetting || !model_is_quiet(v))
+		return;
+	if (device_is_away(v->dev))
+		device_hand_over(v->dev);
+	else
 		finish_reset(v);
 }
 

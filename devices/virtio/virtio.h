@@ -29,11 +29,12 @@
  *
  * Reset with I/O in flight: writing 0 to the status stops the queues and calls quiesce(). Until it
  * answers true the status reads as before and all other writes are ignored (4.1.4.3.1: the driver
- * waits for 0); the model calls virtio_idle() when its last request ends, and the reset happens.
+ * waits for 0); the model calls virtio_idle() when its last request ends, and the reset happens
+ * (for a device of an iothread's on the machine's loop: it takes doorbells and lines away).
  *
- * Threads: device lock held in everything. queue_notify(), and only that, is always on the loop
- * thread; quiesce(), reset(), activate() and config_write() may be called on a vCPU thread (no
- * io_uring, no fd of a backend there).
+ * Threads: as device.h says. queue_notify(), and only that, is always on the thread of the device's
+ * loop, an iothread perhaps; quiesce(), reset(), activate() and config_write() may be called on a vCPU
+ * thread (no io_uring, no fd of a backend there).
  */
 #pragma once
 
@@ -113,6 +114,7 @@ struct virtio_device {
 	const struct virtio_ops *ops;
 	const struct virtio_transport_ops *transport;
 	void *transport_dev; /* the transport's own, set before virtio_init() */
+	struct device *dev;  /* likewise: what virtio.c and models ask about threads */
 	struct machine *machine;
 	const char *name;  /* the transport device's, "virtio-blk-pci.0" */
 	unsigned instance; /* which of its kind: index into vm_config's array */

@@ -252,7 +252,7 @@ static void make_machine(struct vm *vm, int tap)
 	(void)loop_free(vm->f->m.loop);
 	if (loop_new(&vm->f->m.loop) < 0)
 		bench_die("loop", ENOMEM);
-	loop_set_lock(vm->f->m.loop, &vm->f->lock);
+	loop_set_locking(vm->f->m.loop, true);
 	fake_machine_enable_doorbells(vm->f);
 	vm->f->m.stats = &vm->stats;
 	port_config(vm->number, &vm->f->config.nics[0].port);

@@ -82,7 +82,6 @@ struct fake_machine *fake_machine_new(uint64_t ram_bytes)
 	struct fake_machine *f = calloc(1, sizeof(*f));
 
 	assert(f);
-	(void)pthread_mutex_init(&f->lock, NULL);
 	f->config = (struct vm_config){
 		.magic = VM_CONFIG_MAGIC,
 		.version = VM_CONFIG_VERSION,
@@ -103,16 +102,16 @@ struct fake_machine *fake_machine_new(uint64_t ram_bytes)
 	f->m = (struct machine){
 		.config = &f->config,
 		.mem = &f->mem,
-		.bus = bus_new(&f->lock),
 		.irq = irq_new(&fake_irq_ops, f),
 		.fds = &f->fds,
 		.ops = &fake_machine_ops,
 		.ops_opaque = f,
 	};
-	assert(f->m.bus && f->m.irq);
 	if (guest_mem_init(&f->mem, -EBADF, ram_bytes) < 0 ||
 		loop_new_fake(NSEC_PER_SEC, &f->m.loop) < 0)
 		abort();
+	f->m.bus = bus_new(f->m.loop);
+	assert(f->m.bus && f->m.irq);
 	return f;
 }
 

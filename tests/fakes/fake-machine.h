@@ -27,7 +27,6 @@ struct fake_machine {
 	struct vm_config config;
 	struct guest_mem mem;
 	struct machine_fds fds;
-	pthread_mutex_t lock;
 
 	/* Messages sent by irq_signal_msi(), oldest first. */
 	struct fake_irq_event msis[FAKE_MAX_LOG];

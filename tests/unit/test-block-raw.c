@@ -22,7 +22,6 @@
 
 struct fixture {
 	struct loop *loop;
-	pthread_mutex_t lock;
 	struct block_options options;
 	struct block *block;
 	unsigned n_entered;
@@ -48,8 +47,7 @@ static int set_up(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_int_equal(loop_new(&f->loop), 0);
-	(void)pthread_mutex_init(&f->lock, NULL);
-	loop_set_lock(f->loop, &f->lock);
+	loop_set_locking(f->loop, true);
 	f->options = (struct block_options){
 		.write_cache = true,
 		.discard = true,
@@ -67,7 +65,6 @@ static int tear_down(void **state)
 
 	(void)block_free(f->block);
 	(void)loop_free(f->loop);
-	(void)pthread_mutex_destroy(&f->lock);
 	free(f);
 	return 0;
 }
@@ -112,11 +109,11 @@ static int run(struct fixture *f, enum block_op op, uint64_t offset, void *p, ui
 
 	t.r.iov = t.iov;
 	t.r.n_iov = op == BLOCK_READ || op == BLOCK_WRITE;
-	(void)pthread_mutex_lock(&f->lock);
+	loop_lock(f->loop);
 	r = block_submit(f->block, &t.r);
 	if (r == 0)
 		block_commit(f->block);
-	(void)pthread_mutex_unlock(&f->lock);
+	loop_unlock(f->loop);
 	if (r < 0)
 		return r;
 	wait_done(f, &t);
@@ -235,7 +232,7 @@ static void check_many(struct fixture *f)
 	uint8_t *buf = malloc(N * 512);
 
 	for (unsigned pass = 0; pass < 2; pass++) {
-		(void)pthread_mutex_lock(&f->lock);
+		loop_lock(f->loop);
 		for (unsigned i = 0; i < N; i++) {
 			memset(buf + i * 512, pass ? 0 : (int)(i % 251), 512);
 			t[i] = (struct test_request){
@@ -251,7 +248,7 @@ static void check_many(struct fixture *f)
 		}
 		block_commit(f->block);
 		assert_false(f->options.threads && block_is_quiet(f->block));
-		(void)pthread_mutex_unlock(&f->lock);
+		loop_unlock(f->loop);
 		for (unsigned i = 0; i < N; i++) {
 			wait_done(f, &t[i]);
 			assert_int_equal(t[i].error, 0);
@@ -289,11 +286,11 @@ static void *commit_elsewhere(void *opaque)
 {
 	struct other *o = opaque;
 
-	(void)pthread_mutex_lock(&o->f->lock);
+	loop_lock(o->f->loop);
 	assert_int_equal(block_submit(o->f->block, &o->t.r), 0);
 	block_commit(o->f->block);
 	assert_false(o->t.done);
-	(void)pthread_mutex_unlock(&o->f->lock);
+	loop_unlock(o->f->loop);
 	return NULL;
 }
 

@@ -45,10 +45,18 @@ static const struct device_ops probe_ops = {.read = probe_read, .write = probe_w
 static const struct device_class probe_class = {
 	.name = "probe", .size = sizeof(struct probe), .ops = &probe_ops};
 
+static struct loop *make_loop(void)
+{
+	struct loop *loop;
+
+	assert_int_equal(loop_new_fake(0, &loop), 0);
+	return loop;
+}
+
 static void test_overlap(void **state)
 {
-	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct bus *bus = bus_new(&lock);
+	_cleanup_(loop_freep) struct loop *loop = make_loop();
+	struct bus *bus = bus_new(loop);
 	struct probe p = {.dev.class = &probe_class};
 
 	(void)state;
@@ -73,8 +81,8 @@ static void test_overlap(void **state)
 
 static void test_access(void **state)
 {
-	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct bus *bus = bus_new(&lock);
+	_cleanup_(loop_freep) struct loop *loop = make_loop();
+	struct bus *bus = bus_new(loop);
 	struct probe a = {.dev.class = &probe_class}, b = a;
 
 	(void)state;
@@ -102,8 +110,8 @@ static void test_access(void **state)
 
 static void test_full(void **state)
 {
-	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct bus *bus = bus_new(&lock);
+	_cleanup_(loop_freep) struct loop *loop = make_loop();
+	struct bus *bus = bus_new(loop);
 	struct probe p = {.dev.class = &probe_class};
 
 	(void)state;

@@ -187,15 +187,14 @@ static void on_exit_tick(struct loop_timer *timer, uint64_t now_ns)
 	loop_exit(timer->loop, 7);
 }
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
 static void *arm_from_thread(void *arg)
 {
 	struct loop_timer *timer = arg;
 
-	(void)pthread_mutex_lock(&lock);
+	loop_lock(timer->loop);
+	assert_false(loop_is_mine(timer->loop));
 	(void)loop_timer_set(timer, loop_now_ns(timer->loop));
-	(void)pthread_mutex_unlock(&lock);
+	loop_unlock(timer->loop);
 	return NULL;
 }
 
@@ -207,7 +206,8 @@ static void test_wake_by_thread(void **state)
 
 	(void)state;
 	assert_int_equal(loop_new(&loop), 0);
-	loop_set_lock(loop, &lock);
+	assert_true(loop_is_mine(loop));
+	loop_set_locking(loop, true);
 	loop_timer_init(&timer, loop, on_exit_tick);
 	assert_int_equal(pthread_create(&thread, NULL, arm_from_thread, &timer), 0);
 	/* Without the wake-up this would never come back. */

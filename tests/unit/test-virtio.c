@@ -161,6 +161,7 @@ struct fixture {
 	struct vm_stats_page stats;
 	struct model *m;
 	struct virtio_device *v;
+	struct device dev; /* the transport's */
 	struct fake_ring ring;
 };
 
@@ -172,6 +173,8 @@ static void build(struct fixture *fx)
 	fx->m = calloc(1, sizeof(*fx->m));
 	assert_non_null(fx->m);
 	fx->v = &fx->m->v;
+	fx->dev.machine = &fx->f->m;
+	fx->v->dev = &fx->dev;
 	assert_int_equal(
 		virtio_init(fx->v, &model_ops, &transport_ops, &fx->f->m, "model.0", 0), 0);
 }

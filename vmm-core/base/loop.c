@@ -16,7 +16,9 @@
 
 struct loop {
 	int epoll_fd, timer_fd;
-	pthread_mutex_t *lock;
+	bool locking;
+	pthread_mutex_t lock;
+	pthread_t thread; /* that runs it */
 	struct loop_timer **heap;
 	unsigned n_timers, heap_size;
 	uint64_t armed_ns; /* what the timerfd is set to */
@@ -44,6 +46,17 @@ struct loop_source {
 	void *opaque;
 };
 
+/* Recursive: who has a device may be led by it to another one of the same loop. */
+static void init_lock(struct loop *loop)
+{
+	pthread_mutexattr_t attr;
+
+	(void)pthread_mutexattr_init(&attr);
+	(void)pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	(void)pthread_mutex_init(&loop->lock, &attr);
+	(void)pthread_mutexattr_destroy(&attr);
+}
+
 static int loop_new_internal(bool fake, uint64_t now_ns, struct loop **ret_loop)
 {
 	_cleanup_(loop_freep) struct loop *loop = calloc(1, sizeof(*loop));
@@ -57,7 +70,9 @@ static int loop_new_internal(bool fake, uint64_t now_ns, struct loop **ret_loop)
 		.fake = fake,
 		.fake_now_ns = now_ns,
 		.armed_ns = LOOP_NEVER,
+		.thread = pthread_self(),
 	};
+	init_lock(loop);
 	list_init(&loop->dead);
 	list_init(&loop->resting);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -101,14 +116,53 @@ struct loop *loop_free(struct loop *loop)
 	free_dead(loop);
 	(void)safe_close(loop->epoll_fd);
 	(void)safe_close(loop->timer_fd);
+	(void)pthread_mutex_destroy(&loop->lock);
 	free(loop->heap);
 	free(loop);
 	return NULL;
 }
 
-void loop_set_lock(struct loop *loop, pthread_mutex_t *lock)
+void loop_set_locking(struct loop *loop, bool on)
 {
-	loop->lock = lock;
+	loop->locking = on;
+}
+
+void loop_lock(struct loop *loop)
+{
+	if (loop->locking)
+		(void)pthread_mutex_lock(&loop->lock);
+}
+
+void loop_unlock(struct loop *loop)
+{
+	if (loop->locking)
+		(void)pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_give(struct loop *loop, pthread_t thread)
+{
+	loop->thread = thread;
+}
+
+bool loop_is_mine(const struct loop *loop)
+{
+	return pthread_equal(pthread_self(), loop->thread);
+}
+
+/* A callback may switch the locking on or off: what was locked is unlocked. */
+static bool begin_callbacks(struct loop *loop)
+{
+	bool held = loop->locking;
+
+	if (held)
+		(void)pthread_mutex_lock(&loop->lock);
+	return held;
+}
+
+static void end_callbacks(struct loop *loop, bool held)
+{
+	if (held)
+		(void)pthread_mutex_unlock(&loop->lock);
 }
 
 void loop_set_heartbeat(struct loop *loop, _Atomic uint64_t *counter)
@@ -459,18 +513,16 @@ static int park_all(struct loop *loop)
 
 static int with_lock(struct loop *loop, int (*call)(struct loop *loop))
 {
-	pthread_mutex_t *held = loop->lock;
+	bool held;
 	int n;
 
 	if (list_empty(&loop->resting))
 		return 0;
-	if (held)
-		(void)pthread_mutex_lock(held);
+	held = begin_callbacks(loop);
 	begin_charging(loop);
 	n = call(loop);
 	loop->account = 0;
-	if (held)
-		(void)pthread_mutex_unlock(held);
+	end_callbacks(loop, held);
 	return n;
 }
 
@@ -543,12 +595,9 @@ static int poll_and_wait(struct loop *loop, struct epoll_event events[MAX_EVENTS
 
 static int dispatch(struct loop *loop, const struct epoll_event *events, int n)
 {
-	/* A callback may give the loop its lock: it counts from the next turn on. */
-	pthread_mutex_t *held = loop->lock;
+	bool held = begin_callbacks(loop);
 	int fired = 0;
 
-	if (held)
-		(void)pthread_mutex_lock(held);
 	begin_charging(loop);
 	for (int i = 0; i < n; i++) {
 		struct loop_source *source = events[i].data.ptr;
@@ -567,8 +616,7 @@ static int dispatch(struct loop *loop, const struct epoll_event *events, int n)
 	}
 	loop->account = 0;
 	free_dead(loop);
-	if (held)
-		(void)pthread_mutex_unlock(held);
+	end_callbacks(loop, held);
 	return fired;
 }
 
@@ -589,6 +637,9 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 
 int loop_run(struct loop *loop)
 {
+	loop_lock(loop);
+	loop_give(loop, pthread_self());
+	loop_unlock(loop);
 	while (!loop->exiting) {
 		int r = loop_run_once(loop, LOOP_NEVER);
 

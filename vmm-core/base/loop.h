@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The worker's event loop: fds, timers, and one clock. One thread runs it; the device lock given by
- * loop_set_lock() is held around every callback, so device code never locks. An idle loop sleeps in
- * epoll_wait() without a timeout: no timer armed means no wake-up.
+ * The worker's event loop: fds, timers, and one clock. One thread runs it; the loop has a lock, which is
+ * held around every callback when loop_set_locking() says so, so device code never locks. An idle loop sleeps
+ * in epoll_wait() without a timeout: no timer armed means no wake-up.
  *
- * Threads: loop_run() and the source functions belong to the loop's thread. loop_timer_set() and
- * loop_timer_stop() may be called from any thread that holds the device lock (a vCPU that programs a
- * timer chip); the loop then wakes by itself, since the timerfd is armed with the earliest deadline.
- * loop_now_ns() is for any thread.
+ * Threads: loop_run() is for the loop's thread. All else may be called from any thread that holds its lock (a
+ * vCPU that programs a timer chip, the one that takes a device of an iothread's away); a timer that is set so
+ * wakes the loop by itself, since the timerfd is armed with the earliest deadline. loop_now_ns() is for any thread.
  *
  * The clock is CLOCK_MONOTONIC in nanoseconds. Tests make a loop with loop_new_fake(): its clock stands
  * until loop_fake_advance() moves it, which fires the timers that fall due in deadline order, each at
@@ -61,8 +60,15 @@ int loop_new_fake(uint64_t now_ns, struct loop **ret_loop);
 struct loop *loop_free(struct loop *loop);
 DEFINE_CLEANUP(struct loop *, loop_free);
 
-/* 'lock' is taken around each callback. NULL (the default): none. */
-void loop_set_lock(struct loop *loop, pthread_mutex_t *lock);
+/* The lock is taken around each callback from the next turn on, and by those who call from elsewhere. Off at first: there is one
+ * thread, and loop_lock() does nothing. It may be taken again by the thread that has it. */
+void loop_set_locking(struct loop *loop, bool on);
+void loop_lock(struct loop *loop);
+void loop_unlock(struct loop *loop);
+
+/* Whose the loop is: the thread's that made it, until it is given to another one, or one calls loop_run(). With the lock. */
+void loop_give(struct loop *loop, pthread_t thread);
+bool loop_is_mine(const struct loop *loop);
 
 /* A counter (in shared memory, perhaps) that goes up once a turn; its owner takes it back with NULL before it
  * goes. Loop's thread. */
