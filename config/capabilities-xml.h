@@ -24,7 +24,7 @@ struct capabilities_cell {
 
 struct capabilities {
 	uint8_t host_uuid[16];                  /* all zeroes: left out */
-	char cpu_model[CAPABILITIES_TEXT_MAX];  /* "x86-64-v3"; empty: left out, as all of these */
+	char cpu_model[CAPABILITIES_TEXT_MAX];  /* "EPYC-Rome"; empty: left out, as all of these */
 	char cpu_vendor[CAPABILITIES_TEXT_MAX]; /* "Intel", "AMD" */
 	unsigned family, model, stepping;       /* of CPUID; all zero: left out */
 	uint64_t microcode;

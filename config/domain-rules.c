@@ -406,10 +406,9 @@ static const struct xml_rule feature_rows[] = {
 };
 
 static const struct xml_word match_words[] = {
-	{"minimum", 1, CONTRACT_ADAPTED,
-		"taken as exact: the guest sees the model and the features given"},
+	{.word = "minimum", .value = 1},
 	{.word = "exact", .value = 2},
-	{"strict", 3, CONTRACT_ADAPTED, "taken as exact: a host that can do more will do"},
+	{.word = "strict", .value = 3},
 	{0},
 };
 static const struct xml_word check_words[] = {
@@ -421,6 +420,12 @@ static const struct xml_word check_words[] = {
 static const struct xml_word fallback_words[] = {
 	{.word = "allow", .value = 0},
 	{.word = "forbid", .value = 1},
+	{0},
+};
+
+static const struct xml_word migratable_words[] = {
+	{.word = "on", .value = VM_TRISTATE_YES},
+	{.word = "off", .value = VM_TRISTATE_NO},
 	{0},
 };
 
@@ -467,7 +472,7 @@ static const struct xml_rule cpu_rows[] = {
 	{.name = "@mode", .kind = XML_ENUM, .names = VM_ENUM_CPU_MODE, VM(cpu.mode)},
 	{.name = "@match", .kind = XML_WORD, VM(cpu.match), .words = match_words},
 	{.name = "@check", .kind = XML_WORD, VM(cpu.check), .words = check_words},
-	KEEP("@migratable", "features that cannot be saved are never offered"),
+	{.name = "@migratable", .kind = XML_WORD, VM(cpu.migratable), .words = migratable_words},
 	{.name = "model",
 		.kind = XML_STRING,
 		VM(cpu.model),

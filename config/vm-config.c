@@ -106,6 +106,7 @@ static const struct vm_field machine_fields[] = {
 	VM_ENUM(struct vm_config, cpu.check, "cpu/@check", 4),
 	VM_ENUM(struct vm_config, cpu.match, "cpu/@match", 4),
 	VM_FLAG(struct vm_config, cpu.fallback_forbid, "cpu/model/@fallback"),
+	VM_ENUM(struct vm_config, cpu.migratable, "cpu/@migratable", VM_TRISTATE_X_MAX),
 	VM_PRINTABLE(struct vm_config, cpu.model, "cpu/model"),
 	VM_PRINTABLE(struct vm_config, cpu.vendor, "cpu/vendor"),
 };
@@ -211,6 +212,11 @@ static int check_cpu(const struct vm_check *c)
 			c, "cpu/model: mode='custom' needs a model; write for example x86-64-v2");
 	if (cpu->mode != VM_CPU_MODE_CUSTOM && *cpu->model)
 		return vm_check_fail(c, "cpu/model: only mode='custom' takes a model; remove it");
+	if (cpu->migratable && cpu->mode != VM_CPU_MODE_HOST_PASSTHROUGH &&
+		cpu->mode != VM_CPU_MODE_MAXIMUM)
+		return vm_check_fail(c,
+			"cpu/@migratable: only mode='host-passthrough' and mode='maximum' take it; "
+			"remove it");
 	if (cpu->n_features > VM_MAX_CPU_FEATURES)
 		return vm_check_fail(c, "cpu/feature: %u features; write at most %u",
 			cpu->n_features, VM_MAX_CPU_FEATURES);

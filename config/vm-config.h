@@ -25,7 +25,7 @@
 #include "vmm-core/base/cpuset.h"
 
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
-#define VM_CONFIG_VERSION 4
+#define VM_CONFIG_VERSION 5
 
 #define VM_NAME_MAX           128 /* with the NUL, as all of these */
 #define VM_CMDLINE_MAX        4096
@@ -37,7 +37,7 @@
 #define VM_MAX_NICS           16
 #define VM_MAX_NIC_QUEUES     8 /* pairs */
 #define VM_MAX_NIC_QUEUE_SIZE 256
-#define VM_MAX_CPU_FEATURES   128
+#define VM_MAX_CPU_FEATURES   256
 #define VM_CPU_NAME_MAX       32
 #define VM_DISK_TARGET_MAX    16
 #define VM_DISK_SERIAL_MAX    21 /* VIRTIO_BLK_ID_BYTES + NUL */
@@ -181,10 +181,12 @@ struct vm_cpu_feature {
 struct vm_cpu {
 	uint8_t mode; /* enum vm_cpu_mode */
 	uint8_t fallback_forbid;
-	uint8_t check; /* 0 default, 1 none, 2 partial, 3 full */
-	uint8_t match; /* 0 default (exact), 1 minimum, 2 exact, 3 strict */
+	uint8_t check;      /* 0 default, 1 none, 2 partial, 3 full */
+	uint8_t match;      /* 0 default (exact), 1 minimum, 2 exact, 3 strict */
+	uint8_t migratable; /* enum vm_tristate; of host-passthrough and maximum: no: invtsc, too */
+	uint8_t pad[3];
 	char model
-		[VM_CPU_NAME_MAX]; /* custom only: "x86-64-v1" … "x86-64-v4" and libvirt's aliases */
+		[VM_CPU_NAME_MAX]; /* custom only: a name of cpu-models.c, or libvirt's version of one */
 	char vendor[16];
 	/* All zero: one socket per vCPU. Otherwise the product is vcpus_max. */
 	uint16_t sockets, dies, cores, threads;

@@ -51,13 +51,17 @@ static int check_model(
 		return 0;
 	if (!model) {
 		(void)snprintf(why, sizeof(why),
-			"CPU model '%s' is unknown or has no 64-bit mode; write x86-64-v1, "
-			"x86-64-v2, x86-64-v3 or x86-64-v4, or mode='host-model'",
+			"CPU model '%s' is unknown or has no 64-bit mode; write one that 'vmctl "
+			"cpu-models x86_64' lists, or mode='host-model'",
 			cpu->model);
 		return refuse(report, source, "cpu/model", why, ret_error);
 	}
-	if (model->exact)
-		return 0;
+	if (streq(model->name, cpu->model)) {
+		if (!model->lacks)
+			return 0;
+		(void)snprintf(why, sizeof(why), "without %s", model->lacks);
+		return set_verdict(report, "cpu/model", CONTRACT_ADAPTED, why);
+	}
 	if (cpu->fallback_forbid && is_live(report)) {
 		cpu->fallback_forbid = 0;
 		if (set_verdict(report, "cpu/model/@fallback", CONTRACT_ADAPTED,
@@ -66,23 +70,27 @@ static int check_model(
 	}
 	if (cpu->fallback_forbid) {
 		(void)snprintf(why, sizeof(why),
-			"CPU model '%s' is served as x86-64-v%u, which fallback='forbid' forbids; "
-			"write x86-64-v%u, or fallback='allow'",
-			cpu->model, model->level, model->level);
+			"CPU model '%s' is served as %s, which fallback='forbid' forbids; write "
+			"%s, or fallback='allow'",
+			cpu->model, model->name, model->name);
 		return refuse(report, source, "cpu/model", why, ret_error);
 	}
-	(void)snprintf(why, sizeof(why), "the guest gets x86-64-v%u", model->level);
+	(void)snprintf(why, sizeof(why), "the guest gets %s", model->name);
 	return set_verdict(report, "cpu/model", CONTRACT_ADAPTED, why);
 }
 
 static int check_feature(const struct vm_cpu_feature *feature, unsigned i, const char *source,
 	struct contract_report *report, char **ret_error)
 {
+	int known = cpu_feature_find(feature->name);
 	char path[32], why[192];
 
-	if (cpu_feature_find(feature->name) >= 0)
-		return 0;
 	(void)snprintf(path, sizeof(path), "cpu/feature[%u]", i + 1);
+	if (known >= 0 && cpu_feature_follows((unsigned)known))
+		return set_verdict(report, path, CONTRACT_IGNORED,
+			"follows from what the guest switches on, or from its topology");
+	if (known >= 0)
+		return 0;
 	(void)snprintf(why, sizeof(why),
 		"unknown CPU feature '%s'; write libvirt's name of one (vmctl capabilities lists "
 		"this host's), or remove it",

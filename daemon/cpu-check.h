@@ -10,7 +10,7 @@
 #include "config/contract.h"
 #include "config/vm-config.h"
 
-/* An unknown model or feature becomes 'refused' in 'report', a model that is adapted to x86-64-vN 'adapted', or 'refused'
+/* An unknown model or feature becomes 'refused' in 'report', a version of a model 'adapted' to the model, or 'refused'
  * with fallback='forbid'. That counts only where somebody wrote it: into the XML of a running domain (which has an id)
  * libvirt puts it by itself, whatever the definition says, and there it is taken out. Returns 0, -ENOMEM, or
  * -EOPNOTSUPP with '*ret_error' one line as domain_xml_parse() gives it, which the caller frees. */

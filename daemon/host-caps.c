@@ -58,30 +58,6 @@ void host_features_read(host_cpuid_fn cpuid, void *opaque, struct cpu_feature_se
 	}
 }
 
-static bool fulfils(const struct cpu_feature_set *have, const struct cpu_feature_set *need)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(have->words); i++)
-		if (need->words[i] & ~have->words[i])
-			return false;
-	return true;
-}
-
-unsigned host_level(const struct cpu_feature_set *features, struct cpu_feature_set *ret_beyond)
-{
-	struct cpu_feature_set required, usual;
-	unsigned level = CPU_MODEL_LEVELS;
-
-	for (; level > 0; level--) {
-		cpu_model_features(level, &required, &usual);
-		if (fulfils(features, &required))
-			break;
-	}
-	*ret_beyond = *features;
-	for (size_t i = 0; level && i < ARRAY_SIZE(required.words); i++)
-		ret_beyond->words[i] &= ~required.words[i];
-	return level;
-}
-
 /* The first line of a file below 'sysfs', without its end. Returns 0 or -errno. */
 static int read_line(const char *sysfs, const char *path, char *ret, size_t size)
 {
@@ -238,16 +214,19 @@ int host_topology_read(const char *sysfs, struct host_caps *caps)
 
 static void set_cpu(struct host_caps *caps, const struct host_info *h)
 {
-	struct cpu_feature_set features, beyond;
+	struct cpu_feature_set features, required;
 	struct capabilities *c = &caps->caps;
-	unsigned level;
+	const struct cpu_model *model;
 
 	host_features_read(cpuid_of_host, NULL, &features);
-	level = host_level(&features, &beyond);
-	if (level)
-		(void)snprintf(c->cpu_model, sizeof(c->cpu_model), "x86-64-v%u", level);
+	model = cpu_model_nearest(&features, cpu_vendor_find(h->cpu_vendor),
+		CPU_SIGNATURE(h->cpu_family, h->cpu_model, h->cpu_stepping), true, &required);
+	if (model) {
+		(void)str_copy(c->cpu_model, sizeof(c->cpu_model), model->name);
+		cpu_features_cut(&features, &required);
+	}
 	for (unsigned i = 0; i < cpu_n_features; i++)
-		if (cpu_feature_in(&beyond, i))
+		if (cpu_feature_in(&features, i))
 			caps->features[c->n_features++] = cpu_features[i].name;
 	c->features = caps->features;
 	(void)str_copy(c->cpu_vendor, sizeof(c->cpu_vendor), h->cpu_vendor);

@@ -34,8 +34,5 @@ typedef void (*host_cpuid_fn)(
 /* The features of a processor; those that are the running kernel's choice (osxsave, ospke) are left out. */
 void host_features_read(host_cpuid_fn cpuid, void *opaque, struct cpu_feature_set *ret_features);
 
-/* The highest level x86-64-vN that 'features' fulfil, 0: not even the first; 'ret_beyond' is what they have besides. */
-unsigned host_level(const struct cpu_feature_set *features, struct cpu_feature_set *ret_beyond);
-
 /* CPUs, cells and page sizes as 'sysfs' ("/sys") tells them, into 'caps'. Returns 0 or -ENOMEM. */
 int host_topology_read(const char *sysfs, struct host_caps *caps);

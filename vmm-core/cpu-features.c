@@ -278,6 +278,28 @@ const struct cpu_feature cpu_features[] = {
 	{"auto-ibrs", 0x80000021, 0, CPU_EAX, 8},
 	/* leaf 0x80000022, subleaf 0, EAX */
 	{"perfmon-v2", 0x80000022, 0, CPU_EAX, 0},
+	/* MSR 0x10a, IA32_ARCH_CAPABILITIES, lower half */
+	{"rdctl-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 0},
+	{"ibrs-all", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 1},
+	{"rsba", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 2},
+	{"skip-l1dfl-vmentry", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 3},
+	{"ssb-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 4},
+	{"mds-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 5},
+	{"pschange-mc-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 6},
+	{"tsx-ctrl", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 7},
+	{"taa-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 8},
+	{"sbdr-ssdp-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 13},
+	{"fbsdp-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 14},
+	{"psdp-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 15},
+	{"fb-clear", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 17},
+	{"rrsba", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 19},
+	{"bhi-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 20},
+	{"pbrsb-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 24},
+	{"gds-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 26},
+	{"rfds-no", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 27},
+	{"rfds-clear", CPU_ARCH_CAPABILITIES, 0, CPU_EAX, 28},
+	/* its upper half */
+	{"its-no", CPU_ARCH_CAPABILITIES, 0, CPU_EDX, 30},
 };
 /* clang-format on */
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CPU models and look-ups: see cpu-model.h. The table of features is in cpu-features.c. */
+/* Look-ups, and what features have to do with each other: see cpu-model.h. The tables are in cpu-features.c and
+ * cpu-models.c. */
 #include "vmm-core/cpu-model.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vmm-core/base/strutil.h"
@@ -76,135 +78,203 @@ int cpu_feature_at(uint32_t leaf, uint32_t subleaf, enum cpu_register reg, unsig
 	return -ENOENT;
 }
 
-static const struct cpu_model models[] = {
-	{"x86-64-v1", 1, true},
-	{"x86-64-v2", 2, true},
-	{"x86-64-v3", 3, true},
-	{"x86-64-v4", 4, true},
+void cpu_features_join(struct cpu_feature_set *a, const struct cpu_feature_set *b)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(a->words); i++)
+		a->words[i] |= b->words[i];
+}
 
-	{"qemu64", 1, false},
-	{"kvm64", 1, false},
-	{"cpu64-rhel5", 1, false},
-	{"cpu64-rhel6", 1, false},
-	{"core2duo", 1, false},
-	{"Conroe", 1, false},
-	{"Penryn", 1, false},
-	{"phenom", 1, false},
-	{"Opteron_G1", 1, false},
-	{"Opteron_G2", 1, false},
-	{"Opteron_G3", 1, false},
+void cpu_features_cut(struct cpu_feature_set *a, const struct cpu_feature_set *b)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(a->words); i++)
+		a->words[i] &= ~b->words[i];
+}
 
-	{"Nehalem", 2, false},
-	{"Westmere", 2, false},
-	{"SandyBridge", 2, false},
-	{"IvyBridge", 2, false},
-	{"Opteron_G4", 2, false},
-	{"Opteron_G5", 2, false},
-	{"Snowridge", 2, false},
+bool cpu_features_have(const struct cpu_feature_set *a, const struct cpu_feature_set *b)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(a->words); i++)
+		if (b->words[i] & ~a->words[i])
+			return false;
+	return true;
+}
 
-	{"Haswell", 3, false},
-	{"Broadwell", 3, false},
-	{"Skylake-Client", 3, false},
-	{"Icelake-Client", 3, false},
-	{"Dhyana", 3, false},
-	{"EPYC", 3, false},
-	{"EPYC-Rome", 3, false},
-	{"EPYC-Milan", 3, false},
+unsigned cpu_features_count(const struct cpu_feature_set *set)
+{
+	unsigned n = 0;
 
-	{"Skylake-Server", 4, false},
-	{"Cascadelake-Server", 4, false},
-	{"Cooperlake", 4, false},
-	{"Icelake-Server", 4, false},
-	{"SapphireRapids", 4, false},
-	{"GraniteRapids", 4, false},
-	{"EPYC-Genoa", 4, false},
+	for (size_t i = 0; i < ARRAY_SIZE(set->words); i++)
+		n += (unsigned)__builtin_popcountll(set->words[i]);
+	return n;
+}
+
+void cpu_features_list(const struct cpu_feature_set *set, char *ret, size_t size)
+{
+	static const char more[] = ", ...";
+	size_t len = 0;
+
+	*ret = '\0';
+	for (unsigned i = 0; i < cpu_n_features; i++) {
+		const char *name = cpu_features[i].name;
+
+		if (!cpu_feature_in(set, i))
+			continue;
+		if (len + 2 + strlen(name) + sizeof(more) > size) {
+			if (len + sizeof(more) <= size)
+				memcpy(ret + len, more, sizeof(more));
+			return;
+		}
+		len += (size_t)snprintf(ret + len, size - len, "%s%s", len ? ", " : "", name);
+	}
+}
+
+/* Vendors: libvirt's word, and what CPUID says. */
+static const struct {
+	enum cpu_vendor vendor;
+	const char *name, *cpuid;
+} vendors[] = {
+	{CPU_VENDOR_INTEL, "Intel", "GenuineIntel"},
+	{CPU_VENDOR_AMD, "AMD", "AuthenticAMD"},
+	{CPU_VENDOR_AMD, "Hygon", "HygonGenuine"},
 };
 
-/* What libvirt and QEMU append to a model's name: "-noTSX", "-IBRS", "-IBPB", "-v2". */
-static bool is_variant(const char *s)
+const char *cpu_vendor_name(enum cpu_vendor vendor)
 {
-	static const char *const suffixes[] = {"-noTSX", "-IBRS", "-IBPB"};
+	for (size_t i = 0; i < ARRAY_SIZE(vendors); i++)
+		if (vendors[i].vendor == vendor)
+			return vendors[i].name;
+	return NULL;
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
-		if (strncmp(s, suffixes[i], strlen(suffixes[i])) == 0)
-			s += strlen(suffixes[i]);
-	if (s[0] == '-' && s[1] == 'v' && s[2] >= '1' && s[2] <= '9')
-		s += 3;
-	return !*s;
+enum cpu_vendor cpu_vendor_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(vendors); i++)
+		if (streq(name, vendors[i].name) || streq(name, vendors[i].cpuid))
+			return vendors[i].vendor;
+	return CPU_VENDOR_OTHER;
+}
+
+/* "-v2" at the end of a name is QEMU's version of a model. */
+static bool is_version(const char *s)
+{
+	return s[0] == '-' && s[1] == 'v' && s[2] >= '1' && s[2] <= '9' && !s[3];
 }
 
 const struct cpu_model *cpu_model_find(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(models); i++) {
-		const struct cpu_model *m = &models[i];
+	for (unsigned i = 0; i < cpu_n_models; i++) {
+		const struct cpu_model *m = &cpu_models[i];
 		size_t len = strlen(m->name);
 
 		if (strncmp(name, m->name, len) == 0 &&
-			(m->exact ? !name[len] : is_variant(name + len)))
+			(!name[len] || (m->vendor && is_version(name + len))))
 			return m;
 	}
 	return NULL;
 }
 
-const struct cpu_model *cpu_model_at(unsigned i)
+/* Call 'each' for every feature of a list of names. */
+static void each_name(const char *names, struct cpu_feature_set *set,
+	void (*each)(struct cpu_feature_set *set, unsigned index))
 {
-	return i < ARRAY_SIZE(models) ? &models[i] : NULL;
+	char name[CPU_FEATURE_NAME_MAX];
+
+	for (const char *s = names ? names : ""; *s;) {
+		size_t len = strcspn(s, " ");
+		int i;
+
+		assert(len < sizeof(name));
+		memcpy(name, s, len);
+		name[len] = '\0';
+		s += len + strspn(s + len, " ");
+		i = cpu_feature_find(name);
+		assert(i >= 0);
+		each(set, (unsigned)i);
+	}
 }
 
-#define BIT(n) (UINT32_C(1) << (n))
-
-/* What each level adds to the one before: x86-64 psABI 1.0, table 3.1. v1 also has what the definition of long mode
- * and the machine itself imply (pae, lm, tsc, msr, apic); "usual" is what all processors of the level share beyond. */
-static const struct level_row {
-	uint8_t level;
-	bool required;
-	uint32_t leaf;
-	uint8_t reg;
-	uint32_t mask;
-} level_rows[] = {
-	/* fpu tsc msr pae cx8 apic cmov mmx fxsr sse sse2 */
-	{1, true, 1, CPU_EDX,
-		BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(15) | BIT(23) | BIT(24) |
-			BIT(25) | BIT(26)},
-	/* vme de pse mce sep mtrr pge mca pat pse36 clflush */
-	{1, false, 1, CPU_EDX,
-		BIT(1) | BIT(2) | BIT(3) | BIT(7) | BIT(11) | BIT(12) | BIT(13) | BIT(14) |
-			BIT(16) | BIT(17) | BIT(19)},
-	/* syscall lm; nx */
-	{1, true, 0x80000001, CPU_EDX, BIT(11) | BIT(29)},
-	{1, false, 0x80000001, CPU_EDX, BIT(20)},
-
-	/* pni ssse3 cx16 sse4.1 sse4.2 popcnt; lahf_lm; rdtscp */
-	{2, true, 1, CPU_ECX, BIT(0) | BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(23)},
-	{2, true, 0x80000001, CPU_ECX, BIT(0)},
-	{2, false, 0x80000001, CPU_EDX, BIT(27)},
-
-	/* fma movbe xsave avx f16c; bmi1 avx2 bmi2; abm */
-	{3, true, 1, CPU_ECX, BIT(12) | BIT(22) | BIT(26) | BIT(28) | BIT(29)},
-	{3, true, 7, CPU_EBX, BIT(3) | BIT(5) | BIT(8)},
-	{3, true, 0x80000001, CPU_ECX, BIT(5)},
-	/* pclmuldq aes rdrand; fsgsbase smep */
-	{3, false, 1, CPU_ECX, BIT(1) | BIT(25) | BIT(30)},
-	{3, false, 7, CPU_EBX, BIT(0) | BIT(7)},
-
-	/* avx512f avx512dq avx512cd avx512bw avx512vl; rdseed adx smap */
-	{4, true, 7, CPU_EBX, BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31)},
-	{4, false, 7, CPU_EBX, BIT(18) | BIT(19) | BIT(20)},
-};
-
-void cpu_model_features(
-	unsigned level, struct cpu_feature_set *ret_required, struct cpu_feature_set *ret_usual)
+/* 'ret' has the features of the base. */
+static void add_own(const struct cpu_model *model, struct cpu_model_features *ret)
 {
-	*ret_required = (struct cpu_feature_set){0};
-	*ret_usual = (struct cpu_feature_set){0};
-	for (size_t i = 0; i < ARRAY_SIZE(level_rows); i++) {
-		const struct level_row *row = &level_rows[i];
+	each_name(model->drops, &ret->required, cpu_feature_remove);
+	each_name(model->adds, &ret->required, cpu_feature_add);
+	each_name(model->usual, &ret->usual, cpu_feature_add);
+	cpu_features_cut(&ret->usual, &ret->required);
+}
 
-		for (unsigned bit = 0; row->level <= level && bit < 32; bit++)
-			if (row->mask & BIT(bit))
-				cpu_feature_add(row->required ? ret_required : ret_usual,
-					(unsigned)cpu_feature_at(row->leaf, 0, row->reg, bit));
+void cpu_model_features(const struct cpu_model *model, struct cpu_model_features *ret)
+{
+	const struct cpu_model *base = model->base ? cpu_model_find(model->base) : NULL;
+
+	assert(!model->base || (base && base < model));
+	if (base)
+		cpu_model_features(base, ret);
+	else
+		*ret = (struct cpu_model_features){0};
+	add_own(model, ret);
+}
+
+void cpu_models_features(struct cpu_model_features ret[CPU_MODEL_MAX])
+{
+	for (unsigned i = 0; i < cpu_n_models; i++) {
+		const char *base = cpu_models[i].base;
+
+		ret[i] = base ? ret[cpu_model_find(base) - cpu_models]
+			      : (struct cpu_model_features){0};
+		add_own(&cpu_models[i], &ret[i]);
 	}
+}
+
+unsigned cpu_level(const struct cpu_feature_set *set)
+{
+	struct cpu_model_features features;
+	unsigned level = 0;
+
+	static_assert(CPU_LEVELS <= CPU_MODEL_MAX, "the levels are the first models");
+	for (; level < CPU_LEVELS; level++) {
+		cpu_model_features(&cpu_models[level], &features);
+		if (!cpu_features_have(set, &features.required))
+			break;
+	}
+	return level;
+}
+
+/* Two features that a processor has more or less than a model says: one line each. */
+static unsigned distance(const struct cpu_feature_set *a, const struct cpu_feature_set *b)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(a->words); i++)
+		n += (unsigned)__builtin_popcountll(a->words[i] ^ b->words[i]);
+	return n;
+}
+
+const struct cpu_model *cpu_model_nearest(const struct cpu_feature_set *set, enum cpu_vendor vendor,
+	uint32_t signature, bool exact, struct cpu_feature_set *ret_required)
+{
+	struct cpu_model_features features[CPU_MODEL_MAX];
+	const struct cpu_model *best = NULL;
+	unsigned best_distance = 0;
+	bool best_family = false;
+
+	cpu_models_features(features);
+	for (unsigned i = 0; i < cpu_n_models; i++) {
+		const struct cpu_model *m = &cpu_models[i];
+		unsigned d = distance(set, &features[i].required);
+		/* Family and model; the stepping says little. */
+		bool family = m->signature && !((m->signature ^ signature) & ~UINT32_C(0xf));
+
+		if ((m->vendor != CPU_VENDOR_OTHER && m->vendor != vendor) ||
+			(exact && !cpu_features_have(set, &features[i].required)) ||
+			(best &&
+				(best_family ? !family || d >= best_distance
+					     : !family && d >= best_distance)))
+			continue;
+		best = m;
+		best_distance = d;
+		best_family = family;
+		*ret_required = features[i].required;
+	}
+	return best;
 }
 
 /* A bit, as one number. */
@@ -270,6 +340,61 @@ static const struct {
 	{PLACE(7, 0, CPU_EDX, 20), XSAVES},   /* ibt */
 };
 
+/* osxsave, ospke, ht, cmp_legacy */
+static const uint64_t following[] = {PLACE(1, 0, CPU_ECX, 27), PLACE(7, 0, CPU_ECX, 4),
+	PLACE(1, 0, CPU_EDX, 28), PLACE(0x80000001, 0, CPU_ECX, 1)};
+
+/* Belong to this host, or widen what the guest reaches in it. */
+static const uint64_t unmovable[] = {
+	PLACE(1, 0, CPU_ECX, 2),           /* dtes64 */
+	PLACE(1, 0, CPU_ECX, 3),           /* monitor */
+	PLACE(1, 0, CPU_ECX, 5),           /* vmx */
+	PLACE(1, 0, CPU_ECX, 15),          /* pdcm */
+	PLACE(1, 0, CPU_EDX, 21),          /* ds */
+	PLACE(7, 0, CPU_EBX, 25),          /* intel-pt */
+	PLACE(7, 0, CPU_EDX, 19),          /* arch-lbr */
+	PLACE(0x80000001, 0, CPU_ECX, 2),  /* svm */
+	PLACE(0x80000001, 0, CPU_ECX, 10), /* ibs */
+	PLACE(0x80000001, 0, CPU_ECX, 23), /* perfctr_core */
+	PLACE(0x80000001, 0, CPU_ECX, 24), /* perfctr_nb */
+	PLACE(0x80000001, 0, CPU_ECX, 28), /* perfctr_llc */
+	PLACE(0x80000007, 0, CPU_EDX, 8),  /* invtsc */
+	PLACE(0x80000022, 0, CPU_EAX, 0),  /* perfmon-v2 */
+};
+
+static const uint64_t of_machine[] = {
+	PLACE(1, 0, CPU_ECX, 21),          /* x2apic */
+	PLACE(1, 0, CPU_ECX, 24),          /* tsc-deadline */
+	PLACE(1, 0, CPU_ECX, 31),          /* hypervisor */
+	PLACE(6, 0, CPU_EAX, 2),           /* arat */
+	PLACE(0x80000001, 0, CPU_ECX, 22), /* topoext: AMD's way to tell cores from threads */
+};
+
+static bool is_among(unsigned index, const uint64_t *places, size_t n)
+{
+	const struct cpu_feature *f = &cpu_features[index];
+
+	for (size_t i = 0; i < n; i++)
+		if (places[i] == PLACE(f->leaf, f->subleaf, f->reg, f->bit))
+			return true;
+	return false;
+}
+
+bool cpu_feature_follows(unsigned index)
+{
+	return is_among(index, following, ARRAY_SIZE(following));
+}
+
+bool cpu_feature_unmovable(unsigned index)
+{
+	return is_among(index, unmovable, ARRAY_SIZE(unmovable));
+}
+
+bool cpu_feature_of_machine(unsigned index)
+{
+	return is_among(index, of_machine, ARRAY_SIZE(of_machine));
+}
+
 static unsigned index_of(uint64_t place)
 {
 	int i = cpu_feature_at(place >> 32, place >> 16 & 0xffff, place >> 8 & 0xff, place & 0xff);
@@ -280,8 +405,12 @@ static unsigned index_of(uint64_t place)
 
 void cpu_features_close(struct cpu_feature_set *set)
 {
+	const unsigned arch_capabilities = index_of(PLACE(7, 0, CPU_EDX, 29));
 	bool changed;
 
+	for (unsigned i = 0; i < cpu_n_features && !cpu_feature_in(set, arch_capabilities); i++)
+		if (cpu_features[i].leaf == CPU_ARCH_CAPABILITIES)
+			cpu_feature_remove(set, i);
 	do {
 		changed = false;
 		for (size_t i = 0; i < ARRAY_SIZE(dependencies); i++) {

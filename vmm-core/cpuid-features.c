@@ -14,15 +14,16 @@
 #include "vmm-core/base/strutil.h"
 #include "vmm-core/cpuid-internal.h"
 
-#define CHECK_NONE 1 /* struct vm_cpu, check */
+/* struct vm_cpu, check and match */
+#define CHECK_NONE    1
+#define CHECK_FULL    3
+#define MATCH_MINIMUM 1
+#define MATCH_STRICT  3
 
 struct place {
 	uint32_t leaf, subleaf;
 	uint8_t reg, bit;
 };
-
-/* What KVM or this file sets by itself, as the guest goes: OSXSAVE, OSPKE. */
-static const struct place dynamic_features[] = {{1, 0, CPU_ECX, 27}, {7, 0, CPU_ECX, 4}};
 
 /* What needs more of a monitor than this one has: AMX (a permission of the process), SGX (a memory of its own). */
 static const struct place never_features[] = {
@@ -37,36 +38,10 @@ static const struct place never_features[] = {
 	{0xd, 1, CPU_EAX, 4}, /* xfd */
 };
 
-/* Belong to this host, or widen what the guest reaches in it: not part of host-model. */
-static const struct place unmovable_features[] = {
-	{1, 0, CPU_ECX, 2},           /* dtes64 */
-	{1, 0, CPU_ECX, 3},           /* monitor */
-	{1, 0, CPU_ECX, 5},           /* vmx */
-	{1, 0, CPU_ECX, 15},          /* pdcm */
-	{1, 0, CPU_EDX, 21},          /* ds */
-	{7, 0, CPU_EBX, 25},          /* intel-pt */
-	{7, 0, CPU_EDX, 19},          /* arch-lbr */
-	{0x80000001, 0, CPU_ECX, 2},  /* svm */
-	{0x80000001, 0, CPU_ECX, 10}, /* ibs */
-	{0x80000001, 0, CPU_ECX, 23}, /* perfctr_core */
-	{0x80000001, 0, CPU_ECX, 24}, /* perfctr_nb */
-	{0x80000001, 0, CPU_ECX, 28}, /* perfctr_llc */
-	{0x80000007, 0, CPU_EDX, 8},  /* invtsc */
-	{0x80000022, 0, CPU_EAX, 0},  /* perfmon-v2 */
-};
-
-/* Come with the machine, whatever the model. */
-static const struct place machine_features[] = {
-	{1, 0, CPU_ECX, 21},          /* x2apic */
-	{1, 0, CPU_ECX, 24},          /* tsc-deadline */
-	{1, 0, CPU_ECX, 31},          /* hypervisor */
-	{6, 0, CPU_EAX, 2},           /* arat */
-	{0x80000001, 0, CPU_ECX, 22}, /* topoext: AMD's way to tell cores from threads */
-};
-
 static const struct place arch_capabilities = {7, 0, CPU_EDX, 29};
 static const struct place core_capability = {7, 0, CPU_EDX, 30};
 static const struct place tsc_deadline = {1, 0, CPU_ECX, 24};
+static const struct place invtsc = {0x80000007, 0, CPU_EDX, 8};
 
 /* KVM gives these on every host and need not say so in KVM_GET_SUPPORTED_CPUID: that it is a hypervisor (the bit is
  * missing where the host is no guest itself), and a local APIC timer that never stops. */
@@ -96,70 +71,43 @@ static void remove_places(struct cpu_feature_set *set, const struct place *place
 		cpu_feature_remove(set, index_of(&places[i]));
 }
 
-/* All that the host could give. */
-static struct cpu_feature_set host_features(const struct cpuid_builder *b)
+static bool host_bit(const struct cpuid_host *host, const struct cpu_feature *f)
 {
-	struct cpu_feature_set set = {0};
+	const struct kvm_cpuid_entry2 *e = cpuid_host_find(host, f->leaf, f->subleaf);
+	struct kvm_cpuid_entry2 copy = {0};
 
-	for (unsigned i = 0; i < cpu_n_features; i++) {
-		const struct cpu_feature *f = &cpu_features[i];
-		const struct kvm_cpuid_entry2 *e = cpuid_host_find(b->host, f->leaf, f->subleaf);
-		struct kvm_cpuid_entry2 copy;
-
-		if (!e)
-			continue;
+	if (f->leaf == CPU_ARCH_CAPABILITIES)
+		return host->arch_capabilities_msr >> (f->reg == CPU_EDX ? 32 : 0) >> f->bit & 1;
+	if (e)
 		copy = *e;
-		if (*cpuid_register(&copy, f->reg) >> f->bit & 1)
-			cpu_feature_add(&set, i);
-	}
-	remove_places(&set, dynamic_features, ARRAY_SIZE(dynamic_features));
-	remove_places(&set, never_features, ARRAY_SIZE(never_features));
+	return *cpuid_register(&copy, f->reg) >> f->bit & 1;
+}
+
+void cpuid_host_features(const struct cpuid_host *host, struct cpu_feature_set *ret)
+{
+	*ret = (struct cpu_feature_set){0};
+	for (unsigned i = 0; i < cpu_n_features; i++)
+		if (!cpu_feature_follows(i) && host_bit(host, &cpu_features[i]))
+			cpu_feature_add(ret, i);
+	remove_places(ret, never_features, ARRAY_SIZE(never_features));
 	/* MSRs behind these: 0x10a, which some hosts offer and refuse; 0xcf, which nobody sets up. */
-	if (!b->host->arch_capabilities || b->vendor == CPU_VENDOR_AMD)
-		cpu_feature_remove(&set, index_of(&arch_capabilities));
-	cpu_feature_remove(&set, index_of(&core_capability));
+	if (!host->arch_capabilities || cpuid_host_vendor(host) == CPU_VENDOR_AMD)
+		cpu_feature_remove(ret, index_of(&arch_capabilities));
+	cpu_feature_remove(ret, index_of(&core_capability));
 	for (unsigned i = 0; i < ARRAY_SIZE(always_there); i++)
-		cpu_feature_add(&set, index_of(&always_there[i]));
+		cpu_feature_add(ret, index_of(&always_there[i]));
 	/* Old kernels say it by a capability only. */
-	if (b->host->tsc_deadline)
-		cpu_feature_add(&set, index_of(&tsc_deadline));
+	if (host->tsc_deadline)
+		cpu_feature_add(ret, index_of(&tsc_deadline));
 	else
-		cpu_feature_remove(&set, index_of(&tsc_deadline));
-	return set;
+		cpu_feature_remove(ret, index_of(&tsc_deadline));
+	cpu_features_close(ret);
 }
 
-/* Note that the guest goes without a feature that was asked for. */
-static void report_dropped(struct cpuid_builder *b, unsigned index)
-{
-	struct cpuid_report *r = b->report;
-	size_t len = strlen(r->dropped), room = sizeof(r->dropped) - len;
-	const char *name = cpu_features[index].name;
-
-	r->n_dropped++;
-	if (strlen(name) + sizeof(", , ...") < room)
-		(void)snprintf(r->dropped + len, room, "%s%s", len ? ", " : "", name);
-	else if (room > sizeof(", ...") && (len < 4 || !streq(r->dropped + len - 3, "...")))
-		(void)snprintf(r->dropped + len, room, ", ...");
-}
-
-/* The names of up to six features of 'set'. */
-static void list_names(const struct cpu_feature_set *set, char *ret, size_t size)
-{
-	unsigned n = 0;
-	size_t len = 0;
-
-	*ret = '\0';
-	for (unsigned i = 0; i < cpu_n_features && len + CPU_FEATURE_NAME_MAX < size; i++) {
-		if (!cpu_feature_in(set, i))
-			continue;
-		if (++n == 7) {
-			(void)snprintf(ret + len, size - len, ", ...");
-			return;
-		}
-		len += (size_t)snprintf(
-			ret + len, size - len, "%s%s", len ? ", " : "", cpu_features[i].name);
-	}
-}
+/* What <cpu> asks for. */
+struct wish {
+	struct cpu_feature_set required, optional, forbidden, forced, disabled;
+};
 
 static int find_model(struct cpuid_builder *b)
 {
@@ -168,123 +116,152 @@ static int find_model(struct cpuid_builder *b)
 	b->model = cpu_model_find(cpu->model);
 	if (!b->model)
 		return cpuid_fail(b, -EINVAL,
-			"CPU model '%s' is unknown or has no 64-bit mode; write x86-64-v1 ... "
-			"x86-64-v4",
+			"CPU model '%s' is unknown or has no 64-bit mode; write for example "
+			"x86-64-v2",
 			cpu->model);
-	if (!b->model->exact && cpu->fallback_forbid)
+	if (!streq(b->model->name, cpu->model) && cpu->fallback_forbid)
 		return cpuid_fail(b, -EINVAL,
-			"CPU model '%s' is adapted to x86-64-v%u, which fallback='forbid' forbids; "
-			"write the latter",
-			cpu->model, b->model->level);
+			"CPU model '%s' is served as %s, which fallback='forbid' forbids; write "
+			"the latter",
+			cpu->model, b->model->name);
 	return 0;
 }
 
-static int custom_features(struct cpuid_builder *b, const struct cpu_feature_set *host)
+/* What comes with the mode, or the model, before any <feature>. */
+static int wish_of_mode(
+	struct cpuid_builder *b, const struct cpu_feature_set *host, struct wish *ret)
 {
-	struct cpu_feature_set required, usual, missing = {0};
-	char names[160];
-	bool any = false;
+	const struct vm_cpu *cpu = &b->config->cpu;
+	bool custom = cpu->mode == VM_CPU_MODE_CUSTOM;
+	/* With match='minimum' it is a lower bound. */
+	bool as_written = custom && cpu->check == CHECK_FULL && cpu->match != MATCH_MINIMUM;
+	struct cpu_model_features model;
 	int r;
 
-	r = find_model(b);
-	if (r < 0)
-		return r;
-	cpu_model_features(b->model->level, &required, &usual);
+	*ret = (struct wish){0};
+	if (custom) {
+		r = find_model(b);
+		if (r < 0)
+			return r;
+		cpu_model_features(b->model, &model);
+		ret->required = model.required;
+		if (!as_written)
+			ret->optional = model.usual;
+	}
 	for (unsigned i = 0; i < cpu_n_features; i++) {
-		bool wanted = cpu_feature_in(&required, i);
-
-		if (!wanted && !cpu_feature_in(&usual, i))
+		if (!cpu_feature_in(host, i) || as_written)
 			continue;
-		if (cpu_feature_in(host, i)) {
-			cpu_feature_add(&b->features, i);
-		} else if (wanted) {
-			cpu_feature_add(&missing, i);
-			any = true;
-			if (b->config->cpu.check == CHECK_NONE)
-				report_dropped(b, i);
-		}
+		if (b->whole_host || cpu_feature_of_machine(i) ||
+			((!custom || cpu->match == MATCH_MINIMUM) && !cpu_feature_unmovable(i)))
+			cpu_feature_add(&ret->optional, i);
 	}
-	if (!any || b->config->cpu.check == CHECK_NONE)
-		return 0;
-	list_names(&missing, names, sizeof(names));
-	return cpuid_fail(b, -ENOTSUP, "this host cannot give CPU model %s; it lacks: %s",
-		b->config->cpu.model, names);
-}
-
-static int mode_features(struct cpuid_builder *b, const struct cpu_feature_set *host)
-{
-	if (b->whole_host) {
-		b->features = *host;
-		return 0;
-	}
-	if (b->config->cpu.mode == VM_CPU_MODE_CUSTOM)
-		return custom_features(b, host);
-	b->features = *host;
-	remove_places(&b->features, unmovable_features, ARRAY_SIZE(unmovable_features));
+	if (b->whole_host && cpu->migratable != VM_TRISTATE_NO)
+		cpu_feature_remove(&ret->optional, index_of(&invtsc));
 	return 0;
 }
 
-/* One <feature>. 'forced' and 'required' collect what must survive. */
-static int apply_policy(struct cpuid_builder *b, const struct vm_cpu_feature *f,
-	const struct cpu_feature_set *host, struct cpu_feature_set *required,
-	struct cpu_feature_set *forced)
+/* One <feature>: the last that names a feature counts. */
+static int wish_feature(struct cpuid_builder *b, const struct vm_cpu_feature *f, struct wish *wish)
 {
+	struct cpu_feature_set *const sets[] = {
+		&wish->required, &wish->optional, &wish->forbidden, &wish->forced, &wish->disabled};
+	struct cpu_feature_set *into = f->policy == VM_CPU_POLICY_FORCE ? &wish->forced
+		: f->policy == VM_CPU_POLICY_OPTIONAL                   ? &wish->optional
+		: f->policy == VM_CPU_POLICY_FORBID                     ? &wish->forbidden
+		: f->policy == VM_CPU_POLICY_DISABLE                    ? &wish->disabled
+									: &wish->required;
 	int i = cpu_feature_find(f->name);
-	bool there;
 
 	if (i < 0)
 		return cpuid_fail(b, -EINVAL, "unknown CPU feature '%s'", f->name);
-	there = cpu_feature_in(host, (unsigned)i);
-	cpu_feature_remove(required, (unsigned)i);
-	switch (f->policy) {
-	case VM_CPU_POLICY_FORCE:
-		cpu_feature_add(&b->features, (unsigned)i);
-		cpu_feature_add(forced, (unsigned)i);
+	if (cpu_feature_follows((unsigned)i))
 		return 0;
-	case VM_CPU_POLICY_OPTIONAL:
-		if (there)
-			cpu_feature_add(&b->features, (unsigned)i);
-		else
-			report_dropped(b, (unsigned)i);
-		return 0;
-	case VM_CPU_POLICY_FORBID:
-		if (there)
-			return cpuid_fail(b, -ENOTSUP,
-				"CPU feature '%s' is forbidden, and this host has it", f->name);
-		cpu_feature_remove(&b->features, (unsigned)i);
-		return 0;
-	case VM_CPU_POLICY_DISABLE:
-		cpu_feature_remove(&b->features, (unsigned)i);
-		return 0;
-	default: /* require */
-		if (!there)
-			return cpuid_fail(b, -ENOTSUP,
-				"CPU feature '%s' is required, and this host lacks it", f->name);
-		cpu_feature_add(&b->features, (unsigned)i);
-		cpu_feature_add(required, (unsigned)i);
-		return 0;
-	}
+	for (size_t k = 0; k < ARRAY_SIZE(sets); k++)
+		cpu_feature_remove(sets[k], (unsigned)i);
+	cpu_feature_add(into, (unsigned)i);
+	return 0;
 }
 
-static int apply_policies(struct cpuid_builder *b, const struct cpu_feature_set *host)
+static bool is_empty(const struct cpu_feature_set *set)
 {
-	struct cpu_feature_set required = {0}, forced = {0};
+	return !cpu_features_count(set);
+}
 
-	for (unsigned i = 0; i < b->config->cpu.n_features; i++) {
-		int r = apply_policy(b, &b->config->cpu.features[i], host, &required, &forced);
+#define LIST_SIZE 176
 
-		if (r < 0)
-			return r;
-	}
+static int refuse(struct cpuid_builder *b, const char *why, const struct cpu_feature_set *features)
+{
+	char names[LIST_SIZE];
+
+	cpu_features_list(features, names, sizeof(names));
+	return cpuid_fail(b, -ENOTSUP, "%s: %s", why, names);
+}
+
+/* The guest goes without these, though they were asked for. */
+static void report_dropped(struct cpuid_builder *b, const struct cpu_feature_set *dropped)
+{
+	b->report->n_dropped = cpu_features_count(dropped);
+	cpu_features_list(dropped, b->report->dropped, sizeof(b->report->dropped));
+}
+
+static int check_host(struct cpuid_builder *b, const struct cpu_feature_set *host,
+	const struct wish *wish, struct cpu_feature_set *missing)
+{
+	struct cpu_feature_set unwanted = wish->forbidden, extra = *host;
+	const struct vm_cpu *cpu = &b->config->cpu;
+
+	*missing = wish->required;
+	cpu_features_cut(missing, host);
+	for (size_t i = 0; i < ARRAY_SIZE(unwanted.words); i++)
+		unwanted.words[i] &= host->words[i];
+	if (cpu->check == CHECK_NONE)
+		return 0;
+	if (!is_empty(missing))
+		return refuse(b,
+			cpu->check == CHECK_FULL
+				? "guest CPU doesn't match specification: missing features"
+				: "the CPU is incompatible with host CPU: Host CPU does not "
+				  "provide required features",
+			missing);
+	if (!is_empty(&unwanted))
+		return refuse(b,
+			"the CPU is incompatible with host CPU: Host CPU provides forbidden "
+			"features",
+			&unwanted);
+	cpu_features_cut(&extra, &wish->required);
+	cpu_features_cut(&extra, &wish->optional);
+	cpu_features_cut(&extra, &wish->forced);
+	if (cpu->mode == VM_CPU_MODE_CUSTOM && cpu->match == MATCH_STRICT && !is_empty(&extra))
+		return refuse(b,
+			"the CPU is incompatible with host CPU: Host CPU does not strictly match "
+			"guest CPU: Extra features",
+			&extra);
+	return 0;
+}
+
+/* What the host can give of it, without what needs something that is not there. */
+static int grant(struct cpuid_builder *b, const struct cpu_feature_set *host, struct wish *wish)
+{
+	struct cpu_feature_set missing, lost;
+	int r = check_host(b, host, wish, &missing);
+
+	if (r < 0)
+		return r;
+	b->features = wish->required;
+	cpu_features_join(&b->features, &wish->optional);
+	lost = b->features;
+	for (size_t i = 0; i < ARRAY_SIZE(lost.words); i++)
+		b->features.words[i] &= host->words[i];
+	cpu_features_join(&b->features, &wish->forced);
 	cpu_features_close(&b->features);
-	for (unsigned i = 0; i < cpu_n_features; i++) {
-		if (cpu_feature_in(&required, i) && !cpu_feature_in(&b->features, i))
-			return cpuid_fail(b, -EINVAL,
-				"CPU feature '%s' is required, but one that it needs is not there",
-				cpu_features[i].name);
-		if (cpu_feature_in(&forced, i))
-			cpu_feature_add(&b->features, i);
-	}
+	cpu_features_cut(&lost, &b->features);
+	cpu_features_cut(&wish->required, &missing);
+	cpu_features_cut(&wish->required, &b->features);
+	if (!is_empty(&wish->required) && b->config->cpu.check != CHECK_NONE)
+		return refuse(
+			b, "CPU features that need others which are not there", &wish->required);
+	cpu_features_join(&b->features, &wish->forced);
+	report_dropped(b, &lost);
 	return 0;
 }
 
@@ -292,29 +269,36 @@ static int apply_policies(struct cpuid_builder *b, const struct cpu_feature_set 
 static int check_vendor(struct cpuid_builder *b)
 {
 	const char *vendor = b->config->cpu.vendor;
-	enum cpu_vendor wanted = streq(vendor, "Intel") ? CPU_VENDOR_INTEL
-		: streq(vendor, "AMD")                  ? CPU_VENDOR_AMD
-							: CPU_VENDOR_OTHER;
+	enum cpu_vendor wanted = cpu_vendor_find(vendor);
 
-	if (!*vendor || (wanted != CPU_VENDOR_OTHER && wanted == b->vendor))
+	if (!*vendor || b->config->cpu.check == CHECK_NONE ||
+		(wanted != CPU_VENDOR_OTHER && wanted == b->vendor))
 		return 0;
-	return cpuid_fail(
-		b, -ENOTSUP, "a CPU of vendor '%s' is required; this host's is another", vendor);
+	return cpuid_fail(b, -ENOTSUP,
+		"the CPU is incompatible with host CPU: host CPU vendor does not match required "
+		"CPU vendor %s",
+		vendor);
 }
 
 int cpuid_choose_features(struct cpuid_builder *b)
 {
-	struct cpu_feature_set host = host_features(b);
+	const struct vm_cpu *cpu = &b->config->cpu;
+	struct cpu_feature_set host, required;
+	struct wish wish;
 	int r;
 
+	cpuid_host_features(b->host, &host);
 	r = check_vendor(b);
+	if (r == 0)
+		r = wish_of_mode(b, &host, &wish);
+	for (unsigned i = 0; r == 0 && i < cpu->n_features; i++)
+		r = wish_feature(b, &cpu->features[i], &wish);
+	if (r == 0)
+		r = grant(b, &host, &wish);
 	if (r < 0)
 		return r;
-	r = mode_features(b, &host);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(machine_features); i++)
-		if (cpu_feature_in(&host, index_of(&machine_features[i])))
-			cpu_feature_add(&b->features, index_of(&machine_features[i]));
-	return apply_policies(b, &host);
+	if (!b->whole_host && !b->model)
+		b->model = cpu_model_nearest(
+			&b->features, b->vendor, cpuid_host_signature(b->host), false, &required);
+	return 0;
 }

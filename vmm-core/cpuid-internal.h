@@ -6,8 +6,6 @@
 #include "vmm-core/cpu-topology.h"
 #include "vmm-core/cpuid.h"
 
-enum cpu_vendor { CPU_VENDOR_OTHER, CPU_VENDOR_INTEL, CPU_VENDOR_AMD };
-
 #define LEAF_HYPERVISOR      0x40000000
 #define LEAF_KVM_FEATURES    0x40000001
 #define LEAF_HYPERVISOR_FREQ 0x40000010
@@ -20,7 +18,7 @@ struct cpuid_builder {
 	struct cpu_topology topology;
 	enum cpu_vendor vendor;
 	bool whole_host;                 /* host-passthrough or maximum */
-	const struct cpu_model *model;   /* custom mode only */
+	const struct cpu_model *model;   /* asked for, or the nearest; whole_host: none */
 	struct cpu_feature_set features; /* what the guest gets */
 	struct cpuid_table *table;
 	struct cpuid_report *report;

@@ -205,15 +205,22 @@ void cpuid_hypervisor_leaves(struct cpuid_builder *b)
 	e->ebx = APIC_BUS_KHZ;
 }
 
-/* Family, model, stepping: a real processor of that level, so that guests treat it as such. */
-static uint32_t signature(unsigned family, unsigned model, unsigned stepping)
+/* Of a real processor of that level, so that guests treat it as such. */
+static uint32_t level_signature(const struct cpuid_builder *b)
 {
-	unsigned base = MIN(family, 15U);
+	static const uint32_t amd[] = {CPU_SIGNATURE(15, 107, 1), CPU_SIGNATURE(15, 107, 1),
+		CPU_SIGNATURE(23, 1, 2), CPU_SIGNATURE(25, 17, 1)};
+	static const uint32_t intel[] = {CPU_SIGNATURE(6, 15, 11), CPU_SIGNATURE(6, 26, 3),
+		CPU_SIGNATURE(6, 60, 4), CPU_SIGNATURE(6, 85, 4)};
+	struct cpu_model_features features;
+	unsigned level;
 
-	return stepping | (model & 0xf) << 4 | base << 8 | (model >> 4) << 16 |
-		(family - base) << 20;
+	cpu_model_features(b->model, &features);
+	level = MAX(cpu_level(&features.required), 1U);
+	return b->vendor == CPU_VENDOR_AMD ? amd[level - 1] : intel[level - 1];
 }
 
+/* The vendor is always the host's: a guest chooses by it how it enters its kernel. */
 void cpuid_model_leaves(struct cpuid_builder *b)
 {
 	char name[49] = "";
@@ -221,21 +228,12 @@ void cpuid_model_leaves(struct cpuid_builder *b)
 
 	if (!b->model)
 		return;
-	if (b->vendor == CPU_VENDOR_AMD) {
-		const uint32_t of_level[] = {signature(15, 107, 1), signature(15, 107, 1),
-			signature(23, 1, 2), signature(25, 17, 1)};
-
-		eax = of_level[b->model->level - 1];
-	} else {
-		const uint32_t of_level[] = {signature(6, 15, 11), signature(6, 26, 3),
-			signature(6, 60, 4), signature(6, 85, 4)};
-
-		eax = of_level[b->model->level - 1];
-	}
+	eax = b->model->signature && b->model->vendor == b->vendor ? b->model->signature
+								   : level_signature(b);
 	cpuid_entry(b, 1, 0, false)->eax = eax;
 	if (cpuid_host_find(b->host, 0x80000001, 0) && b->vendor == CPU_VENDOR_AMD)
 		cpuid_entry(b, 0x80000001, 0, false)->eax = eax;
-	(void)snprintf(name, sizeof(name), "vmmd Virtual CPU x86-64-v%u", b->model->level);
+	(void)snprintf(name, sizeof(name), "vmmd Virtual CPU %s", b->model->name);
 	for (unsigned i = 0; i < 3; i++) {
 		struct kvm_cpuid_entry2 *e = cpuid_entry(b, 0x80000002 + i, 0, false);
 

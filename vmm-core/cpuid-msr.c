@@ -4,19 +4,22 @@
 
 #include <asm/kvm_para.h>
 
-#define MSR_TSC             0x10
-#define MSR_TSC_ADJUST      0x3b
-#define MSR_SPEC_CTRL       0x48
-#define MSR_MISC_ENABLE     0x1a0
-#define MSR_MTRR_DEF_TYPE   0x2ff
-#define MSR_PAT             0x277
-#define MSR_TSC_DEADLINE    0x6e0
-#define MSR_XSS             0xda0
-#define MSR_TSC_AUX         0xc0000103
-#define MISC_FAST_STRINGS   UINT64_C(1)
-#define MTRR_ON_WRITE_BACK  UINT64_C(0x806) /* enabled, no fixed or variable ranges */
-#define PAT_POWER_ON        UINT64_C(0x0007040600070406)
-#define KVM_POLL_CONTROL_ON UINT64_C(1)
+#include "vmm-core/cpu-model.h"
+
+#define MSR_TSC               0x10
+#define MSR_TSC_ADJUST        0x3b
+#define MSR_SPEC_CTRL         0x48
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_MISC_ENABLE       0x1a0
+#define MSR_MTRR_DEF_TYPE     0x2ff
+#define MSR_PAT               0x277
+#define MSR_TSC_DEADLINE      0x6e0
+#define MSR_XSS               0xda0
+#define MSR_TSC_AUX           0xc0000103
+#define MISC_FAST_STRINGS     UINT64_C(1)
+#define MTRR_ON_WRITE_BACK    UINT64_C(0x806) /* enabled, no fixed or variable ranges */
+#define PAT_POWER_ON          UINT64_C(0x0007040600070406)
+#define KVM_POLL_CONTROL_ON   UINT64_C(1)
 
 /* Written back to zero on a reset. */
 static const uint32_t zeroed[] = {
@@ -89,11 +92,14 @@ static void add_reset(const struct cpuid_table *table, struct list *l)
 unsigned cpuid_msrs(
 	const struct cpuid_table *table, bool fresh, struct cpuid_msr ret_msrs[CPUID_MAX_MSRS])
 {
+	const struct kvm_cpuid_entry2 *e = cpuid_find(table, CPU_ARCH_CAPABILITIES, 0);
 	struct list l = {.msrs = ret_msrs};
 
 	if (!fresh)
 		add_reset(table, &l);
 	add(&l, MSR_MISC_ENABLE, MISC_FAST_STRINGS);
+	if (e)
+		add(&l, MSR_ARCH_CAPABILITIES, (uint64_t)e->edx << 32 | e->eax);
 	if (has(table, 1, 0, 3, 12))
 		add(&l, MSR_MTRR_DEF_TYPE, MTRR_ON_WRITE_BACK);
 	return l.n;

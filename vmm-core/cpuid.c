@@ -115,7 +115,7 @@ bool cpuid_has(const struct cpuid_builder *b, uint32_t leaf, uint32_t subleaf,
 	return i >= 0 && cpu_feature_in(&b->features, (unsigned)i);
 }
 
-static enum cpu_vendor vendor_of(const struct cpuid_host *host)
+enum cpu_vendor cpuid_host_vendor(const struct cpuid_host *host)
 {
 	const struct kvm_cpuid_entry2 *e = cpuid_host_find(host, 0, 0);
 	char name[13] = "";
@@ -125,11 +125,29 @@ static enum cpu_vendor vendor_of(const struct cpuid_host *host)
 	memcpy(name, &e->ebx, 4);
 	memcpy(name + 4, &e->edx, 4);
 	memcpy(name + 8, &e->ecx, 4);
-	if (strcmp(name, "GenuineIntel") == 0)
-		return CPU_VENDOR_INTEL;
-	if (strcmp(name, "AuthenticAMD") == 0 || strcmp(name, "HygonGenuine") == 0)
-		return CPU_VENDOR_AMD;
-	return CPU_VENDOR_OTHER;
+	return cpu_vendor_find(name);
+}
+
+uint32_t cpuid_host_signature(const struct cpuid_host *host)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_host_find(host, 1, 0);
+
+	return e ? e->eax : 0;
+}
+
+void cpuid_table_features(const struct cpuid_table *table, struct cpu_feature_set *ret)
+{
+	*ret = (struct cpu_feature_set){0};
+	for (unsigned i = 0; i < cpu_n_features; i++) {
+		const struct cpu_feature *f = &cpu_features[i];
+		const struct kvm_cpuid_entry2 *e = cpuid_find(table, f->leaf, f->subleaf);
+		struct kvm_cpuid_entry2 copy = {0};
+
+		if (e)
+			copy = *e;
+		if (*cpuid_register(&copy, f->reg) >> f->bit & 1 && !cpu_feature_follows(i))
+			cpu_feature_add(ret, i);
+	}
 }
 
 /* Copy what is kept. An entry of zeroes is what the guest reads of a leaf that is not there. */
@@ -141,6 +159,13 @@ static void copy_host(struct cpuid_builder *b)
 		if (!(e->eax | e->ebx | e->ecx | e->edx) || !keeps_leaf(b, e->function))
 			continue;
 		*cpuid_entry(b, e->function, e->index, false) = *e;
+	}
+	/* An MSR that is kept as if it were a leaf. */
+	if (b->whole_host && b->host->arch_capabilities_msr && cpuid_has(b, 7, 0, CPU_EDX, 29)) {
+		struct kvm_cpuid_entry2 *e = cpuid_entry(b, CPU_ARCH_CAPABILITIES, 0, false);
+
+		e->eax = (uint32_t)b->host->arch_capabilities_msr;
+		e->edx = (uint32_t)(b->host->arch_capabilities_msr >> 32);
 	}
 }
 
@@ -245,7 +270,7 @@ int cpuid_build(const struct cpuid_host *host, const struct vm_config *config,
 		.host = host,
 		.config = config,
 		.topology = cpu_topology_of(config),
-		.vendor = vendor_of(host),
+		.vendor = cpuid_host_vendor(host),
 		.whole_host = config->cpu.mode == VM_CPU_MODE_HOST_PASSTHROUGH ||
 			config->cpu.mode == VM_CPU_MODE_MAXIMUM,
 		.table = ret_table,
@@ -279,6 +304,7 @@ void cpuid_vcpu(const struct cpuid_table *table, const struct vm_config *config,
 
 	ret_table->n = table->n;
 	memcpy(ret_table->entries, table->entries, table->n * sizeof(table->entries[0]));
+	cpuid_remove_leaf(ret_table, CPU_ARCH_CAPABILITIES);
 	for (unsigned i = 0; i < ret_table->n; i++) {
 		struct kvm_cpuid_entry2 *e = &ret_table->entries[i];
 

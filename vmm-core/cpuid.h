@@ -7,13 +7,17 @@
  *	cpuid_vcpu()	per vCPU: a copy with its APIC id
  *	cpuid_msrs()	the MSRs to set on a vCPU that has this table
  *
- * Modes. host-passthrough and maximum: all that KVM supports. host-model: all of it that has a name in cpu-model.c and
- * can be moved to another host (no invtsc, no performance counters). custom: the model's features. To all of them
- * come hypervisor, x2apic, tsc-deadline and arat where KVM has them, since they belong to the machine. AMX is
- * never offered: a process must ask the kernel for it, and the worker does not.
+ * Modes. host-passthrough and maximum: all that KVM supports, invtsc with migratable='off' only. host-model: all of it
+ * that has a name in cpu-features.c and can be moved to another host (no invtsc, no performance counters), as the model
+ * that is nearest. custom: the model's features, those that are usual with it where the host has them, and with
+ * match='minimum' all that host-model would have. To all of them come hypervisor, x2apic, tsc-deadline, arat and topoext
+ * where KVM has them, since they belong to the machine. AMX is never offered: a process must ask the kernel for it,
+ * and the worker does not.
  *
- * A feature that is required (a <feature policy='require'>, or the model's own, unless check='none') and that the
- * host lacks is an error that names it. One that goes missing otherwise is listed in the report.
+ * check. 'partial' (and nothing written): what is required, by the model or a <feature>, must be there, what is forbidden must not,
+ * and <vendor> must be the host's. 'full': the same, and with mode='custom' nothing comes to it, by usage or with the machine: the
+ * processor has what the model and the <feature>s say, no less and no more, on every host that can give it. 'none': nothing is checked, what is
+ * missing is left out. An error names the features; what was left out is listed in the report.
  *
  * Pure: works on tables; the caller talks to KVM. Threads: any.
  */
@@ -22,7 +26,7 @@
 #include <linux/kvm.h>
 
 #include "config/vm-config.h"
-#include "vmm-core/base/macro.h"
+#include "vmm-core/cpu-model.h"
 
 #define CPUID_MAX_ENTRIES 160
 #define CPUID_MAX_MSRS    64
@@ -31,12 +35,14 @@
 struct cpuid_host {
 	const struct kvm_cpuid_entry2 *supported; /* KVM_GET_SUPPORTED_CPUID */
 	unsigned n_supported;
-	uint32_t tsc_khz;       /* of the guest's TSC; 0: unknown, no frequency leaf */
-	bool tsc_deadline;      /* KVM_CAP_TSC_DEADLINE_TIMER */
-	bool arch_capabilities; /* MSR 0x10a can be set */
-	bool msi_ext_dest_id;   /* interrupt routes understand bits 5-11 of the MSI address */
+	uint32_t tsc_khz;               /* of the guest's TSC; 0: unknown, no frequency leaf */
+	bool tsc_deadline;              /* KVM_CAP_TSC_DEADLINE_TIMER */
+	bool arch_capabilities;         /* MSR 0x10a can be set */
+	uint64_t arch_capabilities_msr; /* the bits of it that KVM supports */
+	bool msi_ext_dest_id; /* interrupt routes understand bits 5-11 of the MSI address */
 };
 
+/* MSR 0x10a, where the guest has it, is kept as if it were leaf CPU_ARCH_CAPABILITIES. */
 struct cpuid_table {
 	unsigned n;
 	struct kvm_cpuid_entry2 entries[CPUID_MAX_ENTRIES];
@@ -44,8 +50,8 @@ struct cpuid_table {
 
 struct cpuid_report {
 	char text[256]; /* the error, or "" */
-	/* Names, comma-separated, of features that were asked for (model, policy "optional") and are not there because
-	 * the host lacks them. Cut off with "..." if there are many. */
+	/* Names of features that were asked for (model, policy "optional") and are not there because the host lacks
+	 * them. Cut off with "..." if there are many. */
 	char dropped[512];
 	unsigned n_dropped;
 };
@@ -61,9 +67,16 @@ struct cpuid_msr {
 int cpuid_build(const struct cpuid_host *host, const struct vm_config *config,
 	struct cpuid_table *ret_table, struct cpuid_report *ret_report);
 
-/* 'table' as vCPU 'index' sees it. */
+/* 'table' as vCPU 'index' sees it: leaves only. */
 void cpuid_vcpu(const struct cpuid_table *table, const struct vm_config *config, unsigned index,
 	struct cpuid_table *ret_table);
+
+/* All that the host could give, by name; who makes it; and leaf 1, EAX. */
+void cpuid_host_features(const struct cpuid_host *host, struct cpu_feature_set *ret);
+enum cpu_vendor cpuid_host_vendor(const struct cpuid_host *host);
+uint32_t cpuid_host_signature(const struct cpuid_host *host);
+/* What the guest was given, without what follows from its own doing. */
+void cpuid_table_features(const struct cpuid_table *table, struct cpu_feature_set *ret);
 
 /* The entry of a leaf; NULL if the table has none. */
 const struct kvm_cpuid_entry2 *cpuid_find(

@@ -363,13 +363,12 @@ static int build_bus(struct vm *vm, char *reason)
 	return r < 0 ? failed(reason, r, "the event channel") : 0;
 }
 
-/* Does the host let a guest's MSR be set? KVM offers some that it then refuses. */
-static bool msr_settable(struct vm *vm, uint32_t index)
+/* Does the host let a guest's MSR be set? KVM offers some that it then refuses. A new vCPU has what KVM supports. */
+static bool msr_settable(struct vm *vm, uint32_t index, uint64_t *ret_value)
 {
-	uint64_t value;
-
-	return kvm_vcpu_get_msr(vm->vcpus[0].fd, index, &value) == 0 &&
-		kvm_vcpu_set_msr(vm->vcpus[0].fd, index, value) == 0;
+	*ret_value = 0;
+	return kvm_vcpu_get_msr(vm->vcpus[0].fd, index, ret_value) == 0 &&
+		kvm_vcpu_set_msr(vm->vcpus[0].fd, index, *ret_value) == 0;
 }
 
 static int build_cpuid(struct vm *vm, struct cpuid_table *ret_table, char *reason)
@@ -380,12 +379,12 @@ static int build_cpuid(struct vm *vm, struct cpuid_table *ret_table, char *reaso
 		.n_supported = KVM_MAX_CPUID_ENTRIES,
 		.tsc_khz = vm->vcpus[0].tsc_khz,
 		.tsc_deadline = vm->kvm.tsc_deadline,
-		.arch_capabilities = msr_settable(vm, 0x10a),
 		.msi_ext_dest_id = vm->kvm.x2apic_api,
 	};
 	struct cpuid_report report;
 	int r;
 
+	host.arch_capabilities = msr_settable(vm, 0x10a, &host.arch_capabilities_msr);
 	r = kvm_supported_cpuid(&vm->kvm, supported, &host.n_supported);
 	if (r < 0)
 		return failed(reason, r, "KVM_GET_SUPPORTED_CPUID");

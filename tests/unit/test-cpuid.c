@@ -140,6 +140,9 @@ static void test_passthrough(void **state)
 	assert_int_equal(reg(0, 0, 'b'), 0x68747541);
 	assert_int_equal(reg(1, 0, 'a'), 0x00a10f11);
 	assert_true(has("cx16") && has("x2apic") && has("tsc-deadline") && has("hypervisor"));
+	assert_false(has("invtsc"));
+	config.cpu.migratable = VM_TRISTATE_NO;
+	build(&amd_host, &config);
 	assert_true(has("invtsc"));
 	/* MSR 0x10a is not AMD's. No XSAVE, no leaf 0xd. */
 	assert_false(has("arch-capabilities"));
@@ -200,11 +203,12 @@ static void test_models(void **state)
 	assert_string_equal(name, "vmmd Virtual CPU x86-64-v1");
 
 	(void)strcpy(config.cpu.model, "x86-64-v2");
-	assert_refused(&amd_host, &config, -ENOTSUP, "lacks: pni, ssse3, sse4.1, sse4.2, popcnt");
+	assert_refused(&amd_host, &config, -ENOTSUP,
+		"Host CPU does not provide required features: pni, ssse3, sse4.1, sse4.2, popcnt");
 	config.cpu.check = 1;
 	build(&amd_host, &config);
-	assert_int_equal(report.n_dropped, 5);
-	assert_string_equal(report.dropped, "pni, ssse3, sse4.1, sse4.2, popcnt");
+	assert_int_equal(report.n_dropped, 6);
+	assert_string_equal(report.dropped, "pni, ssse3, sse4.1, sse4.2, popcnt, rdtscp");
 	config.cpu.check = 0;
 
 	(void)strcpy(config.cpu.model, "x86-64-v3");
@@ -221,9 +225,22 @@ static void test_models(void **state)
 
 	(void)strcpy(config.cpu.model, "Skylake-Client-noTSX-IBRS");
 	build(&intel_host, &config);
-	assert_false(has("avx512f"));
+	assert_true(has("spec-ctrl") && has("abm") && has("vme"));
+	assert_false(has("avx512f") || has("hle") || has("stibp"));
+	assert_int_equal(reg(1, 0, 'a'), 0x000506e3);
+	assert_refused(&amd_host, &config, -ENOTSUP, "provide required features: pni, pclmuldq, ");
+	(void)strcpy(config.cpu.model, "Westmere-v2");
+	build(&intel_host, &config);
+	assert_true(has("aes") && has("pclmuldq"));
 	config.cpu.fallback_forbid = 1;
-	assert_refused(&intel_host, &config, -EINVAL, "x86-64-v3");
+	assert_refused(&intel_host, &config, -EINVAL, "served as Westmere");
+	/* A model of another vendor: the vendor is the host's, and so is what is looked like. */
+	(void)strcpy(config.cpu.model, "Opteron_G1");
+	config.cpu.check = 1;
+	build(&intel_host, &config);
+	assert_int_equal(reg(0, 0, 'b'), 0x756e6547);
+	assert_int_equal(reg(1, 0, 'a'), 0x6fb);
+	config.cpu.check = 0;
 	(void)strcpy(config.cpu.model, "x86-64-v5");
 	assert_refused(&intel_host, &config, -EINVAL, "unknown");
 	(void)strcpy(config.cpu.model, "pentium");
@@ -248,17 +265,21 @@ static void test_policies(void **state)
 
 	config_init(&config, VM_CPU_MODE_HOST_PASSTHROUGH, "");
 	add_feature(&config, "avx", VM_CPU_POLICY_REQUIRE);
-	assert_refused(&amd_host, &config, -ENOTSUP, "'avx' is required");
+	assert_refused(&amd_host, &config, -ENOTSUP, "does not provide required features: avx");
 	build(&intel_host, &config);
 	add_feature(&config, "xsave", VM_CPU_POLICY_DISABLE);
-	assert_refused(&intel_host, &config, -EINVAL, "one that it needs");
+	assert_refused(&intel_host, &config, -ENOTSUP, "need others which are not there: avx");
 	config.cpu.features[0].policy = VM_CPU_POLICY_OPTIONAL;
 	build(&intel_host, &config);
 	assert_false(has("avx") || has("avx2") || has("avx512f") || has("fma"));
 	assert_null(cpuid_find(&table, 0xd, 0));
 	config.cpu.n_features = 0;
 	add_feature(&config, "vmx", VM_CPU_POLICY_FORBID);
-	assert_refused(&intel_host, &config, -ENOTSUP, "forbidden");
+	assert_refused(&intel_host, &config, -ENOTSUP, "provides forbidden features: vmx");
+	config.cpu.check = 1;
+	build(&intel_host, &config);
+	assert_false(has("vmx"));
+	config.cpu.check = 0;
 	config.cpu.n_features = 0;
 	add_feature(&config, "frobnicate", VM_CPU_POLICY_OPTIONAL);
 	assert_refused(&intel_host, &config, -EINVAL, "unknown CPU feature 'frobnicate'");
@@ -272,6 +293,91 @@ static void test_policies(void **state)
 	build(&intel_host, &config);
 	config.memory_kib = UINT64_C(1) << 37;
 	assert_refused(&intel_host, &config, -ENOTSUP, "46 physical address bits");
+}
+
+/* check='full': what was written down, and nothing else. */
+static void test_check_full(void **state)
+{
+	struct vm_config config;
+
+	(void)state;
+	config_init(&config, VM_CPU_MODE_CUSTOM, "x86-64-v2");
+	config.cpu.check = 3;
+	assert_refused(&amd_host, &config, -ENOTSUP,
+		"guest CPU doesn't match specification: missing features: pni, ssse3");
+	build(&intel_host, &config);
+	assert_false(has("x2apic") || has("hypervisor") || has("tsc-deadline") || has("nx"));
+	add_feature(&config, "x2apic", VM_CPU_POLICY_REQUIRE);
+	add_feature(&config, "tsc-deadline", VM_CPU_POLICY_OPTIONAL);
+	add_feature(&config, "hypervisor", VM_CPU_POLICY_FORCE);
+	add_feature(&config, "arat", VM_CPU_POLICY_DISABLE);
+	build(&intel_host, &config);
+	assert_true(has("x2apic") && has("hypervisor") && has("tsc-deadline"));
+	assert_false(has("arat") || has("nx") || has("rdtscp"));
+	/* What follows by itself is nobody's to ask for. */
+	add_feature(&config, "osxsave", VM_CPU_POLICY_REQUIRE);
+	add_feature(&config, "ht", VM_CPU_POLICY_FORBID);
+	build(&intel_host, &config);
+	assert_false(has("osxsave"));
+}
+
+static void test_match(void **state)
+{
+	struct vm_config config;
+
+	(void)state;
+	config_init(&config, VM_CPU_MODE_CUSTOM, "x86-64-v2");
+	config.cpu.match = 1;
+	add_feature(&config, "avx512f", VM_CPU_POLICY_DISABLE);
+	build(&intel_host, &config);
+	assert_true(has("avx2") && has("spec-ctrl"));
+	assert_false(has("avx512f") || has("avx512vl") || has("vmx") || has("invtsc"));
+	config.cpu.match = 3;
+	assert_refused(&intel_host, &config, -ENOTSUP, "does not strictly match guest CPU: Extra");
+	config.cpu.match = 2;
+	build(&intel_host, &config);
+	assert_false(has("avx2"));
+	/* A model without what the host lacks. */
+	config_init(&config, VM_CPU_MODE_CUSTOM, "Skylake-Server-noTSX-IBRS");
+	add_feature(&config, "xsavec", VM_CPU_POLICY_DISABLE);
+	build(&intel_host, &config);
+	assert_false(has("xsavec") || has("xsaves"));
+}
+
+/* MSR 0x10a by its bits. */
+static void test_arch_capabilities(void **state)
+{
+	struct cpuid_host host = intel_host;
+	struct cpuid_msr msrs[CPUID_MAX_MSRS];
+	struct cpuid_table own;
+	struct vm_config config;
+
+	(void)state;
+	host.arch_capabilities_msr =
+		0x1000002b; /* rdctl-no ibrs-all skip-l1dfl-vmentry mds-no 28 */
+	config_init(&config, VM_CPU_MODE_CUSTOM, "Skylake-Server-noTSX-IBRS");
+	add_feature(&config, "mds-no", VM_CPU_POLICY_REQUIRE);
+	assert_refused(&host, &config, -ENOTSUP, "need others which are not there: mds-no");
+	add_feature(&config, "arch-capabilities", VM_CPU_POLICY_REQUIRE);
+	add_feature(&config, "taa-no", VM_CPU_POLICY_OPTIONAL);
+	build(&host, &config);
+	assert_int_equal(cpuid_msrs(&table, true, msrs), 3);
+	assert_int_equal(msrs[1].index, 0x10a);
+	assert_int_equal(msrs[1].value, 0x20);
+	assert_string_equal(report.dropped, "taa-no");
+	cpuid_vcpu(&table, &config, 0, &own);
+	assert_non_null(cpuid_find(&table, CPU_ARCH_CAPABILITIES, 0));
+	assert_null(cpuid_find(&own, CPU_ARCH_CAPABILITIES, 0));
+	assert_int_equal(own.n, table.n - 1);
+	config_init(&config, VM_CPU_MODE_HOST_PASSTHROUGH, "");
+	build(&host, &config);
+	assert_int_equal(reg(CPU_ARCH_CAPABILITIES, 0, 'a'), 0x1000002b);
+	add_feature(&config, "arch-capabilities", VM_CPU_POLICY_DISABLE);
+	build(&host, &config);
+	assert_null(cpuid_find(&table, CPU_ARCH_CAPABILITIES, 0));
+	host.arch_capabilities = false;
+	add_feature(&config, "rdctl-no", VM_CPU_POLICY_REQUIRE);
+	assert_refused(&host, &config, -ENOTSUP, "rdctl-no");
 }
 
 static void test_hypervisor(void **state)
@@ -459,6 +565,9 @@ int main(void)
 		cmocka_unit_test(test_host_model),
 		cmocka_unit_test(test_models),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_check_full),
+		cmocka_unit_test(test_match),
+		cmocka_unit_test(test_arch_capabilities),
 		cmocka_unit_test(test_hypervisor),
 		cmocka_unit_test(test_bare_metal_host),
 		cmocka_unit_test(test_apic_ids),

@@ -266,11 +266,17 @@ static void test_cpu_names(void **state)
 		{"<cpu mode='custom'><model>x86-64-v2</model></cpu>", "cpu/model", 0,
 			CONTRACT_HONOURED, NULL},
 		{"<cpu mode='custom'><model>Haswell-noTSX-IBRS</model></cpu>", "cpu/model", 0,
-			CONTRACT_ADAPTED, "the guest gets x86-64-v3"},
+			CONTRACT_HONOURED, NULL},
+		{"<cpu mode='custom'><model>EPYC-Rome-v2</model></cpu>", "cpu/model", 0,
+			CONTRACT_ADAPTED, "the guest gets EPYC-Rome"},
+		{"<cpu mode='custom'><model fallback='forbid'>SapphireRapids</model></cpu>",
+			"cpu/model", 0, CONTRACT_ADAPTED, "without AMX"},
+		{"<cpu mode='host-model'><feature policy='require' name='osxsave'/></cpu>",
+			"cpu/feature[1]", 0, CONTRACT_IGNORED, "follows from"},
 		{"<cpu mode='custom'>\n<model>i8086</model></cpu>", "cpu/model", -EOPNOTSUPP,
 			CONTRACT_REFUSED, "t.xml:2: cpu/model: CPU model 'i8086' is unknown"},
-		{"<cpu mode='custom'><model fallback='forbid'>EPYC</model></cpu>", "cpu/model",
-			-EOPNOTSUPP, CONTRACT_REFUSED, "write x86-64-v3"},
+		{"<cpu mode='custom'><model fallback='forbid'>EPYC-v3</model></cpu>", "cpu/model",
+			-EOPNOTSUPP, CONTRACT_REFUSED, "write EPYC, or"},
 		{"<cpu mode='host-model'><feature policy='disable' name='avx2'/>\n"
 		 "<feature policy='disable' name='avx3'/></cpu>",
 			"cpu/feature[2]", -EOPNOTSUPP, CONTRACT_REFUSED,
@@ -306,7 +312,7 @@ static void test_cpu_names(void **state)
 static void test_cpu_of_libvirts_live_xml(void **state)
 {
 	static const char cpu[] = "<cpu mode='custom' match='exact' check='full'>"
-				  "<model fallback='forbid'>EPYC</model></cpu>";
+				  "<model fallback='forbid'>EPYC-v1</model></cpu>";
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
 	struct fixture *f = *state;
 	char *live = strdup(fixture_xml(f, "live", "", cpu)), *xml;
@@ -320,7 +326,7 @@ static void test_cpu_of_libvirts_live_xml(void **state)
 	assert_int_equal(report_entry(report, "cpu/model")->verdict, CONTRACT_ADAPTED);
 	assert_int_equal(report_entry(report, "cpu/model/@fallback")->verdict, CONTRACT_ADAPTED);
 	assert_null(strstr(d->definition->xml, "forbid"));
-	assert_non_null(strstr(d->definition->xml, ">EPYC</model>"));
+	assert_non_null(strstr(d->definition->xml, ">EPYC-v1</model>"));
 	free(live);
 	free(xml);
 }

@@ -123,7 +123,12 @@ static void test_cpu(void **state)
 	BREAK(c.cpu.sockets = 4, "cpu/topology");
 	BREAK((c.cpu.sockets = c.cpu.dies = 1, c.cpu.cores = 2, c.cpu.threads = 2), NULL);
 	BREAK((c.cpu.sockets = c.cpu.dies = c.cpu.cores = c.cpu.threads = 65535), "topology");
-	BREAK(c.cpu.n_features = 129, "cpu/feature: 129");
+	BREAK(c.cpu.check = 4, "cpu/@check");
+	BREAK(c.cpu.match = 4, "cpu/@match");
+	BREAK(c.cpu.migratable = 3, "cpu/@migratable");
+	BREAK(c.cpu.migratable = VM_TRISTATE_NO, "cpu/@migratable: only mode='host-passthrough'");
+	BREAK((c.cpu.mode = VM_CPU_MODE_MAXIMUM, c.cpu.migratable = VM_TRISTATE_NO), NULL);
+	BREAK(c.cpu.n_features = 257, "cpu/feature: 257");
 	BREAK(c.cpu.n_features = 1, "@name: empty");
 	BREAK((c.cpu.n_features = 1, memset(c.cpu.features, 'a', 32)), "too long");
 	BREAK((c.cpu.n_features = 2, strcpy(c.cpu.features[0].name, "avx"),
