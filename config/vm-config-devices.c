@@ -84,6 +84,10 @@ static int check_disk_values(const struct vm_check *c, const char *element, cons
 	if (d->queues > VM_MAX_DISK_QUEUES)
 		return vm_check_fail(c, "%sdriver/@queues: %u queues; write at most %u", element,
 			d->queues, VM_MAX_DISK_QUEUES);
+	if (d->iothread && vm_config_find_iothread(c->config, d->iothread) < 0)
+		return vm_check_fail(c,
+			"%sdriver/@iothread: there is no iothread %u; add it to <iothreads>",
+			element, d->iothread);
 	if (!is_block_size(d->logical_block, 4096))
 		return vm_check_fail(c,
 			"%sblockio/@logical_block_size: %u; write 512, 1024, 2048 or 4096", element,
@@ -185,6 +189,14 @@ static int check_disk_pair(const struct vm_check *c, const char *element, const 
 		return vm_check_fail(c,
 			"%siotune/group_name: other limits than disk '%s' of the same group; write "
 			"the same",
+			element, other->target);
+	/* They share a throttle, which is one thread's. */
+	if (*d->iotune.group && streq(d->iotune.group, other->iotune.group) &&
+		d->iothread != other->iothread)
+		return vm_check_fail(c,
+			"%sdriver/@iothread: another one than that of disk '%s', whose iotune "
+			"group it "
+			"has; write the same",
 			element, other->target);
 	if (d->boot_order && d->boot_order == other->boot_order)
 		return vm_check_fail(c, "%sboot/@order: %u is used twice; write another number",

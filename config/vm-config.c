@@ -198,6 +198,35 @@ static int check_vcpus(const struct vm_check *c)
 	return 0;
 }
 
+int vm_config_find_iothread(const struct vm_config *config, uint32_t id)
+{
+	for (uint32_t i = 0; i < config->n_iothreads && i < VM_MAX_IOTHREADS; i++)
+		if (config->iothreads[i] == id)
+			return (int)i;
+	return -ENOENT;
+}
+
+static int check_iothreads(const struct vm_check *c)
+{
+	const struct vm_config *config = c->config;
+
+	if (config->n_iothreads > VM_MAX_IOTHREADS)
+		return vm_check_fail(c, "iothreads: %u threads; write at most %u",
+			config->n_iothreads, VM_MAX_IOTHREADS);
+	for (uint32_t i = 0; i < config->n_iothreads; i++) {
+		uint32_t id = config->iothreads[i];
+
+		if (id < 1 || id > VM_MAX_IOTHREAD_ID)
+			return vm_check_fail(c, "iothreadids/iothread[%u]/@id: %u; write 1 to %u",
+				i + 1, id, VM_MAX_IOTHREAD_ID);
+		if (vm_config_find_iothread(config, id) != (int)i)
+			return vm_check_fail(c,
+				"iothreadids/iothread[%u]/@id: %u is used twice; write another",
+				i + 1, id);
+	}
+	return 0;
+}
+
 static const struct vm_field feature_fields[] = {
 	VM_PRINTABLE(struct vm_cpu_feature, name, "@name"),
 	VM_ENUM(struct vm_cpu_feature, policy, "@policy", VM_CPU_POLICY_X_MAX),
@@ -297,8 +326,8 @@ static int check_machine_fields(const struct vm_check *c)
 int vm_config_validate(const struct vm_config *config, char *ret_reason, size_t reason_size)
 {
 	static int (*const checks[])(const struct vm_check *) = {check_header, check_machine_fields,
-		check_memory, check_vcpus, check_cpu, check_clock, check_boot, check_smbios,
-		vm_check_devices};
+		check_memory, check_vcpus, check_iothreads, check_cpu, check_clock, check_boot,
+		check_smbios, vm_check_devices};
 	const struct vm_check c = {.config = config, .reason = ret_reason, .size = reason_size};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {

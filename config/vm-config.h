@@ -47,6 +47,8 @@
 #define VM_MIN_MEMORY_KIB     1024
 #define VM_MAX_MEMORY_KIB     (UINT64_C(16) << 30) /* 16 TiB */
 #define VM_MAX_DISK_QUEUES    16
+#define VM_MAX_IOTHREADS      32
+#define VM_MAX_IOTHREAD_ID    9999 /* what fits a thread's name */
 #define VM_IOTUNE_GROUP_MAX   64
 #define VM_IOTUNE_MAX         UINT64_C(1000000000000000) /* of any of its numbers; libvirt's as well */
 #define VM_PCI_FIRST_SLOT     1
@@ -224,6 +226,7 @@ struct vm_disk {
 	uint16_t queues;                        /* 0: one per vCPU, at most VM_MAX_DISK_QUEUES */
 	uint16_t boot_order;                    /* 0: none */
 	uint32_t logical_block, physical_block; /* bytes; 0: 512 */
+	uint32_t iothread; /* the id of one of vm_config.iothreads; 0: the worker's own loop */
 	struct vm_iotune iotune;
 	struct vm_pci_addr pci;
 };
@@ -335,6 +338,8 @@ struct vm_config {
 
 	uint32_t vcpus_max, vcpus;     /* 1 <= vcpus <= vcpus_max <= VM_MAX_VCPUS */
 	uint64_t cpuset[CPUSET_WORDS]; /* host CPUs that the worker runs on; empty: all */
+	/* Threads that disks may have for a home: ids, each once, 1 … VM_MAX_IOTHREAD_ID. */
+	uint32_t n_iothreads, iothreads[VM_MAX_IOTHREADS];
 	struct vm_cpu cpu;
 	uint8_t acpi, apic,
 		pae; /* features present in the XML; acpi off: no tables, no power button */
@@ -367,6 +372,9 @@ struct vm_config {
 
 /* All zeroes, but for magic and version. */
 void vm_config_init(struct vm_config *config);
+
+/* The place of 'id' in iothreads[]; -ENOENT: it is not there. */
+int vm_config_find_iothread(const struct vm_config *config, uint32_t id);
 
 /* The machine has a virtio-serial controller: it has channels or virtio consoles. */
 bool vm_config_has_serial_controller(const struct vm_config *config);

@@ -42,6 +42,7 @@ struct control {
 		uint32_t seq;
 		enum vm_aim aim; /* VM_AIM_NONE: free */
 	} pending[MAX_PENDING];
+	uint32_t iothread_seqs[MAX_PENDING]; /* likewise, for an iothread to be named; 0: free */
 };
 
 /* Sending. */
@@ -213,6 +214,26 @@ static int on_vcpu_thread(void *opaque)
 	return sandbox_enter_thread(SECCOMP_VCPU, control->sandbox_mode);
 }
 
+static void on_iothread_settled(void *opaque, uint32_t tag)
+{
+	struct control *control = opaque;
+
+	for (unsigned i = 0; i < MAX_PENDING; i++) {
+		if (!tag || control->iothread_seqs[i] != tag)
+			continue;
+		control->iothread_seqs[i] = 0;
+		reply(control, tag, 0, NULL);
+		return;
+	}
+}
+
+static int on_iothread(void *opaque)
+{
+	const struct control *control = opaque;
+
+	return sandbox_enter_thread(SECCOMP_IOTHREAD, control->sandbox_mode);
+}
+
 static int on_io_thread(void *opaque)
 {
 	const struct control *control = opaque;
@@ -316,6 +337,29 @@ static int handle_vcpus(struct control *control, struct message *m)
 	if (r >= 0)
 		return 1;
 	reply(control, m->header.seq, r, reason);
+	return 0;
+}
+
+static int handle_iothread(struct control *control, struct message *m)
+{
+	char reason[PROTO_REASON_MAX] = "";
+	struct proto_iothread what;
+	unsigned i = 0;
+	int r;
+
+	memcpy(&what, m->payload, sizeof(what));
+	if (!control->vm)
+		return -ENODEV;
+	while (i < MAX_PENDING && control->iothread_seqs[i])
+		i++;
+	if (i == MAX_PENDING)
+		return -EBUSY;
+	r = what.on ? vm_iothread_add(control->vm, what.id, m->header.seq, reason)
+		    : vm_iothread_remove(control->vm, what.id, m->header.seq, reason);
+	if (r < 0)
+		reply(control, m->header.seq, r, reason);
+	else
+		control->iothread_seqs[i] = m->header.seq;
 	return 0;
 }
 
@@ -601,6 +645,7 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_BALLOON_STATS] = handle_balloon_stats,
 	[PROTO_PING] = handle_ping,
 	[PROTO_MMU_STATS] = handle_mmu_stats,
+	[PROTO_IOTHREAD] = handle_iothread,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)
@@ -671,6 +716,7 @@ static void on_listen(void *opaque, uint32_t events)
 	}
 	disconnect(control);
 	memset(control->pending, 0, sizeof(control->pending));
+	memset(control->iothread_seqs, 0, sizeof(control->iothread_seqs));
 	if (dup3(fd, PROTO_CONTROL_FD, O_CLOEXEC) < 0)
 		return;
 	(void)connect_control(control);
@@ -697,8 +743,10 @@ int control_new(struct loop *loop, struct control **ret_control)
 		.nics_changed = on_nics,
 		.vcpus_changed = on_vcpus,
 		.settled = on_settled,
+		.iothread_settled = on_iothread_settled,
 		.enter_vcpu_sandbox = on_vcpu_thread,
 		.enter_io_sandbox = on_io_thread,
+		.enter_iothread_sandbox = on_iothread,
 		.opaque = control,
 	};
 	control->network_owner = (struct network_owner){on_net_event, on_team, control};

@@ -51,6 +51,7 @@ enum machine_request {
 	MACHINE_VCPUS,         /* machine_cpu_ops.is_present() has changed */
 	MACHINE_VCPU_REFUSED, /* the guest will not let go of vCPU 'arg' */
 	MACHINE_HANDED_OVER,  /* device_take_over() has work */
+	MACHINE_IOTHREADS,    /* vm_collect_iothreads() has */
 	MACHINE_REQUEST_X_MAX
 };
 

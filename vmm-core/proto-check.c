@@ -47,6 +47,7 @@ static const struct {
 	[PROTO_TEAM_TEST] = {1, 0, 0, sizeof(struct proto_team_test)},
 	[PROTO_PING] = {1, 0, 0, 0},
 	[PROTO_MMU_STATS] = {1, 0, 0, 0},
+	[PROTO_IOTHREAD] = {1, 0, 0, sizeof(struct proto_iothread)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
 

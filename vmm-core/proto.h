@@ -95,6 +95,8 @@ enum proto_type {
 	PROTO_VCPUS, /* struct proto_vcpus: of a vm, after HELLO and when there are others than before */
 	/* daemon -> worker, to a vm */
 	PROTO_MMU_STATS, /* what KVM's MMU did goes into the statistics page before the REPLY; -ENOTSUP: the kernel does not say */
+	/* the same; the REPLY comes when the thread is named so. -ENOSPC: no thread is left; -EEXIST, -ENOENT, -EBUSY: a disk uses it */
+	PROTO_IOTHREAD, /* struct proto_iothread */
 	PROTO_TYPE_X_MAX
 };
 
@@ -224,6 +226,12 @@ struct proto_vcpu_set {
 	uint32_t n; /* from 1 to vm_config.vcpus_max */
 };
 static_assert(sizeof(struct proto_vcpu_set) == 4, "wire format");
+
+struct proto_iothread {
+	uint32_t id;
+	uint32_t on; /* 1: it is to be there; 0: it is not */
+};
+static_assert(sizeof(struct proto_iothread) == 8, "wire format");
 
 /* Those that are there, a bit each; vCPU 0 always is. */
 struct proto_vcpus {

@@ -104,6 +104,8 @@ static const struct {
 		{loop_filter_errno, ARRAY_SIZE(loop_filter_errno)}},
 	[SECCOMP_IO] = {{io_filter, ARRAY_SIZE(io_filter)},
 		{io_filter_errno, ARRAY_SIZE(io_filter_errno)}},
+	[SECCOMP_IOTHREAD] = {{iothread_filter, ARRAY_SIZE(iothread_filter)},
+		{iothread_filter_errno, ARRAY_SIZE(iothread_filter_errno)}},
 	[SECCOMP_NETWORK] = {{network_filter, ARRAY_SIZE(network_filter)},
 		{network_filter_errno, ARRAY_SIZE(network_filter_errno)}},
 };

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "vmm-core/proto.h"
@@ -108,6 +109,27 @@ static const struct seccomp_rule loop_rules[] = {
 	{.name = NULL},
 };
 
+/* A loop that disks have for a home: what only the main loop may do is handed over to it (device.h). */
+static const struct seccomp_rule iothread_rules[] = {
+	ANY(epoll_wait, "the loop"),
+	ANY(read, "kicks, timers"),
+	ANY(io_uring_enter, "disk requests; the ring is restricted by itself"),
+	ONE_OF(futex, 1, "its loop's lock, the requests', and those of threads that do I/O",
+		FUTEX_OPS),
+	COMMON_RULES,
+	ANY(clock_gettime, "time where the vDSO cannot answer"),
+	ANY(timerfd_settime, "requests that wait for their turn"),
+	ANY(brk, "malloc"),
+	NO_BITS(mmap, 2, "malloc; never executable", PROT_EXEC),
+	ANY(munmap, "free of what malloc mapped"),
+	ANY(mremap, "realloc of the same"),
+	ONE_OF(prctl, 0, "it is given an id, or is a spare one again", PR_SET_NAME),
+	ONE_OF(tgkill, 2, "abort()", SIGABRT),
+	ONE_OF(madvise, 2, "its stack when it ends", MADV_DONTNEED),
+	ANY(exit, "the thread ends"),
+	{.name = NULL},
+};
+
 /* A thread that reads and writes disks where io_uring is not to be had. */
 static const struct seccomp_rule io_rules[] = {
 	ANY(preadv2, "a disk"),
@@ -166,6 +188,7 @@ static const struct {
 	[SECCOMP_VCPU] = {"vcpu", vcpu_rules},
 	[SECCOMP_LOOP] = {"loop", loop_rules},
 	[SECCOMP_IO] = {"io", io_rules},
+	[SECCOMP_IOTHREAD] = {"iothread", iothread_rules},
 	[SECCOMP_NETWORK] = {"network", network_rules},
 };
 

@@ -15,6 +15,7 @@ enum seccomp_role {
 	SECCOMP_VCPU,
 	SECCOMP_LOOP,
 	SECCOMP_IO,
+	SECCOMP_IOTHREAD,
 	SECCOMP_NETWORK, /* the one thread of a network's worker */
 	SECCOMP_ROLE_X_MAX
 };

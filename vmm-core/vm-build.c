@@ -506,11 +506,20 @@ static unsigned account_of(const char *class, unsigned instance)
 	return VM_LEDGER_MACHINE;
 }
 
+/* A disk's iothread; NULL: the vm's loop. */
+static struct loop *home_of(struct vm *vm, const char *class, unsigned instance)
+{
+	if (!streq(class, "virtio-blk-pci") || instance >= vm->config.n_disks)
+		return NULL;
+	return vm_iothread_loop(vm, vm->config.disks[instance].iothread);
+}
+
 int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,
 	char *reason)
 {
 	const struct device_class *class = device_class_find(class_name);
 	char what[64];
+	struct loop *home = home_of(vm, class_name, instance), *loop = home ?: vm->loop;
 	unsigned account;
 	int r;
 
@@ -519,9 +528,11 @@ int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, stru
 		return failed(reason, -ENODEV, what);
 	if (vm->n_devices == VM_MAX_DEVICES)
 		return failed(reason, -ENOSPC, what);
-	account = loop_set_account(vm->loop, account_of(class_name, instance));
-	r = device_new(class, &vm->machine, instance, ret_dev);
-	(void)loop_set_account(vm->loop, account);
+	loop_lock(loop);
+	account = loop_set_account(loop, account_of(class_name, instance));
+	r = device_new_at(home, class, &vm->machine, instance, ret_dev);
+	(void)loop_set_account(loop, account);
+	loop_unlock(loop);
 	if (r < 0)
 		return failed(reason, r, what);
 	vm->devices[vm->n_devices++] = *ret_dev;
@@ -622,6 +633,7 @@ int vm_build(const struct vm_config *config, struct vm_fds *fds, struct loop *lo
 		{build_bus, VM_BOOT_X_MAX},
 		{build_vcpus, VM_BOOT_VCPUS}, /* then vCPUs, */
 		{build_chardevs, VM_BOOT_X_MAX},
+		{vm_iothreads_start, VM_BOOT_X_MAX},
 		{build_devices, VM_BOOT_DEVICES}, /* then irqfds and ioeventfds */
 		{build_power_on, VM_BOOT_LOADED},
 	};
@@ -659,11 +671,13 @@ struct vm *vm_free(struct vm *vm)
 		return NULL;
 	if (vm->n_vcpus)
 		vcpus_quit(vm->vcpus, vm->n_vcpus, &vm->gate);
+	vm_iothreads_stop(vm);
 	loop_timer_stop(&vm->drain_timer);
 	vm->gate_source = loop_source_remove(vm->gate_source);
 	vm->request_source = loop_source_remove(vm->request_source);
 	while (vm->n_devices)
 		(void)device_free(vm->devices[--vm->n_devices]);
+	vm_iothreads_free(vm);
 	for (unsigned i = 0; i < VM_MAX_SERIALS; i++)
 		(void)chardev_free(vm->machine.serials[i]);
 	for (unsigned i = 0; i < VM_MAX_CONSOLES; i++)

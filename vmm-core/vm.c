@@ -73,11 +73,11 @@ static bool devices_quiet(struct vm *vm)
 	return quiet;
 }
 
-/* What the old life asked for while it was being stopped is void. */
+/* What the old life asked for while it was being stopped is void; iothreads are not the guest's. */
 static void forget_requests(struct vm *vm)
 {
 	(void)pthread_mutex_lock(&vm->request_lock);
-	vm->requests = 0;
+	vm->requests &= UINT32_C(1) << MACHINE_IOTHREADS;
 	vm->failed = false;
 	(void)pthread_mutex_unlock(&vm->request_lock);
 }
@@ -362,6 +362,12 @@ static void request_handed_over(struct vm *vm, int arg)
 		device_take_over(vm->devices[i]);
 }
 
+static void request_iothreads(struct vm *vm, int arg)
+{
+	(void)arg;
+	vm_collect_iothreads(vm);
+}
+
 static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {
 	[MACHINE_RESET] = request_reset,
 	[MACHINE_POWEROFF] = request_poweroff,
@@ -375,6 +381,7 @@ static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int 
 	[MACHINE_VCPUS] = request_vcpus,
 	[MACHINE_VCPU_REFUSED] = request_vcpu_refused,
 	[MACHINE_HANDED_OVER] = request_handed_over,
+	[MACHINE_IOTHREADS] = request_iothreads,
 };
 
 /* Of the requests that have come, and a failure: taken out, and done. */

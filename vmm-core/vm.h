@@ -40,9 +40,12 @@ struct vm_owner {
 	/* What vm_aim() asked for was reached (0), overtaken by STOP (-ECANCELED), or failed; vm->aim_text then says
 	 * why, if there is more to say. */
 	void (*settled)(void *opaque, enum vm_aim aim, int error);
-	/* In each vCPU thread and each disk thread, before it works. */
+	/* What vm_iothread_add() or vm_iothread_remove() was asked for with 'tag' is so. */
+	void (*iothread_settled)(void *opaque, uint32_t tag);
+	/* In each vCPU thread, each disk thread and each iothread, before it works. */
 	int (*enter_vcpu_sandbox)(void *opaque);
 	int (*enter_io_sandbox)(void *opaque);
+	int (*enter_iothread_sandbox)(void *opaque);
 	void *opaque;
 };
 
@@ -53,6 +56,21 @@ struct vm_fds {
 	uint8_t serial_flags[VM_MAX_SERIALS], console_flags[VM_MAX_CONSOLES],
 		channel_flags[VM_MAX_CHANNELS]; /* PROTO_FD_LISTENING */
 	struct machine_fds devices;
+};
+
+/* Threads beyond those of the configuration, for iothreads that are added while the vm runs. */
+#define VM_SPARE_IOTHREADS 1
+
+struct vm_iothread {
+	struct vm *vm;
+	struct loop *loop; /* its own; the following is under its lock */
+	pthread_t thread;
+	bool started, quit;
+	int bell_fd; /* look at this */
+	struct loop_source *bell;
+	uint32_t id, named; /* as it is to be called (0: a spare), and as the thread calls itself */
+	bool settling;      /* somebody waits for that, */
+	uint32_t tag;       /* and said this */
 };
 
 struct vm {
@@ -67,6 +85,8 @@ struct vm {
 	unsigned n_vcpus;
 	struct vcpu *vcpus;
 	struct cpuid_table cpuid;
+	unsigned n_iothreads;
+	struct vm_iothread iothreads[VM_MAX_IOTHREADS + VM_SPARE_IOTHREADS];
 	struct vcpu_gate gate;
 	struct vcpu_host vcpu_host;
 	struct loop_source *gate_source, *request_source;
@@ -160,6 +180,23 @@ int vm_vcpus_set(struct vm *vm, unsigned n, char *ret_reason);
 void vm_collect_vcpus(struct vm *vm);
 /* Those that are there: a bit each. */
 void vm_vcpus(const struct vm *vm, uint32_t ret_vcpus[PROTO_VCPU_WORDS]);
+
+/* Iothreads (vm-iothread.c). */
+
+/* Make those of the configuration, and the spare ones. Before any device is made. 'ret_reason' as with the others. */
+int vm_iothreads_start(struct vm *vm, char *ret_reason);
+/* They end; then their devices may be freed, and then the rest of them. Both cope with what was never started. */
+void vm_iothreads_stop(struct vm *vm);
+void vm_iothreads_free(struct vm *vm);
+/* NULL: there is no such iothread, or 'id' is 0: the vm's own loop. */
+struct loop *vm_iothread_loop(struct vm *vm, uint32_t id);
+/* A spare one becomes iothread 'id'. 0: vm_owner.iothread_settled() follows. -EEXIST; -ENOSPC: there is no spare one; -EBUSY: it is
+ * settling; -EINVAL: no such id, or the vm has stopped. */
+int vm_iothread_add(struct vm *vm, uint32_t id, uint32_t tag, char *ret_reason);
+/* It becomes a spare one. 0 as above; -ENOENT; -EBUSY: a disk uses it, or it is settling. */
+int vm_iothread_remove(struct vm *vm, uint32_t id, uint32_t tag, char *ret_reason);
+/* MACHINE_IOTHREADS came. */
+void vm_collect_iothreads(struct vm *vm);
 
 /* Make a device of the registry, and keep it (vm-build.c). 'ret_reason' says what failed. */
 int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,

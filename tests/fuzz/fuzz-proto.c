@@ -92,6 +92,7 @@ static const struct {
 	{PROTO_LINK_LIST, sizeof(struct proto_nic_id), 0},
 	{PROTO_BALLOON_SET, sizeof(struct proto_balloon), 0},
 	{PROTO_VCPU_SET, sizeof(struct proto_vcpu_set), 0},
+	{PROTO_IOTHREAD, sizeof(struct proto_iothread), 0},
 	{PROTO_LINK_ADD, sizeof(struct proto_link), PROTO_LINK_FDS},
 	{PROTO_LINK_USE, sizeof(struct proto_link_id), 0},
 	{PROTO_LINK_REMOVE, sizeof(struct proto_link_id), 0},

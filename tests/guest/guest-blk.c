@@ -5,6 +5,9 @@
  * the disk, and nothing of the rest comes into memory that is somebody else's by now. Counts lives and those that
  * really left requests behind in the clock's memory, which a reset spares.
  *
+ * Or ("busy") one that is never left alone: vCPU 0 reads and writes, vCPU 1 does to the device's registers and its configuration what
+ * does no harm. Says so each time it has done some of it, until somebody ends it.
+ *
  * The disk: 16 MiB of PATTERN, 16 MiB to write to, and the block that is kept. The lives: LIVES; the kept block has
  * the number of the last.
  */
@@ -211,12 +214,75 @@ static void reset_machine(uint8_t life)
 		__asm__ volatile("hlt");
 }
 
+/* The other processor. */
+
+extern const uint8_t ap_trampoline[], ap_trampoline_end[];
+void ap_main(void);
+
+static volatile uint32_t rounds;
+
+void ap_main(void)
+{
+	for (;;) {
+		uint32_t command = pci_read32(blk.slot, 4);
+
+		pci_write32(blk.slot, 4, command);
+		(void)mmio_read32(blk.config);
+		mmio_write8(blk.config + 32,
+			rounds & 1); /* the write cache: not negotiated, so refused */
+		(void)virtio_status(&blk);
+		(void)mmio_read8(blk.isr);
+		/* Vector 1 is masked, moved and unmasked. */
+		mmio_write32(blk.msix_table + 16 + 12, 1);
+		mmio_write32(blk.msix_table + 16, LAPIC);
+		mmio_write32(blk.msix_table + 16 + 8, 0x40 + (rounds & 7));
+		mmio_write32(blk.msix_table + 16 + 12, 0);
+		rounds++;
+	}
+}
+
+static void start_hammering(void)
+{
+	uint8_t *page = (uint8_t *)0x8000;
+
+	lapic_enable();
+	for (const uint8_t *p = ap_trampoline; p < ap_trampoline_end; p++)
+		page[p - ap_trampoline] = *p;
+	mmio_write32(LAPIC + 0x300, 0x000c4500);
+	mmio_write32(LAPIC + 0x300, 0x000c4608);
+}
+
+static unsigned be_busy(void)
+{
+	take_memory();
+	start_device();
+	start_hammering();
+	for (uint32_t n = 1;; n++) {
+		uint32_t before = rounds, at = n % 32 * LEN / 512;
+
+		*read_end(0, 0) = *read_end(0, 1) = MARK;
+		CHECK(transfer(OP_READ, at, (void *)read_end(0, 0), LEN));
+		CHECK(*read_end(0, 0) == PATTERN && *read_end(0, 1) == PATTERN);
+		fill_kept(n);
+		CHECK(transfer(OP_WRITE, AT_KEPT, kept, PAGE_LEN));
+		fill_kept(MARK);
+		CHECK(transfer(OP_READ, AT_KEPT, kept, PAGE_LEN));
+		CHECK(kept_is(n));
+		while (rounds == before)
+			__asm__ volatile("pause");
+		if (n % 4 == 0)
+			put_string("busy\n");
+	}
+}
+
 unsigned guest_main(const struct hvm_start_info *info)
 {
 	bool machine = guest_cmdline(info)[0] == 'm';
 	unsigned failed = 0;
 
 	CHECK(virtio_find(&blk, VIRTIO_BLK));
+	if (guest_cmdline(info)[0] == 'b')
+		return be_busy();
 	for (uint8_t life = cmos_read(CMOS_LIFE); !failed; life++) {
 		take_memory();
 		start_device();

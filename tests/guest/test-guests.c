@@ -2,6 +2,7 @@
 /*
  * The shipped worker under /dev/kvm with our own guests: the machine's interrupts, processors, disks, resets and ends.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "tests/guest/guests.h"
+#include "vmm-core/base/cleanup.h"
 
 static void test_exit(void **state)
 {
@@ -153,14 +155,94 @@ static void test_panic(void **state)
 	harness_done(&h);
 }
 
-/* A halted guest: no exit, no wake-up of ours. */
+/* 33 MiB as guest-blk.c wants them: a pattern, zeroes, and the kept block. Past the page cache where that is possible,
+ * so that requests take their time. */
+#define DISK_PATTERN_LEN (16 << 20)
+#define DISK_KEPT_AT     (32 << 20)
+#define DISK_LIVES       8
+
+static int make_disk(void)
+{
+	static uint8_t pattern[1 << 20];
+	char path[4096];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/disk-XXXXXX", guests_dir());
+	fd = mkostemp(path, O_CLOEXEC);
+	assert_true(fd >= 0);
+	(void)unlink(path);
+	memset(pattern, 0xa5, sizeof(pattern));
+	for (off_t at = 0; at < DISK_PATTERN_LEN; at += (off_t)sizeof(pattern))
+		assert_int_equal(
+			pwrite(fd, pattern, sizeof(pattern), at), (ssize_t)sizeof(pattern));
+	assert_int_equal(ftruncate(fd, DISK_KEPT_AT + (1 << 20)), 0);
+	assert_int_equal(fsync(fd), 0);
+	(void)fcntl(fd, F_SETFL, O_DIRECT);
+	return fd;
+}
+
+static void prepare_disk(
+	struct harness *h, const char *guest, const char *what, uint8_t io, uint32_t iothread)
+{
+	prepare(h, guest, what);
+	h->config.n_disks = 1;
+	(void)strcpy(h->config.disks[0].target, "vda");
+	h->config.disks[0].io = io;
+	h->disks[0] = make_disk();
+	if (!iothread)
+		return;
+	h->config.n_iothreads = 1;
+	h->config.iothreads[0] = h->config.disks[0].iothread = iothread;
+}
+
+/* The worker's threads whose name begins so: how many there are, and how often they were switched to another. */
+static unsigned look_at_threads(const struct harness *h, const char *name, uint64_t *ret_switches)
+{
+	char path[64];
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *dir;
+
+	*ret_switches = 0;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)h->pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((e = readdir(dir))) {
+		char text[4096] = "", *p;
+		int fd;
+
+		(void)snprintf(path, sizeof(path), "%.20s/status", e->d_name);
+		fd = openat(dirfd(dir), path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		(void)!read(fd, text, sizeof(text) - 1);
+		(void)close(fd);
+		if (strncmp(text, "Name:\t", 6) != 0 || strncmp(text + 6, name, strlen(name)) != 0)
+			continue;
+		n++;
+		p = strstr(text, "\nvoluntary_ctxt_switches:");
+		assert_non_null(p);
+		*ret_switches += strtoull(strchr(p, ':') + 1, NULL, 10);
+	}
+	(void)closedir(dir);
+	return n;
+}
+
+static unsigned count_threads(const struct harness *h, const char *name)
+{
+	uint64_t switches;
+
+	return look_at_threads(h, name, &switches);
+}
+
+/* A halted guest: no exit, no wake-up of ours, of no thread. */
 static void test_idle(void **state)
 {
 	struct harness h;
-	uint64_t exits, beats;
+	uint64_t exits, beats, switches, now;
 
 	(void)state;
-	prepare(&h, "spin", "halt");
+	prepare_disk(&h, "spin", "halt", VM_DISK_IO_DEFAULT, 5);
 	h.config.balloon.model = VM_BALLOON_VIRTIO;
 	h.config.balloon.stats_period_s = 1; /* without a driver there is nobody to be asked */
 	expect_ok(&h, harness_start(&h));
@@ -174,9 +256,13 @@ static void test_idle(void **state)
 	assert_in_range(h.stats->loop_ns[VM_LEDGER_CONSOLES], 1, WAIT_MS * NSEC_PER_MSEC);
 	exits = h.stats->vcpus[0].exits;
 	beats = h.stats->heartbeat;
+	assert_int_equal(look_at_threads(&h, "IO ", &switches), 2);
 	(void)usleep(500000);
 	assert_int_equal(h.stats->vcpus[0].exits - exits, 0);
 	assert_int_equal(h.stats->heartbeat - beats, 0);
+	assert_int_equal(look_at_threads(&h, "IO ", &now), 2);
+	assert_int_equal(now, switches);
+	(void)close(h.disks[0]);
 	harness_done(&h);
 }
 
@@ -214,32 +300,6 @@ static void test_all_kinds(void **state)
 	harness_done(&h);
 }
 
-/* 33 MiB as guest-blk.c wants them: a pattern, zeroes, and the kept block. Past the page cache where that is possible,
- * so that requests take their time. */
-#define DISK_PATTERN_LEN (16 << 20)
-#define DISK_KEPT_AT     (32 << 20)
-#define DISK_LIVES       8
-
-static int make_disk(void)
-{
-	static uint8_t pattern[1 << 20];
-	char path[4096];
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/disk-XXXXXX", guests_dir());
-	fd = mkostemp(path, O_CLOEXEC);
-	assert_true(fd >= 0);
-	(void)unlink(path);
-	memset(pattern, 0xa5, sizeof(pattern));
-	for (off_t at = 0; at < DISK_PATTERN_LEN; at += (off_t)sizeof(pattern))
-		assert_int_equal(
-			pwrite(fd, pattern, sizeof(pattern), at), (ssize_t)sizeof(pattern));
-	assert_int_equal(ftruncate(fd, DISK_KEPT_AT + (1 << 20)), 0);
-	assert_int_equal(fsync(fd), 0);
-	(void)fcntl(fd, F_SETFL, O_DIRECT);
-	return fd;
-}
-
 /* The host's look at the same: the pattern is whole, the kept block is of the last life. */
 static void check_disk(int fd)
 {
@@ -257,16 +317,13 @@ static void check_disk(int fd)
 		assert_int_equal(words[i], DISK_LIVES);
 }
 
-static void run_disk(const char *what, uint8_t io)
+static void run_disk(const char *what, uint8_t io, uint32_t iothread)
 {
 	struct harness h;
 	int fd;
 
-	prepare(&h, "blk", what);
-	h.config.n_disks = 1;
-	(void)strcpy(h.config.disks[0].target, "vda");
-	h.config.disks[0].io = io;
-	h.disks[0] = fd = make_disk();
+	prepare_disk(&h, "blk", what, io, iothread);
+	fd = h.disks[0];
 	expect_ok(&h, harness_start(&h));
 	expect_exit(&h, 0);
 	assert_int_equal(h.n_notices, streq(what, "machine") ? DISK_LIVES : 0);
@@ -278,10 +335,89 @@ static void run_disk(const char *what, uint8_t io)
 static void test_disk_reset(void **state)
 {
 	(void)state;
-	run_disk("machine", VM_DISK_IO_DEFAULT);
-	run_disk("machine", VM_DISK_IO_THREADS);
-	run_disk("device", VM_DISK_IO_DEFAULT);
-	run_disk("device", VM_DISK_IO_THREADS);
+	run_disk("machine", VM_DISK_IO_DEFAULT, 0);
+	run_disk("machine", VM_DISK_IO_THREADS, 0);
+	run_disk("device", VM_DISK_IO_DEFAULT, 0);
+	run_disk("device", VM_DISK_IO_THREADS, 0);
+	/* The same on an iothread. */
+	run_disk("machine", VM_DISK_IO_DEFAULT, 5);
+	run_disk("device", VM_DISK_IO_DEFAULT, 5);
+	run_disk("device", VM_DISK_IO_THREADS, 5);
+}
+
+/* What a paused guest's disk could still write to: the image with its rings, and where reads go. */
+#define BUSY_LEN (24 << 20)
+
+static void expect_still(struct harness *h)
+{
+	_cleanup_(freep) uint8_t *before = malloc(BUSY_LEN);
+	uint8_t *ram = mmap(NULL, BUSY_LEN, PROT_READ, MAP_SHARED, h->ram, 0);
+
+	assert_non_null(before);
+	assert_true(ram != MAP_FAILED);
+	memcpy(before, ram, BUSY_LEN);
+	(void)usleep(20000);
+	assert_memory_equal(before, ram, BUSY_LEN);
+	(void)munmap(ram, BUSY_LEN);
+}
+
+/* A disk on an iothread that is never idle, and whose registers are not left alone either: paused, it touches nothing; reset, it
+ * begins again; and it ends in order. What it costs is the disk's. */
+static void test_busy_iothread(void **state)
+{
+	struct harness h;
+	uint64_t loop_ns;
+	int status, fd;
+
+	(void)state;
+	prepare_disk(&h, "blk", "busy", VM_DISK_IO_DEFAULT, 5);
+	h.config.vcpus = h.config.vcpus_max = 2;
+	fd = h.disks[0];
+	expect_ok(&h, harness_start(&h));
+	for (unsigned i = 0; i < 6; i++) {
+		expect_ok(&h, harness_expect(&h, "busy\n", WAIT_MS, NULL));
+		expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS));
+		expect_still(&h);
+		loop_ns = h.stats->loop_ns[VM_LEDGER_DISKS];
+		assert_true(loop_ns > 0);
+		if (i % 3 == 2)
+			expect_ok(&h, harness_request(&h, PROTO_RESET, WAIT_MS));
+		expect_ok(&h, harness_request(&h, PROTO_RESUME, WAIT_MS));
+		expect_ok(&h, harness_expect(&h, "busy\n", WAIT_MS, NULL));
+		assert_true(h.stats->loop_ns[VM_LEDGER_DISKS] > loop_ns);
+		if (i % 3 == 0)
+			expect_ok(&h, harness_request(&h, PROTO_RESET, WAIT_MS));
+	}
+	(void)harness_request(&h, PROTO_QUIT, WAIT_MS);
+	expect_ok(&h, harness_reap(&h, WAIT_MS, &status));
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		fail_msg("status 0x%x", (unsigned)status);
+	harness_done(&h);
+	(void)close(fd);
+}
+
+/* Iothreads come and go while the guest runs, and none that a disk needs. */
+static void test_iothreads(void **state)
+{
+	struct proto_iothread what = {.id = 9, .on = 1};
+	struct harness h;
+	uint32_t seq;
+
+	(void)state;
+	prepare_disk(&h, "blk", "busy", VM_DISK_IO_DEFAULT, 5);
+	h.config.vcpus = h.config.vcpus_max = 2;
+	expect_ok(&h, harness_start(&h));
+	for (unsigned i = 0; i < 4; i++, what.on = !what.on) {
+		expect_ok(&h, harness_send(&h, PROTO_IOTHREAD, &what, sizeof(what), NULL, 0, &seq));
+		expect_ok(&h, harness_wait_reply(&h, seq, WAIT_MS));
+		assert_int_equal(count_threads(&h, "IO iothread9"), what.on);
+		assert_int_equal(count_threads(&h, "IO iothread5"), 1);
+	}
+	what = (struct proto_iothread){.id = 5};
+	expect_ok(&h, harness_send(&h, PROTO_IOTHREAD, &what, sizeof(what), NULL, 0, &seq));
+	assert_int_equal(harness_wait_reply(&h, seq, WAIT_MS), -EBUSY);
+	(void)close(h.disks[0]);
+	harness_done(&h);
 }
 
 /* As guest-balloon.c has them. */
@@ -399,6 +535,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_all_kinds),
 		cmocka_unit_test(test_disk_reset),
+		cmocka_unit_test(test_busy_iothread),
+		cmocka_unit_test(test_iothreads),
 		cmocka_unit_test(test_mmu),
 		cmocka_unit_test(test_balloon),
 	};

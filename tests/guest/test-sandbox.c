@@ -51,11 +51,12 @@ struct subject {
 	struct harness h;
 	struct jailed j;
 	pid_t tids[MAX_THREADS]; /* the loop thread first */
+	enum seccomp_role roles[MAX_THREADS];
 	unsigned n_tids;
 };
 
 /* The kernel keeps threads of its own in the process (KVM's huge page recovery): they run no user code. */
-static bool is_vcpu(pid_t pid, pid_t tid)
+static bool find_role(pid_t pid, pid_t tid, enum seccomp_role *ret)
 {
 	char path[64], name[32] = "";
 	FILE *f;
@@ -65,10 +66,10 @@ static bool is_vcpu(pid_t pid, pid_t tid)
 	assert_non_null(f);
 	assert_non_null(fgets(name, sizeof(name), f));
 	(void)fclose(f);
-	if (strncmp(name, "CPU ", 4) == 0)
-		return true;
-	assert_true(strncmp(name, "kvm", 3) == 0);
-	return false;
+	assert_true(strncmp(name, "CPU ", 4) == 0 || strncmp(name, "IO ", 3) == 0 ||
+		strncmp(name, "kvm", 3) == 0);
+	*ret = *name == 'C' ? SECCOMP_VCPU : SECCOMP_IOTHREAD;
+	return *name != 'k';
 }
 
 static void start(struct subject *s, uint32_t flags, unsigned slot)
@@ -84,6 +85,7 @@ static void start(struct subject *s, uint32_t flags, unsigned slot)
 	harness_init(&s->h, worker_path, kernel);
 	(void)strcpy(s->h.config.cmdline, "halt");
 	s->h.config.vcpus = s->h.config.vcpus_max = 2;
+	s->h.config.n_iothreads = s->h.config.iothreads[0] = 1;
 	s->h.flags = flags;
 	assert_int_equal(jailed_init(&s->j, worker_path, slot, MIB(64)), 0);
 	assert_int_equal(jailed_spawn(&s->j, &s->h), 0);
@@ -93,6 +95,7 @@ static void start(struct subject *s, uint32_t flags, unsigned slot)
 	r = harness_expect(&s->h, "spinning", WAIT_MS, NULL);
 	if (r < 0)
 		fail_msg("%s", s->h.error);
+	s->roles[s->n_tids] = SECCOMP_LOOP;
 	s->tids[s->n_tids++] = s->h.pid;
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", s->h.pid);
 	d = opendir(path);
@@ -100,11 +103,12 @@ static void start(struct subject *s, uint32_t flags, unsigned slot)
 	while ((e = readdir(d)) && s->n_tids < MAX_THREADS) {
 		pid_t tid = atoi(e->d_name);
 
-		if (tid > 0 && tid != s->h.pid && is_vcpu(s->h.pid, tid))
+		if (tid > 0 && tid != s->h.pid && find_role(s->h.pid, tid, &s->roles[s->n_tids]))
 			s->tids[s->n_tids++] = tid;
 	}
 	(void)closedir(d);
-	assert_int_equal(s->n_tids, 3);
+	/* The loop, an iothread and a spare one, two vCPUs. */
+	assert_int_equal(s->n_tids, 5);
 }
 
 static void finish(struct subject *s)
@@ -205,11 +209,6 @@ static const struct seccomp_rule *rule_of(enum seccomp_role role, long nr)
 	return NULL;
 }
 
-static enum seccomp_role role_of(unsigned thread)
-{
-	return thread == 0 ? SECCOMP_LOOP : SECCOMP_VCPU;
-}
-
 /* The kernel lets these by, whatever a filter says: they belong to its own probes (SYS_uretprobe, SYS_uprobe). */
 static bool is_exempt(long nr)
 {
@@ -237,7 +236,7 @@ static void test_s1_sweep(void **state)
 
 		seize(&g, s.tids[t]);
 		for (long nr = 0; nr <= MAX_SYSCALL; nr++) {
-			const struct seccomp_rule *rule = rule_of(role_of(t), nr);
+			const struct seccomp_rule *rule = rule_of(s.roles[t], nr);
 			/* All ones are in no list of values and have every bit. */
 			bool allowed = rule && rule->check == SECCOMP_ANY;
 			int64_t result;
@@ -295,7 +294,7 @@ static void test_s2_arguments(void **state)
 	(void)state;
 	start(&s, PROTO_START_SECCOMP_ERRNO, 2);
 	for (unsigned t = 0; t < s.n_tids; t++) {
-		const struct seccomp_rule *rule = seccomp_rules(role_of(t));
+		const struct seccomp_rule *rule = seccomp_rules(s.roles[t]);
 		struct grip g;
 
 		seize(&g, s.tids[t]);

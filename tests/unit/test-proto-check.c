@@ -62,6 +62,7 @@ static const struct {
 	{PROTO_PING, 0, 0, 0},
 	{PROTO_VCPU_SET, sizeof(struct proto_vcpu_set), 0, 0},
 	{PROTO_MMU_STATS, 0, 0, 0},
+	{PROTO_IOTHREAD, sizeof(struct proto_iothread), 0, 0},
 };
 /* From TEAM_STATE to LINKS are workers', and VCPUS is; new numbers are at the end, since workers of an earlier version may be running. */
 static_assert(ARRAY_SIZE(known) ==

@@ -39,6 +39,10 @@ static const struct {
 		{loop_filter_errno, ARRAY_SIZE(loop_filter_errno), SECCOMP_RET_ERRNO | EPERM}},
 	[SECCOMP_IO] = {{io_filter, ARRAY_SIZE(io_filter), SECCOMP_RET_KILL_PROCESS},
 		{io_filter_errno, ARRAY_SIZE(io_filter_errno), SECCOMP_RET_ERRNO | EPERM}},
+	[SECCOMP_IOTHREAD] = {{iothread_filter, ARRAY_SIZE(iothread_filter),
+				      SECCOMP_RET_KILL_PROCESS},
+		{iothread_filter_errno, ARRAY_SIZE(iothread_filter_errno),
+			SECCOMP_RET_ERRNO | EPERM}},
 	[SECCOMP_NETWORK] = {{network_filter, ARRAY_SIZE(network_filter), SECCOMP_RET_KILL_PROCESS},
 		{network_filter_errno, ARRAY_SIZE(network_filter_errno),
 			SECCOMP_RET_ERRNO | EPERM}},
@@ -189,8 +193,8 @@ static void test_table(void **state)
 		SYS_process_vm_writev, SYS_mprotect, SYS_pkey_mprotect, SYS_memfd_create,
 		SYS_userfaultfd, SYS_io_uring_setup, SYS_io_uring_register, SYS_bpf,
 		SYS_perf_event_open, SYS_keyctl, SYS_add_key, SYS_mount, SYS_umount2,
-		SYS_pivot_root, SYS_unshare, SYS_setns, SYS_setuid, SYS_setgid, SYS_prctl,
-		SYS_seccomp, SYS_prlimit64, SYS_rt_sigaction, SYS_ftruncate, SYS_pidfd_getfd};
+		SYS_pivot_root, SYS_unshare, SYS_setns, SYS_setuid, SYS_setgid, SYS_seccomp,
+		SYS_prlimit64, SYS_rt_sigaction, SYS_ftruncate, SYS_pidfd_getfd};
 
 	(void)state;
 	for (unsigned role = 0; role < SECCOMP_ROLE_X_MAX; role++) {
@@ -215,6 +219,10 @@ static void test_table(void **state)
 					rule->values[0] & PROT_EXEC);
 			if (rule->nr == SYS_ioctl)
 				assert_true(rule->check == SECCOMP_ONE_OF && rule->arg == 1);
+			/* A thread's name, and nothing else. */
+			if (rule->nr == SYS_prctl)
+				assert_true(rule->check == SECCOMP_ONE_OF && rule->arg == 0 &&
+					rule->n_values == 1 && rule->values[0] == PR_SET_NAME);
 		}
 	}
 }

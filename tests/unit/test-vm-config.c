@@ -139,6 +139,39 @@ static void test_cpu(void **state)
 		"@policy");
 }
 
+/* Two iothreads, 3 and 1. */
+static void make_iothreads(void)
+{
+	c.n_iothreads = 2;
+	c.iothreads[0] = 3;
+	c.iothreads[1] = 1;
+}
+
+static void test_iothreads(void **state)
+{
+	(void)state;
+	BREAK(make_iothreads(), NULL);
+	BREAK(c.n_iothreads = VM_MAX_IOTHREADS + 1, "iothreads: 33 threads");
+	BREAK(c.n_iothreads = UINT32_MAX, "iothreads: 4294967295 threads");
+	BREAK(c.n_iothreads = 1, "iothreadids/iothread[1]/@id: 0");
+	BREAK((make_iothreads(), c.iothreads[1] = 10000),
+		"iothread[2]/@id: 10000; write 1 to 9999");
+	BREAK((make_iothreads(), c.iothreads[1] = 3), "iothread[2]/@id: 3 is used twice");
+	BREAK(c.disks[0].iothread = 1,
+		"devices/disk[1]/driver/@iothread: there is no iothread 1; add it to <iothreads>");
+	BREAK((make_iothreads(), c.disks[0].iothread = 2), "there is no iothread 2");
+	BREAK((make_iothreads(), c.disks[0].iothread = 3, c.disks[1].iothread = 1), NULL);
+	/* One throttle, one thread. */
+	BREAK((make_iothreads(), c.disks[0].iotune.rate[0] = c.disks[1].iotune.rate[0] = 9,
+		      strcpy(c.disks[0].iotune.group, "g"), strcpy(c.disks[1].iotune.group, "g"),
+		      c.disks[0].iothread = c.disks[1].iothread = 3),
+		NULL);
+	BREAK((make_iothreads(), c.disks[0].iotune.rate[0] = c.disks[1].iotune.rate[0] = 9,
+		      strcpy(c.disks[0].iotune.group, "g"), strcpy(c.disks[1].iotune.group, "g"),
+		      c.disks[0].iothread = 3),
+		"devices/disk[2]/driver/@iothread: another one than that of disk 'vda'");
+}
+
 static void test_disks(void **state)
 {
 	(void)state;
@@ -339,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_cpu),
+		cmocka_unit_test(test_iothreads),
 		cmocka_unit_test(test_disks),
 		cmocka_unit_test(test_chardevs),
 		cmocka_unit_test(test_nics),

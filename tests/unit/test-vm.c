@@ -77,7 +77,13 @@ void vcpu_inject_nmi(struct vcpu *vcpu)
 	atomic_store(&vcpu->nmi, true);
 }
 
-static unsigned n_collected, n_collected_vcpus;
+static unsigned n_collected, n_collected_vcpus, n_collected_iothreads;
+
+void vm_collect_iothreads(struct vm *vm)
+{
+	(void)vm;
+	n_collected_iothreads++;
+}
 
 void vm_collect_ejected(struct vm *vm)
 {

@@ -193,10 +193,11 @@ static void charge(struct loop *loop, unsigned account)
 	if (!loop->ledger)
 		return;
 	now_ns = loop_now_ns(loop);
-	atomic_store_explicit(&loop->ledger[account],
-		atomic_load_explicit(&loop->ledger[account], memory_order_relaxed) + now_ns -
-			loop->charged_ns,
-		memory_order_relaxed);
+	if (account != LOOP_NO_ACCOUNT)
+		atomic_store_explicit(&loop->ledger[account],
+			atomic_load_explicit(&loop->ledger[account], memory_order_relaxed) +
+				now_ns - loop->charged_ns,
+			memory_order_relaxed);
 	loop->charged_ns = now_ns;
 }
 

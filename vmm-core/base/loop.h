@@ -28,6 +28,8 @@
 #include "vmm-core/base/macro.h"
 
 #define LOOP_NEVER UINT64_MAX
+/* An account that is nobody's. */
+#define LOOP_NO_ACCOUNT UINT32_MAX
 /* What a look at the pollers takes on a fake clock, which does not go on by itself. */
 #define LOOP_FAKE_LOOK_NS UINT64_C(500)
 
