@@ -28,6 +28,7 @@ struct cgroup_root {
 	enum cgroup_kind kind;       /* of the file system: V1, V2, NONE */
 	sd_bus *bus;
 	bool warned;
+	uint64_t slice_kills; /* of the slice's, those that are accounted for */
 };
 
 struct cgroup {
@@ -150,6 +151,31 @@ static enum cgroup_kind find_kind(const char *mount)
 	return access(path, W_OK) == 0 ? CGROUP_V1 : CGROUP_NONE;
 }
 
+/* How often the kernel has killed in a group, by its file. 0, or -errno of reading it. */
+static int read_kills(const char *path, uint64_t *ret)
+{
+	_cleanup_(freep) char *text = NULL;
+	const char *p;
+	int r = read_file(AT_FDCWD, path, 4096, &text, NULL);
+
+	if (r < 0)
+		return r;
+	*ret = 0;
+	p = strstr(text, "oom_kill ");
+	if (p)
+		(void)sscanf(p, "oom_kill %" SCNu64, ret);
+	return 0;
+}
+
+/* In the slice; what is below it counts there, too, and stays when it is gone (cgroup-v2.rst, memory.events). */
+static int read_slice_kills(const struct cgroup_root *root, uint64_t *ret)
+{
+	char path[PATH_LEN];
+
+	(void)snprintf(path, sizeof(path), "%s/" SLICE "/memory.events", root->mount);
+	return read_kills(path, ret);
+}
+
 struct cgroup_root *cgroup_root_new(const char *mount, uint64_t tag)
 {
 	struct cgroup_root *root = calloc(1, sizeof(*root));
@@ -160,6 +186,7 @@ struct cgroup_root *cgroup_root_new(const char *mount, uint64_t tag)
 	}
 	(void)snprintf(root->folder, sizeof(root->folder), "vmmd-%" PRIx64, tag);
 	root->kind = find_kind(mount);
+	(void)read_slice_kills(root, &root->slice_kills);
 	return root;
 }
 
@@ -270,14 +297,15 @@ static int make_v2(struct cgroup *c)
 	return join(c, fd);
 }
 
-/* How often the kernel has killed in the group; 0 when that cannot be read. */
-static uint64_t read_oom_kills(const struct cgroup *c)
+static enum cgroup_kind kind_of(const struct cgroup *c)
 {
-	enum cgroup_kind kind = c->is_adopted ? cgroup_root_kind(c->root) : c->kind;
+	return c->is_adopted ? cgroup_root_kind(c->root) : c->kind;
+}
+
+static int read_oom_kills(const struct cgroup *c, uint64_t *ret)
+{
+	enum cgroup_kind kind = kind_of(c);
 	char path[PATH_LEN];
-	_cleanup_(freep) char *text = NULL;
-	uint64_t n = 0;
-	const char *p;
 
 	if (kind == CGROUP_V1)
 		(void)snprintf(path, sizeof(path), "%s/memory/%s/%s/memory.oom_control",
@@ -288,17 +316,36 @@ static uint64_t read_oom_kills(const struct cgroup *c)
 	else
 		(void)snprintf(path, sizeof(path), "%s/" SLICE "/%s/memory.events", c->root->mount,
 			c->unit);
-	if (read_file(AT_FDCWD, path, 4096, &text, NULL) < 0)
-		return 0;
-	p = strstr(text, "oom_kill ");
-	if (p)
-		(void)sscanf(p, "oom_kill %" SCNu64, &n);
-	return n;
+	return read_kills(path, ret);
 }
 
-bool cgroup_oom_killed(const struct cgroup *c)
+/* There is a kill in the slice that is not accounted for yet. */
+static bool take_slice_kill(struct cgroup_root *root)
 {
-	return c && read_oom_kills(c) > c->oom_kills;
+	uint64_t n = 0;
+
+	(void)read_slice_kills(root, &n);
+	if (n <= root->slice_kills) {
+		root->slice_kills = n; /* the slice may be a new one */
+		return false;
+	}
+	root->slice_kills++;
+	return true;
+}
+
+bool cgroup_oom_killed(struct cgroup *c)
+{
+	uint64_t n;
+	bool killed;
+
+	if (!c)
+		return false;
+	if (read_oom_kills(c, &n) < 0)
+		return kind_of(c) == CGROUP_SYSTEMD && take_slice_kill(c->root);
+	killed = n > c->oom_kills;
+	if (killed && kind_of(c) == CGROUP_SYSTEMD)
+		(void)take_slice_kill(c->root);
+	return killed;
 }
 
 static int make_v1(struct cgroup *c)
@@ -358,7 +405,7 @@ int cgroup_new(struct cgroup_root *root, const char *name, const struct cgroup_l
 	else if (plan && c->kind == CGROUP_V1)
 		r = make_v1(c);
 	if (c->kind != CGROUP_SYSTEMD)
-		c->oom_kills = read_oom_kills(c);
+		(void)read_oom_kills(c, &c->oom_kills);
 	if (r < 0) {
 		warn_once(root, strerror(-r));
 		*ret = cgroup_free(c, true);

@@ -78,9 +78,10 @@ int cgroup_set(struct cgroup *cgroup, const struct cgroup_limits *limits, cgroup
  * slice. Without systemd it stays where it was started. */
 void cgroup_move(struct cgroup_root *root, const char *name, const char *description, pid_t pid);
 
-/* The kernel has killed in this group because the group's memory was used up: asked when the process is gone, before
- * cgroup_free(). With systemd the group may be gone by then, and nothing is known. Takes NULL. */
-bool cgroup_oom_killed(const struct cgroup *cgroup);
+/* The kernel has killed in this group because the group's memory was used up: asked once, of a process that was killed and is
+ * gone, before cgroup_free(). systemd may have removed the scope by then: then it is a kill in vmmd.slice that no other process
+ * has accounted for (v2 alone; of two that die at one time the wrong one may be blamed). Takes NULL. */
+bool cgroup_oom_killed(struct cgroup *cgroup);
 
 /* 'remove': the process is gone, the groups may go. Takes NULL, answers NULL. */
 struct cgroup *cgroup_free(struct cgroup *cgroup, bool remove);

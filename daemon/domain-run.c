@@ -634,7 +634,7 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 	struct domain *d = opaque;
 	enum domain_stop stop = why_stopped(d, how->violation);
 	struct error e = d->run->start_error;
-	bool oom = !how->killed && cgroup_oom_killed(d->cgroup);
+	bool oom = how->by_other && !d->stop_seen && cgroup_oom_killed(d->cgroup);
 
 	/* If it said STOPPED, it said why, too. */
 	if (stop == DOMAIN_STOP_CRASHED && !d->stop_seen)

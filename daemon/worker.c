@@ -37,6 +37,7 @@ static void describe_exit(struct worker *w, struct worker_exit *ret)
 		(void)snprintf(
 			ret->text, sizeof(ret->text), "killed: it sent %.200s", w->violation_text);
 	if (waitid(P_PIDFD, (id_t)w->pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0) {
+		ret->by_other = !w->killed;
 		if (!w->violation)
 			(void)snprintf(ret->text, sizeof(ret->text), "the worker ended");
 	} else if (w->violation) {
@@ -48,6 +49,7 @@ static void describe_exit(struct worker *w, struct worker_exit *ret)
 		(void)snprintf(ret->text, sizeof(ret->text), "the worker ended with exit status %d",
 			si.si_status);
 	} else {
+		ret->by_other = !w->killed && si.si_status == SIGKILL;
 		(void)snprintf(ret->text, sizeof(ret->text),
 			"the worker was killed by signal %d (%s)%s", si.si_status,
 			strsignal(si.si_status), si.si_status == SIGSYS ? ": seccomp" : "");

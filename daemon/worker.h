@@ -39,6 +39,7 @@ struct jail_plan;
 struct worker_exit {
 	bool violation; /* killed because it broke the protocol */
 	bool killed;    /* by worker_kill() */
+	bool by_other; /* SIGKILL that was not ours; or an adopted worker's end, of which no more is known */
 	char text[512]; /* one line: "killed by signal 11 (Segmentation fault)" */
 };
 

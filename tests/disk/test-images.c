@@ -11,7 +11,6 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <pthread.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
@@ -44,7 +43,6 @@ static const struct way {
 
 struct world {
 	struct loop *loop;
-	pthread_mutex_t lock;
 	struct block *block;
 	unsigned n_stopped;
 	int stopped_error;
@@ -94,8 +92,7 @@ static int world_init(struct world *w, const struct way *way, enum vm_disk_error
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | way->flags, 0600);
 	if (fd < 0 || ftruncate(fd, IMAGE_LEN) < 0 || loop_new(&w->loop) < 0)
 		return -EIO;
-	(void)pthread_mutex_init(&w->lock, NULL);
-	loop_set_lock(w->loop, &w->lock);
+	loop_set_locking(w->loop, true);
 	return block_open(w->loop, fd, &options, &w->block);
 }
 
@@ -103,7 +100,6 @@ static void world_done(struct world *w)
 {
 	(void)block_free(w->block);
 	(void)loop_free(w->loop);
-	(void)pthread_mutex_destroy(&w->lock);
 }
 
 static void submit(struct world *w, struct request *t, enum block_op op, uint64_t offset)
@@ -116,10 +112,10 @@ static void submit(struct world *w, struct request *t, enum block_op op, uint64_
 		.n_iov = op == BLOCK_FLUSH ? 0 : 1,
 		.done = on_done};
 	t->busy = true;
-	(void)pthread_mutex_lock(&w->lock);
+	loop_lock(w->loop);
 	assert_int_equal(block_submit(w->block, &t->r), 0);
 	block_commit(w->block);
-	(void)pthread_mutex_unlock(&w->lock);
+	loop_unlock(w->loop);
 }
 
 static uint32_t where(unsigned seed, uint32_t number)
@@ -343,9 +339,9 @@ static void full(const struct way *way, enum vm_disk_error_policy policy)
 		assert_int_equal(w.stopped_error, -ENOSPC);
 		make_room();
 		w.n_stopped = 0;
-		(void)pthread_mutex_lock(&w.lock);
+		loop_lock(w.loop);
 		block_resume(w.block);
-		(void)pthread_mutex_unlock(&w.lock);
+		loop_unlock(w.loop);
 	}
 	wait_for(&w, &t.busy);
 	assert_false(t.busy);

@@ -300,6 +300,45 @@ static void test_out_of_memory(void **state)
 	print_message("%u control groups\n", n);
 }
 
+/* systemd has removed the scopes: each kill in the slice is one domain's; those of before are nobody's. */
+static void test_out_of_memory_in_slice(void **state)
+{
+	struct fixture *f = *state;
+	struct cgroup_root *root;
+	struct cgroup *c[2];
+	char path[192];
+	sd_bus *bus;
+
+	snprintf(path, sizeof(path), "%s/vmmd.slice/memory.events", f->dir);
+	make_folders(path);
+	write_text(path, "kill %u\n", 5);
+	root = cgroup_root_new(f->dir, 7);
+	assert_true(sd_bus_new(&bus) >= 0);
+	cgroup_root_set_bus(root, bus);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			cgroup_new(root, i ? "y" : "x", &(struct cgroup_limits){0}, NULL, &c[i]),
+			0);
+		cgroup_adopted(c[i], i + 1, i + 2);
+		assert_false(cgroup_oom_killed(c[i]));
+	}
+	write_text(path, "kill %u\n", 6);
+	assert_true(cgroup_oom_killed(c[0]));
+	assert_false(cgroup_oom_killed(c[1]));
+	write_text(path, "kill %u\n", 8);
+	assert_true(cgroup_oom_killed(c[0]));
+	assert_true(cgroup_oom_killed(c[1]));
+	/* The slice is a new one. */
+	write_text(path, "kill %u\n", 0);
+	assert_false(cgroup_oom_killed(c[0]));
+	write_text(path, "kill %u\n", 1);
+	assert_true(cgroup_oom_killed(c[0]));
+	for (int i = 0; i < 2; i++)
+		(void)cgroup_free(c[i], false);
+	(void)cgroup_root_free(root);
+	(void)sd_bus_unref(bus);
+}
+
 /* A domain's worker that was killed so: the record says it, of this domain and of no other. */
 static void test_out_of_memory_record(void **state)
 {
@@ -354,6 +393,7 @@ int main(void)
 		T(test_deaf),
 		T(test_idle),
 		T(test_out_of_memory),
+		T(test_out_of_memory_in_slice),
 		T(test_out_of_memory_record),
 	};
 

@@ -10,7 +10,7 @@ import re
 import signal
 import time
 
-from domain import JOB, processes, status_of, write_xml
+from domain import JOB, daemons, processes, status_of, write_xml
 from harness import Console, Failed, check, equal, note, run, suite, vmctl, wait_state, wait_until
 
 BOOT_S = 400
@@ -223,6 +223,20 @@ def worker_killed():
     equal(reason("deb1"), "shut off (crashed)", "state")
     vmctl("start", "deb1")
     vmctl("destroy", "deb1")
+
+
+@suite.case("a domain that uses up its group's memory ends, and nobody else", needs="define")
+def out_of_memory():
+    daemon = daemons()
+    vmctl("start", "deb1")
+    pid = wait_until("a worker", lambda: processes("vmmd-worker"))[0]
+    # Less than its kernel and initrd: guest memory cannot be swapped out, and the group has room for nothing else.
+    vmctl("memtune", "deb1", "--hard-limit", "32768", "--live")
+    wait_state("deb1", "shut off", 60)
+    equal(reason("deb1"), "shut off (crashed)", "state")
+    check(pid not in processes("vmmd-worker") and daemons() == daemon, "another process was killed, or none")
+    journal = run("journalctl", "--no-pager", "-o", "cat", "-u", "vmmd", "-n", "20").out
+    check("domain 'deb1' crashed" in journal and "out of memory in its control group" in journal, f"the journal does not say why:\n{journal}")
 
 
 @suite.case("transient domain", needs="define")
