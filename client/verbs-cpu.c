@@ -84,6 +84,9 @@ const struct verb_option memtune_options[] = {
 	STRING("hard-limit", "Max memory, as scaled integer (default KiB); -1: unlimited"),
 	STRING("soft-limit", "Memory during contention, as scaled integer (default KiB)"),
 	STRING("swap-hard-limit", "Max memory plus swap, as scaled integer (default KiB)"),
+	STRING("min-guarantee",
+		"What the host's memory policy leaves, as scaled integer (default KiB)"),
+	STRING("weight", "The heavier, the less the host's memory policy takes: 1 to 10000"),
 	TUNE_OPTIONS,
 	{},
 };
@@ -438,7 +441,9 @@ int verb_emulatorpin(struct ctl *ctl, const struct args *args)
 
 static const char *const sched_names[] = {"cpu_shares", "vcpu_period", "vcpu_quota",
 	"emulator_period", "emulator_quota", "global_period", "global_quota"};
-static const char *const memory_names[] = {"hard_limit", "soft_limit", "swap_hard_limit"};
+static const char *const memory_names[] = {
+	"hard_limit", "soft_limit", "swap_hard_limit", "min_guarantee", "weight"};
+#define N_LIMITS 3 /* that virsh shows, and always */
 
 static void print_numbers(
 	struct ctl *ctl, struct json_object *tune, const char *const *names, size_t n)
@@ -446,6 +451,8 @@ static void print_numbers(
 	for (size_t i = 0; i < n; i++) {
 		int64_t value = json_number(tune, names[i], 0);
 
+		if (names == memory_names && i >= N_LIMITS && !value)
+			continue;
 		if (names == memory_names && value >= UNLIMITED_KIB)
 			ctl_print(ctl, "%-15s: unlimited\n", names[i]);
 		else
@@ -522,7 +529,8 @@ static int parse_limit(struct ctl *ctl, const char *name, const char *text, int6
 
 int verb_memtune(struct ctl *ctl, const struct args *args)
 {
-	static const char *const options[] = {"hard-limit", "soft-limit", "swap-hard-limit"};
+	static const char *const options[ARRAY_SIZE(memory_names)] = {
+		"hard-limit", "soft-limit", "swap-hard-limit", "min-guarantee", "weight"};
 	_cleanup_(json_putp) struct json_object *tune = NULL;
 	char texts[ARRAY_SIZE(options)][64];
 	const char *settings[ARRAY_SIZE(options)], *domain;

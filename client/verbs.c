@@ -120,8 +120,9 @@ const struct verb verbs[] = {
 		"them.",
 		emulatorpin_options, verb_emulatorpin},
 	{"memtune", "domain", 0, "Get or set memory parameters",
-		"Get or set the limits of a domain's control group.", memtune_options,
-		verb_memtune},
+		"Get or set the limits of a domain's control group, and what the host's "
+		"memory\npolicy leaves it.",
+		memtune_options, verb_memtune},
 	{"plan", "domain", 0, "show what apply would change",
 		"Compare XML files, and directories of them, with what is defined and runs, and "
 		"show\n"
@@ -350,6 +351,14 @@ const struct verb verbs[] = {
 		"for, how much is done, for how long it has run, and how long it will take at "
 		"most.",
 		jobs_options, verb_jobs},
+	{"memory-policy", "host", 0, "what the host's memory policy does, and why",
+		"Show whether the host's memory policy is on, what it sees, what it has taken "
+		"from\n"
+		"which domain, and its last decisions with their reasons; or switch it. While it "
+		"is\n"
+		"on and the host is short of memory, guests give up what they do not use, by the\n"
+		"weights and floors of their XML, and get it back before they are short.",
+		memory_policy_options, verb_memory_policy},
 	{"nodeinfo", "host", 0, "node information", "Returns basic information about the node.",
 		NULL, verb_nodeinfo},
 	{"uri", "host", 0, "print the hypervisor canonical URI", NULL, NULL, verb_uri},

@@ -141,10 +141,13 @@ struct domain_cputune {
 
 #define DOMAIN_MEMTUNE_UNLIMITED_KIB UINT64_C(9007199254740988) /* or more; libvirt's number */
 
-/* <memtune>, in KiB; 0: not given. */
+/* <memtune>, in KiB; 0: not given. And <vmmd:memoryPolicy>. */
 struct domain_memtune {
 	uint64_t hard_kib, soft_kib, swap_hard_kib;
+	uint64_t min_kib; /* the host's memory policy takes nothing below it */
+	uint64_t weight; /* the heavier, the less it takes: 1 … DOMAIN_WEIGHT_MAX; 0: not given */
 };
+#define DOMAIN_WEIGHT_MAX 10000
 
 struct xml_extra; /* config/xml-extra.h: elements kept for the round trip */
 

@@ -128,6 +128,9 @@ static int finish_tuning(struct xml_parser *p, struct domain_config *config)
 
 	if (tune->shares > DOMAIN_SHARES_MAX)
 		return xml_fail_path(p, "cputune/shares", "write 1 to %d", DOMAIN_SHARES_MAX);
+	if (config->memtune.weight > DOMAIN_WEIGHT_MAX)
+		return xml_fail_path(p, "metadata/vmmd:memoryPolicy", "weight: write 1 to %d",
+			DOMAIN_WEIGHT_MAX);
 	r = check_quota(p, "cputune/period", "cputune/quota", &tune->vcpu);
 	if (r == 0)
 		r = check_quota(p, "cputune/global_period", "cputune/global_quota", &tune->global);

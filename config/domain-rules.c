@@ -59,9 +59,15 @@ static bool has_owner(const struct xml_place *place, const struct xml_formatter 
 	return *config->owner;
 }
 
+static const struct xml_rule memory_policy_rows[] = {
+	{.name = "@weight", .kind = XML_UINT, HOST(memtune.weight)},
+	{0},
+};
+
 /* Opaque: every other namespace belongs to some other program. */
 static const struct xml_rule metadata_rows[] = {
 	{.name = "vmmd:owner", .kind = XML_ELEMENT, .rows = owner_rows, .print_if = has_owner},
+	{.name = "vmmd:memoryPolicy", .kind = XML_ELEMENT, .rows = memory_policy_rows},
 	{.name = "vmmd:options", .kind = XML_ELEMENT, .rows = options_rows},
 	{0},
 };
@@ -221,7 +227,13 @@ static const struct xml_rule cputune_rows[] = {
 static const struct xml_rule memtune_rows[] = {
 	{.name = "hard_limit", .kind = XML_SIZE, HOST(memtune.hard_kib), .rows = unit_rows},
 	{.name = "soft_limit", .kind = XML_SIZE, HOST(memtune.soft_kib), .rows = unit_rows},
-	KEEP("min_guarantee", "no control group guarantees memory"),
+	{.name = "min_guarantee",
+		.kind = XML_SIZE,
+		HOST(memtune.min_kib),
+		.rows = unit_rows,
+		.verdict = CONTRACT_ADAPTED,
+		.why = "the host's memory policy takes nothing below it; no control group "
+		       "guarantees memory"},
 	{.name = "swap_hard_limit",
 		.kind = XML_SIZE,
 		HOST(memtune.swap_hard_kib),

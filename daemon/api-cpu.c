@@ -263,7 +263,14 @@ int api_set_emulator_pin(struct api_call *call, struct error *error)
 
 /* Settings: "name=value". */
 
-enum setting_kind { SETTING_SHARES, SETTING_PERIOD, SETTING_QUOTA, SETTING_KIB };
+enum setting_kind {
+	SETTING_SHARES,
+	SETTING_PERIOD,
+	SETTING_QUOTA,
+	SETTING_KIB,
+	SETTING_FLOOR,
+	SETTING_WEIGHT
+};
 
 struct setting {
 	const char *name;
@@ -287,6 +294,8 @@ static const struct setting memory_settings[] = {
 	{"hard_limit", SETTING_KIB, offsetof(struct domain_config, memtune.hard_kib)},
 	{"soft_limit", SETTING_KIB, offsetof(struct domain_config, memtune.soft_kib)},
 	{"swap_hard_limit", SETTING_KIB, offsetof(struct domain_config, memtune.swap_hard_kib)},
+	{"min_guarantee", SETTING_FLOOR, offsetof(struct domain_config, memtune.min_kib)},
+	{"weight", SETTING_WEIGHT, offsetof(struct domain_config, memtune.weight)},
 };
 
 static int64_t setting_value(const struct domain_config *config, const struct setting *setting)
@@ -306,6 +315,8 @@ static int check_setting(const struct setting *setting, int64_t value, struct er
 		[SETTING_PERIOD] = {DOMAIN_PERIOD_MIN_US, DOMAIN_PERIOD_MAX_US},
 		[SETTING_QUOTA] = {DOMAIN_QUOTA_MIN_US, DOMAIN_QUOTA_MAX_US},
 		[SETTING_KIB] = {1, INT64_MAX},
+		[SETTING_FLOOR] = {1, INT64_MAX},
+		[SETTING_WEIGHT] = {1, DOMAIN_WEIGHT_MAX},
 	};
 	int64_t min = ranges[setting->kind].min, max = ranges[setting->kind].max;
 
@@ -426,6 +437,9 @@ static int64_t live_default(const struct domain *d, enum setting_kind kind)
 		return -1;
 	case SETTING_KIB:
 		return (int64_t)DOMAIN_MEMTUNE_UNLIMITED_KIB;
+	case SETTING_FLOOR:
+	case SETTING_WEIGHT:
+		return 0; /* GetMemoryPolicy has what counts */
 	}
 	return 0;
 }

@@ -186,6 +186,9 @@ int api_set_max_memory(struct api_call *call, struct error *error);
 int api_set_memory_stats_period(struct api_call *call, struct error *error);
 int api_get_memory_stats(struct api_call *call, struct error *error);
 int api_get_mmu_stats(struct api_call *call, struct error *error);
+/* api-policy.c */
+int api_get_memory_policy(struct api_call *call, struct error *error);
+int api_set_memory_policy(struct api_call *call, struct error *error);
 /* api-device.c */
 int api_attach_device(struct api_call *call, struct error *error);
 int api_detach_device(struct api_call *call, struct error *error);

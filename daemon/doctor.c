@@ -14,7 +14,9 @@
 
 #include "build-config.h"
 #include "daemon/cgroup.h"
+#include "daemon/memory-policy.h"
 #include "daemon/network.h"
+#include "daemon/psi.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
@@ -315,6 +317,31 @@ static void check_apparmor(struct doctor *d)
 			on ? "AppArmor is on; vmmd needs no profile" : "AppArmor is off");
 }
 
+static void check_pressure(struct doctor *d)
+{
+	bool on = memory_policy_is_on(d->manager->memory_policy);
+	struct psi psi;
+	char path[512];
+	int r;
+
+	path_of(d, PSI_HOST_MEMORY, path);
+	r = psi_read(path, &psi) ?: memory_policy_error(d->manager->memory_policy);
+	if (r < 0 && on)
+		doctor_say(d, DOCTOR_WARNING, "",
+			"Boot a kernel with CONFIG_PSI and psi=1; or vmctl memory-policy --off.",
+			"the memory policy is on and does nothing: %s", psi_why_not(r));
+	else if (r < 0)
+		doctor_say(d, DOCTOR_OK, "", "",
+			"the memory policy is off, and could not be switched on: %s",
+			psi_why_not(r));
+	else
+		doctor_say(d, DOCTOR_OK, "", "",
+			"the memory policy is %s; tasks waited for memory %u.%02u %% of the last "
+			"10 s",
+			on ? "on" : "off", psi.lines[PSI_SOME].avg10 / 100,
+			psi.lines[PSI_SOME].avg10 % 100);
+}
+
 const struct doctor_check doctor_checks[] = {
 	{"kvm", check_kvm},
 	{"cpu", check_cpu},
@@ -327,6 +354,7 @@ const struct doctor_check doctor_checks[] = {
 	{"space", doctor_check_space},
 	{"tls", doctor_check_tls},
 	{"memory", doctor_check_memory},
+	{"pressure", check_pressure},
 	{"images", doctor_check_images},
 	{"workers", doctor_check_workers},
 	{"networks", doctor_check_networks},

@@ -62,6 +62,7 @@ struct wish {
 	struct domain *domain;
 	uint64_t kib;      /* 0: stays */
 	uint32_t period_s; /* without 'kib' */
+	bool passing;      /* what runs does not remember it */
 	domain_done_fn done;
 	void *userdata;
 };
@@ -71,7 +72,9 @@ static void on_set(void *userdata, const struct error *error)
 	struct wish *wish = userdata;
 	struct vm_config *vm = wish->domain->live ? &wish->domain->live->vm : NULL;
 
-	if (!error && vm) {
+	if (!wish->passing)
+		wish->domain->n_balloon_wishes--;
+	if (!error && vm && !wish->passing) {
 		if (wish->kib)
 			vm->current_memory_kib = wish->kib;
 		else
@@ -100,6 +103,8 @@ static int set(const struct wish *wish, const struct proto_balloon *what, struct
 		copy, error);
 	if (r < 0)
 		free(copy);
+	else if (!wish->passing)
+		d->n_balloon_wishes++;
 	return r;
 }
 
@@ -118,6 +123,35 @@ int domain_set_memory(
 	if (d->live)
 		what.target = (uint32_t)((d->live->vm.memory_kib - kib) / PAGE_KIB);
 	return set(&wish, &what, error);
+}
+
+int domain_set_balloon(
+	struct domain *d, uint64_t kib, domain_done_fn done, void *userdata, struct error *error)
+{
+	struct wish wish = {.domain = d, .passing = true, .done = done, .userdata = userdata};
+	struct proto_balloon what = {.flags = PROTO_BALLOON_TARGET};
+
+	if (!d->live || kib < PAGE_KIB || kib > d->live->vm.current_memory_kib)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"a balloon leaves a guest some of its memory, and at most <currentMemory>");
+	what.target = (uint32_t)((d->live->vm.memory_kib - kib) / PAGE_KIB);
+	return set(&wish, &what, error);
+}
+
+bool domain_read_balloon(const struct domain *d, struct domain_balloon *ret)
+{
+	const struct vm_stats_balloon *stats = stats_of(d);
+	const struct vm_config *vm;
+
+	*ret = (struct domain_balloon){0};
+	if (!stats)
+		return false;
+	vm = &d->live->vm;
+	ret->ceiling_kib = MIN(vm->current_memory_kib ?: vm->memory_kib, vm->memory_kib);
+	ret->target_kib = vm->memory_kib -
+		MIN(stat_read(&stats->target), vm->memory_kib / PAGE_KIB) * PAGE_KIB;
+	ret->has_kib = domain_current_memory_kib(d);
+	return true;
 }
 
 int domain_set_stats_period(struct domain *d, uint32_t period_s, domain_done_fn done,
@@ -197,7 +231,7 @@ bool domain_read_memory_stats(const struct domain *d, struct domain_memory *ret)
 		return false;
 	ret->given_back = stat_read(&stats->given_back);
 	ret->reported = stat_read(&stats->reported);
-	updated_ns = stat_read(&stats->updated_ns);
+	updated_ns = ret->updated_ns = stat_read(&stats->updated_ns);
 	ret->known = (uint32_t)stat_read(&stats->known);
 	for (size_t i = 0; i < DOMAIN_MEMORY_STATS; i++)
 		ret->values[i] = stat_read(&stats->values[domain_memory_stats[i].tag]) /

@@ -108,12 +108,20 @@ struct domain_tap {
 	unsigned mtu;
 };
 
+/* What memory-policy.c keeps of its last look. */
+struct domain_policy {
+	bool seen;
+	uint64_t swapped_in_kib, major_faults; /* as they were then */
+	unsigned waited;
+};
+
 /* What only a run has: far more than all else that a domain takes, and most definitions are at rest. */
 struct domain_run {
 	struct boot_moments boot;   /* of the last start by this daemon */
 	struct resources resources; /* fds until START; names for as long as it runs */
 	struct domain_tap taps[VM_MAX_NICS];
 	struct error start_error;
+	struct domain_policy policy;
 };
 
 struct manager;
@@ -156,6 +164,7 @@ struct domain {
 	struct list start_waits, stop_waits; /* struct domain_wait */
 	struct list stats_waits;             /* likewise: for the guest's statistics */
 	sd_event_source *stats_timer;
+	unsigned n_balloon_wishes;        /* setmem and the like that are under way */
 	uint32_t nics_plugging;           /* bits of numbers: the worker has not answered yet */
 	struct list detaches;             /* domain-plug.c's */
 	struct list vcpu_waits;           /* domain-vcpu.c's */
@@ -248,6 +257,15 @@ uint64_t domain_current_memory_kib(const struct domain *domain);
  * remembers it, over a restart too. */
 int domain_set_memory(struct domain *domain, uint64_t kib, domain_done_fn done, void *userdata,
 	struct error *error);
+/* The same for a while: what runs does not remember it, and 'kib' is at most <currentMemory>. */
+int domain_set_balloon(struct domain *domain, uint64_t kib, domain_done_fn done, void *userdata,
+	struct error *error);
+/* What the guest may have (<currentMemory>), what it was told to have, and what it has, by its worker's claim. False: there is no
+ * balloon, or no statistics page; all is 0 then. */
+struct domain_balloon {
+	uint64_t ceiling_kib, target_kib, has_kib;
+};
+bool domain_read_balloon(const struct domain *domain, struct domain_balloon *ret);
 /* Statistics every so many seconds; 0: only when somebody asks. */
 int domain_set_stats_period(struct domain *domain, uint32_t period_s, domain_done_fn done,
 	void *userdata, struct error *error);
@@ -272,6 +290,7 @@ struct domain_memory {
 	uint32_t known; /* bits of tags */
 	uint64_t values[DOMAIN_MEMORY_STATS];
 	uint64_t updated_s;            /* since 1970; 0: never */
+	uint64_t updated_ns;           /* the same by CLOCK_MONOTONIC */
 	uint64_t given_back, reported; /* bytes that the host got back since the start */
 };
 /* What was said last, by its own claim. False: there is no balloon, or no statistics page; all is 0 then. */

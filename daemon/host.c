@@ -2,7 +2,9 @@
 /* What the host is: see host.h. */
 #include "daemon/host.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -117,6 +119,22 @@ const char *host_paging(const char *root)
 uint64_t host_memory_kib(void)
 {
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+}
+
+int host_read_meminfo(const char *path, uint64_t *ret_total_kib, uint64_t *ret_available_kib)
+{
+	_cleanup_(freep) char *text = NULL;
+	const char *total, *available;
+	int r = read_file(AT_FDCWD, path, 65536, &text, NULL);
+
+	if (r < 0)
+		return r;
+	total = strstr(text, "MemTotal:");
+	available = strstr(text, "MemAvailable:");
+	if (!total || !available || sscanf(total, "MemTotal: %" SCNu64, ret_total_kib) != 1 ||
+		sscanf(available, "MemAvailable: %" SCNu64, ret_available_kib) != 1)
+		return -EBADMSG;
+	return 0;
 }
 
 void host_info_read(struct host_info *ret)

@@ -23,5 +23,8 @@ struct host_info {
 
 void host_info_read(struct host_info *ret);
 uint64_t host_memory_kib(void);
+/* Of /proc/meminfo, wherever it is: what there is, and what could be had without swapping. 0 or -errno. */
+#define HOST_MEMINFO "/proc/meminfo"
+int host_read_meminfo(const char *path, uint64_t *ret_total_kib, uint64_t *ret_available_kib);
 /* host_info.paging; 'root' "" */
 const char *host_paging(const char *root);

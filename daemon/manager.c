@@ -13,6 +13,7 @@
 #include "daemon/jail.h"
 #include "daemon/job.h"
 #include "daemon/journal.h"
+#include "daemon/memory-policy.h"
 #include "daemon/network.h"
 #include "daemon/once.h"
 #include "vmm-core/base/fdio.h"
@@ -98,7 +99,8 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	m->options.state_dir = m->store->state_dir;
 	m->options.runtime_dir = m->store->runtime_dir;
 	m->options.worker_path = m->worker_path;
-	if (prepare_slots(m) < 0 || jobs_new(m, &m->jobs) < 0)
+	if (prepare_slots(m) < 0 || jobs_new(m, &m->jobs) < 0 ||
+		memory_policy_new(m, &m->memory_policy) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "manager");
 	prepare_jail(m);
 	*ret_manager = TAKE_PTR(m);
@@ -118,6 +120,7 @@ struct manager *manager_free(struct manager *m)
 	list_for_each_safe (pos, tmp, &m->networks)
 		(void)network_free(list_entry(pos, struct network, link));
 	network_free_directs(m);
+	(void)memory_policy_free(m->memory_policy);
 	(void)jobs_free(m->jobs);
 	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
@@ -249,6 +252,7 @@ int manager_load(struct manager *m, struct error *error)
 		return r;
 	network_adopt_all(m);
 	once_settle(m->once);
+	memory_policy_load(m->memory_policy);
 	log_info("%u domains, %u networks in %s", m->n_domains, m->n_networks, m->store->state_dir);
 	return 0;
 }

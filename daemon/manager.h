@@ -30,10 +30,14 @@ struct manager_options {
 	uint32_t uid_base;         /* 0: JAIL_UID_BASE */
 	uint32_t start_flags;      /* tests: PROTO_START_SECCOMP_… */
 	uint64_t memory_limit_kib; /* memory-limit.h; 0: none */
+	/* Tests of memory-policy.c: before paths of what it reads; how long its seconds are. NULL, 0: nothing; a second */
+	const char *proc_root;
+	uint64_t policy_second_usec;
 };
 
 struct jail_env;
 struct jail_plan;
+struct memory_policy;
 struct network;
 
 struct manager {
@@ -72,6 +76,7 @@ struct manager {
 	uint64_t n_oom_kills; /* workers of domains that the OOM killer ended */
 	struct jobs *jobs;
 	struct once *once; /* NULL until manager_load() */
+	struct memory_policy *memory_policy;
 };
 
 int manager_new(sd_event *event, const struct manager_options *options,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/job.h"
+#include "daemon/memory-policy.h"
 #include "daemon/metrics-internal.h"
 #include "daemon/rpc.h"
 #include "daemon/stats-view.h"
@@ -92,6 +93,13 @@ GETTER(get_manager_at)
 	return true;
 }
 
+GETTER(get_policy_on)
+{
+	(void)m;
+	*ret = memory_policy_is_on(s->walk->source->manager->memory_policy);
+	return true;
+}
+
 GETTER(get_connections)
 {
 	(void)m;
@@ -149,6 +157,17 @@ GETTER(get_domain_memory_max)
 {
 	(void)m;
 	*ret = domain_current(s->domain->domain)->memory_kib;
+	return true;
+}
+
+GETTER(get_domain_taken)
+{
+	struct domain_balloon b;
+
+	(void)m;
+	if (!domain_read_balloon(s->domain->domain, &b))
+		return false;
+	*ret = b.ceiling_kib - MIN(b.target_kib, b.ceiling_kib);
 	return true;
 }
 
@@ -376,6 +395,10 @@ const struct metric metrics[] = {
 	{GAUGE("vmmd_domains_memory_limit_bytes", "bytes", daemon, get_manager_at),
 		AT(manager, options.memory_limit_kib), .form = METRIC_KIB,
 		.help = "vmmd --memory-limit; 0: none."},
+	{GAUGE("vmmd_memory_policy_on", NULL, daemon, get_policy_on),
+		.help = "1: the host's memory policy is on."},
+	{COUNTER("vmmd_memory_policy_decisions", NULL, memory_action, get_value),
+		.help = "Decisions of the host's memory policy since the daemon started."},
 	{GAUGE("vmmd_domains", NULL, domains, get_value), .help = "Domains, by state."},
 	{INFO("vmmd_domain", domain_info), .help = "Name and UUID of a domain."},
 	{GAUGE("vmmd_domain_state", NULL, domain_state, get_one),
@@ -388,6 +411,10 @@ const struct metric metrics[] = {
 	{GAUGE("vmmd_domain_resident_memory_bytes", "bytes", domain, get_domain_resident),
 		.help = "Memory of the worker's that is resident: the guest's, as far as it was "
 			"touched, and its own."},
+	{GAUGE("vmmd_domain_memory_taken_bytes", "bytes", domain, get_domain_taken),
+		.form = METRIC_KIB,
+		.help = "Memory of currentMemory that the host's memory policy has told the guest "
+			"to do without."},
 	{COUNTER("vmmd_domain_balloon_given_back_bytes", "bytes", domain, get_counter_at),
 		AT(vm_stats_page, balloon.given_back),
 		.help = "Memory that the host got back because the guest gave it up."},

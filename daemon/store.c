@@ -533,6 +533,13 @@ int store_set_mark(struct store *store, const char *name)
 	return store_save_file(store, store->state_fd, name, "", STORE_SYNC_ALL);
 }
 
+int store_put_mark(struct store *store, const char *name, bool on)
+{
+	if (on)
+		return store_set_mark(store, name);
+	return store_remove_file(store, store->state_fd, name);
+}
+
 bool store_first_start(struct store *store)
 {
 	_cleanup_(closep) int fd = openat(store->runtime_fd, "booted",

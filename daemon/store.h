@@ -139,6 +139,7 @@ int store_get_next_slot(struct store *store, uint32_t *ret_slot);
 /* Marks, which outlive a boot. 'name' is a file's. set: durable when 0 is returned. */
 bool store_has_mark(struct store *store, const char *name);
 int store_set_mark(struct store *store, const char *name);
+int store_put_mark(struct store *store, const char *name, bool on); /* set, or take away */
 
 /* True once per boot (RUNTIME is a tmpfs): the first caller makes the marker. */
 bool store_first_start(struct store *store);

@@ -655,6 +655,8 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("SetMemoryStatsPeriod", "suu", "", fake_on_set_stats_period),
 	METHOD("GetMemoryStats", "s", "a{sv}", fake_on_memory_stats),
 	METHOD("GetMmuStats", "s", "a{sv}", fake_on_mmu_stats),
+	METHOD("GetMemoryPolicy", "", "a{sv}aa{sv}aa{sv}", fake_on_get_policy),
+	METHOD("SetMemoryPolicy", "b", "", fake_on_set_policy),
 	METHOD("ListVcpus", "su", "aa{sv}", fake_on_list_vcpus),
 	METHOD("SetVcpus", "suu", "b", fake_on_set_vcpus),
 	METHOD("SetVcpuPin", "susu", "", fake_on_set_pin),

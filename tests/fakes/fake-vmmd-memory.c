@@ -4,6 +4,7 @@
 
 #include "tests/fakes/fake-vmmd-internal.h"
 
+#include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/names.h"
 
 int fake_on_set_memory(sd_bus_message *m, void *opaque, sd_bus_error *error)
@@ -66,4 +67,56 @@ int fake_on_mmu_stats(sd_bus_message *m, void *opaque, sd_bus_error *error)
 			"Requested operation is not valid: domain is not running");
 	return sd_bus_reply_method_return(m, "a{sv}", 4, "paging", "s", "ept", "pages_4k", "x",
 		INT64_C(1234), "pages_2m", "x", INT64_C(56), "pf_taken", "x", INT64_C(78901));
+}
+
+/* Switched on and off by SetMemoryPolicy; of t1 it has taken something, of t2 it cannot. */
+static bool policy_is_on;
+
+static void append_decision(sd_bus_message *m, unsigned i)
+{
+	if (!i)
+		(void)sd_bus_message_append(m, "a{sv}", 4, "time_us", "x",
+			INT64_C(1700000000000000), "action", "s", "pressure", "available_kib", "x",
+			INT64_C(716800), "pressure_some", "d", 12.34);
+	else
+		(void)sd_bus_message_append(m, "a{sv}", 8, "time_us", "x",
+			INT64_C(1700000001000000) + i * INT64_C(1000000), "action", "s", "took",
+			"reason", "s", "pressure", "domain", "s", "t1", "before_kib", "x",
+			INT64_C(262144), "after_kib", "x", INT64_C(229376), "usable_kib", "x",
+			INT64_C(102400), "available_kib", "x", INT64_C(716800));
+}
+
+int fake_on_get_policy(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+	(void)opaque;
+	(void)error;
+	(void)sd_bus_message_new_method_return(m, &reply);
+	(void)sd_bus_message_append(reply, "a{sv}", 8, "on", "b", (int)policy_is_on, "busy", "b",
+		(int)policy_is_on, "pressure_some", "d", 12.34, "pressure_full", "d", 1.0,
+		"total_kib", "x", INT64_C(16777216), "available_kib", "x", INT64_C(716800),
+		"wanted_kib", "x", INT64_C(1677720), "room_kib", "x", INT64_C(2516580));
+	(void)sd_bus_message_append(reply, "aa{sv}", 2, 9, "domain", "s", "t1", "weight", "x",
+		INT64_C(100), "floor_kib", "x", INT64_C(131072), "reserve_kib", "x", INT64_C(16384),
+		"ceiling_kib", "x", INT64_C(262144), "target_kib", "x", INT64_C(229376),
+		"current_kib", "x", INT64_C(230400), "usable_kib", "x", INT64_C(70656), "taken_kib",
+		"x", INT64_C(32768), 2, "domain", "s", "t2", "why_not", "s",
+		"its memory is locked");
+	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
+	for (unsigned i = 0; i < 12; i++)
+		append_decision(reply, i);
+	(void)sd_bus_message_close_container(reply);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
+int fake_on_set_policy(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	int on = 0;
+
+	(void)opaque;
+	(void)error;
+	(void)sd_bus_message_read(m, "b", &on);
+	policy_is_on = on;
+	return sd_bus_reply_method_return(m, "");
 }

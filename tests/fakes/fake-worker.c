@@ -11,7 +11,8 @@
  *			fake=exit-on-eof fake=count (its loop turns all the time) fake=threads (has threads of its vCPUs), and lines typed on an attached console: poweroff reset panic pause-io crash
  *			notice-reset exit garbage stop release
  *	balloon		the guest does as it is told, at once, and says of its memory 1000 KiB unused, 2000 KiB available and 3 major
- *			faults; fake=no-stats cannot be asked, fake=mute-stats does not answer
+ *			faults; fake=no-stats cannot be asked, fake=mute-stats does not answer; with fake=uses:FILE it uses as many MiB as
+ *			the file says now, what it has beyond is usable, and what it lacks comes from its swap
  *	vNICs		come and go at once; fake=refuse-nics takes none, fake=keep-nics releases none before the line
  *			release, fake=nics-crash dies when one is to come
  *	vCPUs		likewise; fake=keep-vcpus releases none before the line release, fake=refuse-vcpus says that it will not
@@ -36,6 +37,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -640,6 +642,28 @@ static void capture_many(int fd)
 	_exit(0);
 }
 
+/* What the guest of fake=uses:FILE says. */
+static void tell_use(struct fake *f)
+{
+	struct vm_stats_balloon *stats = &f->stats->balloon;
+	const char *word = strstr(f->config.cmdline, "fake=uses:");
+	uint64_t mib = 0, has_mib = (f->config.memory_kib - stats->actual * 4) / 1024;
+	char path[256];
+	FILE *file;
+
+	if (!word || sscanf(word, "fake=uses:%255s", path) != 1)
+		return;
+	file = fopen(path, "re");
+	if (!file || fscanf(file, "%" SCNu64, &mib) != 1)
+		mib = 0;
+	if (file)
+		(void)fclose(file);
+	stat_set(&stats->known, 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6);
+	stat_set(&stats->values[4], 0);
+	stat_set(&stats->values[6], has_mib > mib ? (has_mib - mib) << 20 : 0);
+	stat_add(&stats->values[0], mib > has_mib ? (mib - has_mib) << 20 : 0);
+}
+
 static void balloon_request(struct fake *f, const struct packet *p)
 {
 	struct vm_stats_balloon *stats = &f->stats->balloon;
@@ -665,6 +689,7 @@ static void balloon_request(struct fake *f, const struct packet *p)
 		stat_set(&stats->values[2], 3);
 		stat_set(&stats->values[4], 1000 * 1024);
 		stat_set(&stats->values[5], 2000 * 1024);
+		tell_use(f);
 		stat_set(&stats->updated_ns, now_ns());
 		stat_add(&stats->updates, 1);
 	}

@@ -16,6 +16,7 @@ ALLOWED = {
     "daemon/domain-balloon.c": "when a guest last told of its memory, as it is shown",
     "daemon/job.c": "when a job began and ended, as it is shown",
     "daemon/manager.c": "when the daemon began, as it is shown",
+    "daemon/memory-policy.c": "when something was decided, as it is shown",
     "daemon/network-team.c": "when a failover was, as it is shown",
     "daemon/resources.c": "the guest's clock, when its XML gives it another time",
     "daemon/worker-log.c": "the time before a line of a log",

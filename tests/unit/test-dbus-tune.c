@@ -222,6 +222,42 @@ static void test_limits(void **state)
 		VMMD_ERROR_PREFIX "OperationInvalid", "no control group");
 }
 
+/* The host's memory policy, whose numbers are this host's; what it does is test-memory-policy.c's. */
+static void test_memory_policy(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	struct json_object *policy, *domains, *one;
+	sd_bus_message *reply;
+
+	ok(CALL(f, "SetMemoryTune", "sasu", "vm", 2, "min_guarantee=8192", "weight=200", 2));
+	assert_non_null(strstr(d->definition->xml, "<min_guarantee unit='KiB'>8192<"));
+	assert_non_null(strstr(d->definition->xml, "weight='200'"));
+	fails(CALL(f, "SetMemoryTune", "sasu", "vm", 1, "weight=10001", 2),
+		VMMD_ERROR_PREFIX "InvalidArgument", "out of range [1, 10000]");
+	fails(CALL(f, "SetMemoryTune", "sasu", "vm", 1, "min_guarantee=-1", 2),
+		VMMD_ERROR_PREFIX "InvalidArgument", "out of range");
+	fixture_start(f, d);
+	ok(CALL(f, "SetMemoryTune", "sasu", "vm", 1, "weight=300", 1));
+	reply = CALL(f, "GetMemoryPolicy", "");
+	assert_non_null(reply);
+	assert_int_equal(
+		dbus_json_read(reply, "a{sv}aa{sv}aa{sv}", "policy\0domains\0decisions\0", &policy),
+		0);
+	sd_bus_message_unref(reply);
+	assert_false(json_object_get_boolean(
+		json_object_object_get(json_object_object_get(policy, "policy"), "on")));
+	domains = json_object_object_get(policy, "domains");
+	assert_int_equal(json_object_array_length(domains), 1);
+	one = json_object_array_get_idx(domains, 0);
+	assert_int_equal(json_object_get_int64(json_object_object_get(one, "weight")), 300);
+	assert_int_equal(json_object_get_int64(json_object_object_get(one, "floor_kib")), 8192);
+	assert_int_equal(json_object_get_int64(json_object_object_get(one, "taken_kib")), 0);
+	assert_null(json_object_object_get(one, "usable_kib"));
+	json_object_put(policy);
+	ok(CALL(f, "SetMemoryPolicy", "b", 0));
+}
+
 /* How much memory a guest has: definition, what runs, dumpxml, statistics, the event. */
 static void test_memory(void **state)
 {
@@ -319,6 +355,7 @@ int main(void)
 		T(test_vcpus),
 		T(test_limits),
 		T(test_memory),
+		T(test_memory_policy),
 		T(test_no_memory_stats),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The doctor: each check on a host that is well and on one that is not, made of files below a folder of the test's own. */
 #include "daemon/doctor.h"
+#include "daemon/memory-policy.h"
 
 #include <sys/stat.h>
 
@@ -120,6 +121,24 @@ static void test_host(void **state)
 	f->manager->options.worker_path = "/nonexistent";
 	assert_string_equal(verdicts(f, "versions"), "problem");
 	f->manager->options.worker_path = f->manager->worker_path;
+}
+
+static void test_pressure(void **state)
+{
+	static const char text[] = "some avg10=1.50 avg60=0.00 avg300=0.00 total=1\n";
+	struct fixture *f = *state;
+
+	assert_string_equal(verdicts(f, "pressure"), "ok");
+	assert_true(says(f, "could not be switched on: this kernel has no pressure"));
+	put("/proc/pressure/memory", text);
+	assert_true(says(f, "policy is off; tasks waited for memory 1.50 %"));
+	f->manager->options.proc_root = root;
+	assert_int_equal(memory_policy_set(f->manager->memory_policy, true, &f->error), 0);
+	put("/proc/pressure/memory", text);
+	assert_string_equal(verdicts(f, "pressure"), "ok");
+	drop("/proc/pressure/memory");
+	assert_string_equal(verdicts(f, "pressure"), "warning");
+	assert_true(says(f, "on and does nothing: this kernel has no pressure"));
 }
 
 static void test_paging(void **state)
@@ -333,6 +352,7 @@ int main(void)
 		T(test_host),
 		T(test_tls),
 		T(test_paging),
+		T(test_pressure),
 		T(test_memory),
 		T(test_firewall),
 		T(test_images),

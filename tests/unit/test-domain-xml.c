@@ -490,6 +490,9 @@ static void test_wrong(void **state)
 		"cputune/global_quota: write 1000 to 17592186044415 (microseconds), or -1");
 	wrong(DOMAIN("<cputune><quota>17592186044416</quota></cputune>"), "cputune/quota: write");
 	wrong(DOMAIN("<cputune><shares>262145</shares></cputune>"), "write 1 to 262144");
+	wrong(DOMAIN("<metadata><vmmd:memoryPolicy xmlns:vmmd='urn:vmmd:domain:1' "
+		     "weight='10001'/></metadata>"),
+		"write 1 to 10000");
 	wrong(DOMAIN("<cputune><vcpupin vcpu='0' cpuset='1'/>\n<vcpupin vcpu='0' cpuset='2'/>"
 		     "</cputune>"),
 		"f:2: cputune/vcpupin[2]: vCPU 0 is pinned twice");
