@@ -3,7 +3,9 @@
 #include "client/bridge.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,48 +61,127 @@ static int connect_default(void)
 	return connect_to(session);
 }
 
-/* What is there, from one to the other: bytes, 0 at the end, or -errno. */
-static ssize_t move(int from, int to)
-{
+/* One way through the bridge. Each is read only while its own buffer has room, and neither waits for the other: who is at one end may
+ * read no more before he is rid of what he has to say. */
+struct lane {
+	int from, to;
+	size_t begin, end; /* of what is in 'data' */
+	bool at_end;       /* no more comes */
 	char data[65536];
-	ssize_t n = read(from, data, sizeof(data));
-	int r;
+};
 
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	r = write_full(to, data, (size_t)n);
-	return r < 0 ? r : n;
+static bool has_room(const struct lane *l)
+{
+	return !l->at_end && l->end < sizeof(l->data);
+}
+
+static bool is_empty(const struct lane *l)
+{
+	return l->begin == l->end;
+}
+
+/* 0, or -errno. */
+static int lane_read(struct lane *l)
+{
+	ssize_t n = read(l->from, l->data + l->end, sizeof(l->data) - l->end);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	l->end += (size_t)n;
+	l->at_end = n == 0;
+	return 0;
+}
+
+static int lane_write(struct lane *l)
+{
+	ssize_t n = write(l->to, l->data + l->begin, l->end - l->begin);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	l->begin += (size_t)n;
+	if (is_empty(l))
+		l->begin = l->end = 0;
+	return 0;
+}
+
+/* Nobody takes what this one brings. */
+static void lane_close(struct lane *l)
+{
+	l->begin = l->end = 0;
+	l->at_end = true;
+}
+
+/* From standard input to vmmd. Its end is the end of what is asked: that is still answered. */
+static int move_up(struct lane *up, short in, short out)
+{
+	int r = in ? lane_read(up) : 0;
+	bool ended = r == 0 && up->at_end;
+
+	if (r < 0)
+		return r;
+	/* When vmmd takes no more, it may have said why. */
+	if (out && !is_empty(up) && lane_write(up) < 0)
+		lane_close(up);
+	if (ended && is_empty(up))
+		(void)shutdown(up->to, SHUT_WR);
+	return 0;
+}
+
+static int move_down(struct lane *down, short in, short out)
+{
+	int r = in ? lane_read(down) : 0;
+
+	if (r == 0 && out && !is_empty(down))
+		r = lane_write(down);
+	return r;
+}
+
+/* Until vmmd has closed, and all of it is written: 0, or -errno. */
+static int move_all(struct lane *up, struct lane *down)
+{
+	while (!down->at_end || !is_empty(down)) {
+		short in = has_room(down) ? POLLIN : 0, out = is_empty(up) ? 0 : POLLOUT;
+		struct pollfd p[] = {
+			{.fd = has_room(up) ? up->from : -1, .events = POLLIN},
+			{.fd = in || out ? up->to : -1, .events = (short)(in | out)},
+			{.fd = is_empty(down) ? -1 : down->to, .events = POLLOUT},
+		};
+		int r = 0;
+
+		if (poll(p, ARRAY_SIZE(p), -1) < 0) {
+			if (errno != EINTR)
+				return -errno;
+			continue;
+		}
+		r = move_down(down, in ? p[1].revents : 0, p[2].revents);
+		if (r == 0)
+			r = move_up(up, p[0].revents, out ? p[1].revents : 0);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 int bridge_run(const char *path)
 {
+	static struct lane up, down;
 	_cleanup_(closep) int fd = path ? connect_to(path) : connect_default();
-	struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
-	ssize_t n;
+	int in_flags = fcntl(STDIN_FILENO, F_GETFL), out_flags = fcntl(STDOUT_FILENO, F_GETFL), r;
 
 	if (fd < 0) {
 		(void)fprintf(stderr, "error: cannot connect to vmmd at %s: %s\n",
 			path ? path : VMMD_RPC_SOCKET, strerror(-fd));
 		return EXIT_FAILURE;
 	}
-	for (;;) {
-		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
-			return EXIT_FAILURE;
-		if (p[1].revents) {
-			n = move(fd, STDOUT_FILENO);
-			if (n <= 0 && n != -EINTR)
-				return n < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-		}
-		if (!p[0].revents)
-			continue;
-		n = move(STDIN_FILENO, fd);
-		if (n < 0 && n != -EINTR)
-			return EXIT_FAILURE;
-		/* What was asked is still answered. */
-		if (n == 0) {
-			(void)shutdown(fd, SHUT_WR);
-			p[0].fd = -1;
-			p[0].revents = 0;
-		}
-	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)fd_set_nonblock(fd, true);
+	(void)fd_set_nonblock(STDIN_FILENO, true);
+	(void)fd_set_nonblock(STDOUT_FILENO, true);
+	up = (struct lane){.from = STDIN_FILENO, .to = fd};
+	down = (struct lane){.from = fd, .to = STDOUT_FILENO};
+	r = move_all(&up, &down);
+	/* They may be others', too. */
+	(void)fcntl(STDIN_FILENO, F_SETFL, in_flags);
+	(void)fcntl(STDOUT_FILENO, F_SETFL, out_flags);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

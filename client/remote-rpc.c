@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "client/remote-backend.h"
+#include "client/remote-kept.h"
 #include "client/remote-link.h"
 #include "client/remote-stream.h"
 #include "client/remote-tls.h"
@@ -28,7 +29,6 @@
 #define CHUNK       65536
 #define MAX_MESSAGE (80U * 1024 * 1024) /* more than the daemon keeps for one caller */
 #define MAX_REQUEST (2U * 1024 * 1024)  /* RPC_MAX_MESSAGE of daemon/rpc-frame.h */
-#define MAX_KEPT    65536               /* events that nobody has taken yet */
 #define MAX_OUT     (4U * 1024 * 1024) /* what nobody waits for, and the other side does not take */
 
 /* Of streams. A console's is small enough to fit into whatever carries it when nobody reads. */
@@ -45,9 +45,8 @@ struct rpc_link {
 	size_t out_len, out_size;
 	char *data;
 	size_t len, size, scanned;
-	int got_fd;               /* came with the last message that brought one */
-	struct json_object *kept; /* events */
-	size_t n_taken;           /* of them */
+	int got_fd;       /* came with the last message that brought one */
+	struct kept kept; /* events */
 	struct remote_stream *stream;
 };
 
@@ -213,22 +212,6 @@ static int send_some(struct rpc_link *link)
 	return r;
 }
 
-/* All of it, until 'end_usec': 0, -ETIMEDOUT, or -errno. */
-static int send_all(struct rpc_link *link, uint64_t end_usec)
-{
-	for (;;) {
-		struct pollfd p = {.fd = link->fd, .events = POLLOUT};
-		uint64_t now = now_usec();
-		int r = send_some(link);
-
-		if (r < 0 || link->out_len == 0)
-			return r;
-		if (now >= end_usec)
-			return -ETIMEDOUT;
-		(void)poll(&p, 1, (int)MIN((end_usec - now) / 1000 + 1, UINT64_C(3600000)));
-	}
-}
-
 /* Queue a request; 'params' stays the caller's. 0, -EMSGSIZE or -ENOMEM. */
 static int add_request(
 	struct rpc_link *link, const char *method, struct json_object *params, uint64_t id)
@@ -291,6 +274,34 @@ static ssize_t fill(struct rpc_link *link, int flags)
 	return n;
 }
 
+/* All of it, until 'end_usec': 0, -ETIMEDOUT, or -errno. What comes meanwhile is read, as long as it has room: the other side may not
+ * read on before it is rid of it. */
+static int send_all(struct rpc_link *link, uint64_t end_usec)
+{
+	for (;;) {
+		struct pollfd p = {.fd = link->fd, .events = POLLOUT};
+		uint64_t now = now_usec();
+		int r = send_some(link);
+		ssize_t n = 0;
+
+		if (r < 0 || link->out_len == 0)
+			return r;
+		if (now >= end_usec)
+			return -ETIMEDOUT;
+		if (link->len <= MAX_MESSAGE)
+			p.events |= POLLIN;
+		r = poll(&p, 1, (int)MIN((end_usec - now) / 1000 + 1, UINT64_C(3600000)));
+		if (r > 0 && p.revents & POLLIN)
+			n = fill(link, MSG_DONTWAIT);
+		else
+			continue;
+		if (n == 0)
+			return -EPIPE;
+		if (n < 0 && n != -EINTR && n != -EAGAIN)
+			return (int)n;
+	}
+}
+
 /* The first whole line as JSON: 1, 0 (there is none), -EBADMSG. */
 static int take_line(struct rpc_link *link, struct json_object **ret)
 {
@@ -349,8 +360,7 @@ static bool is_event(struct json_object *message)
 static bool take_notification(struct rpc_link *link, struct json_object *message)
 {
 	if (is_event(message)) {
-		if (json_object_array_length(link->kept) < MAX_KEPT)
-			json_object_array_add(link->kept, json_object_get(message));
+		kept_add(&link->kept, message);
 		return true;
 	}
 	if (!streq(json_string(message, "method", ""), "rpc.stream"))
@@ -448,7 +458,8 @@ static int exchange(struct ctl *ctl, const char *method, uint64_t timeout_usec,
 			MAX_REQUEST);
 	if (r == 0)
 		r = send_all(ctl->rpc, end_usec);
-	if (r < 0 && r != -ETIMEDOUT)
+	/* The other side has closed: what it said last may say why. */
+	if (r < 0 && r != -ETIMEDOUT && r != -EPIPE && r != -ECONNRESET)
 		return lost(ctl);
 	return wait_answer(ctl, method, end_usec, ret_answer);
 }
@@ -597,7 +608,7 @@ static void rpc_disconnect(struct ctl *ctl)
 	/* The end of its input is the end of ssh. */
 	while (link->child > 0 && waitpid(link->child, NULL, 0) < 0 && errno == EINTR)
 		;
-	json_object_put(link->kept);
+	kept_done(&link->kept);
 	free(link->data);
 	free(link->out);
 	free(link);
@@ -613,7 +624,6 @@ static int rpc_connect(struct ctl *ctl, const char *uri)
 	if (!link)
 		return ctl_set_error(ctl, "NoMemory", "out of memory");
 	link->fd = link->got_fd = -EBADF;
-	link->kept = json_object_new_array();
 	link->passes_fds = has_prefix(uri, UNIX_PREFIX);
 	ctl->rpc = link;
 	if (tls)
@@ -677,11 +687,9 @@ int remote_rpc_take_event(struct ctl *ctl, struct json_object **ret_message)
 {
 	struct rpc_link *link = ctl->rpc;
 
-	if (link->n_taken < json_object_array_length(link->kept)) {
-		*ret_message =
-			json_object_get(json_object_array_get_idx(link->kept, link->n_taken++));
+	*ret_message = kept_take(&link->kept);
+	if (*ret_message)
 		return 1;
-	}
 	for (;;) {
 		_cleanup_(json_putp) struct json_object *m = NULL;
 		ssize_t n;

@@ -124,6 +124,14 @@ static struct json_object *fields_of(struct json_object *params)
 	return fields;
 }
 
+/* Not an event: whoever follows them is to look at the state itself. */
+static void tell_gap(const struct watch *watch, struct json_object *params)
+{
+	ctl_note(watch->ctl, "warning: the events %llu to %llu were lost",
+		(unsigned long long)json_number(params, "from", 0),
+		(unsigned long long)json_number(params, "to", 0));
+}
+
 /* True: the callback wants no more. */
 static bool tell_event(struct watch *watch, struct json_object *message)
 {
@@ -132,9 +140,12 @@ static bool tell_event(struct watch *watch, struct json_object *message)
 	struct json_object *params, *subject;
 	struct watch_event e;
 
-	if (!json_object_object_get_ex(message, "params", &params) ||
-		!json_object_object_get_ex(params, key, &subject))
-		return false; /* of the other kind, or a gap: what is lost cannot be told */
+	if (!json_object_object_get_ex(message, "params", &params))
+		return false;
+	if (streq(json_string(message, "method", ""), "rpc.gap"))
+		tell_gap(watch, params);
+	if (!json_object_object_get_ex(params, key, &subject))
+		return false; /* of the other kind, or none */
 	if (watch->what == WATCH_NETWORKS)
 		fields = fields_of(params);
 	e = (struct watch_event){

@@ -3,11 +3,13 @@
  * bridge. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +17,8 @@
 #include <cmocka.h>
 
 #include "client/bridge.h"
+#include "client/remote-backend.h"
+#include "client/remote-kept.h"
 #include "client/remote.h"
 #include "client/watch.h"
 #include "vmm-core/base/fdio.h"
@@ -66,7 +70,16 @@ static const struct {
 	{"Strange", "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":5}\n", false},
 	{"Silence", "", false},
 	{"Bye", NULL, false},
+	{"Flood", "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{}}\n", false},
+	/* The answer, and why there will be no other. */
+	{"Leave",
+		"{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{}}\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32050,\"message\":"
+		"\"enough of you\"}}\n",
+		false},
 };
+
+#define FLOOD 20000
 
 static char path[64], address[96];
 static pid_t server;
@@ -94,10 +107,23 @@ static void answer(int fd, const char *text, bool with_fd)
 	(void)!sendmsg(fd, &m, MSG_NOSIGNAL);
 }
 
+/* Nothing is read before all of it is written. */
+static void flood(int fd)
+{
+	for (unsigned i = 1; i <= FLOOD; i++)
+		(void)dprintf(fd,
+			"{\"jsonrpc\":\"2.0\",\"method\":\"rpc.event\",\"params\":{"
+			"\"subscription\":1,\"sequence\":%u,\"event\":\"lifecycle\",\"domain\":{"
+			"\"name\":\"t1\",\"uuid\":\"u\"},\"detail\":\"Started\",\"reason\":"
+			"\"Booted\"}}\n",
+			i);
+}
+
 static void serve(int fd)
 {
 	_cleanup_(fclosep) FILE *f = fdopen(fd, "r");
-	char line[65536], text[2048];
+	static char line[2 * 1024 * 1024];
+	char text[2048];
 
 	while (fgets(line, sizeof(line), f)) {
 		struct json_object *o = json_tokener_parse(line);
@@ -121,6 +147,10 @@ static void serve(int fd)
 #pragma GCC diagnostic pop
 		if (*text)
 			answer(fd, text, i < ARRAY_SIZE(script) && script[i].with_fd);
+		if (streq(method, "Flood"))
+			flood(fd);
+		if (streq(method, "Leave"))
+			return;
 		json_object_put(o);
 	}
 }
@@ -279,6 +309,130 @@ static void test_events(void **state)
 	}
 }
 
+/* A server that reads no more before it is rid of what it has to say: a long request goes all the same. Of its events as many are kept
+ * as have room, and what is lost is told. */
+static void test_flood(void **state)
+{
+	_cleanup_(ctl_done) struct ctl ctl = {.connect = address};
+	size_t size = 1536 * 1024;
+	char *text = malloc(size + 1);
+	struct json_object *m;
+	unsigned n = 0;
+
+	(void)state;
+	memset(text, 'x', size);
+	text[size] = 0;
+	assert_int_equal(remote_connect(&ctl), 0);
+	assert_int_equal(remote_call(&ctl, "Flood", CTL_CALL_TIMEOUT_USEC, NULL, ""), 0);
+	if (remote_call(&ctl, "Ping", UINT64_C(20000000), NULL, "s", text) < 0)
+		fail_msg("%s", ctl.error_message);
+	while (remote_rpc_take_event(&ctl, &m) == 1 && json_object_object_get(m, "jsonrpc")) {
+		n++;
+		json_object_put(m);
+	}
+	assert_true(n > 0 && n <= KEPT_MAX);
+	assert_string_equal(json_string(m, "method", ""), "rpc.gap");
+	assert_int_equal(json_number(json_object_object_get(m, "params"), "from", 0), n + 1);
+	assert_int_equal(json_number(json_object_object_get(m, "params"), "to", 0), FLOOD);
+	json_object_put(m);
+	/* There is room again. */
+	assert_int_equal(remote_call(&ctl, "TestTeam", CTL_CALL_TIMEOUT_USEC, NULL, ""), 0);
+	assert_int_equal(remote_rpc_take_event(&ctl, &m), 1);
+	assert_int_equal(json_number(json_object_object_get(m, "params"), "sequence", 0), 7);
+	json_object_put(m);
+	free(text);
+}
+
+/* It has said why it closes the connection; a request that came too late is answered by that. */
+static void test_last_word(void **state)
+{
+	_cleanup_(ctl_done) struct ctl ctl = {.connect = address};
+	struct pollfd p = {.events = POLLRDHUP};
+
+	(void)state;
+	assert_int_equal(remote_connect(&ctl), 0);
+	assert_int_equal(remote_call(&ctl, "Leave", CTL_CALL_TIMEOUT_USEC, NULL, ""), 0);
+	p.fd = remote_rpc_fd(&ctl);
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	assert_true(remote_call(&ctl, "Ping", CTL_CALL_TIMEOUT_USEC, NULL, "") < 0);
+	assert_string_equal(ctl.error_code, "ResourceBusy");
+	assert_non_null(strstr(ctl.error_message, "enough of you"));
+}
+
+#define ECHOES 16
+
+/* Says everything so many times, and reads no more before it has said it. */
+static void echo(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+	char data[4096];
+	ssize_t n;
+
+	while ((n = read(fd, data, sizeof(data))) > 0)
+		for (unsigned i = 0; i < ECHOES; i++)
+			(void)write_full(fd, data, (size_t)n);
+	_exit(0);
+}
+
+#define LANES_BYTES ((size_t)1024 * 1024)
+
+/* Both ways at once, with less room in between than there are bytes, and then the end of each. */
+static void test_bridge_lanes(void **state)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), pair[2];
+	size_t sent = 0, got = 0;
+	char data[16384];
+	pid_t server_pid, bridge_pid;
+	int status;
+
+	(void)state;
+	assert_true(snprintf(a.sun_path, sizeof(a.sun_path), "%s2", path) > 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	server_pid = fork();
+	if (server_pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		echo(listener);
+	}
+	bridge_pid = fork();
+	if (bridge_pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)close(listener);
+		(void)close(pair[0]);
+		(void)dup2(pair[1], STDIN_FILENO);
+		(void)dup2(pair[1], STDOUT_FILENO);
+		(void)close(pair[1]);
+		_exit(bridge_run(a.sun_path));
+	}
+	close(pair[1]);
+	close(listener);
+	memset(data, 'x', sizeof(data));
+	while (got < ECHOES * LANES_BYTES) {
+		bool out = sent < LANES_BYTES;
+		struct pollfd p = {.fd = pair[0], .events = POLLIN | (out ? POLLOUT : 0)};
+		ssize_t n;
+
+		if (poll(&p, 1, 20000) != 1)
+			fail_msg("stuck: %zu of %zu bytes sent, %zu came back", sent, LANES_BYTES,
+				got);
+		n = out ? send(pair[0], data, MIN(sizeof(data), LANES_BYTES - sent), MSG_DONTWAIT)
+			: 0;
+		sent += n > 0 ? (size_t)n : 0;
+		if (out && sent == LANES_BYTES)
+			assert_int_equal(shutdown(pair[0], SHUT_WR), 0);
+		n = recv(pair[0], data, sizeof(data), MSG_DONTWAIT);
+		got += n > 0 ? (size_t)n : 0;
+	}
+	assert_int_equal(recv(pair[0], data, sizeof(data), 0), 0);
+	close(pair[0]);
+	assert_int_equal(waitpid(bridge_pid, &status, 0), bridge_pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS);
+	assert_int_equal(waitpid(server_pid, NULL, 0), server_pid);
+	unlink(a.sun_path);
+}
+
 /* A program in ssh's place: it notes its words, and is the bridge. */
 static void test_ssh(void **state)
 {
@@ -347,6 +501,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_fds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bridge_lanes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ssh, setup, teardown),
 	};
 	char self[4096] = "";
