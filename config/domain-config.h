@@ -149,6 +149,47 @@ struct domain_memtune {
 };
 #define DOMAIN_WEIGHT_MAX 10000
 
+/* <memoryBacking><hugepages><page>: of these cells, or (none) of all that no other page names. */
+struct domain_page {
+	uint32_t size_kib;
+	uint64_t cells[CPUSET_WORDS];
+};
+
+/* Of a cell, beside vm_cell: its name, and distances as they are written. Numbers that may be 0 or missing are stored as in XML
+ * (XML_ZERO_IS_MAX). */
+struct domain_sibling {
+	uint8_t id;
+	uint8_t value;
+};
+struct domain_cell {
+	uint8_t id; /* DOMAIN_CELL_ZERO: 0; else its index */
+	uint32_t n_siblings;
+	struct domain_sibling siblings[VM_MAX_CELLS];
+};
+#define DOMAIN_CELL_ZERO UINT8_MAX
+
+/* <numatune>: which nodes of the host memory is taken from. */
+enum domain_numa_mode {
+	DOMAIN_NUMA_DEFAULT,    /* no nodes are given */
+	DOMAIN_NUMA_STRICT,     /* from these, or not at all */
+	DOMAIN_NUMA_PREFERRED,  /* from this one, from another when it is full */
+	DOMAIN_NUMA_INTERLEAVE, /* from each of these in turn */
+	DOMAIN_NUMA_RESTRICTIVE, /* as strict, for all that the worker has: its control group sees to it */
+	DOMAIN_NUMA_X_MAX
+};
+struct domain_memnode {
+	uint8_t cell; /* one of each at most */
+	uint8_t mode; /* enum domain_numa_mode */
+	uint64_t nodes[CPUSET_WORDS];
+};
+struct domain_numatune {
+	uint8_t mode;    /* enum domain_numa_mode; of all that no memnode names */
+	uint8_t is_auto; /* the host's kernel is to choose: then there are no memnodes */
+	uint64_t nodes[CPUSET_WORDS];
+	uint32_t n_memnodes;
+	struct domain_memnode memnodes[VM_MAX_CELLS];
+};
+
 struct xml_extra; /* config/xml-extra.h: elements kept for the round trip */
 
 struct domain_config {
@@ -166,6 +207,10 @@ struct domain_config {
 	struct domain_nic nics[VM_MAX_NICS];
 	struct domain_cputune cputune;
 	struct domain_memtune memtune;
+	uint32_t n_pages;
+	struct domain_page pages[VM_MAX_CELLS];
+	struct domain_cell cells[VM_MAX_CELLS];
+	struct domain_numatune numatune;
 	char rng_path
 		[DOMAIN_PATH_MAX]; /* backend random: /dev/urandom (default), /dev/random or /dev/hwrng */
 	struct xml_extra *extra; /* owned; freed by domain_config_free() */

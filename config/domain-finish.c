@@ -65,7 +65,7 @@ static int finish_memory(struct xml_parser *p, struct domain_config *config)
 		return 0; /* the validator says so */
 	if (!vm->current_memory_kib)
 		vm->current_memory_kib = vm->memory_kib;
-	if (vm->memory_kib % step == 0)
+	if (vm->n_cells || vm->memory_kib % step == 0)
 		return 0;
 	vm->memory_kib = DIV_ROUND_UP(vm->memory_kib, step) * step;
 	return xml_verdict_path(p, "memory", CONTRACT_ADAPTED, "rounded up to whole pages");
@@ -399,8 +399,9 @@ static int finish_valid(struct xml_parser *p, struct domain_config *config)
 int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
-		finish_genid, finish_memory, finish_vcpus, finish_tuning, finish_boot, finish_macs,
-		finish_console, finish_balloon, finish_places, finish_valid};
+		finish_genid, finish_vcpus, domain_finish_numa, finish_memory, finish_tuning,
+		finish_boot, finish_macs, finish_console, finish_balloon, finish_places,
+		finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](p, config);

@@ -24,12 +24,12 @@ static int fail(
 
 int domain_after_hugepages(struct xml_parser *p, xmlNode *node, const struct xml_place *place)
 {
-	struct vm_config *vm = place->base[0];
+	struct domain_config *config = place->base[1];
 
 	(void)p;
 	(void)node;
-	if (!vm->hugepage_kib)
-		vm->hugepage_kib = 2048;
+	if (!config->n_pages)
+		config->pages[config->n_pages++].size_kib = 2048;
 	return 0;
 }
 

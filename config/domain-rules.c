@@ -82,22 +82,27 @@ static const struct xml_rule unit_rows[] = {
 	{0},
 };
 
-static bool has_hugepages(const struct xml_place *place, const struct xml_formatter *f)
-{
-	const struct vm_config *vm = place->base[0];
-
-	(void)f;
-	return vm->hugepage_kib != 0;
-}
-
 static const struct xml_rule page_rows[] = {
-	{.name = "@size", .kind = XML_SIZE, .flags = XML_REQUIRED, VM(hugepage_kib)},
+	{.name = "@size",
+		.kind = XML_SIZE,
+		.flags = XML_REQUIRED,
+		XML_FIELD(1, struct domain_page, size_kib)},
 	{.name = "@unit", .kind = XML_UNIT},
-	KEEP("@nodeset", "the guest has one NUMA node"),
+	{.name = "@nodeset",
+		.kind = XML_CPUSET,
+		XML_FIELD(1, struct domain_page, cells),
+		.fixed = "cell"},
 	{0},
 };
+static const struct xml_array pages = {
+	.count_offset = offsetof(struct domain_config, n_pages),
+	.count_base = 1,
+	.offset = {0, offsetof(struct domain_config, pages)},
+	.stride = {0, sizeof(struct domain_page)},
+	.max = VM_MAX_CELLS,
+};
 static const struct xml_rule hugepages_rows[] = {
-	{.name = "page", .kind = XML_ELEMENT, .flags = XML_FIRST, .rows = page_rows},
+	{.name = "page", .kind = XML_ARRAY, .array = &pages, .rows = page_rows},
 	{0},
 };
 static const struct xml_word source_words[] = {
@@ -139,8 +144,7 @@ static const struct xml_rule memory_backing_rows[] = {
 	{.name = "hugepages",
 		.kind = XML_ELEMENT,
 		.rows = hugepages_rows,
-		.after = domain_after_hugepages,
-		.print_if = has_hugepages},
+		.after = domain_after_hugepages},
 	{.name = "nosharepages", .kind = XML_FLAG, VM(memory_nosharepages)},
 	{.name = "locked", .kind = XML_FLAG, VM(memory_locked)},
 	{.name = "source", .kind = XML_ELEMENT, .rows = source_rows},
@@ -221,6 +225,63 @@ static const struct xml_rule cputune_rows[] = {
 	KEEP("iothreadsched", ONE_RING),
 	KEEP("cachetune", "the host's caches are not partitioned"),
 	KEEP("memorytune", "the host's memory bandwidth is not partitioned"),
+	{0},
+};
+
+static const struct xml_word numa_mode_words[] = {
+	{.word = "strict", .value = DOMAIN_NUMA_STRICT},
+	{.word = "preferred", .value = DOMAIN_NUMA_PREFERRED},
+	{.word = "interleave", .value = DOMAIN_NUMA_INTERLEAVE},
+	{"restrictive", DOMAIN_NUMA_RESTRICTIVE, CONTRACT_REFUSED,
+		"control groups do not decide about nodes; write mode='strict'"},
+	{0},
+};
+static const struct xml_word numa_placement_words[] = {
+	{.word = "static"},
+	{"auto", 0, CONTRACT_ADAPTED,
+		"memory is placed by the host's kernel, near to who uses it first"},
+	{0},
+};
+static const struct xml_rule numa_memory_rows[] = {
+	{.name = "@mode",
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		HOST(numatune.mode),
+		.words = numa_mode_words},
+	{.name = "@nodeset", .kind = XML_CPUSET, HOST(numatune.nodes), .fixed = "host node"},
+	{.name = "@placement", .kind = XML_KEEP, .words = numa_placement_words},
+	{0},
+};
+static const struct xml_rule memnode_rows[] = {
+	{.name = "@cellid",
+		.kind = XML_UINT,
+		.flags = XML_REQUIRED | XML_ALWAYS,
+		XML_FIELD(1, struct domain_memnode, cell)},
+	{.name = "@mode",
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		XML_FIELD(1, struct domain_memnode, mode),
+		.words = numa_mode_words},
+	{.name = "@nodeset",
+		.kind = XML_CPUSET,
+		.flags = XML_REQUIRED,
+		XML_FIELD(1, struct domain_memnode, nodes),
+		.fixed = "host node"},
+	{0},
+};
+static const struct xml_array memnodes = {
+	.count_offset = offsetof(struct domain_config, numatune.n_memnodes),
+	.count_base = 1,
+	.offset = {0, offsetof(struct domain_config, numatune.memnodes)},
+	.stride = {0, sizeof(struct domain_memnode)},
+	.max = VM_MAX_CELLS,
+};
+static const struct xml_rule numatune_rows[] = {
+	{.name = "memory",
+		.kind = XML_ELEMENT,
+		.rows = numa_memory_rows,
+		.after = domain_after_numa_memory},
+	{.name = "memnode", .kind = XML_ARRAY, .array = &memnodes, .rows = memnode_rows},
 	{0},
 };
 
@@ -480,6 +541,56 @@ static const struct xml_array cpu_features = {
 	.stride = {sizeof(struct vm_cpu_feature)},
 	.max = VM_MAX_CPU_FEATURES,
 };
+static const struct xml_rule sibling_rows[] = {
+	{.name = "@id",
+		.kind = XML_UINT,
+		.flags = XML_REQUIRED | XML_ALWAYS,
+		XML_FIELD(1, struct domain_sibling, id)},
+	{.name = "@value",
+		.kind = XML_UINT,
+		.flags = XML_REQUIRED | XML_ALWAYS,
+		XML_FIELD(1, struct domain_sibling, value)},
+	{0},
+};
+static const struct xml_array siblings = {
+	.count_offset = offsetof(struct domain_cell, n_siblings),
+	.count_base = 1,
+	.offset = {0, offsetof(struct domain_cell, siblings)},
+	.stride = {0, sizeof(struct domain_sibling)},
+	.max = VM_MAX_CELLS,
+};
+static const struct xml_rule distances_rows[] = {
+	{.name = "sibling", .kind = XML_ARRAY, .array = &siblings, .rows = sibling_rows},
+	{0},
+};
+static const struct xml_rule cell_rows[] = {
+	{.name = "@id",
+		.kind = XML_UINT,
+		.flags = XML_ZERO_IS_MAX,
+		XML_FIELD(1, struct domain_cell, id)},
+	{.name = "@cpus", .kind = XML_CPUSET, XML_FIELD(0, struct vm_cell, cpus), .fixed = "vCPU"},
+	{.name = "@memory",
+		.kind = XML_SIZE,
+		.flags = XML_REQUIRED,
+		XML_FIELD(0, struct vm_cell, memory_kib)},
+	{.name = "@unit", .kind = XML_UNIT},
+	{.name = "@memAccess", .kind = XML_KEEP, .words = access_words},
+	KEEP("@discard", "memory files have no content to discard"),
+	{.name = "distances", .kind = XML_ELEMENT, .rows = distances_rows},
+	KEEP("cache", "the guest sees the host's caches"),
+	{0},
+};
+static const struct xml_array cells = {
+	.count_offset = offsetof(struct vm_config, n_cells),
+	.offset = {offsetof(struct vm_config, cells), offsetof(struct domain_config, cells)},
+	.stride = {sizeof(struct vm_cell), sizeof(struct domain_cell)},
+	.max = VM_MAX_CELLS,
+};
+static const struct xml_rule numa_rows[] = {
+	{.name = "cell", .kind = XML_ARRAY, .array = &cells, .rows = cell_rows},
+	KEEP("interconnects", "latencies and bandwidths are not told: distances are"),
+	{0},
+};
 static const struct xml_rule cpu_rows[] = {
 	{.name = "@mode", .kind = XML_ENUM, .names = VM_ENUM_CPU_MODE, VM(cpu.mode)},
 	{.name = "@match", .kind = XML_WORD, VM(cpu.match), .words = match_words},
@@ -498,7 +609,7 @@ static const struct xml_rule cpu_rows[] = {
 	KEEP("cache", "the guest sees the host's caches"),
 	KEEP("maxphysaddr", "the guest sees the host's address width"),
 	{.name = "feature", .kind = XML_ARRAY, .array = &cpu_features, .rows = cpu_feature_rows},
-	KEEP("numa", "the guest has one NUMA node"),
+	{.name = "numa", .kind = XML_ELEMENT, .rows = numa_rows, .after = domain_after_numa},
 	{0},
 };
 
@@ -683,7 +794,7 @@ static const struct xml_rule domain_rows[] = {
 	KEEP("iothreadids", ONE_RING),
 	KEEP("defaultiothread", ONE_RING),
 	{.name = "cputune", .kind = XML_ELEMENT, .rows = cputune_rows},
-	KEEP("numatune", "the host's scheduler places guest memory"),
+	{.name = "numatune", .kind = XML_ELEMENT, .rows = numatune_rows},
 	KEEP("resource", "domains live in vmmd.slice"),
 	{.name = "sysinfo", .kind = XML_ELEMENT, .when = "type=smbios", .rows = sysinfo_rows},
 	REFUSE("sysinfo", "there is no fw_cfg device; write type='smbios'"),

@@ -3,7 +3,8 @@
  * Inside of domain-xml.c and domain-device.c: the verdict tables of domain XML (domain-rules.c for the machine,
  * domain-rules-devices.c for <devices>, domain-rules-disk.c for <disk>,
  * domain-rules-net.c for <interface>) and the code behind the rows that a table cannot express
- * (domain-hooks.c and domain-hooks-net.c for one element, domain-finish.c for what elements have to do with each other).
+ * (domain-hooks.c and domain-hooks-net.c for one element, domain-finish.c for what elements have to do with each other, domain-numa.c for what of
+ * that is about nodes of memory).
  *
  * Base 0 is the machine's side (struct vm_config and its devices), base 1 the host's (struct domain_config
  * and its). The formatter's user pointer is the struct domain_live, or NULL.
@@ -48,6 +49,8 @@ extern const struct xml_word domain_virtio_model_words[]; /* virtio's model= */
 /* Hooks of rows. */
 bool domain_is_empty_drive(const xmlNode *node);
 int domain_after_hugepages(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_numa(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_numa_memory(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_vcpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_cpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_topology(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
@@ -79,6 +82,10 @@ void domain_format_portid(struct xml_formatter *f, const struct xml_rule *rule,
 int domain_parse_rules(struct xml_parser *p, xmlDoc *doc, struct domain_config *config);
 /* domain_finish(), and -EOPNOTSUPP if something was refused meanwhile. */
 int domain_parse_finish(struct xml_parser *p, struct domain_config *config);
+
+/* A part of domain_finish(): <cpu><numa>, <hugepages> and <numatune>, once the number of vCPUs is known. With cells it settles how much
+ * memory there is. */
+int domain_finish_numa(struct xml_parser *p, struct domain_config *config);
 
 /* After the whole document: defaults, pairs of serial port and console, places on the PCI bus, checks
  * between elements. Returns 0, -EINVAL with p->error, or another negative errno. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Inside of vm_config_validate(), shared by vm-config.c (the machine) and vm-config-devices.c (its
+ * Inside of vm_config_validate(), shared by vm-config.c (the machine), vm-config-cells.c (its nodes) and vm-config-devices.c (its
  * devices): how a check says what is wrong, and tables of fields that are checked one by one. Every check
  * returns 0 or -EINVAL with the reason written.
  */
@@ -56,5 +56,7 @@ int vm_check_fail(const struct vm_check *c, const char *format, ...) _printf_(2,
 int vm_check_fields(const struct vm_check *c, const char *element, const void *base,
 	const struct vm_field *fields, size_t n);
 
+/* The nodes of its memory (vm-config-cells.c). */
+int vm_check_cells(const struct vm_check *c);
 /* Disks, character devices, the random number generator, PCI places (vm-config-devices.c). */
 int vm_check_devices(const struct vm_check *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The validator of struct vm_config: the machine as a whole. Its devices are in vm-config-devices.c. */
+/* The validator of struct vm_config: the machine as a whole. Its nodes are in vm-config-cells.c, its devices in vm-config-devices.c. */
 #include "config/vm-config.h"
 
 #include <errno.h>
@@ -90,6 +90,7 @@ static const struct vm_field machine_fields[] = {
 	VM_FLAG(struct vm_config, has_kernel, "os/kernel"),
 	VM_FLAG(struct vm_config, has_initrd, "os/initrd"),
 	VM_FLAG(struct vm_config, memory_locked, "memoryBacking/locked"),
+	VM_FLAG(struct vm_config, memory_bound, "numatune"),
 	VM_FLAG(struct vm_config, memory_nosharepages, "memoryBacking/nosharepages"),
 	VM_FLAG(struct vm_config, acpi, "features/acpi"),
 	VM_FLAG(struct vm_config, apic, "features/apic"),
@@ -163,7 +164,7 @@ static int check_memory(const struct vm_check *c)
 			"memoryBacking/hugepages/page/@size: no page of %u KiB; write 2048 or "
 			"1048576",
 			page);
-	if (page && kib % page)
+	if (page && !c->config->n_cells && kib % page)
 		return vm_check_fail(
 			c, "memory: not a multiple of the huge page size, %u KiB", page);
 	if (c->config->memory_allocators > VM_MAX_ALLOCATORS)
@@ -326,8 +327,8 @@ static int check_machine_fields(const struct vm_check *c)
 int vm_config_validate(const struct vm_config *config, char *ret_reason, size_t reason_size)
 {
 	static int (*const checks[])(const struct vm_check *) = {check_header, check_machine_fields,
-		check_memory, check_vcpus, check_iothreads, check_cpu, check_clock, check_boot,
-		check_smbios, vm_check_devices};
+		check_memory, check_vcpus, vm_check_cells, check_iothreads, check_cpu, check_clock,
+		check_boot, check_smbios, vm_check_devices};
 	const struct vm_check c = {.config = config, .reason = ret_reason, .size = reason_size};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {

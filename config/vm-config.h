@@ -38,6 +38,7 @@
 #define VM_MAX_NIC_QUEUES     8 /* pairs */
 #define VM_MAX_NIC_QUEUE_SIZE 256
 #define VM_MAX_CPU_FEATURES   256
+#define VM_MAX_CELLS          16 /* nodes of a guest's memory */
 #define VM_CPU_NAME_MAX       32
 #define VM_DISK_TARGET_MAX    16
 #define VM_DISK_SERIAL_MAX    21 /* VIRTIO_BLK_ID_BYTES + NUL */
@@ -196,6 +197,19 @@ struct vm_cpu {
 	struct vm_cpu_feature features[VM_MAX_CPU_FEATURES];
 };
 
+/* Between cells, as firmware tells it (ACPI's SLIT): 10 is a cell's to itself. */
+#define VM_CELL_LOCAL    10
+#define VM_CELL_REMOTE   20 /* where nothing is said */
+#define VM_CELL_FARTHEST 255
+
+/* <cpu><numa><cell>: vCPUs and memory that are near to each other. The cells' memory lies one behind the other, in their order. */
+struct vm_cell {
+	uint64_t memory_kib; /* at least VM_MIN_MEMORY_KIB; whole pages, and begins at one */
+	uint64_t cpus[CPUSET_WORDS];     /* vCPUs; each of vcpus_max is in one cell */
+	uint32_t hugepage_kib;           /* as vm_config's */
+	uint8_t distances[VM_MAX_CELLS]; /* to each cell: VM_CELL_LOCAL to itself, more to others */
+};
+
 enum vm_iotune_limit {
 	VM_IOTUNE_TOTAL_BYTES,
 	VM_IOTUNE_READ_BYTES,
@@ -331,9 +345,11 @@ struct vm_config {
 	uint64_t
 		memory_kib; /* at boot; a multiple of 4 (KiB), of the hugepage size if one is set */
 	uint64_t current_memory_kib; /* <= memory_kib */
-	uint32_t hugepage_kib;       /* 0: ordinary pages; else 2048 or 1048576 */
+	uint32_t
+		hugepage_kib; /* 0: ordinary pages; else 2048 or 1048576; with cells the greatest of theirs */
 	uint8_t memory_locked, memory_nosharepages;
-	uint8_t memory_allocation;  /* enum vm_allocation */
+	uint8_t memory_bound;      /* to nodes of the host: its huge pages are taken at the start */
+	uint8_t memory_allocation; /* enum vm_allocation */
 	uint16_t memory_allocators; /* threads of an immediate one; 0: 1 */
 
 	uint32_t vcpus_max, vcpus;     /* 1 <= vcpus <= vcpus_max <= VM_MAX_VCPUS */
@@ -341,6 +357,8 @@ struct vm_config {
 	/* Threads that disks may have for a home: ids, each once, 1 … VM_MAX_IOTHREAD_ID. */
 	uint32_t n_iothreads, iothreads[VM_MAX_IOTHREADS];
 	struct vm_cpu cpu;
+	uint32_t n_cells; /* 0: the guest is told of no nodes */
+	struct vm_cell cells[VM_MAX_CELLS];
 	uint8_t acpi, apic,
 		pae; /* features present in the XML; acpi off: no tables, no power button */
 
@@ -378,6 +396,9 @@ int vm_config_find_iothread(const struct vm_config *config, uint32_t id);
 
 /* The machine has a virtio-serial controller: it has channels or virtio consoles. */
 bool vm_config_has_serial_controller(const struct vm_config *config);
+
+/* Of its memory, what lies in ordinary pages. */
+uint64_t vm_config_ordinary_kib(const struct vm_config *config);
 
 /* 'name' may name a domain: not empty, UTF-8, no '/', no control characters, no '.' in front, shorter than
  * VM_NAME_MAX. Returns NULL, or what is wrong with it. */

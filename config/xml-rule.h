@@ -41,10 +41,10 @@ enum xml_kind {
 	XML_UINT,    /* unsigned of 'size' bytes, decimal */
 	XML_INT,     /* int64_t, decimal */
 	XML_ENUM, /* uint8_t: enum vm_enum 'names', and 'words' for what needs a verdict of its own */
-	XML_WORD,   /* uint8_t: 'words' only */
-	XML_SIZE,   /* uint64_t or uint32_t KiB, with a unit from @unit beside or on it */
-	XML_UNIT,   /* the @unit of an XML_SIZE: printed as KiB */
-	XML_CPUSET, /* uint64_t[CPUSET_WORDS]: vmm-core/base/cpuset.h */
+	XML_WORD, /* uint8_t: 'words' only */
+	XML_SIZE, /* uint64_t or uint32_t KiB, with a unit from @unit beside or on it */
+	XML_UNIT, /* the @unit of an XML_SIZE: printed as KiB */
+	XML_CPUSET, /* uint64_t[CPUSET_WORDS]: vmm-core/base/cpuset.h; 'fixed' says of what, if not of host CPUs */
 	XML_UUID,   /* uint8_t[16] */
 	XML_BIT,    /* 'bit' of a uint32_t: 'words' with 1 for set, 0 for clear; printed when set */
 	XML_MAC,    /* uint8_t[NET_MAC_LEN]; all zero: none */

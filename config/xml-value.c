@@ -185,12 +185,18 @@ static int parse_string(struct xml_parser *p, const struct xml_value *v)
 static int parse_cpuset(struct xml_parser *p, const struct xml_value *v)
 {
 	int r = cpuset_parse(v->text, xml_field(v->place, v->rule));
+	const char *what = v->rule->fixed ? v->rule->fixed : "host CPU";
+	char instead[64];
 
+	if (r == 0)
+		return 0;
 	if (r == -ERANGE)
-		return wrong(p, v, "numbers of host CPUs up to 1023");
-	if (r == -ENODATA)
-		return wrong(p, v, "at least one host CPU");
-	return r < 0 ? wrong(p, v, "host CPUs, for example 0-3,^2,7") : 0;
+		(void)snprintf(instead, sizeof(instead), "numbers of %ss up to 1023", what);
+	else if (r == -ENODATA)
+		(void)snprintf(instead, sizeof(instead), "at least one %s", what);
+	else
+		(void)snprintf(instead, sizeof(instead), "%ss, for example 0-3,^2,7", what);
+	return wrong(p, v, instead);
 }
 
 static int parse_uuid(struct xml_parser *p, const struct xml_value *v)

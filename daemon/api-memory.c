@@ -38,6 +38,10 @@ static int change_config(
 	uint64_t step = vm->hugepage_kib ? vm->hugepage_kib : 4;
 	char reason[256];
 
+	if (change->max_memory_kib && vm->n_cells)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"initial memory size of a domain with NUMA nodes cannot be modified with "
+			"this API");
 	if (change->max_memory_kib)
 		vm->memory_kib = DIV_ROUND_UP(change->max_memory_kib, step) * step;
 	if (change->memory_kib > vm->memory_kib)

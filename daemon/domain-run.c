@@ -376,7 +376,8 @@ static void send_start(struct domain *d)
 
 	d->pinning = !d->start_paused && domain_has_pins(d->live);
 	start.flags = start_flags(d);
-	if (d->live->vm.memory_locked || d->live->vm.memory_allocation == VM_ALLOCATION_IMMEDIATE)
+	if (d->live->vm.memory_locked || d->live->vm.memory_bound ||
+		d->live->vm.memory_allocation == VM_ALLOCATION_IMMEDIATE)
 		usec += DIV_ROUND_UP(d->live->vm.memory_kib, MIB(1)) * DOMAIN_LOCK_USEC;
 	memcpy(start.fds, d->run->resources.what, sizeof(start.fds));
 	r = domain_note_run(d);

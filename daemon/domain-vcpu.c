@@ -305,6 +305,18 @@ static int check_count(uint32_t n, uint32_t max, const char *which, struct error
 	return 0;
 }
 
+/* New ones are the first cell's, as when none is named; those of cells stay. */
+static int set_maximum(struct vm_config *vm, uint32_t n, struct error *error)
+{
+	if (vm->n_cells && n < vm->vcpus_max)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"Number of CPUs in <numa> exceeds the desired maximum vcpu count");
+	for (uint32_t i = vm->vcpus_max; vm->n_cells && i < n; i++)
+		vm->cells[0].cpus[i / 64] |= UINT64_C(1) << i % 64;
+	vm->vcpus_max = n;
+	return 0;
+}
+
 /* The definition with another number, or maximum. */
 static int prepare_config(const struct domain *d, uint32_t n, bool maximum,
 	struct domain_config **ret, struct error *error)
@@ -320,7 +332,9 @@ static int prepare_config(const struct domain *d, uint32_t n, bool maximum,
 	if (r < 0)
 		return r;
 	if (maximum)
-		config->vm.vcpus_max = n;
+		r = set_maximum(&config->vm, n, error);
+	if (r < 0)
+		return r;
 	config->vm.vcpus = maximum ? MIN(config->vm.vcpus, n) : n;
 	if (vm_config_validate(&config->vm, reason, sizeof(reason)) < 0)
 		return error_set(error, ERROR_CONFIG_UNSUPPORTED, "%s", reason);

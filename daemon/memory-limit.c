@@ -46,11 +46,9 @@ int memory_limit_parse(const char *text, uint64_t host_kib, uint64_t *ret_kib)
 
 uint64_t memory_need_kib(const struct domain_config *config)
 {
-	uint64_t kib =
-		cgroup_memory_extra(config->vm.hugepage_kib ? 0 : config->vm.memory_kib) / 1024;
+	uint64_t kib = vm_config_ordinary_kib(&config->vm);
 
-	if (!config->vm.hugepage_kib)
-		kib += config->vm.memory_kib;
+	kib += cgroup_memory_extra(kib) / 1024;
 	return config->memtune.hard_kib ? MIN(kib, config->memtune.hard_kib) : kib;
 }
 
@@ -59,7 +57,7 @@ static uint64_t locked_kib(const struct domain_config *config)
 	bool locked =
 		config->vm.memory_locked || config->vm.memory_allocation == VM_ALLOCATION_IMMEDIATE;
 
-	return locked && !config->vm.hugepage_kib ? config->vm.memory_kib : 0;
+	return locked ? vm_config_ordinary_kib(&config->vm) : 0;
 }
 
 void memory_use_read(const struct manager *m, struct memory_use *ret)

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A configuration turned into open files: see resources.h. The character devices are resources-chardev.c's. */
+/* A configuration turned into open files: see resources.h. The character devices are resources-chardev.c's, guest memory is resources-memory.c's. */
 #include "daemon/resources.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
-#include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -169,50 +166,6 @@ uint64_t resources_memlock_kib(void)
 	return limit.rlim_max / 1024;
 }
 
-static uint64_t free_hugepages(uint32_t hugepage_kib)
-{
-	_cleanup_(freep) char *text = NULL;
-	char path[96];
-	uint64_t n;
-
-	(void)snprintf(path, sizeof(path),
-		"/sys/kernel/mm/hugepages/hugepages-%" PRIu32 "kB/free_hugepages", hugepage_kib);
-	if (read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
-		return 0;
-	text[strcspn(text, "\n")] = 0;
-	return parse_u64(text, UINT64_MAX, &n) < 0 ? 0 : n;
-}
-
-static int check_memory(
-	const struct domain_config *config, const struct resources_env *env, struct error *error)
-{
-	uint64_t kib = config->vm.memory_kib;
-
-	if (config->vm.hugepage_kib) {
-		uint64_t need = kib / config->vm.hugepage_kib;
-		uint64_t have = free_hugepages(config->vm.hugepage_kib);
-
-		if (need > have)
-			return error_set(error, ERROR_OPERATION_FAILED,
-				"domain '%s' needs %" PRIu64 " free huge pages of %" PRIu32
-				" KiB, the host has %" PRIu64,
-				config->vm.name, need, config->vm.hugepage_kib, have);
-		return 0;
-	}
-	if (env->available_kib && kib > env->available_kib)
-		return error_set(error, ERROR_OPERATION_FAILED,
-			"domain '%s' asks for %" PRIu64 " KiB of memory, the host has %" PRIu64
-			" KiB available",
-			config->vm.name, kib, env->available_kib);
-	if (config->vm.memory_locked && kib > env->memlock_kib)
-		return error_set(error, ERROR_OPERATION_FAILED,
-			"domain '%s': cannot lock %" PRIu64 " KiB of guest memory: RLIMIT_MEMLOCK "
-			"allows this user %" PRIu64 " KiB; raise it (limits.conf(5)), or remove "
-			"<locked/>",
-			config->vm.name, kib, env->memlock_kib);
-	return 0;
-}
-
 int resources_host_cpus(uint64_t ret_set[CPUSET_WORDS])
 {
 	_cleanup_(freep) char *text = NULL;
@@ -258,34 +211,6 @@ static int check_cpus(
 
 /* Pass 2: what is made. */
 
-static int make_ram(struct resources *res, const struct domain_config *config, struct error *error)
-{
-	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	_cleanup_(closep) int fd = -EBADF;
-	size_t size = KIB(config->vm.memory_kib);
-	void *p;
-
-	if (config->vm.hugepage_kib)
-		flags |= MFD_HUGETLB |
-			(unsigned)(__builtin_ctz(config->vm.hugepage_kib) + 10) << MFD_HUGE_SHIFT;
-	fd = memfd_create("vmmd-ram", flags);
-	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-		return error_set_errno(
-			error, errno, "cannot make %zu KiB of guest memory", size / 1024);
-	if (config->vm.hugepage_kib) {
-		/* A shared mapping reserves the file's huge pages, and they stay reserved with it: the guest
-		 * cannot run into SIGBUS later, and nothing has to be cleared now. */
-		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (p == MAP_FAILED)
-			return error_set_errno(
-				error, errno, "cannot reserve %zu KiB of huge pages", size / 1024);
-		(void)munmap(p, size);
-	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return error_set_errno(error, errno, "cannot seal the guest's memory");
-	return resources_add(res, PROTO_FD_RAM, 0, 0, TAKE_FD(fd), error);
-}
-
 static int make_stats(struct resources *res, struct error *error)
 {
 	int fd = stats_view_create(STATS_VM), r;
@@ -326,7 +251,7 @@ static int open_existing(struct resources *res, const struct domain_config *conf
 	if (r == 0)
 		r = open_rng(res, config, error);
 	if (r == 0)
-		r = check_memory(config, env, error);
+		r = resources_check_memory(config, env, error);
 	if (r == 0)
 		r = check_cpus(config, env, error);
 	if (r == 0)
@@ -350,7 +275,7 @@ int resources_open(const struct domain_config *config, const struct resources_en
 	if (r == 0)
 		r = resources_check_chardevs(config, error);
 	if (r == 0)
-		r = make_ram(&res, config, error);
+		r = resources_make_memory(&res, config, error);
 	if (r == 0)
 		r = make_stats(&res, error);
 	if (r == 0)

@@ -14,55 +14,109 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static int map_region(struct guest_mem *mem, int fd, uint64_t base, uint64_t size, uint64_t offset)
+#define MAP_ALIGN MIB(2) /* at least: transparent huge pages */
+
+/* One piece of address space for all files; a single one gets its place from the kernel. Returns it, or MAP_FAILED. */
+static uint8_t *reserve(uint64_t size, uint64_t align)
 {
-	int flags = MAP_NORESERVE | (fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
-	void *host =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd >= 0 ? fd : -1, (off_t)offset);
+	uint8_t *all = mmap(
+		NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t head;
+
+	if (all == MAP_FAILED)
+		return all;
+	head = ALIGN_UP((uintptr_t)all, align) - (uintptr_t)all;
+	if (head)
+		(void)munmap(all, head);
+	if (head < align)
+		(void)munmap(all + head + size, align - head);
+	return all + head;
+}
+
+static int map_file(struct guest_file *file, uint8_t *at)
+{
+	int flags = MAP_NORESERVE | (at ? MAP_FIXED : 0) |
+		(file->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
+	void *host = mmap(
+		at, file->size, PROT_READ | PROT_WRITE, flags, file->fd >= 0 ? file->fd : -1, 0);
 
 	if (host == MAP_FAILED)
 		return -errno;
-	mem->regions[mem->n_regions++] = (struct guest_region){
-		.base = GPA(base),
-		.size = size,
-		.host = host,
-		.fd_offset = offset,
-	};
+	file->host = host;
 	return 0;
+}
+
+static void unmap(struct guest_mem *mem)
+{
+	if (mem->n_regions)
+		(void)munmap(mem->regions[0].host, mem->size);
+	mem->n_regions = 0;
+}
+
+static int map_files(struct guest_mem *mem)
+{
+	uint64_t align = MAX(mem->page_len, MAP_ALIGN), at = 0;
+	uint8_t *host = mem->n_files > 1 ? reserve(mem->size, align) : NULL;
+	int r = 0;
+
+	if (host == MAP_FAILED)
+		return -errno;
+	for (unsigned i = 0; r == 0 && i < mem->n_files; i++) {
+		r = map_file(&mem->files[i], host ? host + at : NULL);
+		at += mem->files[i].size;
+	}
+	if (r < 0) {
+		if (host)
+			(void)munmap(host, mem->size);
+		return r;
+	}
+	host = mem->files[0].host;
+	mem->regions[mem->n_regions++] =
+		(struct guest_region){GPA(0), MIN(mem->size, LAYOUT_LOW_RAM_MAX), host};
+	if (mem->size > LAYOUT_LOW_RAM_MAX)
+		mem->regions[mem->n_regions++] = (struct guest_region){GPA(LAYOUT_HIGH_RAM_BASE),
+			mem->size - LAYOUT_LOW_RAM_MAX, host + LAYOUT_LOW_RAM_MAX};
+	return 0;
+}
+
+int guest_mem_init_files(struct guest_mem *mem, const struct guest_file *files, unsigned n_files)
+{
+	*mem = (struct guest_mem){0};
+	assert(n_files >= 1 && n_files <= GUEST_MEM_MAX_FILES);
+	for (unsigned i = 0; i < n_files; i++) {
+		const struct guest_file *file = &files[i];
+
+		if (!file->size || !IS_ALIGNED(file->size, file->page_len) ||
+			!IS_ALIGNED(mem->size, file->page_len))
+			return -EINVAL;
+		mem->files[mem->n_files++] = *file;
+		mem->size += file->size;
+		mem->page_len = MAX(mem->page_len, file->page_len);
+	}
+	return map_files(mem);
 }
 
 int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size)
 {
-	uint64_t low = MIN(size, LAYOUT_LOW_RAM_MAX);
-	int r;
+	const struct guest_file file = {.fd = fd, .size = size, .page_len = 4096};
 
-	*mem = (struct guest_mem){.fd = -EBADF, .size = size, .page_len = 4096};
-	if (!size || !IS_ALIGNED(size, 4096))
-		return -EINVAL;
-	r = map_region(mem, fd, 0, low, 0);
-	if (r >= 0 && size > low)
-		r = map_region(mem, fd, LAYOUT_HIGH_RAM_BASE, size - low, low);
-	if (r < 0) {
-		guest_mem_done(mem);
-		return r;
-	}
-	mem->fd = fd;
-	return 0;
+	return guest_mem_init_files(mem, &file, 1);
 }
 
 void guest_mem_done(struct guest_mem *mem)
 {
-	for (unsigned i = 0; i < mem->n_regions; i++)
-		(void)munmap(mem->regions[i].host, mem->regions[i].size);
-	mem->n_regions = 0;
-	mem->fd = safe_close(mem->fd);
+	unmap(mem);
+	for (unsigned i = 0; i < mem->n_files; i++)
+		mem->files[i].fd = safe_close(mem->files[i].fd);
+	mem->n_files = 0;
 }
 
 void guest_mem_want_huge(const struct guest_mem *mem)
 {
-	for (unsigned i = 0; i < mem->n_regions; i++)
+	for (unsigned i = 0; i < mem->n_files; i++)
 		/* Best effort: a kernel without them says EINVAL. */
-		(void)madvise(mem->regions[i].host, mem->regions[i].size, MADV_HUGEPAGE);
+		if (mem->files[i].page_len == 4096)
+			(void)madvise(mem->files[i].host, mem->files[i].size, MADV_HUGEPAGE);
 }
 
 /* Linux before 5.14: write what is there, or a zero where there is nothing yet. Nobody else has the memory now. */
@@ -72,9 +126,10 @@ static void touch(uint8_t *host, uint64_t size, uint64_t page_len)
 		*(volatile uint8_t *)(host + at) = *(volatile uint8_t *)(host + at);
 }
 
-/* A thread's part of each region. */
+/* A thread's part of each file. */
 struct allocator {
 	const struct guest_mem *mem;
+	bool huge_only;
 	unsigned index, n;
 	pthread_t thread;
 };
@@ -83,23 +138,24 @@ static void *populate_part(void *userdata)
 {
 	const struct allocator *a = userdata;
 
-	for (unsigned i = 0; i < a->mem->n_regions; i++) {
-		const struct guest_region *region = &a->mem->regions[i];
-		uint64_t part = ALIGN_UP(DIV_ROUND_UP(region->size, a->n), a->mem->page_len);
-		uint64_t from = MIN(part * a->index, region->size);
-		uint64_t len = MIN(part, region->size - from);
-		uint8_t *host = region->host + from;
+	for (unsigned i = 0; i < a->mem->n_files; i++) {
+		const struct guest_file *file = &a->mem->files[i];
+		uint64_t part = ALIGN_UP(DIV_ROUND_UP(file->size, a->n), file->page_len);
+		uint64_t from = MIN(part * a->index, file->size);
+		uint64_t len = MIN(part, file->size - from);
+		uint8_t *host = file->host + from;
 
-		if (!len || madvise(host, len, MADV_POPULATE_WRITE) == 0)
+		if (!len || (a->huge_only && file->page_len == 4096) ||
+			madvise(host, len, MADV_POPULATE_WRITE) == 0)
 			continue;
 		if (errno != EINVAL)
 			return (void *)(intptr_t)-errno;
-		touch(host, len, a->mem->page_len);
+		touch(host, len, file->page_len);
 	}
 	return NULL;
 }
 
-int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads)
+static int populate(const struct guest_mem *mem, unsigned n_threads, bool huge_only)
 {
 	struct allocator allocators[GUEST_MEM_MAX_THREADS];
 	unsigned n = 1;
@@ -107,7 +163,8 @@ int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads)
 
 	assert(n_threads >= 1 && n_threads <= GUEST_MEM_MAX_THREADS);
 	for (unsigned i = 0; i < n_threads; i++)
-		allocators[i] = (struct allocator){.mem = mem, .index = i, .n = n_threads};
+		allocators[i] = (struct allocator){
+			.mem = mem, .huge_only = huge_only, .index = i, .n = n_threads};
 	/* This thread is the first. */
 	for (; n < n_threads && r == 0; n++)
 		r = -pthread_create(&allocators[n].thread, NULL, populate_part, &allocators[n]);
@@ -125,33 +182,54 @@ int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads)
 	return (int)r;
 }
 
+int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads)
+{
+	return populate(mem, n_threads, /* huge_only= */ false);
+}
+
+int guest_mem_populate_huge(const struct guest_mem *mem, unsigned n_threads)
+{
+	return populate(mem, n_threads, /* huge_only= */ true);
+}
+
 int guest_mem_lock(const struct guest_mem *mem)
 {
-	for (unsigned i = 0; i < mem->n_regions; i++)
+	for (unsigned i = 0; i < mem->n_files; i++)
 		/* Sanitizers make mlock() do nothing, and let this through. */
-		if (mlock2(mem->regions[i].host, mem->regions[i].size, 0) < 0)
+		if (mem->files[i].page_len == 4096 &&
+			mlock2(mem->files[i].host, mem->files[i].size, 0) < 0)
 			return -errno;
+	return 0;
+}
+
+/* Of [at, at + len), which counts from the first file's beginning, what is of this file, which begins at 'first'. */
+static int discard_of(const struct guest_file *file, uint64_t first, uint64_t at, uint64_t len)
+{
+	uint64_t begin = at > first ? ALIGN_UP(at - first, file->page_len) : 0;
+	uint64_t end = at + len > first
+		? ALIGN_DOWN(MIN(at + len - first, file->size), file->page_len)
+		: 0;
+
+	/* A memory file keeps pages that nobody maps: only a hole in it frees them. */
+	if (begin < end &&
+		madvise(file->host + begin, end - begin,
+			file->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
+		return -errno;
 	return 0;
 }
 
 int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 {
-	for (unsigned i = 0; i < mem->n_regions; i++) {
-		const struct guest_region *region = &mem->regions[i];
-		uint64_t at = (uintptr_t)host - (uintptr_t)region->host, from, to;
+	uint64_t at = (uintptr_t)host - (uintptr_t)mem->files[0].host, first = 0;
+	int r = 0;
 
-		if (!range_fits(at, len, region->size))
-			continue;
-		from = ALIGN_UP(at, mem->page_len);
-		to = ALIGN_DOWN(at + len, mem->page_len);
-		/* A memory file keeps pages that nobody maps: only a hole in it frees them. */
-		if (from < to &&
-			madvise(region->host + from, to - from,
-				mem->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
-			return -errno;
-		return 0;
+	if (!range_fits(at, len, mem->size))
+		return -EFAULT;
+	for (unsigned i = 0; r == 0 && i < mem->n_files; i++) {
+		r = discard_of(&mem->files[i], first, at, len);
+		first += mem->files[i].size;
 	}
-	return -EFAULT;
+	return r;
 }
 
 static const struct guest_region *find(const struct guest_mem *mem, struct gpa gpa)

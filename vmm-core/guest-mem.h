@@ -2,7 +2,8 @@
 /*
  * Guest memory: which guest-physical addresses are RAM and where the host has them.
  *
- * RAM is one memory file, mapped in one or two regions around the hole below 4 GiB that belongs to PCI,
+ * RAM is one memory file, or one for each cell of the guest's (ram-map.h), side by side in one piece of this process's addresses, so that nothing
+ * that is contiguous for the guest is broken here. It appears in one or two regions around the hole below 4 GiB that belongs to PCI,
  * IOAPIC and local APICs (names in vmm-core/layout.h). struct gpa is a guest-physical address that the
  * compiler will neither add to nor dereference by accident; guest_mem_ptr() is the only way from one to a
  * host pointer, and it answers NULL for anything that is not RAM throughout. A device can therefore never
@@ -14,10 +15,12 @@
  */
 #pragma once
 
+#include "config/vm-config.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/macro.h"
 
 #define GUEST_MEM_MAX_REGIONS 8
+#define GUEST_MEM_MAX_FILES   (VM_MAX_CELLS + 1)
 #define GUEST_MEM_MAX_THREADS 256
 
 struct gpa {
@@ -30,24 +33,32 @@ struct guest_region {
 	struct gpa base;
 	uint64_t size; /* bytes, a multiple of the page size */
 	uint8_t *host;
-	uint64_t fd_offset; /* where in the memory file */
+};
+
+struct guest_file {
+	int fd; /* owned; -EBADF: anonymous memory (tests) */
+	uint64_t size;
+	uint64_t page_len; /* bytes: 4096, or what huge pages have */
+	uint8_t *host;
 };
 
 struct guest_mem {
-	int fd; /* the memory file, owned; -EBADF: anonymous memory (tests) */
 	uint64_t size;
-	uint64_t page_len; /* bytes: 4096, or what huge pages have */
-	unsigned n_regions;
+	uint64_t page_len; /* the longest of its files' */
+	unsigned n_files, n_regions;
+	struct guest_file files[GUEST_MEM_MAX_FILES]; /* in the order of the guest's addresses */
 	struct guest_region regions[GUEST_MEM_MAX_REGIONS]; /* ascending, no overlap */
 };
 
-/* Map 'size' bytes of the memory file 'fd' (taken over on success; -EBADF for anonymous memory) as low RAM
- * [0, min(size, LAYOUT_LOW_RAM_MAX)) and, beyond that, from 4 GiB on. No page is touched. Returns 0, -EINVAL
- * (size 0 or not a multiple of 4096), or mmap's error. */
+/* Map these files (at least one, and not more than GUEST_MEM_MAX_FILES; their 'fd', 'size' and 'page_len'; the fds are taken over on success), one
+ * behind the other, as low RAM [0, LAYOUT_LOW_RAM_MAX) and, beyond that, from 4 GiB on. No page is touched. Returns 0, -EINVAL (a
+ * size 0 or not a multiple of its page, or a file that would begin within a page of its size), or mmap's error. */
+int guest_mem_init_files(struct guest_mem *mem, const struct guest_file *files, unsigned n_files);
+/* The same with one file of ordinary pages; 'fd' -EBADF: anonymous memory. */
 int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size);
 void guest_mem_done(struct guest_mem *mem);
 
-/* Ask for transparent huge pages. A memory file has them only where the host's
+/* Ask for transparent huge pages, where there are ordinary ones. A memory file has them only where the host's
  * /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise, within_size, always or force: elsewhere nothing happens. */
 void guest_mem_want_huge(const struct guest_mem *mem);
 
@@ -56,7 +67,11 @@ void guest_mem_want_huge(const struct guest_mem *mem);
  * instead), -EAGAIN (no thread to be had), or -errno. */
 int guest_mem_populate(const struct guest_mem *mem, unsigned n_threads);
 
-/* Bring all of it into the host's memory and keep it there (mlock(2)): takes about a second for 4 GiB. Returns 0,
+/* The pages of its huge page files only: what is bound to nodes of the host (resources-memory.c) is reserved for all nodes together, so only
+ * pages that are there are sure. Returns as guest_mem_populate(). */
+int guest_mem_populate_huge(const struct guest_mem *mem, unsigned n_threads);
+
+/* Bring what of it is in ordinary pages (huge ones always are) into the host's memory and keep it there (mlock(2)): takes about a second for 4 GiB. Returns 0,
  * -ENOMEM (RLIMIT_MEMLOCK is lower, or there is not that much), -EPERM, or -EAGAIN. */
 int guest_mem_lock(const struct guest_mem *mem);
 
@@ -66,7 +81,7 @@ void *guest_mem_ptr(const struct guest_mem *mem, struct gpa gpa, uint64_t len);
 
 /* Give [host, host + len) back to the host: it reads as zeroes from then on, and costs memory again when it is written
  * to. 'host' is from guest_mem_ptr() with at least that length, or a chain's (virtq_pop()). Only whole pages (of
- * page_len) within are given back, the rest stays as it is. Returns 0, -EFAULT when it is no guest memory, -EINVAL when that is
+ * its file's page_len) within are given back, the rest stays as it is. Returns 0, -EFAULT when it is no guest memory, -EINVAL when that is
  * locked, or -errno. */
 int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
 

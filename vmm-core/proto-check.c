@@ -131,7 +131,7 @@ int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds, s
 {
 	const struct places places[PROTO_FD_KIND_X_MAX] = {
 		[PROTO_FD_KVM] = {&vm->kvm, NULL, 1},
-		[PROTO_FD_RAM] = {&vm->ram, NULL, 1},
+		[PROTO_FD_RAM] = {vm->ram, NULL, VM_MAX_CELLS},
 		[PROTO_FD_STATS] = {&vm->stats, NULL, 1},
 		[PROTO_FD_KERNEL] = {&vm->kernel, NULL, 1},
 		[PROTO_FD_INITRD] = {&vm->initrd, NULL, 1},

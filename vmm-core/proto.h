@@ -114,7 +114,7 @@ static_assert(offsetof(struct proto_header, error) == 12, "wire format");
 enum proto_fd_kind {
 	PROTO_FD_CONFIG, /* sealed memory file with struct vm_config; always the first */
 	PROTO_FD_KVM,    /* /dev/kvm */
-	PROTO_FD_RAM,    /* guest memory, sealed against shrinking */
+	PROTO_FD_RAM, /* guest memory, sealed against shrinking: of a cell; without cells all of it, index 0 */
 	PROTO_FD_STATS,  /* struct vm_stats_page, sealed against shrinking */
 	PROTO_FD_KERNEL, /* read-only, sealed memory file or regular file */
 	PROTO_FD_INITRD,

@@ -20,6 +20,7 @@
 #include "vmm-core/chardev.h"
 #include "vmm-core/cpu-topology.h"
 #include "vmm-core/cpuid.h"
+#include "vmm-core/ram-map.h"
 #include "vmm-core/smbios.h"
 #include "vmm-core/vm.h"
 
@@ -128,12 +129,13 @@ void vm_fds_init(struct vm_fds *fds)
 {
 	*fds = (struct vm_fds){
 		.kvm = -EBADF,
-		.ram = -EBADF,
 		.stats = -EBADF,
 		.kernel = -EBADF,
 		.initrd = -EBADF,
 		.devices.rng = -EBADF,
 	};
+	for (unsigned i = 0; i < VM_MAX_CELLS; i++)
+		fds->ram[i] = -EBADF;
 	for (unsigned i = 0; i < VM_MAX_SERIALS; i++)
 		fds->serials[i] = -EBADF;
 	for (unsigned i = 0; i < VM_MAX_CONSOLES; i++)
@@ -149,11 +151,12 @@ void vm_fds_init(struct vm_fds *fds)
 void vm_fds_done(struct vm_fds *fds)
 {
 	fds->kvm = safe_close(fds->kvm);
-	fds->ram = safe_close(fds->ram);
 	fds->stats = safe_close(fds->stats);
 	fds->kernel = safe_close(fds->kernel);
 	fds->initrd = safe_close(fds->initrd);
 	fds->devices.rng = safe_close(fds->devices.rng);
+	for (unsigned i = 0; i < VM_MAX_CELLS; i++)
+		fds->ram[i] = safe_close(fds->ram[i]);
 	for (unsigned i = 0; i < VM_MAX_SERIALS; i++)
 		fds->serials[i] = safe_close(fds->serials[i]);
 	for (unsigned i = 0; i < VM_MAX_CONSOLES; i++)
@@ -210,7 +213,7 @@ static int lock_memory(struct vm *vm, char *reason)
 {
 	int r;
 
-	if (!vm->config.memory_locked || vm->config.hugepage_kib)
+	if (!vm->config.memory_locked)
 		return 0;
 	r = guest_mem_lock(&vm->mem);
 	if (r < 0)
@@ -226,9 +229,12 @@ static int populate_memory(struct vm *vm, char *reason)
 	unsigned n = MIN(MAX((uint32_t)vm->config.memory_allocators, 1U), vm->config.vcpus_max);
 	int r;
 
-	if (vm->config.memory_allocation != VM_ALLOCATION_IMMEDIATE)
+	if (vm->config.memory_allocation == VM_ALLOCATION_IMMEDIATE)
+		r = guest_mem_populate(&vm->mem, n);
+	else if (vm->config.memory_bound)
+		r = guest_mem_populate_huge(&vm->mem, n);
+	else
 		return 0;
-	r = guest_mem_populate(&vm->mem, n);
 	if (r < 0)
 		(void)snprintf(reason, PROTO_REASON_MAX,
 			"domain '%s': cannot allocate %llu KiB of guest memory: %s",
@@ -236,23 +242,50 @@ static int populate_memory(struct vm *vm, char *reason)
 	return r;
 }
 
-static int build_memory(struct vm *vm, char *reason)
+static int check_ram(int fd, uint64_t size)
 {
-	uint64_t size = KIB(vm->config.memory_kib);
 	struct stat st;
+
+	return fstat(fd, &st) < 0 || (uint64_t)st.st_size != size ||
+			!(fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK)
+		? -EINVAL
+		: 0;
+}
+
+/* One memory file for each cell, or one for all. */
+static int map_memory(struct vm *vm, char *reason)
+{
+	const struct vm_config *config = &vm->config;
+	struct guest_file files[VM_MAX_CELLS];
+	unsigned n = ram_n_cells(config);
 	int r;
 
-	if (fstat(vm->fds.ram, &st) < 0 || (uint64_t)st.st_size != size ||
-		!(fcntl(vm->fds.ram, F_GET_SEALS) & F_SEAL_SHRINK))
-		return failed(reason, -EINVAL, "guest memory");
-	r = guest_mem_init(&vm->mem, vm->fds.ram, size);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t huge_kib =
+			config->n_cells ? config->cells[i].hugepage_kib : config->hugepage_kib;
+
+		files[i] = (struct guest_file){.fd = vm->fds.ram[i],
+			.size = ram_cell_size(config, i),
+			.page_len = huge_kib ? KIB(huge_kib) : 4096};
+		r = check_ram(files[i].fd, files[i].size);
+		if (r < 0)
+			return failed(reason, r, "guest memory");
+	}
+	r = guest_mem_init_files(&vm->mem, files, n);
 	if (r < 0)
 		return failed(reason, r, "mapping guest memory");
-	(void)TAKE_FD(vm->fds.ram);
-	if (vm->config.hugepage_kib)
-		vm->mem.page_len = KIB(vm->config.hugepage_kib);
-	else
-		guest_mem_want_huge(&vm->mem);
+	for (unsigned i = 0; i < n; i++)
+		(void)TAKE_FD(vm->fds.ram[i]);
+	guest_mem_want_huge(&vm->mem);
+	return 0;
+}
+
+static int build_memory(struct vm *vm, char *reason)
+{
+	int r = map_memory(vm, reason);
+
+	if (r < 0)
+		return r;
 	r = populate_memory(vm, reason);
 	if (r == 0)
 		r = lock_memory(vm, reason);
@@ -646,7 +679,7 @@ int vm_build(const struct vm_config *config, struct vm_fds *fds, struct loop *lo
 	vm->config = *config;
 	vm->fds = *fds;
 	vm_fds_init(fds);
-	vm->mem.fd = vm->kvm.dev_fd = vm->kvm.vm_fd = -EBADF;
+	vm->kvm.dev_fd = vm->kvm.vm_fd = -EBADF;
 	vm->gate.event_fd = vm->request_fd = -EBADF;
 	vm->loop = loop;
 	vm->owner = owner;

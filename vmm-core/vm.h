@@ -51,7 +51,8 @@ struct vm_owner {
 
 /* The fds of START, by kind; all owned by the vm from vm_build() on. */
 struct vm_fds {
-	int kvm, ram, stats, kernel, initrd;
+	int kvm, stats, kernel, initrd;
+	int ram[VM_MAX_CELLS]; /* one for each cell; without cells the first */
 	int serials[VM_MAX_SERIALS], consoles[VM_MAX_CONSOLES], channels[VM_MAX_CHANNELS];
 	uint8_t serial_flags[VM_MAX_SERIALS], console_flags[VM_MAX_CONSOLES],
 		channel_flags[VM_MAX_CHANNELS]; /* PROTO_FD_LISTENING */

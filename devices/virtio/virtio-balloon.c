@@ -562,7 +562,7 @@ static int balloon_load(struct virtio_device *v, struct state_reader *r)
 
 static bool offers_reporting(const struct vm_config *config)
 {
-	if (config->memory_locked && !config->hugepage_kib)
+	if (config->memory_locked && vm_config_ordinary_kib(config))
 		return false;
 	if (config->balloon.reporting == VM_TRISTATE_DEFAULT)
 		return !config->hugepage_kib &&
@@ -583,7 +583,7 @@ static int balloon_realize(struct virtio_device *v)
 	b->total = (uint32_t)total;
 	b->target = (uint32_t)MIN(
 		(config->memory_kib - config->current_memory_kib) / (PAGE_LEN / 1024), total - 1);
-	b->keeps = config->memory_locked && !config->hugepage_kib;
+	b->keeps = config->memory_locked && vm_config_ordinary_kib(config);
 	b->period_s = config->balloon.stats_period_s;
 	v->n_queues = N_QUEUES;
 	v->config_len = sizeof(struct balloon_config);

@@ -38,7 +38,15 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	vm_config_init(&config);
-	config.memory_kib = 1 << 20;
+	config.memory_kib = 6 << 20;
+	/* Two cells, of which one is on both sides of the hole. */
+	config.n_cells = 2;
+	for (unsigned i = 0; i < 2; i++) {
+		config.cells[i].memory_kib = UINT64_C(2) << 20 << i;
+		memcpy(config.cells[i].distances, i ? "\x1f\x0a" : "\x0a\x15", 2);
+	}
+	for (unsigned i = 0; i < vcpus; i++)
+		config.cells[i % 2].cpus[i / 64] |= UINT64_C(1) << i % 64;
 	config.vcpus = config.vcpus_max = (uint32_t)vcpus;
 	config.acpi = config.genid = config.panic_isa = 1;
 	config.n_serials = VM_MAX_SERIALS;

@@ -371,6 +371,79 @@ static void test_madt(void **state)
 	assert_int_equal(madt_entries(0xa, &e), 1);
 }
 
+/* SRAT entries of a type; 'at' is the last one. */
+static unsigned srat_entries(uint8_t type, const uint8_t **at)
+{
+	const uint8_t *srat = find("SRAT");
+	unsigned n = 0;
+
+	assert_non_null(srat);
+	for (uint32_t i = 48; i < get32(srat + 4); i += srat[i + 1]) {
+		assert_true(srat[i + 1] > 0);
+		if (srat[i] != type)
+			continue;
+		n++;
+		*at = srat + i;
+	}
+	return n;
+}
+
+/* 252 processors in the most cells: ids on both sides of 254, those that are not there yet as well. */
+static void test_cells(void **state)
+{
+	const uint8_t *e = NULL, *slit, *dsdt;
+	struct vm_config config;
+
+	(void)state;
+	config_init(&config, 252);
+	make(&config);
+	assert_null(find("SRAT"));
+	assert_null(find("SLIT"));
+	assert_int_equal(count(at(get32(find("FACP") + 40)), "_PXM", 4), 0);
+	config.vcpus = 3;
+	config.cpu.sockets = 28;
+	config.cpu.dies = 1;
+	config.cpu.cores = config.cpu.threads = 3;
+	config.n_cells = VM_MAX_CELLS;
+	for (unsigned i = 0; i < VM_MAX_CELLS; i++) {
+		config.cells[i].memory_kib = i == 15 ? 5 << 20 : 1 << 16;
+		memset(config.cells[i].distances, 20 + (int)i, VM_MAX_CELLS);
+		config.cells[i].distances[i] = 10;
+	}
+	for (unsigned i = 0; i < 252; i++)
+		config.cells[i % VM_MAX_CELLS].cpus[i / 64] |= UINT64_C(1) << i % 64;
+	make(&config);
+	assert_int_equal(srat_entries(0, &e), 144);
+	assert_int_equal(e[1], 16);
+	assert_int_equal(e[2], 143 % VM_MAX_CELLS);
+	assert_int_equal(get32(e + 4), 1);
+	assert_int_equal(srat_entries(2, &e), 108);
+	assert_int_equal(e[1], 24);
+	assert_int_equal(get32(e + 4), 251 % VM_MAX_CELLS);
+	assert_int_equal(get32(e + 8), 442);
+	assert_int_equal(get32(e + 12), 1);
+	/* The last one lies around the hole. */
+	assert_int_equal(srat_entries(1, &e), VM_MAX_CELLS + 1);
+	assert_int_equal(get32(e + 2), 15);
+	assert_int_equal(get64(e + 8), GIB(4));
+	assert_int_equal(get64(e + 16), GIB(5) + 15 * MIB(64) - GIB(3));
+	assert_int_equal(get32(e + 28), 1);
+	slit = find("SLIT");
+	assert_non_null(slit);
+	assert_int_equal(get64(slit + 36), VM_MAX_CELLS);
+	assert_int_equal(get32(slit + 4), 44 + VM_MAX_CELLS * VM_MAX_CELLS);
+	assert_int_equal(slit[44], 10);
+	assert_int_equal(slit[44 + 1], 20);
+	assert_int_equal(slit[44 + VM_MAX_CELLS], 21);
+	/* And each processor says it itself. */
+	dsdt = at(get32(find("FACP") + 40));
+	assert_int_equal(count(dsdt, "_PXM", 4), 252);
+	assert_true(contains(dsdt,
+		"_MAT\x11\x0b\x0a\x08\x00\x08\x21\x38\x01\x00\x00\x00"
+		"\x08_PXM\x01",
+		22));
+}
+
 static void test_devices(void **state)
 {
 	const uint8_t *dsdt, *mcfg;
@@ -474,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_fadt),
 		cmocka_unit_test(test_madt),
 		cmocka_unit_test(test_processors),
+		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_build),

@@ -84,6 +84,14 @@ static void test_config(void **state)
 		f, "top", "", "<cpu><topology sockets='1' cores='2' threads='1'/></cpu>");
 	refused(f, d, 3, DOMAIN_AFFECT_CONFIG | DOMAIN_VCPU_MAXIMUM, "topology");
 	assert_true(has(d->definition, ">2</vcpu>"));
+	/* Of cells: new ones are the first one's, and none leaves its cell. */
+	d = fixture_define(f, "cells", "",
+		"<features><acpi/></features><cpu><numa><cell cpus='0' memory='8192'/>"
+		"<cell cpus='1' memory='8192'/></numa></cpu>");
+	assert_int_equal(set(f, d, 4, DOMAIN_AFFECT_CONFIG | DOMAIN_VCPU_MAXIMUM), 1);
+	assert_true(has(d->definition, "<cell id='0' cpus='0,2-3' memory='8192'"));
+	refused(f, d, 3, DOMAIN_AFFECT_CONFIG | DOMAIN_VCPU_MAXIMUM,
+		"Number of CPUs in <numa> exceeds the desired maximum vcpu count");
 }
 
 static void test_live(void **state)

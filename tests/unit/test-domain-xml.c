@@ -511,9 +511,6 @@ static void test_wrong(void **state)
 		     "</uuid>"),
 		"xxxxxxx' is wrong"); /* cut before a character, not in it */
 	wrong(DOMAIN("<uuid>nonsense</uuid>"), "uuid: 'nonsense' is wrong");
-	wrong(DOMAIN("<memoryBacking><hugepages><page size='3' unit='MiB'/></hugepages>"
-		     "</memoryBacking>"),
-		"memoryBacking/hugepages/page/@size: no page of 3072 KiB");
 	/* Words. */
 	wrong(DOMAIN("<on_reboot>explode</on_reboot>"),
 		"on_reboot: 'explode' is wrong; write one of");

@@ -98,7 +98,7 @@ static void test_lock(void **state)
 
 	(void)state;
 	assert_int_equal(guest_mem_init(&mem, memfd_create("ram", MFD_CLOEXEC), MIB(1)), 0);
-	assert_int_equal(ftruncate(mem.fd, (off_t)MIB(1)), 0);
+	assert_int_equal(ftruncate(mem.files[0].fd, (off_t)MIB(1)), 0);
 	assert_int_equal(guest_mem_init(&large, -EBADF, MIB(4)), 0);
 	pid = fork();
 	if (pid == 0) {
@@ -119,34 +119,96 @@ static void test_lock(void **state)
 	guest_mem_done(&large);
 }
 
-/* All of it takes memory, at both sides of the hole and with parts that do not divide evenly; what was there stays. */
+static struct guest_file ram_file(uint64_t size, uint64_t page_len)
+{
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return (struct guest_file){.fd = fd, .size = size, .page_len = page_len};
+}
+
+/* Files of cells lie side by side: what a guest has in one piece is in one piece here, over the hole as well. */
+static void test_files(void **state)
+{
+	struct guest_file files[] = {
+		ram_file(GIB(2), 4096), ram_file(GIB(2), MIB(2)), ram_file(MIB(4), 4096)};
+	const struct guest_file wrong[] = {
+		{.fd = -EBADF, .size = MIB(1), .page_len = 4096}, files[1]};
+	struct guest_mem mem;
+	uint8_t c = 0, *p;
+
+	(void)state;
+	assert_int_equal(guest_mem_init_files(&mem, wrong, 2), -EINVAL);
+	assert_int_equal(guest_mem_init_files(&mem, files, 3), 0);
+	assert_int_equal(mem.size, GIB(4) + MIB(4));
+	assert_int_equal(mem.page_len, MIB(2));
+	assert_int_equal(mem.n_regions, 2);
+	assert_int_equal((uintptr_t)mem.files[1].host % MIB(2), 0);
+	p = guest_mem_ptr(&mem, GPA(GIB(2) - 1), 2);
+	assert_non_null(p);
+	p[0] = 1;
+	p[1] = 2;
+	assert_int_equal(pread(files[0].fd, &c, 1, (off_t)GIB(2) - 1), 1);
+	assert_int_equal(c, 1);
+	assert_int_equal(pread(files[1].fd, &c, 1, 0), 1);
+	assert_int_equal(c, 2);
+	/* The last one begins 1 GiB behind the hole. */
+	p = guest_mem_ptr(&mem, GPA(LAYOUT_HIGH_RAM_BASE + GIB(1)), MIB(4));
+	assert_non_null(p);
+	assert_ptr_equal(p, mem.files[2].host);
+	assert_null(guest_mem_ptr(&mem, GPA(LAYOUT_HIGH_RAM_BASE + GIB(1)), MIB(4) + 1));
+	guest_mem_done(&mem);
+}
+
+/* Of each file whole pages of its size. */
+static void test_discard_files(void **state)
+{
+	struct guest_file files[] = {ram_file(MIB(2), 4096), ram_file(MIB(6), MIB(2))};
+	struct guest_mem mem;
+	struct stat st;
+	uint8_t *p;
+
+	(void)state;
+	assert_int_equal(guest_mem_init_files(&mem, files, 2), 0);
+	assert_int_equal(guest_mem_populate_huge(&mem, 2), 0);
+	assert_int_equal(fstat(files[0].fd, &st), 0);
+	assert_int_equal(st.st_blocks, 0);
+	assert_int_equal(fstat(files[1].fd, &st), 0);
+	assert_int_equal(st.st_blocks * 512, MIB(6));
+	p = guest_mem_ptr(&mem, GPA(0), MIB(8));
+	memset(p, 1, MIB(2));
+	assert_int_equal(guest_mem_discard(&mem, p + 4096, MIB(5)), 0);
+	assert_int_equal(fstat(files[0].fd, &st), 0);
+	assert_int_equal(st.st_blocks * 512, 4096);
+	assert_int_equal(fstat(files[1].fd, &st), 0);
+	assert_int_equal(st.st_blocks * 512, MIB(4));
+	assert_int_equal(guest_mem_discard(&mem, p + 1, MIB(8)), -EFAULT);
+	assert_int_equal(guest_mem_discard(&mem, p - 1, 1), -EFAULT);
+	guest_mem_done(&mem);
+}
+
+/* All of it takes memory, of each file and with parts that do not divide evenly; what was there stays. */
 static void test_populate(void **state)
 {
 	static const unsigned threads[] = {1, 3, 256};
-	uint64_t size = MIB(3) + 4096;
 	struct guest_mem mem;
 	struct stat st;
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(threads); i++) {
-		int fd = memfd_create("ram", MFD_CLOEXEC);
+		struct guest_file files[] = {ram_file(MIB(1), 4096), ram_file(MIB(2) + 4096, 4096)};
 		uint8_t *p;
 
-		assert_int_equal(ftruncate(fd, (off_t)size), 0);
-		assert_int_equal(guest_mem_init(&mem, fd, size), 0);
-		/* As on a host with the hole: two regions. */
-		mem.n_regions = 2;
-		mem.regions[1] = mem.regions[0];
-		mem.regions[0].size = MIB(1);
-		mem.regions[1].base = GPA(MIB(1));
-		mem.regions[1].host += MIB(1);
-		mem.regions[1].size -= MIB(1);
+		assert_int_equal(guest_mem_init_files(&mem, files, 2), 0);
 		p = guest_mem_ptr(&mem, GPA(MIB(2)), 1);
 		*p = 7;
 		guest_mem_want_huge(&mem);
 		assert_int_equal(guest_mem_populate(&mem, threads[i]), 0);
-		assert_int_equal(fstat(fd, &st), 0);
-		assert_true((uint64_t)st.st_blocks * 512 >= size);
+		for (unsigned k = 0; k < 2; k++) {
+			assert_int_equal(fstat(files[k].fd, &st), 0);
+			assert_true((uint64_t)st.st_blocks * 512 >= files[k].size);
+		}
 		assert_int_equal(*p, 7);
 		guest_mem_done(&mem);
 	}
@@ -207,6 +269,8 @@ int main(void)
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_discard_files),
 		cmocka_unit_test(test_populate),
 		cmocka_unit_test(test_populate_fails),
 		cmocka_unit_test(test_discard),

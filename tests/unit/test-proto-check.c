@@ -154,10 +154,11 @@ static void test_places(void **state)
 	add(&s, PROTO_FD_CONSOLE, VM_MAX_CONSOLES - 1, 0);
 	add(&s, PROTO_FD_CHANNEL, VM_MAX_CHANNELS - 1, PROTO_FD_LISTENING);
 	add(&s, PROTO_FD_RNG, 0, 0);
+	add(&s, PROTO_FD_RAM, VM_MAX_CELLS - 1, 0);
 	s.start.flags = PROTO_START_PAUSED | PROTO_START_STOP_ON_RESET | PROTO_START_STOP_ON_PANIC;
 	assert_int_equal(place(&s), 0);
 	assert_int_equal(s.places.kvm, 101);
-	assert_int_equal(s.places.ram, 102);
+	assert_int_equal(s.places.ram[0], 102);
 	assert_int_equal(s.places.stats, 103);
 	assert_int_equal(s.places.kernel, 104);
 	assert_int_equal(s.places.initrd, 105);
@@ -169,6 +170,7 @@ static void test_places(void **state)
 	assert_int_equal(s.places.channels[VM_MAX_CHANNELS - 1], 109);
 	assert_int_equal(s.places.channel_flags[VM_MAX_CHANNELS - 1], PROTO_FD_LISTENING);
 	assert_int_equal(s.places.devices.rng, 110);
+	assert_int_equal(s.places.ram[VM_MAX_CELLS - 1], 111);
 	assert_int_equal(s.fds[0], 100);
 	for (unsigned i = 1; i < s.start.n_fds; i++)
 		assert_true(s.fds[i] < 0);
@@ -182,7 +184,7 @@ static void test_out_of_place(void **state)
 	} wrong[] = {
 		{PROTO_FD_CONFIG, 0, 0},
 		{PROTO_FD_KVM, 0, 0},
-		{PROTO_FD_RAM, 1, 0},
+		{PROTO_FD_RAM, VM_MAX_CELLS, 0},
 		{PROTO_FD_DISK, VM_MAX_DISKS, 0},
 		{PROTO_FD_DISK, 0, PROTO_FD_LISTENING},
 		{PROTO_FD_SERIAL, VM_MAX_SERIALS, 0},

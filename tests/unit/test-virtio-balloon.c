@@ -617,7 +617,7 @@ static void test_kept(void **state)
 	prepare(&fx);
 	fx.f->config.hugepage_kib = 2048;
 	fx.f->config.balloon.reporting = VM_TRISTATE_YES;
-	fx.f->mem.page_len = MIB(2);
+	fx.f->mem.page_len = fx.f->mem.files[0].page_len = MIB(2);
 	make_device(&fx);
 	fake_driver_start(&fx.d, UINT64_MAX);
 	fill(&fx, 1024, 3072);

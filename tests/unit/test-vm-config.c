@@ -113,6 +113,47 @@ static void test_machine(void **state)
 	BREAK(memset(c.smbios.values[3], 'x', VM_SMBIOS_VALUE_MAX), "sysinfo/entry");
 }
 
+static void two_cells(void)
+{
+	c.acpi = 1;
+	c.n_cells = 2;
+	c.cells[0].memory_kib = c.cells[1].memory_kib = c.memory_kib / 2;
+	c.cells[0].cpus[0] = 5;
+	c.cells[1].cpus[0] = 10;
+	memcpy(c.cells[0].distances, "\x0a\x15", 2);
+	memcpy(c.cells[1].distances, "\x16\x0a", 2);
+}
+
+static void test_cells(void **state)
+{
+	(void)state;
+	BREAK(two_cells(), NULL);
+	BREAK((two_cells(), c.n_cells = VM_MAX_CELLS + 1), "cpu/numa: 17 cells; write at most 16");
+	BREAK((two_cells(), c.n_cells = UINT32_MAX), "cpu/numa: 4294967295 cells");
+	BREAK((two_cells(), c.memory_kib += 4),
+		"the cells have 524288 KiB of memory, and <memory>");
+	BREAK((two_cells(), c.cells[1].memory_kib = 512), "cell[2]/@memory: 512 KiB is too little");
+	BREAK((two_cells(), c.cells[1].memory_kib++), "cell[2]/@memory: 262145 KiB are not whole");
+	BREAK((two_cells(), c.cells[1].memory_kib = UINT64_MAX - 3), "cell[2]/@memory");
+	BREAK((two_cells(), c.cells[1].hugepage_kib = 3), "cell[2]: no page of 3 KiB");
+	BREAK((two_cells(), c.cells[1].hugepage_kib = 2048), "memoryBacking/hugepages: pages of 0");
+	BREAK((two_cells(), c.cells[1].hugepage_kib = c.hugepage_kib = 2048), NULL);
+	BREAK((two_cells(), c.cells[0].memory_kib += 1024, c.cells[1].memory_kib -= 1024,
+		      c.cells[1].hugepage_kib = c.hugepage_kib = 2048),
+		"cell[2]/@memory: 261120 KiB are not whole");
+	BREAK((two_cells(), c.cells[0].memory_kib -= 1024, c.memory_kib -= 1024,
+		      c.current_memory_kib = 0, c.cells[1].hugepage_kib = c.hugepage_kib = 2048),
+		"cell[2]: its memory begins at 255 MiB, where no page of 2 MiB does");
+	BREAK((two_cells(), c.cells[0].cpus[0] = 4), "vCPU 0 is in 0 cells");
+	BREAK((two_cells(), c.cells[0].cpus[0] = 7), "vCPU 1 is in 2 cells");
+	BREAK((two_cells(), c.cells[0].cpus[0] |= 16),
+		"vCPU 4: Number of CPUs in <numa> exceeds the <vcpu> count");
+	BREAK((two_cells(), c.cells[0].cpus[CPUSET_WORDS - 1] = 1), "vCPU 960");
+	BREAK((two_cells(), c.cells[1].distances[1] = 11), "cell[2]/distances: 11 to cell 1");
+	BREAK((two_cells(), c.cells[1].distances[0] = 10), "cell[2]/distances: 10 to cell 0");
+	BREAK(c.memory_bound = 2, "numatune: flag");
+}
+
 static void test_cpu(void **state)
 {
 	(void)state;
@@ -371,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_cpu),
 		cmocka_unit_test(test_iothreads),
 		cmocka_unit_test(test_disks),

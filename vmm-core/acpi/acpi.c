@@ -308,6 +308,22 @@ static uint32_t make_waet(struct tables *t)
 	return table_end(t, start);
 }
 
+static uint32_t make_srat(struct tables *t)
+{
+	size_t start = table_begin(t, "SRAT", 3);
+
+	acpi_srat_body(&t->w, t->config);
+	return table_end(t, start);
+}
+
+static uint32_t make_slit(struct tables *t)
+{
+	size_t start = table_begin(t, "SLIT", 1);
+
+	acpi_slit_body(&t->w, t->config);
+	return table_end(t, start);
+}
+
 static uint32_t make_xsdt(struct tables *t)
 {
 	size_t start = table_begin(t, "XSDT", 1);
@@ -350,6 +366,10 @@ int acpi_make(const struct vm_config *config, uint64_t pci64_base, uint32_t base
 	list_table(&t, make_madt(&t));
 	list_table(&t, make_mcfg(&t));
 	list_table(&t, make_waet(&t));
+	if (config->n_cells) {
+		list_table(&t, make_srat(&t));
+		list_table(&t, make_slit(&t));
+	}
 	xsdt = make_xsdt(&t);
 	if (t.w.overflow)
 		return -ENOSPC;

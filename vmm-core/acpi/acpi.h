@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ACPI tables of a machine (ACPI 6.5): RSDP, XSDT, FADT, FACS, MADT, MCFG, WAET and a DSDT made by the AML writer
- * (acpi/aml.h). They describe what the configuration asks for and nothing else; ports and bits come from
+ * The ACPI tables of a machine (ACPI 6.5): RSDP, XSDT, FADT, FACS, MADT, MCFG, WAET, with cells (<cpu><numa>) SRAT and SLIT, and a DSDT made by
+ * the AML writer (acpi/aml.h). They describe what the configuration asks for and nothing else; ports and bits come from
  * acpi/acpi-hw.h, addresses and interrupts from layout.h, APIC ids from cpu-topology.h.
  *
  * Guests see, in the name space:
@@ -11,7 +11,7 @@
  *	\_SB.PCI0.Sxx		slots whose cards come and go, with _SUN and _EJ0; \_GPE._E01 tells of them
  *	\_SB.MBRD		what is taken: ECAM, ACPI's ports, the keyboard controller's
  *	\_SB.CPUS.Cnnn		one ACPI0007 for each vCPU that there can be, _UID as in the MADT, with _STA, _MAT,
- *				_EJ0 and _OST; \_GPE._E02 tells of those that come and go
+ *				_EJ0 and _OST, with cells _PXM; \_GPE._E02 tells of those that come and go
  *	\_SB.VGEN, \_GPE._E00	generation id and its event
  *	\_S5
  *

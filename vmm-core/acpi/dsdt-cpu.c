@@ -144,7 +144,7 @@ static void cost_method(struct aml *w)
 	aml_end(w, method);
 }
 
-static void processor(struct aml *w, unsigned i, uint32_t apic_id)
+static void processor(struct aml *w, const struct vm_config *config, unsigned i, uint32_t apic_id)
 {
 	char name[NAME_SIZE];
 	size_t device;
@@ -157,6 +157,10 @@ static void processor(struct aml *w, unsigned i, uint32_t apic_id)
 	aml_int(w, i);
 	status(w, i);
 	apic_entry(w, i, apic_id);
+	if (config->n_cells) {
+		aml_name(w, "_PXM");
+		aml_int(w, acpi_cell_of(config, i));
+	}
 	/* The first one stays. */
 	if (i > 0) {
 		eject(w, i);
@@ -204,7 +208,7 @@ void acpi_dsdt_cpus(struct aml *w, const struct vm_config *config)
 	registers(w);
 	cost_method(w);
 	for (unsigned i = 0; i < config->vcpus_max; i++)
-		processor(w, i, cpu_apic_id(&topology, i));
+		processor(w, config, i, cpu_apic_id(&topology, i));
 	method = aml_method(w, "CSCN", 0, true);
 	notify(w, config->vcpus_max, 'U', NOTIFY_DEVICE_CHECK);
 	notify(w, config->vcpus_max, 'D', NOTIFY_EJECT_REQUEST);
