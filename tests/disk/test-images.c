@@ -16,6 +16,7 @@
 
 #include "devices/block/block.h"
 #include "tests/disk/loop-fs.h"
+#include "tests/unit/tally.h"
 
 #define BLOCK_LEN   4096
 #define N_BLOCKS    64
@@ -285,6 +286,7 @@ static void test_power(void **state)
 			durable += cut(&ways[i], ++seed);
 	print_message("%s: %u power cuts under guests' writes, %u writes were durable\n", fs.type,
 		n, durable);
+	tally(TALLY_FAULTS, n);
 	assert_true(durable > 0);
 }
 

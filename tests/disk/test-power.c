@@ -15,6 +15,7 @@
 #include "daemon/store.h"
 #include "tests/disk/loop-fs.h"
 #include "tests/fakes/faulty-calls.h"
+#include "tests/unit/tally.h"
 
 static const uint8_t uuid_a[16] = {1}, uuid_b[16] = {2}, uuid_n[16] = {3};
 
@@ -255,6 +256,7 @@ static void test_disk(void **state)
 		assert_true(at > 1);
 	}
 	print_message("%s: %u power cuts\n", d->fs.type, d->n_cuts);
+	tally(TALLY_FAULTS, d->n_cuts);
 }
 
 int main(int argc, char **argv)

@@ -22,6 +22,7 @@
 #include "tests/guest/guests.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/fdio.h"
+#include "tests/unit/tally.h"
 
 /* About as many are made before the guest resets for the first time. */
 #define OF_START 130
@@ -149,6 +150,7 @@ static void test_each(void **state)
 		n += n < OF_START ? 1 : 3;
 	printf("%u ioctls failed: %u with a reason, %u did no harm\n", refused + passed, refused,
 		passed);
+	tally(TALLY_FAULTS, refused + passed);
 	assert_true(n > OF_START);
 }
 

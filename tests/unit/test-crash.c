@@ -11,6 +11,7 @@
 #include "daemon/stats-view.h"
 #include "daemon/worker-internal.h"
 #include "journal-fixture.h"
+#include "tests/unit/tally.h"
 
 #define N_OTHERS 3
 #define N_EACH   20 /* deaths of each kind */
@@ -111,6 +112,7 @@ static void test_deaths(void **state)
 	log_init("test", LOG_CRIT, NULL);
 	journald_close(&journal);
 	print_message("%u deaths of workers by %zu signals\n", n, ARRAY_SIZE(signals));
+	tally(TALLY_FAULTS, n);
 }
 
 /* on_crash='restart': another process for the same run, as often as is allowed. */
@@ -146,6 +148,7 @@ static void test_restarts(void **state)
 	}
 	check_others(f);
 	print_message("%u restarts\n", n);
+	tally(TALLY_FAULTS, n);
 }
 
 static uint64_t heartbeat(const struct domain *d)
@@ -192,6 +195,7 @@ static void test_hung(void **state)
 	}
 	worker_answer_usec = WORKER_ANSWER_USEC;
 	print_message("%u workers that hung\n", n);
+	tally(TALLY_FAULTS, n);
 }
 
 /* A worker that does not even read: its places for requests are full. */

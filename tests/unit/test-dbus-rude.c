@@ -11,6 +11,7 @@
 #include "daemon/api.h"
 #include "daemon/dbus.h"
 #include "vmm-core/base/names.h"
+#include "tests/unit/tally.h"
 
 #define N_DEEP   60 /* variants in variants; D-Bus allows 64 levels */
 #define N_FDS    16
@@ -156,6 +157,7 @@ static void test_arguments(void **state)
 	assert_int_equal(fixture_count_fds(), n_fds);
 	assert_int_equal(f->manager->n_domains + f->manager->n_networks, 0);
 	print_message("%u messages, %u refused\n", n_messages, n_errors);
+	tally(TALLY_MALFORMED, n_errors);
 }
 
 /* As long as D-Bus lets it be, in a place for a name and in one for XML. */

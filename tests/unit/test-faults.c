@@ -10,6 +10,7 @@
 
 #include "operations-fixture.h"
 #include "tests/fakes/faulty-calls.h"
+#include "tests/unit/tally.h"
 
 struct fault {
 	const char *name;
@@ -226,5 +227,6 @@ int main(void)
 	log_init("test", LOG_CRIT, NULL);
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	print_message("%u operations with a fault, %u faults injected\n", n_tries, faults.injected);
+	tally(TALLY_FAULTS, faults.injected);
 	return r;
 }

@@ -19,6 +19,7 @@
 #include "daemon/process.h"
 #include "daemon/rpc.h"
 #include "daemon/stats-view.h"
+#include "tests/unit/tally.h"
 
 #define N_LIVES    500
 #define N_COUNTERS 8 /* machines that run all the time */
@@ -427,6 +428,7 @@ static void test_kills(void **state)
 		      "answered, %u tried again, "
 		      "of %u starts nobody knew; %u workers found\n",
 		n_kills, n_idle, N_CALLS, n_answered, n_retried, n_interrupted, n_found);
+	tally(TALLY_FAULTS, n_kills);
 	fixture_open_manager(f);
 }
 

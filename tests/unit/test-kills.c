@@ -14,6 +14,7 @@
 
 #include "daemon/apply.h"
 #include "operations-fixture.h"
+#include "tests/unit/tally.h"
 
 static unsigned n_kills;
 
@@ -255,5 +256,6 @@ int main(void)
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	print_message("%u kills\n", n_kills);
+	tally(TALLY_FAULTS, n_kills);
 	return r;
 }

@@ -13,6 +13,7 @@
 #include "rpc-fixture.h"
 
 #include "operations-fixture.h"
+#include "tests/unit/tally.h"
 
 #define STRIDE 5
 #define MAX_N  20000 /* of one operation */
@@ -210,5 +211,6 @@ int main(void)
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	print_message("each %u. allocation: %u daemons ended\n", stride(), n_failures);
+	tally(TALLY_FAULTS, n_failures);
 	return r;
 }

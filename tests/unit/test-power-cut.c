@@ -24,6 +24,7 @@
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
+#include "tests/unit/tally.h"
 
 #define N_OPERATIONS 130
 #define N_THINGS     5 /* three domains, two networks */
@@ -456,6 +457,7 @@ static void test_power_cut(void **state)
 	assert_int_equal(system(command), 0);
 	print_message("%u calls of %d operations, %u states of the disk\n", t.n_calls, N_OPERATIONS,
 		t.n_states);
+	tally(TALLY_FAULTS, t.n_states);
 	assert_true(t.n_states >= 5000);
 }
 

@@ -6,6 +6,7 @@
  * subscribers that do not: test-rpc-subscribe.c.
  */
 #include "rpc-fixture.h"
+#include "tests/unit/tally.h"
 
 #include <sys/resource.h>
 
@@ -102,6 +103,7 @@ static void test_goers(void **state)
 	}
 	assert_int_equal(fixture_count_fds(), n_fds);
 	print_message("%u callers that went in the middle of an answer\n", N_GOERS);
+	tally(TALLY_MALFORMED, N_GOERS);
 }
 
 /* 100 MiB without a newline, and a length that promises as much: the end comes long before, and nothing is kept. */

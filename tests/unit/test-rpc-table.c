@@ -8,6 +8,7 @@
 
 #include "daemon/rpc-message.h"
 #include "vmm-core/base/names.h"
+#include "tests/unit/tally.h"
 
 #define MIN_CALLS 50000
 
@@ -220,6 +221,7 @@ static void test_everything(void **state)
 		call_all(f, find_method(document, i));
 	print_message("%u calls of %zu methods: %u results, %u errors\n", n_calls, n, n_results,
 		n_errors);
+	tally(TALLY_MALFORMED, n_errors);
 	assert_true(n_calls >= MIN_CALLS);
 	assert_true(n_results > 100 && n_errors > n_results);
 	/* Nothing was left behind: the connection is there, the daemon has no more open than before. */
