@@ -332,6 +332,15 @@ const struct verb verbs[] = {
 
 	{"capabilities", "host", 0, "capabilities", "Returns capabilities of hypervisor/driver.",
 		NULL, verb_capabilities},
+	{"cpu-baseline", "host", 0, "compute baseline CPU",
+		"Compute baseline CPU for a set of given CPUs: of <cpu> elements, domains, host\n"
+		"capabilities and domain capabilities, one after the other in one file.",
+		cpu_baseline_options, verb_cpu_baseline},
+	{"cpu-compare", "host", 0, "compare host CPU with a CPU described by an XML file",
+		"Compare CPU with host CPU. A CPU that is incompatible makes it fail.",
+		cpu_compare_options, verb_cpu_compare},
+	{"cpu-models", "host", 0, "CPU models", "Get the CPU models for an arch.",
+		cpu_models_options, verb_cpu_models},
 	{"doctor", "host", 0, "find out what is wrong with the host",
 		"Ask vmmd whether its host is fit (KVM, CPU, huge pages, control groups, firewall, "
 		"clock,\n"
@@ -340,7 +349,20 @@ const struct verb verbs[] = {
 		"runs answers. Warnings and problems are shown with what to do; problems make it "
 		"fail.",
 		doctor_options, verb_doctor},
+	{"domcapabilities", "host", 0, "domain capabilities",
+		"Returns what a domain can be made of on this host, and which CPU models it can "
+		"have.",
+		domcapabilities_options, verb_domcapabilities},
 	{"hostname", "host", 0, "print the hypervisor hostname", NULL, NULL, verb_hostname},
+	{"hypervisor-cpu-baseline", "host", 0,
+		"compute baseline CPU usable by a specific hypervisor",
+		"Compute baseline CPU for a set of given CPUs, without what vmmd gives no guest.",
+		hypervisor_cpu_baseline_options, verb_hypervisor_cpu_baseline},
+	{"hypervisor-cpu-compare", "host", 0,
+		"compare a CPU with the CPU created by a hypervisor on the host",
+		"Compare CPU with what KVM can give guests here. A CPU that is incompatible makes "
+		"it fail.",
+		hypervisor_cpu_compare_options, verb_hypervisor_cpu_compare},
 	{"job-cancel", "host", VERB_CHANGES, "end a job of vmmd's",
 		"Ask a job to end. Starts can be cancelled, nothing else.", job_options,
 		verb_job_cancel},

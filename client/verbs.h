@@ -57,6 +57,19 @@ extern const struct verb_option domstats_options[];
 int verb_top(struct ctl *ctl, const struct args *args);
 extern const struct verb_option top_options[];
 
+/* verbs-cpu-model.c */
+int verb_cpu_baseline(struct ctl *ctl, const struct args *args);
+extern const struct verb_option cpu_baseline_options[];
+int verb_cpu_compare(struct ctl *ctl, const struct args *args);
+extern const struct verb_option cpu_compare_options[];
+int verb_cpu_models(struct ctl *ctl, const struct args *args);
+extern const struct verb_option cpu_models_options[];
+int verb_domcapabilities(struct ctl *ctl, const struct args *args);
+extern const struct verb_option domcapabilities_options[];
+int verb_hypervisor_cpu_baseline(struct ctl *ctl, const struct args *args);
+extern const struct verb_option hypervisor_cpu_baseline_options[];
+int verb_hypervisor_cpu_compare(struct ctl *ctl, const struct args *args);
+extern const struct verb_option hypervisor_cpu_compare_options[];
 /* verbs-net.c */
 int verb_net_list(struct ctl *ctl, const struct args *args);
 extern const struct verb_option net_list_options[];

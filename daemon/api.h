@@ -227,6 +227,13 @@ int api_set_emulator_pin(struct api_call *call, struct error *error);
 int api_set_memory_tune(struct api_call *call, struct error *error);
 int api_set_vcpu_pin(struct api_call *call, struct error *error);
 int api_set_vcpus(struct api_call *call, struct error *error);
+/* api-cpu-model.c */
+int api_compare_cpu(struct api_call *call, struct error *error);
+int api_compare_hypervisor_cpu(struct api_call *call, struct error *error);
+int api_baseline_cpu(struct api_call *call, struct error *error);
+int api_baseline_hypervisor_cpu(struct api_call *call, struct error *error);
+int api_get_cpu_models(struct api_call *call, struct error *error);
+int api_get_domain_capabilities(struct api_call *call, struct error *error);
 /* api-team.c */
 int api_get_team(struct api_call *call, struct error *error);
 int api_get_team_reports(struct api_call *call, struct error *error);

@@ -58,6 +58,9 @@ static const struct {
 		"ListJobs tells which jobs there are; what is over is kept for ten minutes."},
 	[ERROR_CANCELLED] = {"Cancelled", "operation aborted: ", ECANCELED, -32020,
 		"Somebody has cancelled it; start it again if it is still wanted."},
+	[ERROR_CPU_INCOMPATIBLE] = {"CpuIncompatible",
+		"the CPU is incompatible with host CPU: ", ENOTSUP, -32021,
+		"Take a model that the host can give: GetDomainCapabilities tells which."},
 };
 
 static void set_v(struct error *error, enum error_code code, const char *format, va_list ap)

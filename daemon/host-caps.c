@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config/vm-config.h"
+#include "daemon/cpu-compare.h"
 #include "daemon/host.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
@@ -52,10 +53,25 @@ void host_features_read(host_cpuid_fn cpuid, void *opaque, struct cpu_feature_se
 				cpuid(opaque, f->leaf, f->subleaf, regs);
 			last = f;
 		}
-		if (regs[f->reg] >> f->bit & 1 && !streq(f->name, "osxsave") &&
-			!streq(f->name, "ospke"))
+		if (regs[f->reg] >> f->bit & 1 && !cpu_feature_follows(i))
 			cpu_feature_add(ret_features, i);
 	}
+}
+
+void host_cpu_read(
+	struct cpu_feature_set *ret_features, enum cpu_vendor *ret_vendor, uint32_t *ret_signature)
+{
+	uint32_t regs[CPU_REGISTER_X_MAX];
+	char vendor[13] = "";
+
+	host_features_read(cpuid_of_host, NULL, ret_features);
+	cpuid_of_host(NULL, 0, 0, regs);
+	memcpy(vendor, &regs[CPU_EBX], 4);
+	memcpy(vendor + 4, &regs[CPU_EDX], 4);
+	memcpy(vendor + 8, &regs[CPU_ECX], 4);
+	*ret_vendor = cpu_vendor_find(vendor);
+	cpuid_of_host(NULL, 1, 0, regs);
+	*ret_signature = regs[CPU_EAX];
 }
 
 /* The first line of a file below 'sysfs', without its end. Returns 0 or -errno. */
@@ -214,19 +230,19 @@ int host_topology_read(const char *sysfs, struct host_caps *caps)
 
 static void set_cpu(struct host_caps *caps, const struct host_info *h)
 {
-	struct cpu_feature_set features, required;
+	struct cpu_feature_set required;
+	struct cpu_host host;
 	struct capabilities *c = &caps->caps;
 	const struct cpu_model *model;
 
-	host_features_read(cpuid_of_host, NULL, &features);
-	model = cpu_model_nearest(&features, cpu_vendor_find(h->cpu_vendor),
-		CPU_SIGNATURE(h->cpu_family, h->cpu_model, h->cpu_stepping), true, &required);
+	(void)cpu_host_read(NULL, &host, NULL);
+	model = cpu_model_nearest(&host.features, host.vendor, host.signature, true, &required);
 	if (model) {
 		(void)str_copy(c->cpu_model, sizeof(c->cpu_model), model->name);
-		cpu_features_cut(&features, &required);
+		cpu_features_cut(&host.features, &required);
 	}
 	for (unsigned i = 0; i < cpu_n_features; i++)
-		if (cpu_feature_in(&features, i))
+		if (cpu_feature_in(&host.features, i))
 			caps->features[c->n_features++] = cpu_features[i].name;
 	c->features = caps->features;
 	(void)str_copy(c->cpu_vendor, sizeof(c->cpu_vendor), h->cpu_vendor);

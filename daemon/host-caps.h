@@ -31,8 +31,12 @@ DEFINE_CLEANUP(struct host_caps *, host_caps_free);
 typedef void (*host_cpuid_fn)(
 	void *opaque, uint32_t leaf, uint32_t subleaf, uint32_t ret[CPU_REGISTER_X_MAX]);
 
-/* The features of a processor; those that are the running kernel's choice (osxsave, ospke) are left out. */
+/* The features of a processor; without those that follow from something else (osxsave, ht). */
 void host_features_read(host_cpuid_fn cpuid, void *opaque, struct cpu_feature_set *ret_features);
+
+/* This host's processor: what it has, who made it, CPUID leaf 1 EAX. */
+void host_cpu_read(
+	struct cpu_feature_set *ret_features, enum cpu_vendor *ret_vendor, uint32_t *ret_signature);
 
 /* CPUs, cells and page sizes as 'sysfs' ("/sys") tells them, into 'caps'. Returns 0 or -ENOMEM. */
 int host_topology_read(const char *sysfs, struct host_caps *caps);

@@ -193,6 +193,13 @@ static bool takes_part(const struct api_method *m, const char *argument)
 		(has_argument(m, "domain") || has_argument(m, "network"));
 }
 
+/* Of processors: it reads documents, and keeps nothing of them. */
+static bool reads_cpus(const struct api_method *m)
+{
+	return m->role == API_ROLE_READER &&
+		(has_argument(m, "xml") || has_argument(m, "documents"));
+}
+
 static bool may_fail_with(const struct api_method *m, enum error_code code)
 {
 	bool changes = m->role > API_ROLE_READER;
@@ -213,15 +220,22 @@ static bool may_fail_with(const struct api_method *m, enum error_code code)
 		return once_takes_key(m);
 	case ERROR_DOMAIN_EXISTS:
 	case ERROR_NETWORK_EXISTS:
+		return changes && has_argument(m, "xml");
 	case ERROR_XML_ERROR:
 	case ERROR_CONFIG_UNSUPPORTED:
-		return has_argument(m, "xml");
+		return has_argument(m, "xml") || reads_cpus(m);
+	case ERROR_CPU_INCOMPATIBLE:
+		return reads_cpus(m);
+	case ERROR_NOT_SUPPORTED:
+		return changes || has_argument(m, "virttype");
+	case ERROR_OPERATION_FAILED:
+		return changes || reads_cpus(m);
 	case ERROR_ACCESS_DENIED:
 		return m->role > API_ROLE_NONE;
 	case ERROR_RESOURCE_BUSY:
 		return m->role > API_ROLE_NONE || has_argument(m, "data");
 	case ERROR_OPERATION_INVALID:
-		return changes || has_argument(m, "data");
+		return changes || has_argument(m, "data") || reads_cpus(m);
 	case ERROR_INTERNAL:
 	case ERROR_NO_MEMORY:
 		return true;

@@ -39,7 +39,8 @@ static const struct place never_features[] = {
 };
 
 static const struct place arch_capabilities = {7, 0, CPU_EDX, 29};
-static const struct place core_capability = {7, 0, CPU_EDX, 30};
+static const struct place core_capability = {
+	7, 0, CPU_EDX, 30}; /* MSR 0xcf, which nobody sets up */
 static const struct place tsc_deadline = {1, 0, CPU_ECX, 24};
 static const struct place invtsc = {0x80000007, 0, CPU_EDX, 8};
 
@@ -65,10 +66,12 @@ static unsigned index_of(const struct place *p)
 	return (unsigned)i;
 }
 
-static void remove_places(struct cpu_feature_set *set, const struct place *places, size_t n)
+bool cpuid_never(unsigned index)
 {
-	for (size_t i = 0; i < n; i++)
-		cpu_feature_remove(set, index_of(&places[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(never_features); i++)
+		if (index_of(&never_features[i]) == index)
+			return true;
+	return index == index_of(&core_capability);
 }
 
 static bool host_bit(const struct cpuid_host *host, const struct cpu_feature *f)
@@ -87,13 +90,11 @@ void cpuid_host_features(const struct cpuid_host *host, struct cpu_feature_set *
 {
 	*ret = (struct cpu_feature_set){0};
 	for (unsigned i = 0; i < cpu_n_features; i++)
-		if (!cpu_feature_follows(i) && host_bit(host, &cpu_features[i]))
+		if (!cpu_feature_follows(i) && !cpuid_never(i) && host_bit(host, &cpu_features[i]))
 			cpu_feature_add(ret, i);
-	remove_places(ret, never_features, ARRAY_SIZE(never_features));
-	/* MSRs behind these: 0x10a, which some hosts offer and refuse; 0xcf, which nobody sets up. */
+	/* MSR 0x10a: some hosts offer it and refuse it. */
 	if (!host->arch_capabilities || cpuid_host_vendor(host) == CPU_VENDOR_AMD)
 		cpu_feature_remove(ret, index_of(&arch_capabilities));
-	cpu_feature_remove(ret, index_of(&core_capability));
 	for (unsigned i = 0; i < ARRAY_SIZE(always_there); i++)
 		cpu_feature_add(ret, index_of(&always_there[i]));
 	/* Old kernels say it by a capability only. */

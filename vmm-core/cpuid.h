@@ -75,6 +75,8 @@ void cpuid_vcpu(const struct cpuid_table *table, const struct vm_config *config,
 void cpuid_host_features(const struct cpuid_host *host, struct cpu_feature_set *ret);
 enum cpu_vendor cpuid_host_vendor(const struct cpuid_host *host);
 uint32_t cpuid_host_signature(const struct cpuid_host *host);
+/* Nobody gets this feature, whatever the host has. */
+bool cpuid_never(unsigned index);
 /* What the guest was given, without what follows from its own doing. */
 void cpuid_table_features(const struct cpuid_table *table, struct cpu_feature_set *ret);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libkvm: every KVM ioctl that vmmd uses, wrapped to "0 or negative errno". Nothing else in the project calls
+ * libkvm: every KVM ioctl that a worker uses, wrapped to "0 or negative errno". Nothing else but kvm-probe.h calls
  * ioctl(KVM_*). Documentation/virt/kvm/api.rst of the Linux kernel is the specification.
  *
  * Order matters (measured: 6-10 ms a start): kvm_create_vm(), then all memory slots, then

@@ -534,6 +534,8 @@ static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	if (streq(method, "GetCapabilities"))
 		return sd_bus_reply_method_return(
 			m, "s", "<capabilities>\n\n  <host>\n  </host>\n\n</capabilities>\n");
+	if (streq(method, "GetDomainCapabilities"))
+		return sd_bus_reply_method_return(m, "s", "<domainCapabilities/>\n");
 	if (streq(method, "GetHostname"))
 		return sd_bus_reply_method_return(m, "s", "vm");
 	if (streq(method, "GetVersion"))
@@ -544,6 +546,61 @@ static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		(int64_t)1, "sockets", "x", (int64_t)1, "cores", "x", (int64_t)2, "threads", "x",
 		(int64_t)1, "domains_memory_kib", "x", (int64_t)4259840, "memory_limit_kib", "x",
 		(int64_t)6291456, "paging", "s", "ept");
+}
+
+static int on_cpu_models(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const char *arch;
+
+	(void)opaque;
+	(void)sd_bus_message_read(m, "s", &arch);
+	if (!streq(arch, "x86_64"))
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+			"invalid argument: cannot find architecture %s", arch);
+	return sd_bus_reply_method_return(m, "as", 2, "x86-64-v1", "Haswell");
+}
+
+/* A host that has Haswell and all before it. */
+static int on_compare_cpu(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const char *xml;
+	uint32_t flags;
+
+	(void)opaque;
+	(void)sd_bus_message_read(m, "s", &xml);
+	if (streq(sd_bus_message_get_member(m), "CompareHypervisorCpu"))
+		(void)sd_bus_message_skip(m, "ssss");
+	(void)sd_bus_message_read(m, "u", &flags);
+	if (!strstr(xml, ">EPYC<"))
+		return sd_bus_reply_method_return(m, "u", strstr(xml, ">Haswell<") ? 1U : 2U);
+	if (!(flags & 1))
+		return sd_bus_reply_method_return(m, "u", 0U);
+	return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "CpuIncompatible",
+		"the CPU is incompatible with host CPU: Host CPU does not provide required "
+		"features: sse4a");
+}
+
+static int on_baseline_cpu(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	char **documents = NULL;
+	uint32_t flags;
+	bool good;
+
+	(void)opaque;
+	if (streq(sd_bus_message_get_member(m), "BaselineHypervisorCpu"))
+		(void)sd_bus_message_skip(m, "ssss");
+	(void)sd_bus_message_read_strv(m, &documents);
+	(void)sd_bus_message_read(m, "u", &flags);
+	good = documents && documents[0] && strstr(documents[0], "<model>");
+	for (size_t i = 0; documents && documents[i]; i++)
+		free(documents[i]);
+	free(documents);
+	if (!good)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+			"invalid argument: no CPU model specified at index 0");
+	return sd_bus_reply_method_return(m, "s",
+		flags & 1 ? "<cpu>\n  <feature policy='require' name='fpu'/>\n</cpu>\n"
+			  : "<cpu>\n</cpu>\n");
 }
 
 static int on_boot_report(sd_bus_message *m, void *opaque, sd_bus_error *error)
@@ -623,6 +680,12 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("ListDomainDisks", "su", "aa{sv}", on_disks),
 	METHOD("GetDomainStats", "asu", "aa{sv}", on_stats),
 	METHOD("GetCapabilities", "", "s", on_host),
+	METHOD("GetDomainCapabilities", "ssssu", "s", on_host),
+	METHOD("GetCpuModels", "s", "as", on_cpu_models),
+	METHOD("CompareCpu", "su", "u", on_compare_cpu),
+	METHOD("CompareHypervisorCpu", "sssssu", "u", on_compare_cpu),
+	METHOD("BaselineCpu", "asu", "s", on_baseline_cpu),
+	METHOD("BaselineHypervisorCpu", "ssssasu", "s", on_baseline_cpu),
 	METHOD("GetHostname", "", "s", on_host),
 	METHOD("GetVersion", "", "a{sv}", on_host),
 	METHOD("GetBootReport", "s", "aa{sv}t", on_boot_report),

@@ -16,7 +16,8 @@ LAYERS = {
     "devices/net": {"vmm-core/base", "vocabulary"},
     "devices": {"vmm-core/base", "vmm-core", "devices/net", "vocabulary"},
     "daemon": {"vmm-core/base", "config", "vmm-core/proto.h", "vmm-core/stats.h",
-               "vmm-core/boot/kernel-probe.h", "vmm-core/cpu-model.h"},
+               "vmm-core/boot/kernel-probe.h", "vmm-core/cpu-model.h", "vmm-core/cpuid.h",
+               "vmm-core/kvm-probe.h"},
     "client": {"vmm-core/base"},
 }
 # Only config/ knows libxml2; the worker's layers know no library but libc.
