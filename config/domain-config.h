@@ -111,6 +111,13 @@ struct domain_nic {
 					* existing_tap */
 };
 
+struct domain_memory_device {
+	uint8_t number;       /* its place in the worker, as of interfaces */
+	uint64_t current_kib; /* that the guest has of it, by its own claim */
+	/* That it may have of it by the host's limits: what was requested and what it has, whichever is more. Of what runs. */
+	uint64_t granted_kib;
+};
+
 /* <vcpupin>: the thread of one vCPU. */
 struct domain_pin {
 	uint32_t vcpu; /* one of each at most; it may be one that the machine does not have */
@@ -205,6 +212,7 @@ struct domain_config {
 	struct domain_chardev consoles[VM_MAX_CONSOLES];
 	struct domain_chardev channels[VM_MAX_CHANNELS];
 	struct domain_nic nics[VM_MAX_NICS];
+	struct domain_memory_device memories[VM_MAX_MEMORIES];
 	struct domain_cputune cputune;
 	struct domain_memtune memtune;
 	uint32_t n_pages;

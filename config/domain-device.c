@@ -114,6 +114,9 @@ static bool is_place_free(const struct vm_config *vm, unsigned slot)
 	for (uint32_t i = 0; i < vm->n_nics; i++)
 		if (vm->nics[i].pci.set && vm->nics[i].pci.slot == slot)
 			return false;
+	for (uint32_t i = 0; i < vm->n_memories; i++)
+		if (vm->memories[i].pci.set && vm->memories[i].pci.slot == slot)
+			return false;
 	return true;
 }
 

@@ -56,15 +56,55 @@ static int finish_identity(struct xml_parser *p, struct domain_config *config)
 	return 0;
 }
 
+/* <memory> counts the memory devices, vm_config.memory_kib is without them. So is what a balloon takes from. */
+static int finish_memory_devices(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+	uint64_t total = vm->memory_kib, sizes = 0;
+
+	for (uint32_t i = 0; i < vm->n_memories; i++) {
+		if (vm->memories[i].size_kib > VM_MAX_MEMORY_KIB)
+			return 0; /* the validator says so */
+		sizes += vm->memories[i].size_kib;
+	}
+	if (!vm->n_memories || total > VM_MAX_MEMORY_KIB)
+		return 0;
+	if (sizes >= total)
+		return xml_fail_path(p, "memory",
+			"its memory devices have %llu KiB, and <memory> counts them; write more "
+			"than that",
+			(unsigned long long)sizes);
+	vm->memory_kib = total - sizes;
+	if (vm->current_memory_kib <= total)
+		vm->current_memory_kib = MIN(vm->current_memory_kib, vm->memory_kib);
+	return 0;
+}
+
+static void finish_max_memory(struct xml_parser *p, struct vm_config *vm)
+{
+	vm->max_memory_kib = ALIGN_DOWN(vm->max_memory_kib, UINT64_C(4));
+	/* Earlier versions kept it without looking at it. */
+	if (p->stored && !vm->n_memories &&
+		(!vm->memory_slots || vm->memory_slots > VM_MAX_MEMORY_SLOTS ||
+			vm->max_memory_kib < vm->memory_kib ||
+			vm->max_memory_kib > VM_MAX_MEMORY_KIB))
+		vm->max_memory_kib = vm->memory_slots = 0;
+}
+
 static int finish_memory(struct xml_parser *p, struct domain_config *config)
 {
 	struct vm_config *vm = &config->vm;
 	uint64_t step = vm->hugepage_kib ? vm->hugepage_kib : 4;
 
+	for (uint32_t i = 0; i < vm->n_memories; i++)
+		if (!vm->memories[i].block_kib)
+			vm->memories[i].block_kib =
+				MAX(vm->hugepage_kib, (uint32_t)VM_MIN_MEMORY_BLOCK);
 	if (vm->memory_kib > VM_MAX_MEMORY_KIB)
 		return 0; /* the validator says so */
 	if (!vm->current_memory_kib)
 		vm->current_memory_kib = vm->memory_kib;
+	finish_max_memory(p, vm);
 	if (vm->n_cells || vm->memory_kib % step == 0)
 		return 0;
 	vm->memory_kib = DIV_ROUND_UP(vm->memory_kib, step) * step;
@@ -260,7 +300,7 @@ static int finish_console(struct xml_parser *p, struct domain_config *config)
 
 static bool is_bus_full(const struct vm_config *vm)
 {
-	return vm->n_disks + vm->n_nics + (vm->rng.source != VM_RNG_NONE) +
+	return vm->n_disks + vm->n_nics + vm->n_memories + (vm->rng.source != VM_RNG_NONE) +
 		vm_config_has_serial_controller(vm) >=
 		VM_MAX_PCI_DEVICES;
 }
@@ -325,6 +365,9 @@ static void keep_places(struct vm_config *vm, const struct vm_config *known, uin
 		keep_slot(&vm->rng.pci, &known->rng.pci, taken);
 	if (vm->balloon.model != VM_BALLOON_NONE)
 		keep_slot(&vm->balloon.pci, &known->balloon.pci, taken);
+	/* They have no names: the first is the first. */
+	for (uint32_t i = 0; i < MIN(vm->n_memories, known->n_memories); i++)
+		keep_slot(&vm->memories[i].pci, &known->memories[i].pci, taken);
 }
 
 /* Every device gets its place now, so that one that is added later does not move the others. */
@@ -346,6 +389,8 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 	if (p->stored && vm->balloon.pci.set && taken >> (vm->balloon.pci.slot & 31) & 1)
 		vm->balloon.pci = (struct vm_pci_addr){0};
 	take_slot(&vm->balloon.pci, &taken);
+	for (uint32_t i = 0; i < vm->n_memories; i++)
+		take_slot(&vm->memories[i].pci, &taken);
 	if (known)
 		keep_places(vm, known, &taken);
 	for (uint32_t i = 0; i < vm->n_disks; i++)
@@ -358,6 +403,8 @@ static int finish_places(struct xml_parser *p, struct domain_config *config)
 		give_slot(&vm->nics[i].pci, &taken);
 	if (vm->balloon.model != VM_BALLOON_NONE)
 		give_slot(&vm->balloon.pci, &taken);
+	for (uint32_t i = 0; i < vm->n_memories; i++)
+		give_slot(&vm->memories[i].pci, &taken);
 	return 0;
 }
 
@@ -399,9 +446,9 @@ static int finish_valid(struct xml_parser *p, struct domain_config *config)
 int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
-		finish_genid, finish_vcpus, domain_finish_numa, finish_memory, finish_tuning,
-		finish_boot, finish_macs, finish_console, finish_balloon, finish_places,
-		finish_valid};
+		finish_genid, finish_vcpus, finish_memory_devices, domain_finish_numa,
+		finish_memory, finish_tuning, finish_boot, finish_macs, finish_console,
+		finish_balloon, finish_places, finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](p, config);

@@ -330,6 +330,8 @@ void domain_format_alias(struct xml_formatter *f, const struct xml_rule *rule,
 		word = "serial";
 	if (streq(word, "net"))
 		number = ((const struct domain_nic *)place->base[1])->number;
+	if (streq(word, "virtiomem"))
+		number = ((const struct domain_memory_device *)place->base[1])->number;
 	xml_buf_indent(out, depth);
 	xml_buf_addf(out, "<alias name='%s%u'/>\n", word, number);
 }

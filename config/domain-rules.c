@@ -771,7 +771,7 @@ static const struct xml_rule domain_rows[] = {
 	{.name = "title", .kind = XML_STRING, HOST(title), .check = check_title},
 	{.name = "description", .kind = XML_STRING, HOST(description)},
 	{.name = "metadata", .kind = XML_ELEMENT, .flags = XML_OPAQUE, .rows = metadata_rows},
-	KEEP("maxMemory", "memory cannot be plugged into a running guest"),
+	{.name = "maxMemory", .kind = XML_SIZE, VM(max_memory_kib), .rows = domain_max_memory_rows},
 	{.name = "memory",
 		.kind = XML_SIZE,
 		.flags = XML_REQUIRED,

@@ -2,7 +2,7 @@
 /*
  * Inside of domain-xml.c and domain-device.c: the verdict tables of domain XML (domain-rules.c for the machine,
  * domain-rules-devices.c for <devices>, domain-rules-disk.c for <disk>,
- * domain-rules-net.c for <interface>) and the code behind the rows that a table cannot express
+ * domain-rules-net.c for <interface>, domain-rules-memory.c for memory that is plugged in) and the code behind the rows that a table cannot express
  * (domain-hooks.c and domain-hooks-net.c for one element, domain-finish.c for what elements have to do with each other, domain-numa.c for what of
  * that is about nodes of memory).
  *
@@ -43,6 +43,9 @@ extern const struct xml_rule domain_disk_rows[];
 extern const struct xml_array domain_disks;
 extern const struct xml_rule domain_interface_rows[];
 extern const struct xml_array domain_interfaces;
+extern const struct xml_rule domain_max_memory_rows[];
+extern const struct xml_rule domain_memory_rows[]; /* of <devices> */
+extern const struct xml_array domain_memories;
 extern const struct xml_word domain_iommu_words[];        /* virtio's <driver iommu=> */
 extern const struct xml_word domain_virtio_model_words[]; /* virtio's model= */
 
@@ -60,6 +63,7 @@ int domain_after_disk(struct xml_parser *p, xmlNode *node, const struct xml_plac
 int domain_after_serial(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_console(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_channel(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_memory(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_parse_pci(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 void domain_format_pci(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);

@@ -83,7 +83,7 @@ static void add_live(struct domain_config *config, const struct domain_live *liv
 {
 	const struct vm_config *vm = &config->vm;
 
-	if (live->current_memory_kib && vm->balloon.model != VM_BALLOON_NONE)
+	if (live->current_memory_kib && (vm->balloon.model != VM_BALLOON_NONE || vm->n_memories))
 		config->vm.current_memory_kib = live->current_memory_kib;
 	for (uint32_t i = 0; i < vm->n_serials; i++)
 		copy_live_path(&config->serials[i], vm->serials[i].type, live->serial_paths[i]);
@@ -101,6 +101,10 @@ static void add_live(struct domain_config *config, const struct domain_live *liv
 			(void)str_copy(nic->target, sizeof(nic->target), live->nics[i].target);
 		if (live->nics[i].bridge && nic->type == DOMAIN_NIC_NETWORK)
 			(void)str_copy(nic->bridge, sizeof(nic->bridge), live->nics[i].bridge);
+	}
+	for (uint32_t i = 0; i < vm->n_memories; i++) {
+		config->memories[i].number = live->memories[i].number;
+		config->memories[i].current_kib = live->memories[i].current_kib;
 	}
 	for (uint32_t i = 0; i < vm->n_channels; i++)
 		copy_live_path(&config->channels[i], vm->channels[i].type, live->channel_paths[i]);
@@ -120,14 +124,17 @@ int domain_xml_format(
 	struct xml_buf out = {0};
 	char *xml;
 
-	if (live) {
+	if (live || config->vm.n_memories) {
 		copy = malloc(sizeof(*copy));
 		if (!copy)
 			return -ENOMEM;
 		*copy = *config; /* shares 'extra' */
-		add_live(copy, live);
+		/* <memory> counts the memory devices. */
+		copy->vm.memory_kib = vm_config_total_kib(&config->vm);
 		shown.in = copy;
 	}
+	if (live)
+		add_live(copy, live);
 	xml_rules_format(&f, &domain_root, &shown.out->vm, shown.out, &out);
 	xml = xml_buf_take(&out);
 	if (!xml)

@@ -42,6 +42,10 @@ struct domain_live {
 		const uint8_t *port_id; /* type network: UUID of the port, [16] */
 	} nics[VM_MAX_NICS];
 	uint64_t current_memory_kib; /* that the guest has now; 0: as it is configured */
+	struct {
+		uint8_t number; /* of its alias */
+		uint64_t current_kib;
+	} memories[VM_MAX_MEMORIES];
 	const char *channel_paths[VM_MAX_CHANNELS]; /* of a socket: where none was asked for */
 };
 

@@ -60,3 +60,6 @@ int vm_check_fields(const struct vm_check *c, const char *element, const void *b
 int vm_check_cells(const struct vm_check *c);
 /* Disks, character devices, the random number generator, PCI places (vm-config-devices.c). */
 int vm_check_devices(const struct vm_check *c);
+
+/* <maxMemory> and memory devices (vm-config-memory.c). */
+int vm_check_memories(const struct vm_check *c);

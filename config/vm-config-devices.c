@@ -487,7 +487,7 @@ static int take_place(const struct vm_check *c, const char *element, const struc
 static int check_places(const struct vm_check *c)
 {
 	const struct vm_config *config = c->config;
-	uint32_t n = config->n_disks + config->n_nics, taken = 0;
+	uint32_t n = config->n_disks + config->n_nics + config->n_memories, taken = 0;
 	int r;
 
 	for (uint32_t i = 0; i < config->n_disks; i++) {
@@ -524,6 +524,14 @@ static int check_places(const struct vm_check *c)
 		if (r < 0)
 			return r;
 	}
+	for (uint32_t i = 0; i < config->n_memories; i++) {
+		char element[ELEMENT_MAX];
+
+		(void)snprintf(element, sizeof(element), "devices/memory[%u]/", i + 1);
+		r = take_place(c, element, &config->memories[i].pci, &taken);
+		if (r < 0)
+			return r;
+	}
 	if (n > VM_MAX_PCI_DEVICES)
 		return vm_check_fail(
 			c, "devices: %u PCI devices; write at most %u", n, VM_MAX_PCI_DEVICES);
@@ -533,7 +541,8 @@ static int check_places(const struct vm_check *c)
 int vm_check_devices(const struct vm_check *c)
 {
 	static int (*const checks[])(const struct vm_check *) = {check_disks, check_serials,
-		check_consoles, check_channels, check_rng, check_balloon, check_nics, check_places};
+		check_consoles, check_channels, check_rng, check_balloon, vm_check_memories,
+		check_nics, check_places};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		int r = checks[i](c);

@@ -56,8 +56,15 @@
 #define VM_PCI_LAST_SLOT      30
 #define VM_MAX_PCI_DEVICES    (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
 #define VM_MAX_ALLOCATORS     256
-#define VM_MAX_BALLOON_PERIOD 86400              /* seconds */
-#define VM_MAX_CLOCK_S        (INT64_C(1) << 40) /* of clock adjustments and absolute starts */
+#define VM_MAX_BALLOON_PERIOD 86400 /* seconds */
+#define VM_MAX_MEMORIES       8
+#define VM_MAX_MEMORY_SLOTS   256
+#define VM_MIN_MEMORY_BLOCK   2048 /* KiB */
+#define VM_MAX_MEMORY_BLOCK   1048576
+#define VM_MAX_MEMORY_BLOCKS  524288 /* of one device */
+/* Each memory device begins at a multiple of it: a whole number of a Linux guest's memory blocks, however large those are. */
+#define VM_MEMORY_ALIGN_KIB UINT64_C(2097152)
+#define VM_MAX_CLOCK_S      (INT64_C(1) << 40) /* of clock adjustments and absolute starts */
 
 enum vm_cpu_mode {
 	VM_CPU_MODE_DEFAULT, /* no <cpu>: host-model */
@@ -278,6 +285,16 @@ struct vm_balloon {
 	struct vm_pci_addr pci;
 };
 
+/* Memory that comes and goes: virtio-mem. */
+struct vm_memory {
+	uint64_t size_kib;      /* that there is room for: a multiple of the block */
+	uint64_t requested_kib; /* that the guest is to have of it: likewise, at most size_kib */
+	uint32_t block_kib;     /* a power of two, no smaller than a page of the machine's */
+	uint32_t node;          /* the cell that it belongs to; 0 without cells */
+	struct vm_pci_addr pci;
+	uint32_t pad;
+};
+
 /* Offloads that <driver><host/> and <driver><guest/> switch off. */
 #define VM_NIC_NO_HOST_CSUM  (1U << 0)
 #define VM_NIC_NO_HOST_TSO4  (1U << 1)
@@ -345,6 +362,8 @@ struct vm_config {
 	uint64_t
 		memory_kib; /* at boot; a multiple of 4 (KiB), of the hugepage size if one is set */
 	uint64_t current_memory_kib; /* <= memory_kib */
+	uint64_t max_memory_kib;     /* with all that can be plugged in; 0: nothing can */
+	uint32_t memory_slots; /* memory devices that there may be; not 0 with max_memory_kib */
 	uint32_t
 		hugepage_kib; /* 0: ordinary pages; else 2048 or 1048576; with cells the greatest of theirs */
 	uint8_t memory_locked, memory_nosharepages;
@@ -379,6 +398,8 @@ struct vm_config {
 	struct vm_pci_addr serial_controller_pci;
 	struct vm_rng rng;
 	struct vm_balloon balloon;
+	uint32_t n_memories;
+	struct vm_memory memories[VM_MAX_MEMORIES];
 	uint32_t n_nics;
 	struct vm_nic nics[VM_MAX_NICS];
 	uint8_t panic_isa; /* pvpanic */
@@ -399,6 +420,12 @@ bool vm_config_has_serial_controller(const struct vm_config *config);
 
 /* Of its memory, what lies in ordinary pages. */
 uint64_t vm_config_ordinary_kib(const struct vm_config *config);
+/* What the guest has when all of its memory devices are full, and what it is to have. */
+uint64_t vm_config_total_kib(const struct vm_config *config);
+uint64_t vm_config_requested_kib(const struct vm_config *config);
+/* Room for memory devices, behind the machine's memory, in its addresses and in its memory file: none of it is there before it is
+ * plugged in. Of a valid configuration. */
+uint64_t vm_config_plug_room_kib(const struct vm_config *config);
 
 /* 'name' may name a domain: not empty, UTF-8, no '/', no control characters, no '.' in front, shorter than
  * VM_NAME_MAX. Returns NULL, or what is wrong with it. */

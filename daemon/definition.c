@@ -37,7 +37,7 @@ static void fill(struct definition *d, const struct domain_config *config, const
 	owner_set(&d->owner, config->owner);
 	d->vcpus = vm->vcpus;
 	d->vcpus_max = vm->vcpus_max;
-	d->memory_kib = vm->memory_kib;
+	d->memory_kib = vm_config_total_kib(vm);
 	d->current_memory_kib = vm->current_memory_kib ? vm->current_memory_kib : vm->memory_kib;
 	d->n_nics = vm->n_nics;
 	d->n_disks = vm->n_disks;

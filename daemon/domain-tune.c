@@ -17,6 +17,7 @@
 
 #include "daemon/domain-internal.h"
 #include "daemon/manager.h"
+#include "daemon/memory-limit.h"
 #include "daemon/process.h"
 #include "vmm-core/base/log.h"
 
@@ -64,10 +65,11 @@ void domain_limits(const struct domain_config *config, const struct cgroup_root 
 	struct cgroup_limits *ret)
 {
 	const struct vm_config *vm = &config->vm;
+	uint64_t granted_kib = memory_granted_kib(config);
 
 	*ret = (struct cgroup_limits){
 		.memory_bytes = bytes_of(config->memtune.hard_kib)
-			?: KIB(vm->memory_kib) + cgroup_memory_extra(vm->memory_kib),
+			?: KIB(granted_kib) + cgroup_memory_extra(granted_kib),
 		.pids = 16 + vm->vcpus_max + 4 * vm->n_disks, /* as many threads as jail.c allows */
 		.memory_soft_bytes = bytes_of(config->memtune.soft_kib),
 		.swap_bytes = bytes_of(config->memtune.swap_hard_kib),

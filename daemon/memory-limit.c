@@ -44,9 +44,30 @@ int memory_limit_parse(const char *text, uint64_t host_kib, uint64_t *ret_kib)
 	return -EINVAL;
 }
 
+/* What the guest may have of its memory devices. */
+static uint64_t plugged_kib(const struct domain_config *config)
+{
+	uint64_t kib = 0;
+
+	for (uint32_t i = 0; i < config->vm.n_memories; i++)
+		kib += MAX(config->vm.memories[i].requested_kib, config->memories[i].granted_kib);
+	return kib;
+}
+
+uint64_t memory_granted_kib(const struct domain_config *config)
+{
+	return config->vm.memory_kib + plugged_kib(config);
+}
+
+uint64_t memory_ordinary_kib(const struct domain_config *config)
+{
+	return vm_config_ordinary_kib(&config->vm) +
+		(config->vm.hugepage_kib ? 0 : plugged_kib(config));
+}
+
 uint64_t memory_need_kib(const struct domain_config *config)
 {
-	uint64_t kib = vm_config_ordinary_kib(&config->vm);
+	uint64_t kib = memory_ordinary_kib(config);
 
 	kib += cgroup_memory_extra(kib) / 1024;
 	return config->memtune.hard_kib ? MIN(kib, config->memtune.hard_kib) : kib;
@@ -57,7 +78,7 @@ static uint64_t locked_kib(const struct domain_config *config)
 	bool locked =
 		config->vm.memory_locked || config->vm.memory_allocation == VM_ALLOCATION_IMMEDIATE;
 
-	return locked ? vm_config_ordinary_kib(&config->vm) : 0;
+	return locked ? memory_ordinary_kib(config) : 0;
 }
 
 void memory_use_read(const struct manager *m, struct memory_use *ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Guest memory: is there enough of it, and the files that it is in, one for each cell of the guest's (<cpu><numa>), each with pages of its
- * size and, by <numatune>, from nodes of the host. A policy belongs to the file (mbind(2), "shared policy"), so it is set here, and the
+ * size and, by <numatune>, from nodes of the host; and one more for what memory devices may come to have. A policy belongs to the file (mbind(2), "shared policy"), so it is set here, and the
  * worker knows nothing of it.
  *
  * Huge pages are reserved: the kernel does that for all nodes together, so of pages that are bound to some (mode strict) the worker
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "daemon/host-numa.h"
+#include "daemon/memory-limit.h"
 #include "daemon/resources-internal.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
@@ -58,6 +59,18 @@ static struct part part_of(const struct domain_config *config, unsigned cell)
 		(void)snprintf(part.path, sizeof(part.path), "numatune/memnode[%u]", i + 1);
 	}
 	return part;
+}
+
+/* Addresses of memory devices. <memnode> is of cells, and these are of none in particular. */
+static struct part room_of(const struct domain_config *config)
+{
+	const struct domain_numatune *tune = &config->numatune;
+
+	return (struct part){.kib = vm_config_plug_room_kib(&config->vm),
+		.page_kib = config->vm.hugepage_kib,
+		.mode = tune->mode,
+		.nodes = cpuset_is_empty(tune->nodes) ? NULL : tune->nodes,
+		.path = "numatune/memory"};
 }
 
 static bool is_bound(const struct part *part)
@@ -100,6 +113,9 @@ static uint64_t need_within(
 			(!nodes || (is_bound(&part) && is_within(part.nodes, nodes))))
 			kib += part.kib;
 	}
+	/* What memory devices are to have at once comes from anywhere. */
+	if (!nodes && page_kib == config->vm.hugepage_kib)
+		kib += vm_config_requested_kib(&config->vm) - config->vm.memory_kib;
 	return kib;
 }
 
@@ -180,7 +196,7 @@ static int check_huge(const struct domain_config *config, const char *sysfs, uin
 static int check_ordinary(
 	const struct domain_config *config, const struct resources_env *env, struct error *error)
 {
-	uint64_t kib = vm_config_ordinary_kib(&config->vm);
+	uint64_t kib = memory_ordinary_kib(config);
 
 	if (env->available_kib && kib > env->available_kib)
 		return error_set(error, ERROR_OPERATION_FAILED,
@@ -262,7 +278,25 @@ static int prepare(int fd, const struct part *part, struct error *error)
 	return r < 0 ? error_set_errno(error, -r, "%s: cannot bind guest memory", part->path) : 0;
 }
 
-static int make_file(struct resources *res, const struct part *part, struct error *error)
+/* Reserves nothing, and takes nothing before the guest plugs it in. */
+static int prepare_room(int fd, const struct part *part, struct error *error)
+{
+	size_t size = KIB(part->kib);
+	void *p;
+	int r;
+
+	if (!part->nodes)
+		return 0;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (p == MAP_FAILED)
+		return error_set_errno(error, errno, "cannot map room for memory devices");
+	r = bind_to_nodes(p, size, part);
+	(void)munmap(p, size);
+	return r < 0 ? error_set_errno(error, -r, "%s: cannot bind memory devices", part->path) : 0;
+}
+
+static int make_file(struct resources *res, const struct part *part, enum proto_fd_kind kind,
+	struct error *error)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	_cleanup_(closep) int fd = -EBADF;
@@ -275,12 +309,12 @@ static int make_file(struct resources *res, const struct part *part, struct erro
 	if (fd < 0 || ftruncate(fd, (off_t)KIB(part->kib)) < 0)
 		return error_set_errno(
 			error, errno, "cannot make %" PRIu64 " KiB of guest memory", part->kib);
-	r = prepare(fd, part, error);
+	r = kind == PROTO_FD_PLUG ? prepare_room(fd, part, error) : prepare(fd, part, error);
 	if (r < 0)
 		return r;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return error_set_errno(error, errno, "cannot seal the guest's memory");
-	return resources_add(res, PROTO_FD_RAM, part->cell, 0, TAKE_FD(fd), error);
+	return resources_add(res, kind, part->cell, 0, TAKE_FD(fd), error);
 }
 
 int resources_make_memory(
@@ -291,7 +325,12 @@ int resources_make_memory(
 	for (unsigned i = 0; r == 0 && i < n_parts(config); i++) {
 		struct part part = part_of(config, i);
 
-		r = make_file(res, &part, error);
+		r = make_file(res, &part, PROTO_FD_RAM, error);
+	}
+	if (r == 0 && room_of(config).kib) {
+		struct part room = room_of(config);
+
+		r = make_file(res, &room, PROTO_FD_PLUG, error);
 	}
 	return r;
 }

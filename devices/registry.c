@@ -28,6 +28,7 @@ static const struct device_class *const device_classes[] = {
 	&virtio_balloon_pci_class.class,
 	&virtio_blk_pci_class.class,
 	&virtio_console_pci_class.class,
+	&virtio_mem_pci_class.class,
 	&virtio_net_pci_class.class,
 	&virtio_rng_pci_class.class,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between control.c (the conversation) and control-net.c (requests about vNICs and networks). */
+/* Between control.c (the conversation), control-net.c (requests about vNICs and networks) and control-memory.c (memory devices). */
 #pragma once
 
 #include "vmm-core/network.h"
@@ -17,6 +17,8 @@ struct message {
 /* 0, or -errno: -ENODEV when there is no such vNIC. 'ret_reason' (of PROTO_REASON_MAX bytes) is written where there is more
  * to say than the number. */
 int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason);
+/* The same for memory devices. */
+int control_vm_memory(struct vm *vm, const struct message *m, char *ret_reason);
 /* LINK_LIST: 0, with what is to be told before the answer, or -ENODEV. */
 int control_vm_links(const struct vm *vm, const struct message *m, struct proto_links *ret);
 /* control_vm_nic() for a network's ports and uplinks. */

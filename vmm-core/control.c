@@ -192,6 +192,17 @@ static void on_vcpus(void *opaque)
 	send_message(opaque, PROTO_VCPUS, 0, 0, &vcpus, sizeof(vcpus));
 }
 
+static void on_memories(void *opaque)
+{
+	const struct control *control = opaque;
+	struct proto_memories memories;
+
+	if (!control->vm)
+		return;
+	memories.bits = vm_memories(control->vm);
+	send_message(opaque, PROTO_MEMORIES, 0, 0, &memories, sizeof(memories));
+}
+
 static void on_settled(void *opaque, enum vm_aim aim, int error)
 {
 	struct control *control = opaque;
@@ -398,6 +409,17 @@ static int handle_nic(struct control *control, struct message *m)
 {
 	char reason[PROTO_REASON_MAX] = "";
 	int r = control_vm_nic(control->vm, m, reason);
+
+	if (r >= 0 || !*reason)
+		return r < 0 ? r : 1;
+	reply(control, m->header.seq, r, reason);
+	return 0;
+}
+
+static int handle_memory(struct control *control, struct message *m)
+{
+	char reason[PROTO_REASON_MAX] = "";
+	int r = control_vm_memory(control->vm, m, reason);
 
 	if (r >= 0 || !*reason)
 		return r < 0 ? r : 1;
@@ -646,6 +668,9 @@ static int (*const handlers[PROTO_TYPE_X_MAX])(struct control *control, struct m
 	[PROTO_PING] = handle_ping,
 	[PROTO_MMU_STATS] = handle_mmu_stats,
 	[PROTO_IOTHREAD] = handle_iothread,
+	[PROTO_MEMORY_SET] = handle_memory,
+	[PROTO_MEMORY_ADD] = handle_memory,
+	[PROTO_MEMORY_REMOVE] = handle_memory,
 };
 
 static void handle(struct control *control, struct message *m, size_t len)
@@ -693,6 +718,8 @@ static int connect_control(struct control *control)
 	control->connected = true;
 	send_state(control, PROTO_HELLO);
 	on_vcpus(control);
+	if (control->vm && control->vm->mem.plug)
+		on_memories(control);
 	if (control->network)
 		network_connected(control->network);
 	if (control->vm && control->vm->state == PROTO_VM_STOPPED && control->connected)
@@ -742,6 +769,7 @@ int control_new(struct loop *loop, struct control **ret_control)
 		.notice = on_notice,
 		.nics_changed = on_nics,
 		.vcpus_changed = on_vcpus,
+		.memories_changed = on_memories,
 		.settled = on_settled,
 		.iothread_settled = on_iothread_settled,
 		.enter_vcpu_sandbox = on_vcpu_thread,

@@ -246,20 +246,20 @@ unsigned cpuid_phys_bits(const struct cpuid_table *table)
 	return e && (e->eax & 0xff) ? e->eax & 0xff : DEFAULT_PHYS_BITS;
 }
 
-/* RAM and the 64-bit PCI window behind it must have addresses. */
+/* RAM, room for more, and the 64-bit PCI window behind it must have addresses. */
 static int check_memory(struct cpuid_builder *b)
 {
-	uint64_t size = b->config->memory_kib << 10, end = LAYOUT_HIGH_RAM_BASE;
+	uint64_t size = b->config->memory_kib << 10;
+	uint64_t room = vm_config_plug_room_kib(b->config) << 10;
+	uint64_t end = layout_pci64_base(size, room) + LAYOUT_PCI64_SIZE;
 	unsigned bits = cpuid_phys_bits(b->table);
 
-	if (size > LAYOUT_LOW_RAM_MAX)
-		end += size - LAYOUT_LOW_RAM_MAX;
-	end = ALIGN_UP(end, GIB(1)) + LAYOUT_PCI64_SIZE;
 	if (bits < 64 && end > UINT64_C(1) << bits)
 		return cpuid_fail(b, -ENOTSUP,
-			"%llu MiB of memory are too much: this host's processor has %u physical "
+			"%llu MiB of memory%s are too much: this host's processor has %u physical "
 			"address bits",
-			(unsigned long long)(size >> 20), bits);
+			(unsigned long long)((size + room) >> 20),
+			room ? " (with <maxMemory>)" : "", bits);
 	return 0;
 }
 

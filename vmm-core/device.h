@@ -49,6 +49,7 @@ enum machine_request {
 	MACHINE_BALLOON, /* the guest gave up memory, or took it back: 'arg' is how many pages are given up */
 	MACHINE_BALLOON_STATS, /* what machine_balloon_ops.ask() asked for is in the statistics page */
 	MACHINE_VCPUS,         /* machine_cpu_ops.is_present() has changed */
+	MACHINE_MEMORY,        /* machine_memory_ops.size() of some memory device has changed */
 	MACHINE_VCPU_REFUSED, /* the guest will not let go of vCPU 'arg' */
 	MACHINE_HANDED_OVER,  /* device_take_over() has work */
 	MACHINE_IOTHREADS,    /* vm_collect_iothreads() has */
@@ -103,6 +104,15 @@ struct machine_balloon_ops {
 	int (*ask)(struct device *dev);
 };
 
+/* What the host asks of a memory device, likewise. */
+struct machine_memory_ops {
+	/* How much of it the guest is to have, in bytes. -EINVAL: more than there is, or no whole block; -errno, with all as it was:
+	 * KVM refuses. */
+	int (*set)(struct device *dev, uint64_t bytes);
+	/* How much of it the guest has. MACHINE_MEMORY follows when it changes, at most once a second, and the last of it always. */
+	uint64_t (*size)(const struct device *dev);
+};
+
 /* Cards that come and go while the vm exists; implemented by "acpi-pci-hotplug". Loop thread, the machine's lock held. */
 struct machine_hotplug_ops {
 	/* 'card', a PCI function that was just made, is in its slot: tell the guest. -ENOSPC: no room for its BARs. */
@@ -146,6 +156,8 @@ struct machine {
 	const struct machine_nic_ops *nic_ops; /* set with the first of them */
 	struct device *balloon;                /* set likewise; NULL: there is none */
 	const struct machine_balloon_ops *balloon_ops;
+	struct device *memories[VM_MAX_MEMORIES]; /* set by each memory device in its realize() */
+	const struct machine_memory_ops *memory_ops; /* set with the first of them */
 	int64_t wall_offset_s;       /* guest wall clock = host CLOCK_REALTIME + this */
 	struct vm_stats_page *stats; /* may be NULL */
 	const struct machine_ops *ops;

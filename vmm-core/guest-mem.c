@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "vmm-core/guest-plug.h"
 #include "vmm-core/layout.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -105,6 +106,7 @@ int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size)
 
 void guest_mem_done(struct guest_mem *mem)
 {
+	mem->plug = guest_plug_free(mem->plug);
 	unmap(mem);
 	for (unsigned i = 0; i < mem->n_files; i++)
 		mem->files[i].fd = safe_close(mem->files[i].fd);
@@ -224,7 +226,7 @@ int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 	int r = 0;
 
 	if (!range_fits(at, len, mem->size))
-		return -EFAULT;
+		return mem->plug ? guest_plug_discard_at(mem->plug, host, len) : -EFAULT;
 	for (unsigned i = 0; r == 0 && i < mem->n_files; i++) {
 		r = discard_of(&mem->files[i], first, at, len);
 		first += mem->files[i].size;
@@ -247,14 +249,24 @@ uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa)
 {
 	const struct guest_region *region = find(mem, gpa);
 
-	return region ? region->size - (gpa.v - region->base.v) : 0;
+	if (!region)
+		return mem->plug ? guest_plug_span(mem->plug, gpa.v, UINT64_MAX) : 0;
+	return region->size - (gpa.v - region->base.v);
 }
 
 void *guest_mem_ptr(const struct guest_mem *mem, struct gpa gpa, uint64_t len)
 {
 	const struct guest_region *region = find(mem, gpa);
 
-	if (!region || !range_fits(gpa.v - region->base.v, len, region->size))
+	if (!region) {
+		const struct guest_plug *plug = mem->plug;
+		uint64_t want = MAX(len, UINT64_C(1));
+
+		return plug && guest_plug_span(plug, gpa.v, want) >= want
+			? plug->host + (gpa.v - plug->base)
+			: NULL;
+	}
+	if (!range_fits(gpa.v - region->base.v, len, region->size))
 		return NULL;
 	return region->host + (gpa.v - region->base.v);
 }

@@ -11,7 +11,10 @@
  *
  * What the guest can write may change at any time: copy once into a local, check the local, use the local.
  *
- * Threads: set up before the vCPUs run, constant afterwards, so reading needs no lock.
+ * Beside RAM there may be room for memory that is plugged in (guest-plug.h), of which what is plugged is answered for as RAM is.
+ *
+ * Threads: set up before the vCPUs run, constant afterwards but for what is plugged, so reading needs no lock. Who asks while a
+ * block is unplugged may still be given it: it is mapped as before, and what is written there is lost sooner or later.
  */
 #pragma once
 
@@ -48,6 +51,7 @@ struct guest_mem {
 	unsigned n_files, n_regions;
 	struct guest_file files[GUEST_MEM_MAX_FILES]; /* in the order of the guest's addresses */
 	struct guest_region regions[GUEST_MEM_MAX_REGIONS]; /* ascending, no overlap */
+	struct guest_plug *plug; /* owned; NULL: nothing can be plugged in */
 };
 
 /* Map these files (at least one, and not more than GUEST_MEM_MAX_FILES; their 'fd', 'size' and 'page_len'; the fds are taken over on success), one

@@ -110,7 +110,7 @@ int kvm_create_vm(struct kvm *kvm, const char **ret_stage)
 	return 0;
 }
 
-int kvm_set_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, void *host)
+int kvm_plug_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, void *host)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
@@ -119,8 +119,13 @@ int kvm_set_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, 
 		.userspace_addr = (uintptr_t)host,
 	};
 
-	assert(!kvm->irqchip_created);
 	return kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+int kvm_set_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, void *host)
+{
+	assert(!kvm->irqchip_created);
+	return kvm_plug_memory(kvm, slot, gpa, size, host);
 }
 
 int kvm_split_irqchip(struct kvm *kvm, unsigned pins)

@@ -42,6 +42,8 @@ int kvm_create_vm(struct kvm *kvm, const char **ret_stage);
 void kvm_close_dev(struct kvm *kvm);
 
 int kvm_set_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, void *host);
+/* The same at any later time: slow (see "Order matters"), and not for a start. 'size' 0 removes the slot. */
+int kvm_plug_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, void *host);
 /* Local APICs in the kernel; PIC, PIT and IOAPIC (of 'pins' pins) are ours. 32-bit APIC ids. */
 int kvm_split_irqchip(struct kvm *kvm, unsigned pins);
 /* Supported CPUID leaves; *n is the array's size and becomes the count. -E2BIG: array too small. */

@@ -16,7 +16,8 @@
 #define LAYOUT_IOAPIC_BASE   UINT64_C(0xfec00000)
 #define LAYOUT_LAPIC_BASE    UINT64_C(0xfee00000)
 #define LAYOUT_HIGH_RAM_BASE GIB(4)
-#define LAYOUT_PCI64_SIZE    GIB(32) /* 64-bit BARs start at the end of RAM, rounded up to 1 GiB */
+#define LAYOUT_PCI64_SIZE    GIB(32) /* 64-bit BARs start at layout_pci64_base() */
+#define LAYOUT_PLUG_ALIGN    GIB(2)  /* of memory devices, as VM_MEMORY_ALIGN_KIB */
 
 /* Below 1 MiB. */
 #define LAYOUT_BOOT_PARAMS  UINT64_C(0x7000) /* Linux zero page or hvm_start_info */
@@ -68,10 +69,20 @@
 #define LAYOUT_GSI_MSI_BASE   24 /* allocated by irq.c */
 #define LAYOUT_GSI_MAX        1024
 
-/* Where 64-bit BARs begin in a machine with this much RAM. */
-static inline uint64_t layout_pci64_base(uint64_t ram_bytes)
+/* Where memory that can be plugged in begins. */
+static inline uint64_t layout_plug_base(uint64_t ram_bytes)
 {
 	uint64_t high = ram_bytes > LAYOUT_LOW_RAM_MAX ? ram_bytes - LAYOUT_LOW_RAM_MAX : 0;
 
+	return ALIGN_UP(LAYOUT_HIGH_RAM_BASE + high, LAYOUT_PLUG_ALIGN);
+}
+
+/* Where 64-bit BARs begin in a machine with this much RAM, and this much room for more (vm_config_plug_room_kib()). */
+static inline uint64_t layout_pci64_base(uint64_t ram_bytes, uint64_t plug_room)
+{
+	uint64_t high = ram_bytes > LAYOUT_LOW_RAM_MAX ? ram_bytes - LAYOUT_LOW_RAM_MAX : 0;
+
+	if (plug_room)
+		return layout_plug_base(ram_bytes) + plug_room;
 	return ALIGN_UP(LAYOUT_HIGH_RAM_BASE + high, GIB(1));
 }

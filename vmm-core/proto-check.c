@@ -48,6 +48,9 @@ static const struct {
 	[PROTO_PING] = {1, 0, 0, 0},
 	[PROTO_MMU_STATS] = {1, 0, 0, 0},
 	[PROTO_IOTHREAD] = {1, 0, 0, sizeof(struct proto_iothread)},
+	[PROTO_MEMORY_SET] = {1, 0, 0, sizeof(struct proto_memory_set)},
+	[PROTO_MEMORY_ADD] = {1, 0, 0, sizeof(struct proto_memory_add)},
+	[PROTO_MEMORY_REMOVE] = {1, 0, 0, sizeof(struct proto_memory_id)},
 };
 static_assert(PROTO_MAX_FDS <= UINT8_MAX, "max_fds");
 
@@ -132,6 +135,7 @@ int proto_place_fds(const struct proto_start *start, int *fds, unsigned n_fds, s
 	const struct places places[PROTO_FD_KIND_X_MAX] = {
 		[PROTO_FD_KVM] = {&vm->kvm, NULL, 1},
 		[PROTO_FD_RAM] = {vm->ram, NULL, VM_MAX_CELLS},
+		[PROTO_FD_PLUG] = {&vm->plug, NULL, 1},
 		[PROTO_FD_STATS] = {&vm->stats, NULL, 1},
 		[PROTO_FD_KERNEL] = {&vm->kernel, NULL, 1},
 		[PROTO_FD_INITRD] = {&vm->initrd, NULL, 1},

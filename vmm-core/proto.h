@@ -96,7 +96,12 @@ enum proto_type {
 	/* daemon -> worker, to a vm */
 	PROTO_MMU_STATS, /* what KVM's MMU did goes into the statistics page before the REPLY; -ENOTSUP: the kernel does not say */
 	/* the same; the REPLY comes when the thread is named so. -ENOSPC: no thread is left; -EEXIST, -ENOENT, -EBUSY: a disk uses it */
-	PROTO_IOTHREAD, /* struct proto_iothread */
+	PROTO_IOTHREAD,   /* struct proto_iothread */
+	PROTO_MEMORY_SET, /* struct proto_memory_set: so much of a memory device the guest is to have; NOTICE_MEMORY follows */
+	PROTO_MEMORY_ADD, /* struct proto_memory_add: plug a memory device in */
+	PROTO_MEMORY_REMOVE, /* struct proto_memory_id: ask the guest to let go of it; MEMORIES follows when it has; -EBUSY: not empty */
+	/* worker -> daemon, seq 0 */
+	PROTO_MEMORIES, /* struct proto_memories: of a vm, after HELLO if it can have any, and when there are others than before */
 	PROTO_TYPE_X_MAX
 };
 
@@ -128,6 +133,8 @@ enum proto_fd_kind {
 	PROTO_FD_HOST_TAP,  /* the host port's */
 	PROTO_FD_UPLINK,    /* net_config.uplinks[index]: a packet socket or a tap, by its kind */
 	PROTO_FD_RTNETLINK, /* bound to RTMGRP_LINK where the uplinks are */
+	/* of START */
+	PROTO_FD_PLUG, /* room for memory devices, sealed likewise; none: nothing can be plugged in */
 	PROTO_FD_KIND_X_MAX
 };
 
@@ -195,6 +202,7 @@ enum proto_notice_kind {
 	PROTO_NOTICE_BALLOON, /* 'index' pages are given up; at most once a second, the last of them always */
 	PROTO_NOTICE_BALLOON_STATS, /* they are in the statistics page */
 	PROTO_NOTICE_VCPU_REFUSED,  /* the guest does not let go of vCPU 'index' */
+	PROTO_NOTICE_MEMORY, /* memory device 'index' has another size now: it is in the statistics page */
 	PROTO_NOTICE_KIND_X_MAX
 };
 
@@ -239,6 +247,28 @@ struct proto_vcpus {
 };
 static_assert(sizeof(struct proto_vcpus) == 4 * PROTO_VCPU_WORDS, "wire format");
 static_assert(32 * PROTO_VCPU_WORDS > VM_MAX_VCPUS, "a bit each");
+
+struct proto_memory_id {
+	uint32_t number;
+};
+
+struct proto_memory_set {
+	uint32_t number, pad;
+	uint64_t kib; /* whole blocks, at most the device's size */
+};
+static_assert(sizeof(struct proto_memory_set) == 16, "wire format");
+
+struct proto_memory_add {
+	uint32_t number, pad; /* one that is free */
+	struct vm_memory config;
+};
+static_assert(sizeof(struct proto_memory_add) == 8 + sizeof(struct vm_memory), "wire format");
+
+/* Those that are there, a bit each. */
+struct proto_memories {
+	uint32_t bits;
+};
+static_assert(VM_MAX_MEMORIES <= 32, "a bit each");
 
 enum proto_console_kind { PROTO_CONSOLE_SERIAL, PROTO_CONSOLE_VIRTIO, PROTO_CONSOLE_KIND_X_MAX };
 

@@ -18,6 +18,10 @@
 
 #include "vmm-core/proto.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #define COUNT(...) (sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 #define ANY(call, why)                                                                             \
 	{                                                                                          \
@@ -81,9 +85,11 @@ static const struct seccomp_rule loop_rules[] = {
 	ANY(readv, "a frame from a vNIC's tap"),
 	ANY(io_uring_enter, "disk requests; the ring is restricted by itself"),
 	ONE_OF(ioctl, 1,
-		"interrupt routes and doorbells, of a vm that is reset or a vNIC that goes",
-		KVM_VM_REQUESTS),
-	ONE_OF(madvise, 2, "memory that the guest gives back", MADV_REMOVE),
+		"interrupt routes and doorbells, of a vm that is reset or a vNIC that goes; memory "
+		"slots of memory devices",
+		KVM_VM_REQUESTS, KVM_SET_USER_MEMORY_REGION),
+	ONE_OF(madvise, 2, "memory that the guest gives back, and that it plugs in", MADV_REMOVE,
+		MADV_POPULATE_WRITE),
 	ANY(eventfd2, "interrupts and doorbells of a vNIC that is plugged in"),
 	ONE_OF(futex, 1, "locks of loops, the vCPU gate, and the end of threads", FUTEX_OPS,
 		FUTEX_JOIN),

@@ -15,7 +15,7 @@
 #include "config/vm-config.h"
 
 #define STATS_MAGIC   UINT32_C(0x74536d56)
-#define STATS_VERSION 5
+#define STATS_VERSION 6
 
 typedef _Atomic uint64_t stat_counter;
 
@@ -51,6 +51,15 @@ struct vm_stats_balloon {
 	stat_counter known;      /* which of the values it had */
 	stat_counter calls;      /* of the kernel, for given_back and reported */
 	stat_counter values[VM_BALLOON_TAGS]; /* as the guest says: sizes are bytes */
+};
+
+/* A memory device, in bytes. */
+struct vm_stats_memory {
+	stat_counter requested, plugged; /* that the guest is to have of it, and that it has */
+	stat_counter usable;             /* that it can reach */
+	stat_counter plugs, unplugs;     /* plugged so far, and unplugged */
+	stat_counter calls;              /* of the kernel, for the latter */
+	stat_counter pad[2];
 };
 
 /* What KVM's MMU did for the machine, by KVM's names: of the vm, and sums over its vCPUs. */
@@ -140,7 +149,9 @@ struct vm_stats_page {
 	stat_counter loop_ns[VM_LEDGER_X_MAX];
 	struct vm_stats_balloon balloon;
 	struct vm_stats_mmu mmu;
+	struct vm_stats_memory memories[VM_MAX_MEMORIES];
 };
+static_assert(sizeof(struct vm_stats_memory) == 64, "shared layout");
 static_assert(sizeof(struct vm_stats_balloon) == 192, "shared layout");
 static_assert(sizeof(struct vm_stats_vcpu) == 128, "shared layout");
 static_assert(sizeof(struct vm_stats_disk) == 128, "shared layout");

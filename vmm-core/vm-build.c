@@ -20,6 +20,7 @@
 #include "vmm-core/chardev.h"
 #include "vmm-core/cpu-topology.h"
 #include "vmm-core/cpuid.h"
+#include "vmm-core/guest-plug.h"
 #include "vmm-core/ram-map.h"
 #include "vmm-core/smbios.h"
 #include "vmm-core/vm.h"
@@ -85,6 +86,11 @@ static unsigned n_balloons(const struct vm_config *config)
 	return config->balloon.model != VM_BALLOON_NONE;
 }
 
+static unsigned n_memories(const struct vm_config *config)
+{
+	return config->n_memories;
+}
+
 static unsigned n_virtio_consoles(const struct vm_config *config)
 {
 	unsigned n = config->n_channels;
@@ -118,6 +124,7 @@ static const struct board_row board[] = {
 	{"virtio-rng-pci", n_rngs, {{0}}},
 	{"virtio-console-pci", n_virtio_consoles, {{0}}},
 	{"virtio-balloon-pci", n_balloons, {{0}}},
+	{"virtio-mem-pci", n_memories, {{0}}},
 };
 
 static const uint16_t com_ports[VM_MAX_SERIALS] = {
@@ -129,6 +136,7 @@ void vm_fds_init(struct vm_fds *fds)
 {
 	*fds = (struct vm_fds){
 		.kvm = -EBADF,
+		.plug = -EBADF,
 		.stats = -EBADF,
 		.kernel = -EBADF,
 		.initrd = -EBADF,
@@ -151,6 +159,7 @@ void vm_fds_init(struct vm_fds *fds)
 void vm_fds_done(struct vm_fds *fds)
 {
 	fds->kvm = safe_close(fds->kvm);
+	fds->plug = safe_close(fds->plug);
 	fds->stats = safe_close(fds->stats);
 	fds->kernel = safe_close(fds->kernel);
 	fds->initrd = safe_close(fds->initrd);
@@ -242,6 +251,13 @@ static int populate_memory(struct vm *vm, char *reason)
 	return r;
 }
 
+static int set_slot(void *opaque, unsigned slot, uint64_t gpa, uint64_t size, void *host)
+{
+	struct vm *vm = opaque;
+
+	return kvm_plug_memory(&vm->kvm, slot, gpa, size, host);
+}
+
 static int check_ram(int fd, uint64_t size)
 {
 	struct stat st;
@@ -280,6 +296,28 @@ static int map_memory(struct vm *vm, char *reason)
 	return 0;
 }
 
+/* What can be plugged in, and the slots of what is to be there from the start on. */
+static int build_plug(struct vm *vm, char *reason)
+{
+	static const struct guest_plug_ops ops = {.set_slot = set_slot};
+	const struct guest_file file = {.fd = vm->fds.plug,
+		.size = KIB(vm_config_plug_room_kib(&vm->config)),
+		.page_len = vm->config.hugepage_kib ? KIB(vm->config.hugepage_kib) : 4096};
+	int r;
+
+	if (!file.size)
+		return 0;
+	r = check_ram(file.fd, file.size);
+	if (r == 0)
+		r = guest_plug_init(&vm->mem, &file, &ops, vm);
+	if (r < 0)
+		return failed(reason, r, "room for memory devices");
+	(void)TAKE_FD(vm->fds.plug);
+	for (unsigned i = 0; r >= 0 && i < vm->config.n_memories; i++)
+		r = vm_memory_make(vm, i);
+	return r < 0 ? failed(reason, r, "a memory device's region") : 0;
+}
+
 static int build_memory(struct vm *vm, char *reason)
 {
 	int r = map_memory(vm, reason);
@@ -298,6 +336,9 @@ static int build_memory(struct vm *vm, char *reason)
 		if (r < 0)
 			return failed(reason, r, "KVM_SET_USER_MEMORY_REGION");
 	}
+	r = build_plug(vm, reason);
+	if (r < 0)
+		return r;
 	/* All slots are there: the interrupt chip may come. */
 	r = kvm_split_irqchip(&vm->kvm, LAYOUT_IOAPIC_PINS);
 	return r < 0 ? failed(reason, r, "KVM_CAP_SPLIT_IRQCHIP") : 0;
@@ -627,7 +668,8 @@ int vm_load_boot(struct vm *vm, char *ret_reason)
 	if (vm->fds.kernel < 0)
 		return failed(ret_reason, -ENOENT,
 			"no kernel: this vmmd boots kernels directly, so <os> needs <kernel>");
-	r = acpi_build(&vm->mem, &vm->config, layout_pci64_base(vm->mem.size), &in.rsdp);
+	r = acpi_build(&vm->mem, &vm->config,
+		layout_pci64_base(vm->mem.size, vm->mem.plug ? vm->mem.plug->room : 0), &in.rsdp);
 	if (r < 0)
 		return failed(ret_reason, r, "writing the ACPI tables");
 	r = smbios_build(&vm->mem, &vm->config);

@@ -18,17 +18,25 @@ static int failed(char *reason, int error, const char *text)
 	return error;
 }
 
-/* 'config' with the vNICs that there are, in a row, and the new one behind them: what the validator can look at. */
+void vm_config_now(const struct vm *vm, struct vm_config *ret)
+{
+	*ret = vm->config;
+	ret->n_nics = ret->n_memories = 0;
+	for (unsigned i = 0; i < VM_MAX_NICS; i++)
+		if (vm->machine.nics[i])
+			ret->nics[ret->n_nics++] = vm->config.nics[i];
+	for (unsigned i = 0; i < VM_MAX_MEMORIES; i++)
+		if (vm->machine.memories[i])
+			ret->memories[ret->n_memories++] = vm->config.memories[i];
+}
+
+/* With the new one behind the others: what the validator can look at. */
 static int check(const struct vm *vm, const struct vm_nic *nic, char *reason)
 {
 	/* Static: 200 KiB are too many for a stack, and only the loop thread comes here. */
 	static struct vm_config config;
 
-	config = vm->config;
-	config.n_nics = 0;
-	for (unsigned i = 0; i < VM_MAX_NICS; i++)
-		if (vm->machine.nics[i])
-			config.nics[config.n_nics++] = vm->config.nics[i];
+	vm_config_now(vm, &config);
 	/* At least one place is free: the new one's. */
 	config.nics[config.n_nics++] = *nic;
 	return vm_config_validate(&config, reason, PROTO_REASON_MAX);
@@ -44,7 +52,7 @@ static void take_place(struct vm *vm, unsigned number, const struct vm_nic *nic)
 }
 
 /* Gone, or never quite there. */
-static void drop_device(struct vm *vm, struct device *dev)
+void vm_drop_device(struct vm *vm, struct device *dev)
 {
 	unsigned i = 0;
 
@@ -83,7 +91,7 @@ int vm_nic_add(
 		return r;
 	r = ops->plug(vm->machine.hotplug, dev);
 	if (r < 0) {
-		drop_device(vm, dev);
+		vm_drop_device(vm, dev);
 		return failed(ret_reason, r, "there is no room for its registers");
 	}
 	return 0;
@@ -104,14 +112,14 @@ void vm_collect_ejected(struct vm *vm)
 {
 	const struct machine_hotplug_ops *ops = vm->machine.hotplug_ops;
 	struct device *dev;
-	bool any = false;
+	uint32_t nics = vm_nics(vm);
 
-	while (ops && (dev = ops->ejected(vm->machine.hotplug))) {
-		drop_device(vm, dev);
-		any = true;
-	}
-	if (any)
+	while (ops && (dev = ops->ejected(vm->machine.hotplug)))
+		vm_drop_device(vm, dev);
+	if (vm_nics(vm) != nics)
 		vm->owner->nics_changed(vm->owner->opaque);
+	if (vm_forget_memories(vm))
+		vm->owner->memories_changed(vm->owner->opaque);
 }
 
 uint32_t vm_nics(const struct vm *vm)

@@ -347,6 +347,12 @@ static void request_vcpus(struct vm *vm, int arg)
 	vm_collect_vcpus(vm);
 }
 
+static void request_memory(struct vm *vm, int arg)
+{
+	(void)arg;
+	vm_collect_memories(vm);
+}
+
 static void request_vcpu_refused(struct vm *vm, int arg)
 {
 	char text[64];
@@ -379,6 +385,7 @@ static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int 
 	[MACHINE_BALLOON] = request_balloon,
 	[MACHINE_BALLOON_STATS] = request_balloon_stats,
 	[MACHINE_VCPUS] = request_vcpus,
+	[MACHINE_MEMORY] = request_memory,
 	[MACHINE_VCPU_REFUSED] = request_vcpu_refused,
 	[MACHINE_HANDED_OVER] = request_handed_over,
 	[MACHINE_IOTHREADS] = request_iothreads,

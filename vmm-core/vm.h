@@ -37,6 +37,8 @@ struct vm_owner {
 	void (*nics_changed)(void *opaque);
 	/* vCPUs are there that were not, or are gone. */
 	void (*vcpus_changed)(void *opaque);
+	/* Memory devices that were to be removed are gone. */
+	void (*memories_changed)(void *opaque);
 	/* What vm_aim() asked for was reached (0), overtaken by STOP (-ECANCELED), or failed; vm->aim_text then says
 	 * why, if there is more to say. */
 	void (*settled)(void *opaque, enum vm_aim aim, int error);
@@ -53,6 +55,7 @@ struct vm_owner {
 struct vm_fds {
 	int kvm, stats, kernel, initrd;
 	int ram[VM_MAX_CELLS]; /* one for each cell; without cells the first */
+	int plug;              /* room for memory devices */
 	int serials[VM_MAX_SERIALS], consoles[VM_MAX_CONSOLES], channels[VM_MAX_CHANNELS];
 	uint8_t serial_flags[VM_MAX_SERIALS], console_flags[VM_MAX_CONSOLES],
 		channel_flags[VM_MAX_CHANNELS]; /* PROTO_FD_LISTENING */
@@ -99,6 +102,7 @@ struct vm {
 	uint64_t boot_ns[VM_BOOT_X_MAX];    /* of the page, until there is one */
 	const struct vm_owner *owner;
 	bool stop_on_reset, stop_on_panic;
+	uint64_t memories_told[VM_MAX_MEMORIES]; /* by the last notices, in bytes */
 
 	enum proto_vm_state state;
 	enum proto_vm_reason reason;
@@ -171,6 +175,26 @@ void vm_collect_ejected(struct vm *vm);
 /* Those that exist: a bit each. */
 uint32_t vm_nics(const struct vm *vm);
 
+/* Memory that comes and goes (vm-memory.c). 'number' is the place in machine.memories[], vm_config.memories[] and the statistics
+ * page. */
+
+/* The region of the device that vm_config.memories[number] describes, with what the guest is to have of it usable: before any vCPU
+ * runs for those of the configuration. 0, or guest_plug_add()'s or guest_plug_grow()'s error. */
+int vm_memory_make(struct vm *vm, unsigned number);
+/* Make it and tell the guest, in any state but STOPPED. As vm_nic_add(). */
+int vm_memory_add(struct vm *vm, unsigned number, const struct vm_memory *memory, char *ret_reason);
+/* The guest is to have so much of it. -ENODEV; or machine_memory_ops.set()'s error. */
+int vm_memory_set(struct vm *vm, unsigned number, uint64_t kib, char *ret_reason);
+/* Ask the guest to let go of the device, of which it has nothing and is to have nothing (-EBUSY otherwise). When it does, or is reset, it
+ * is freed and vm_owner.memories_changed() called. -ENOTSUP without ACPI; -ENODEV: there is none. */
+int vm_memory_remove(struct vm *vm, unsigned number, char *ret_reason);
+/* MACHINE_MEMORY came: notices for those whose size has changed. */
+void vm_collect_memories(struct vm *vm);
+/* Devices were freed: the regions of memory devices go. Answers whether there were any. */
+bool vm_forget_memories(struct vm *vm);
+/* Those that exist: a bit each. */
+uint32_t vm_memories(const struct vm *vm);
+
 /* vCPUs that come and go (vm-vcpu.c). */
 
 /* vCPUs 0 … n - 1 are to be there: those that lack are at once; the guest is asked to let go of the others, and when it does
@@ -199,6 +223,10 @@ int vm_iothread_remove(struct vm *vm, uint32_t id, uint32_t tag, char *ret_reaso
 /* MACHINE_IOTHREADS came. */
 void vm_collect_iothreads(struct vm *vm);
 
+/* 'vm->config' with the vNICs and memory devices that there are, each in a row, as the validator wants them (vm-plug.c). */
+void vm_config_now(const struct vm *vm, struct vm_config *ret);
+/* Free one of vm->devices[] (vm-plug.c). */
+void vm_drop_device(struct vm *vm, struct device *dev);
 /* Make a device of the registry, and keep it (vm-build.c). 'ret_reason' says what failed. */
 int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,
 	char *ret_reason);

@@ -80,6 +80,7 @@ extern const struct device_ops virtio_pci_ops;
 extern const struct virtio_pci_class virtio_balloon_pci_class;
 extern const struct virtio_pci_class virtio_console_pci_class;
 extern const struct virtio_pci_class virtio_blk_pci_class;
+extern const struct virtio_pci_class virtio_mem_pci_class;
 extern const struct virtio_pci_class virtio_net_pci_class;
 extern const struct virtio_pci_class virtio_rng_pci_class;
 

@@ -157,6 +157,8 @@ void virtio_idle(struct virtio_device *v)
 void virtio_reset(struct virtio_device *v)
 {
 	finish_reset(v);
+	if (v->ops->machine_reset)
+		v->ops->machine_reset(v);
 }
 
 uint32_t virtio_device_features(const struct virtio_device *v, uint32_t select)

@@ -62,7 +62,7 @@ struct virtio_device;
 
 struct virtio_ops {
 	const char *name;   /* "virtio-blk", for messages */
-	uint16_t device_id; /* 5: 1 network, 2 block, 3 console, 4 entropy, 5 balloon */
+	uint16_t device_id; /* 5: 1 network, 2 block, 3 console, 4 entropy, 5 balloon, 24 memory */
 	size_t size;        /* of the model's struct; struct virtio_device is its first member */
 	/* Sets v->n_queues, v->queue_sizes[] (0: VIRTQ_MAX_SIZE), v->host_features (device bits
 	 * only; ring bits and VERSION_1 are added), v->config_len and v->config[]. Returns 0 or
@@ -81,6 +81,8 @@ struct virtio_ops {
 	int (*activate)(struct virtio_device *v);
 	/* Back to power-on, v->config[] included. quiesce() answered true before. May be NULL. */
 	void (*reset)(struct virtio_device *v);
+	/* The machine, and not the driver alone, was reset: after reset(), on the loop thread. May be NULL. */
+	void (*machine_reset)(struct virtio_device *v);
 	/* Queue 'index' was kicked. Take at most about one ring's worth of chains; when there is
 	 * more, virtio_kick_later(), so that a driver which refills as fast as we pop cannot hold
 	 * the loop. */

@@ -37,7 +37,8 @@ static int format(bool is_live, char **xml)
 	const struct domain_live live = {.id = 4,
 		.serial_paths = {"/dev/pts/3", "/dev/pts/4", "/dev/pts/5", "/dev/pts/6"},
 		.console_paths = {NULL, "/dev/pts/7", "/dev/pts/8", "/dev/pts/9"},
-		.nics = {{"vnet5", "virbr0", port_id}, {"vnet6", NULL, NULL}}};
+		.nics = {{"vnet5", "virbr0", port_id}, {"vnet6", NULL, NULL}},
+		.memories = {{0, 4096}, {3, 0}}};
 
 	return is_live ? domain_xml_format(config, &live, xml) : format_readonly(xml);
 }

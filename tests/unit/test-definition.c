@@ -29,7 +29,7 @@ static void check_facts(const struct definition *d, const struct domain_config *
 	assert_string_equal(d->title, config->title);
 	assert_int_equal(d->vcpus, config->vm.vcpus);
 	assert_int_equal(d->vcpus_max, config->vm.vcpus_max);
-	assert_int_equal(d->memory_kib, config->vm.memory_kib);
+	assert_int_equal(d->memory_kib, vm_config_total_kib(&config->vm));
 	assert_int_equal(d->current_memory_kib, config->vm.current_memory_kib);
 	assert_int_equal(d->n_disks, config->vm.n_disks);
 	for (unsigned i = 0; i < d->n_disks; i++) {

@@ -63,10 +63,13 @@ static const struct {
 	{PROTO_VCPU_SET, sizeof(struct proto_vcpu_set), 0, 0},
 	{PROTO_MMU_STATS, 0, 0, 0},
 	{PROTO_IOTHREAD, sizeof(struct proto_iothread), 0, 0},
+	{PROTO_MEMORY_SET, sizeof(struct proto_memory_set), 0, 0},
+	{PROTO_MEMORY_ADD, sizeof(struct proto_memory_add), 0, 0},
+	{PROTO_MEMORY_REMOVE, sizeof(struct proto_memory_id), 0, 0},
 };
-/* From TEAM_STATE to LINKS are workers', and VCPUS is; new numbers are at the end, since workers of an earlier version may be running. */
+/* From TEAM_STATE to LINKS are workers', and VCPUS and MEMORIES are; new numbers are at the end, since workers of an earlier version may be running. */
 static_assert(ARRAY_SIZE(known) ==
-		(PROTO_TEAM_STATE - PROTO_START) + (PROTO_TYPE_X_MAX - PROTO_LINKS - 2),
+		(PROTO_TEAM_STATE - PROTO_START) + (PROTO_TYPE_X_MAX - PROTO_LINKS - 3),
 	"a new request: add a row");
 static_assert(PROTO_LINKS == PROTO_TEAM_STATE + 2, "of workers");
 

@@ -59,6 +59,10 @@ static void check(const struct vm_config *c, const char *part)
 
 static struct vm_config c; /* large */
 
+#define GIB_KIB(n) ((uint64_t)(n) << 20)
+#define WITH_MEMORY                                                                                \
+	(c.max_memory_kib = GIB_KIB(8), c.memory_slots = 8, c.n_memories = 1,                      \
+		c.memories[0].size_kib = GIB_KIB(1), c.memories[0].block_kib = 2048)
 #define BREAK(change, part)                                                                        \
 	do {                                                                                       \
 		good(&c);                                                                          \
@@ -295,6 +299,39 @@ static void test_chardevs(void **state)
 	BREAK(memset(c.channels[0].name, 'a', VM_PORT_NAME_MAX), "too long");
 	BREAK(c.rng.source = 3, "backend/@model");
 	BREAK(c.rng.rate_period_ms = 1, "rate/@bytes");
+	BREAK(c.max_memory_kib = GIB_KIB(8), "maxMemory/@slots");
+	BREAK(c.memory_slots = 8, "maxMemory/@slots");
+	BREAK((c.max_memory_kib = GIB_KIB(8), c.memory_slots = 256), NULL);
+	BREAK((c.max_memory_kib = GIB_KIB(8), c.memory_slots = 257), "maxMemory/@slots: 257");
+	BREAK((c.max_memory_kib = c.memory_kib - 4, c.memory_slots = 1),
+		"maxMemory: less than memory");
+	BREAK((c.max_memory_kib = VM_MAX_MEMORY_KIB + 4, c.memory_slots = 1), "maxMemory: ");
+	BREAK(c.n_memories = 1, "devices/memory: there is no <maxMemory>");
+	BREAK(WITH_MEMORY, NULL);
+	BREAK((WITH_MEMORY, c.n_memories = 9), "devices/memory: 9 memory devices; write at most 8");
+	BREAK((WITH_MEMORY, c.n_memories = 2, c.memory_slots = 1), "write at most 1");
+	BREAK((WITH_MEMORY, c.memories[0].block_kib = 1024), "memory[1]/target/block: 1024");
+	BREAK((WITH_MEMORY, c.memories[0].block_kib = 3072), "memory[1]/target/block: 3072");
+	BREAK((WITH_MEMORY, c.memories[0].block_kib = 2097152), "memory[1]/target/block");
+	BREAK((WITH_MEMORY, c.memories[0].block_kib = 0), "memory[1]/target/block: 0 KiB");
+	BREAK((WITH_MEMORY, c.memories[0].size_kib = 0), "memory[1]/target/size: 0 KiB");
+	BREAK((WITH_MEMORY, c.memories[0].size_kib += 4), "memory[1]/target/size");
+	BREAK((WITH_MEMORY, c.memories[0].size_kib = UINT64_MAX), "memory[1]/target/size");
+	BREAK((WITH_MEMORY, c.max_memory_kib = VM_MAX_MEMORY_KIB,
+		      c.memories[0].size_kib = GIB_KIB(1024) + 2048),
+		"memory[1]/target/block: 524289 blocks");
+	BREAK((WITH_MEMORY, c.memories[0].requested_kib = 4), "memory[1]/target/requested: 4 KiB");
+	BREAK((WITH_MEMORY, c.memories[0].requested_kib = c.memories[0].size_kib), NULL);
+	BREAK((WITH_MEMORY, c.memories[0].requested_kib = c.memories[0].size_kib + 2048),
+		"memory[1]/target/requested");
+	BREAK((WITH_MEMORY, c.memories[0].node = 1), "memory[1]/target/node");
+	BREAK((WITH_MEMORY, c.memories[0].size_kib = GIB_KIB(8)),
+		"maxMemory: less than memory with");
+	BREAK((WITH_MEMORY, c.memory_locked = 1), "memoryBacking/locked");
+	BREAK((WITH_MEMORY,
+		      c.disks[0].pci = c.memories[0].pci =
+			      (struct vm_pci_addr){.set = 1, .slot = 9}),
+		"devices/memory[1]/address");
 	BREAK(c.balloon.model = VM_BALLOON_VIRTIO, NULL);
 	BREAK(c.balloon.model = 2, "devices/memballoon/@model: unknown value 2");
 	BREAK(c.balloon.autodeflate = 3, "memballoon/@autodeflate: unknown value 3");

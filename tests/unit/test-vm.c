@@ -91,6 +91,11 @@ void vm_collect_ejected(struct vm *vm)
 	n_collected++;
 }
 
+void vm_collect_memories(struct vm *vm)
+{
+	(void)vm;
+}
+
 void vm_collect_vcpus(struct vm *vm)
 {
 	(void)vm;
