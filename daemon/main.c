@@ -27,6 +27,7 @@
 #include "daemon/network.h"
 #include "daemon/rpc-tls.h"
 #include "daemon/rpc.h"
+#include "daemon/spawner.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
 #include "vmm-core/base/strutil.h"
@@ -528,12 +529,18 @@ static int set_up_process(struct daemon *d)
 	return r < 0 ? log_error_errno(r, "cannot set up the event loop: %m") : 0;
 }
 
-static int run(const struct arguments *a)
+static int run(struct arguments *a)
 {
 	struct daemon d = {.session = a->options.session};
+	_cleanup_(spawner_freep) struct spawner *spawner = NULL;
 	struct error e = {0};
-	int r = set_up_process(&d);
+	int r = spawner_new(&spawner);
 
+	if (r < 0)
+		(void)log_warning_errno(
+			r, "cannot make the process that makes workers: starts take longer: %m");
+	a->options.spawner = spawner;
+	r = set_up_process(&d);
 	if (r >= 0) {
 		r = manager_new(d.event, &a->options, &d.manager, &e);
 		if (r >= 0)

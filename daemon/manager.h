@@ -33,6 +33,7 @@ struct manager_options {
 	/* Tests of memory-policy.c: before paths of what it reads; how long its seconds are. NULL, 0: nothing; a second */
 	const char *proc_root;
 	uint64_t policy_second_usec;
+	struct spawner *spawner; /* makes the workers' processes; the caller's; NULL: none */
 };
 
 struct jail_env;

@@ -38,6 +38,7 @@ static int spawn(struct network *n, int dir_fd, struct error *error)
 		.exe_fd = exe_fd,
 		.listen_fd = listen_fd,
 		.jail = m->options.no_jail ? NULL : &jail,
+		.spawner = m->options.spawner,
 	};
 	int r;
 

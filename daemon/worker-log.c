@@ -117,10 +117,10 @@ int worker_log_open(sd_event *event, int log_dir_fd, const char *name, int dir_f
 
 	if (!log)
 		return -ENOMEM;
-	log->pipe_fd = log->dir_fd = log->file_fd = -EBADF;
+	log->pipe_fd = log->file_fd = -EBADF;
 	(void)snprintf(log->file_name, sizeof(log->file_name), "%s.log", name);
-	log->dir_fd = fcntl(log_dir_fd, F_DUPFD_CLOEXEC, 3);
-	r = log->dir_fd < 0 ? -errno : open_file(log);
+	log->dir_fd = log_dir_fd;
+	r = open_file(log);
 	if (r == 0)
 		r = open_pipe(log, dir_fd, ret_write_fd ? &write_fd : NULL);
 	if (r == 0)
@@ -153,7 +153,6 @@ struct worker_log *worker_log_free(struct worker_log *log)
 	}
 	(void)sd_event_source_disable_unref(log->source);
 	(void)safe_close(log->pipe_fd);
-	(void)safe_close(log->dir_fd);
 	(void)safe_close(log->file_fd);
 	free(log);
 	return NULL;

@@ -19,8 +19,8 @@
 
 struct worker_log;
 
-/* Make the pipe in 'dir_fd' (or open the one that is there) and the file 'name'.log in 'log_dir_fd'. 'ret_write_fd'
- * (NULL: adopted, the worker has it) is the end for the worker. Returns 0 or -errno. */
+/* Make the pipe in 'dir_fd' (or open the one that is there) and the file 'name'.log in 'log_dir_fd', which stays the
+ * caller's and outlives the log. 'ret_write_fd' (NULL: adopted, the worker has it) is the end for the worker. Returns 0 or -errno. */
 int worker_log_open(sd_event *event, int log_dir_fd, const char *name, int dir_fd,
 	struct worker_log **ret_log, int *ret_write_fd);
 

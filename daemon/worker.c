@@ -3,20 +3,17 @@
 #include "daemon/worker.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/jail.h"
 #include "daemon/process.h"
+#include "daemon/spawner.h"
 #include "daemon/worker-internal.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -123,50 +120,22 @@ static int watch_process(struct worker *w)
 	return sd_event_source_set_priority(w->pid_source, SD_EVENT_PRIORITY_NORMAL + 1);
 }
 
-/* The daemon's end is the child's, until it is told START. It may have been before this was said. */
-static int die_with_daemon(char *stage, size_t size)
-{
-	struct pollfd daemon = {.fd = PROTO_CONTROL_FD};
-
-	(void)snprintf(stage, size, "tie it to the daemon");
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return -errno;
-	if (poll(&daemon, 1, 0) < 0)
-		return -errno;
-	return daemon.revents & POLLHUP ? -EOWNERDEAD : 0;
-}
-
-/* The child, from here to exec. Only what is safe after fork. On failure the stage goes up the pipe. */
-static _noreturn_ void child(const struct worker_spec *spec, int control_fd, int error_fd)
-{
-	char *const argv[] = {(char[]){"vmmd-worker"}, strdup(spec->name), NULL};
-	char *const envp[] = {NULL};
-	char stage[256];
-	int fds[] = {control_fd, spec->listen_fd, spec->log_fd, spec->exe_fd, error_fd};
-	int r;
-
-	r = jail_arrange_fds(spec->jail, fds, stage, sizeof(stage));
-	if (r == 0 && spec->jail)
-		r = jail_enter(spec->jail, stage, sizeof(stage));
-	/* After the change of user, which would undo it. */
-	if (r == 0)
-		r = die_with_daemon(stage, sizeof(stage));
-	if (r == 0) {
-		(void)syscall(SYS_execveat, JAIL_FD_EXE, "", argv, envp, AT_EMPTY_PATH);
-		r = -errno;
-		(void)snprintf(stage, sizeof(stage), "execveat");
-	}
-	(void)snprintf(stage + strlen(stage), sizeof(stage) - strlen(stage), ": %s", strerror(-r));
-	/* Not JAIL_FD_ERROR, which may still be any file of the daemon's. */
-	(void)!write(fds[4], stage, strlen(stage));
-	_exit(125);
-}
-
 int worker_open_program(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
+}
+
+static pid_t spawn(const struct worker_spec *spec, int control_fd, int error_fd, int *ret_pidfd)
+{
+	const struct spawn_spec process = {
+		.name = spec->name,
+		.fds = {control_fd, spec->listen_fd, spec->log_fd, spec->exe_fd, error_fd},
+		.jail = spec->jail,
+	};
+
+	return spawner_spawn(spec->spawner, &process, ret_pidfd);
 }
 
 int worker_spawn(sd_event *event, const struct worker_spec *spec, const struct worker_ops *ops,
@@ -189,11 +158,9 @@ int worker_spawn(sd_event *event, const struct worker_spec *spec, const struct w
 	/* The worker's end blocks or not as the worker likes. */
 	(void)fd_set_nonblock(theirs, false);
 
-	w->pid = jail_clone(spec->jail ? jail_clone_flags(spec->jail) : 0, &w->pidfd);
+	w->pid = spawn(spec, theirs, error_out, &w->pidfd);
 	if (w->pid < 0)
-		return error_set_errno(error, errno, "cannot start the worker");
-	if (w->pid == 0)
-		child(spec, theirs, error_out);
+		return error_set_errno(error, w->pid, "cannot start the worker");
 	r = process_start_time(w->pid, &w->start_time);
 	if (r == 0)
 		r = watch_process(w);

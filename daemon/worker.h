@@ -35,6 +35,7 @@
 
 struct worker;
 struct jail_plan;
+struct spawner;
 
 struct worker_exit {
 	bool violation; /* killed because it broke the protocol */
@@ -77,6 +78,7 @@ struct worker_spec {
 	int listen_fd;                /* becomes PROTO_LISTEN_FD */
 	int log_fd;                   /* becomes standard output and error; -EBADF: /dev/null */
 	const struct jail_plan *jail; /* NULL: none (tests) */
+	struct spawner *spawner;      /* spawner.h's; NULL: none */
 };
 
 /* The program at 'path', for worker_spec.exe_fd: the fd is the caller's. Or -errno. */

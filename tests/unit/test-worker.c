@@ -4,18 +4,21 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "config/vm-config.h"
 #include "daemon/jail.h"
 #include "daemon/process.h"
+#include "daemon/spawner.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 
@@ -27,6 +30,7 @@ struct fixture {
 	unsigned n_fds;
 	sd_event *event;
 	struct worker *worker;
+	struct spawner *spawner; /* NULL but in tests of it */
 	unsigned hellos, states, notices, silents, gones, replies;
 	struct proto_state last;
 	struct worker_exit exit;
@@ -86,6 +90,7 @@ static int teardown(void **state)
 			sd_event_run(f->event, SECONDS(5));
 	}
 	worker_free(f->worker);
+	spawner_free(f->spawner);
 	sd_event_unref(f->event);
 	close(f->dir_fd);
 	close(f->listen_fd);
@@ -181,6 +186,7 @@ static void spawn(struct fixture *f, const char *name, const struct jail_plan *j
 		.listen_fd = f->listen_fd,
 		.log_fd = -EBADF,
 		.jail = jail,
+		.spawner = f->spawner,
 	};
 	struct error e = {0};
 
@@ -403,6 +409,105 @@ static void test_adoption_without_socket(void **state)
 	assert_false(worker_is_connected(f->worker));
 }
 
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], text[256] = "";
+	int fd, parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	assert_int_equal(sscanf(strrchr(text, ')'), ") %*c %d", &parent), 1);
+	return parent;
+}
+
+/* Made by another process, a worker is our child all the same, with its fds and its jail. */
+static void test_spawner(void **state)
+{
+	struct jail_plan jail = {.n_cgroups = 1};
+	struct fixture *f = *state;
+	char joined[8] = "";
+	int pipe_fds[2];
+
+	assert_int_equal(spawner_new(&f->spawner), 0);
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	jail.cgroup_fds[0] = pipe_fds[1];
+	for (unsigned i = 0; i < 2; i++) {
+		f->hellos = f->replies = f->gones = 0;
+		spawn(f, "good", &jail);
+		assert_int_equal(parent_of(worker_pid(f->worker)), getpid());
+		start(f, "");
+		run_until(f, &f->replies, 1);
+		assert_int_equal(f->reply_error, 0);
+		assert_int_equal(read(pipe_fds[0], joined, sizeof(joined)), 2);
+		assert_string_equal(joined, "0\n");
+		worker_request(f->worker, PROTO_QUIT, NULL, 0, NULL, 0, SECONDS(5), on_reply, f);
+		run_until(f, &f->gones, 1);
+		assert_string_equal(f->exit.text, "the worker ended with exit status 0");
+		f->worker = worker_free(f->worker);
+	}
+	/* What fails before exec is told. */
+	jail.n_rlimits = 1;
+	jail.rlimits[0].resource = 12345;
+	f->gones = 0;
+	spawn(f, "good", &jail);
+	run_until(f, &f->gones, 1);
+	assert_string_equal(f->exit.text, "cannot start the worker: setrlimit: Invalid argument");
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+/* Whatever becomes of it, there are workers. */
+static void test_spawner_that_is_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(spawner_new(&f->spawner), 0);
+	assert_int_equal(kill(spawner_pid(f->spawner), SIGKILL), 0);
+	log_init("test-worker", LOG_CRIT, false);
+	for (unsigned i = 0; i < 2; i++) {
+		f->gones = 0;
+		spawn(f, "exit-early", NULL);
+		run_until(f, &f->gones, 1);
+		assert_string_equal(f->exit.text, "the worker ended with exit status 7");
+		f->worker = worker_free(f->worker);
+	}
+	assert_int_equal(spawner_pid(f->spawner), 0);
+	log_init("test-worker", LOG_ERR, false);
+}
+
+/* A daemon that is killed has no time to end its spawner. */
+static void test_spawner_ends_with_its_daemon(void **state)
+{
+	pid_t daemon, pid = 0;
+	int pipe_fds[2], fd;
+
+	(void)state;
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	daemon = fork();
+	if (daemon == 0) {
+		struct spawner *spawner = NULL;
+
+		if (spawner_new(&spawner) == 0)
+			pid = spawner_pid(spawner);
+		(void)!write(pipe_fds[1], &pid, sizeof(pid));
+		pause();
+		_exit(1);
+	}
+	assert_int_equal(read(pipe_fds[0], &pid, sizeof(pid)), sizeof(pid));
+	assert_true(pid > 0);
+	fd = process_open(pid);
+	assert_true(fd >= 0);
+	assert_false(process_is_gone(fd));
+	assert_int_equal(kill(daemon, SIGKILL), 0);
+	assert_int_equal(waitpid(daemon, NULL, 0), daemon);
+	assert_int_equal(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 8000), 1);
+	close(fd);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +521,9 @@ int main(void)
 		T(test_flood_is_put_off),
 		T(test_adoption),
 		T(test_adoption_without_socket),
+		T(test_spawner),
+		T(test_spawner_that_is_gone),
+		T(test_spawner_ends_with_its_daemon),
 	};
 
 	log_init("test-worker", LOG_ERR, false);
