@@ -84,8 +84,7 @@ static uint64_t unit_bytes(const char *unit)
 	return bytes;
 }
 
-/* A scaled integer in KiB, rounded up. */
-static int parse_size(struct ctl *ctl, const char *text, uint64_t *ret_kib)
+int verb_parse_size(struct ctl *ctl, const char *name, const char *text, uint64_t *ret_kib)
 {
 	size_t digits = strspn(text, "0123456789");
 	uint64_t unit = unit_bytes(text + digits), n = 0;
@@ -101,7 +100,8 @@ static int parse_size(struct ctl *ctl, const char *text, uint64_t *ret_kib)
 		}
 	}
 	return ctl_error(ctl,
-		"Scaled numeric value '%s' for <--size> option is malformed or out of range", text);
+		"Scaled numeric value '%s' for <--%s> option is malformed or out of range", text,
+		name);
 }
 
 static int set(struct ctl *ctl, const struct args *args, const char *method, const char *failed)
@@ -111,7 +111,7 @@ static int set(struct ctl *ctl, const struct args *args, const char *method, con
 	uint64_t kib = 0;
 
 	if (affect_flags(ctl, args, &flags) < 0 || ctl_domain_option(ctl, args, &domain) < 0 ||
-		parse_size(ctl, args_string(args, "size"), &kib) < 0)
+		verb_parse_size(ctl, "size", args_string(args, "size"), &kib) < 0)
 		return -EINVAL;
 	if (remote_call(ctl, method, CTL_CALL_TIMEOUT_USEC, NULL, "stu", domain, kib, flags) < 0)
 		return failed ? ctl_fail_domain(ctl, domain, "%s", failed)

@@ -123,6 +123,9 @@ const struct verb verbs[] = {
 		"Get or set the limits of a domain's control group, and what the host's "
 		"memory\npolicy leaves it.",
 		memtune_options, verb_memtune},
+	{"numatune", "domain", 0, "get or set NUMA parameters",
+		"Get or set the nodes of the host that a domain's memory comes from.",
+		numatune_options, verb_numatune},
 	{"plan", "domain", 0, "show what apply would change",
 		"Compare XML files, and directories of them, with what is defined and runs, and "
 		"show\n"
@@ -353,6 +356,12 @@ const struct verb verbs[] = {
 		"Returns what a domain can be made of on this host, and which CPU models it can "
 		"have.",
 		domcapabilities_options, verb_domcapabilities},
+	{"freecell", "host", 0, "free memory by NUMA nodes",
+		"Display available free memory for the NUMA cell.", freecell_options,
+		verb_freecell},
+	{"freepages", "host", 0, "free pages by NUMA nodes",
+		"Display available free pages for the NUMA cell.", freepages_options,
+		verb_freepages},
 	{"hostname", "host", 0, "print the hypervisor hostname", NULL, NULL, verb_hostname},
 	{"hypervisor-cpu-baseline", "host", 0,
 		"compute baseline CPU usable by a specific hypervisor",
@@ -383,6 +392,9 @@ const struct verb verbs[] = {
 		memory_policy_options, verb_memory_policy},
 	{"nodeinfo", "host", 0, "node information", "Returns basic information about the node.",
 		NULL, verb_nodeinfo},
+	{"nodememstats", "host", 0, "memory statistics of the node",
+		"Returns memory stats of the node, in kilobytes.", nodememstats_options,
+		verb_nodememstats},
 	{"uri", "host", 0, "print the hypervisor canonical URI", NULL, NULL, verb_uri},
 	{"version", "host", 0, "show version", "Display the system version information.",
 		version_options, verb_version},

@@ -124,7 +124,19 @@ int verb_vcpucount(struct ctl *ctl, const struct args *args);
 int verb_vcpuinfo(struct ctl *ctl, const struct args *args);
 int verb_vcpupin(struct ctl *ctl, const struct args *args);
 
+/* verbs-numa.c */
+extern const struct verb_option numatune_options[];
+extern const struct verb_option nodememstats_options[];
+extern const struct verb_option freecell_options[];
+extern const struct verb_option freepages_options[];
+int verb_freecell(struct ctl *ctl, const struct args *args);
+int verb_freepages(struct ctl *ctl, const struct args *args);
+int verb_nodememstats(struct ctl *ctl, const struct args *args);
+int verb_numatune(struct ctl *ctl, const struct args *args);
+
 /* verbs-memory.c */
+/* The scaled integer of an option in KiB (the default unit), rounded up: 0, or -EINVAL, printed. */
+int verb_parse_size(struct ctl *ctl, const char *name, const char *text, uint64_t *ret_kib);
 extern const struct verb_option setmem_options[];
 extern const struct verb_option setmaxmem_options[];
 extern const struct verb_option dommemstat_options[];

@@ -48,6 +48,26 @@ static void add_cpu(struct xml_buf *out, const struct capabilities *caps)
 	xml_buf_add(out, "    </cpu>\n");
 }
 
+static void add_cell_pages(
+	struct xml_buf *out, const struct capabilities *caps, const struct capabilities_cell *cell)
+{
+	for (unsigned i = 0; caps->n_cells && cell->memory_kib && i < caps->n_page_sizes; i++)
+		xml_buf_addf(out, "          <pages unit='KiB' size='%u'>%llu</pages>\n",
+			caps->page_kib[i], (unsigned long long)cell->pages[i]);
+}
+
+static void add_cell_distances(
+	struct xml_buf *out, const struct capabilities *caps, const struct capabilities_cell *cell)
+{
+	if (!caps->n_cells || !cell->distances[0])
+		return;
+	xml_buf_add(out, "          <distances>\n");
+	for (unsigned i = 0; i < caps->n_cells && i < CAPABILITIES_MAX_CELLS; i++)
+		xml_buf_addf(out, "            <sibling id='%u' value='%u'/>\n", caps->cells[i].id,
+			cell->distances[i]);
+	xml_buf_add(out, "          </distances>\n");
+}
+
 static void add_cell(
 	struct xml_buf *out, const struct capabilities *caps, const struct capabilities_cell *cell)
 {
@@ -59,6 +79,8 @@ static void add_cell(
 	if (cell->memory_kib)
 		xml_buf_addf(out, "          <memory unit='KiB'>%llu</memory>\n",
 			(unsigned long long)cell->memory_kib);
+	add_cell_pages(out, caps, cell);
+	add_cell_distances(out, caps, cell);
 	xml_buf_addf(out, "          <cpus num='%u'>\n", n);
 	for (unsigned i = 0; i < caps->n_cpus; i++) {
 		const struct capabilities_cpu *cpu = &caps->cpus[i];

@@ -16,10 +16,15 @@ struct capabilities_cpu {
 	char siblings[CAPABILITIES_TEXT_MAX]; /* the threads of its core: "0,2" or "0-1" */
 };
 
+#define CAPABILITIES_MAX_SIZES 8   /* of pages */
+#define CAPABILITIES_MAX_CELLS 128 /* whose distances are told */
+
 /* One NUMA node of the host. */
 struct capabilities_cell {
 	unsigned id;
-	uint64_t memory_kib; /* 0: not said */
+	uint64_t memory_kib;                       /* 0: not said, nor are pages */
+	uint64_t pages[CAPABILITIES_MAX_SIZES];    /* of each of struct capabilities' page_kib */
+	uint8_t distances[CAPABILITIES_MAX_CELLS]; /* to each cell, in their order; 0: not said */
 };
 
 struct capabilities {

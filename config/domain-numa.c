@@ -50,18 +50,12 @@ int domain_after_numa(struct xml_parser *p, xmlNode *node, const struct xml_plac
 
 int domain_after_numa_memory(struct xml_parser *p, xmlNode *node, const struct xml_place *place)
 {
-	_cleanup_(freep) char *placement = xml_attribute(node, "placement");
 	struct domain_numatune *tune = &((struct domain_config *)place->base[1])->numatune;
-	bool is_auto = placement && streq(placement, "auto");
 
-	tune->is_auto = is_auto;
-	if (!is_auto && cpuset_is_empty(tune->nodes))
-		return xml_fail(p, p->report->entries[place->entry].line, place->path, "@nodeset",
-			"nodeset for NUMA memory tuning must be set if 'placement' is 'static'; "
-			"write for example 0-1");
-	if (!is_auto && tune->mode == DOMAIN_NUMA_DEFAULT)
+	(void)node;
+	if (tune->mode == DOMAIN_NUMA_DEFAULT)
 		tune->mode = DOMAIN_NUMA_STRICT;
-	if (!is_auto || cpuset_is_empty(tune->nodes))
+	if (!tune->is_auto || cpuset_is_empty(tune->nodes))
 		return 0;
 	memset(tune->nodes, 0, sizeof(tune->nodes));
 	return xml_verdict_path(p, "numatune/memory/@nodeset", CONTRACT_IGNORED,
@@ -294,56 +288,75 @@ static int count_nodes(const uint64_t set[CPUSET_WORDS])
 	return n;
 }
 
-static int check_preferred(
-	struct xml_parser *p, const char *path, unsigned mode, const uint64_t nodes[CPUSET_WORDS])
+/* What is wrong with it, and in which element; NULL: nothing. */
+static const char *check_memnode(const struct domain_config *config, unsigned i)
 {
-	if (mode != DOMAIN_NUMA_PREFERRED || count_nodes(nodes) <= 1)
-		return 0;
-	return xml_fail_path(p, path,
-		"NUMA memory tuning in 'preferred' mode only supports single node; write one node");
-}
-
-static int check_memnode(struct xml_parser *p, struct domain_config *config, unsigned i)
-{
-	struct domain_numatune *tune = &config->numatune;
-	struct domain_memnode *node = &tune->memnodes[i];
+	const struct domain_numatune *tune = &config->numatune;
+	const struct domain_memnode *node = &tune->memnodes[i];
 	bool restrictive = node->mode == DOMAIN_NUMA_RESTRICTIVE;
-	char path[64];
 
-	(void)snprintf(path, sizeof(path), "numatune/memnode[%u]", i + 1);
-	if (node->mode == DOMAIN_NUMA_DEFAULT)
-		node->mode = DOMAIN_NUMA_STRICT;
 	if (node->cell >= config->vm.n_cells)
-		return xml_fail_path(p, path,
-			"Argument 'cellid' in memnode element must correspond to existing guest's "
-			"NUMA cell; write one that <cpu><numa> has");
+		return "Argument 'cellid' in memnode element must correspond to existing guest's "
+		       "NUMA cell; write one that <cpu><numa> has";
 	for (unsigned k = 0; k < i; k++)
 		if (tune->memnodes[k].cell == node->cell)
-			return xml_fail_path(p, path,
-				"Multiple memnode elements with cellid %u; remove one", node->cell);
+			return "Multiple memnode elements with this cellid; remove one";
 	if (tune->is_auto)
-		return xml_fail_path(p, path,
-			"Per-node binding is not compatible with automatic NUMA placement.");
-	if (restrictive != (tune->mode == DOMAIN_NUMA_RESTRICTIVE) &&
-		(restrictive || !cpuset_is_empty(tune->nodes)))
-		return xml_fail_path(p, path,
-			"'restrictive' mode is required in %s element when mode is 'restrictive' "
-			"in %s element",
-			restrictive ? "memory" : "memnode", restrictive ? "memnode" : "memory");
-	return check_preferred(p, path, node->mode, node->nodes);
+		return "Per-node binding is not compatible with automatic NUMA placement.";
+	if (restrictive && tune->mode != DOMAIN_NUMA_RESTRICTIVE)
+		return "'restrictive' mode is required in memory element when mode is "
+		       "'restrictive' in memnode element";
+	if (!restrictive && tune->mode == DOMAIN_NUMA_RESTRICTIVE)
+		return "'restrictive' mode is required in memnode element when mode is "
+		       "'restrictive' in memory element";
+	if (node->mode == DOMAIN_NUMA_PREFERRED && count_nodes(node->nodes) > 1)
+		return "NUMA memory tuning in 'preferred' mode only supports single node; write "
+		       "one node";
+	return NULL;
+}
+
+static const char *check_memory(const struct domain_numatune *tune)
+{
+	if (tune->mode != DOMAIN_NUMA_DEFAULT && !tune->is_auto && cpuset_is_empty(tune->nodes))
+		return "nodeset for NUMA memory tuning must be set if 'placement' is 'static'; "
+		       "write for example 0-1";
+	if (tune->mode == DOMAIN_NUMA_PREFERRED && count_nodes(tune->nodes) > 1)
+		return "NUMA memory tuning in 'preferred' mode only supports single node; write "
+		       "one node";
+	return NULL;
+}
+
+int domain_numatune_check(const struct domain_config *config, char *ret_reason, size_t reason_size)
+{
+	const char *problem = check_memory(&config->numatune);
+
+	if (problem)
+		(void)snprintf(ret_reason, reason_size, "numatune/memory: %s", problem);
+	for (unsigned i = 0; !problem && i < config->numatune.n_memnodes; i++) {
+		problem = check_memnode(config, i);
+		if (problem)
+			(void)snprintf(ret_reason, reason_size, "numatune/memnode[%u]: %s", i + 1,
+				problem);
+	}
+	return problem ? -EINVAL : 0;
 }
 
 static int finish_numatune(struct xml_parser *p, struct domain_config *config)
 {
 	struct domain_numatune *tune = &config->numatune;
-	int r = check_preferred(p, "numatune/memory", tune->mode, tune->nodes);
+	char reason[256], *colon;
 
-	for (unsigned i = 0; r == 0 && i < tune->n_memnodes; i++)
-		r = check_memnode(p, config, i);
-	config->vm.memory_bound = tune->mode == DOMAIN_NUMA_STRICT;
-	for (unsigned i = 0; i < tune->n_memnodes; i++)
+	config->vm.memory_bound = tune->mode == DOMAIN_NUMA_STRICT && !tune->is_auto;
+	for (unsigned i = 0; i < tune->n_memnodes; i++) {
+		if (tune->memnodes[i].mode == DOMAIN_NUMA_DEFAULT)
+			tune->memnodes[i].mode = DOMAIN_NUMA_STRICT;
 		config->vm.memory_bound |= tune->memnodes[i].mode == DOMAIN_NUMA_STRICT;
-	return r;
+	}
+	if (domain_numatune_check(config, reason, sizeof(reason)) == 0)
+		return 0;
+	colon = strstr(reason, ": ");
+	*colon = 0;
+	return xml_fail_path(p, reason, "%s", colon + 2);
 }
 
 int domain_finish_numa(struct xml_parser *p, struct domain_config *config)

@@ -232,13 +232,12 @@ static const struct xml_word numa_mode_words[] = {
 	{.word = "strict", .value = DOMAIN_NUMA_STRICT},
 	{.word = "preferred", .value = DOMAIN_NUMA_PREFERRED},
 	{.word = "interleave", .value = DOMAIN_NUMA_INTERLEAVE},
-	{"restrictive", DOMAIN_NUMA_RESTRICTIVE, CONTRACT_REFUSED,
-		"control groups do not decide about nodes; write mode='strict'"},
+	{.word = "restrictive", .value = DOMAIN_NUMA_RESTRICTIVE},
 	{0},
 };
 static const struct xml_word numa_placement_words[] = {
-	{.word = "static"},
-	{"auto", 0, CONTRACT_ADAPTED,
+	{.word = "static", .value = 0},
+	{"auto", 1, CONTRACT_ADAPTED,
 		"memory is placed by the host's kernel, near to who uses it first"},
 	{0},
 };
@@ -249,7 +248,11 @@ static const struct xml_rule numa_memory_rows[] = {
 		HOST(numatune.mode),
 		.words = numa_mode_words},
 	{.name = "@nodeset", .kind = XML_CPUSET, HOST(numatune.nodes), .fixed = "host node"},
-	{.name = "@placement", .kind = XML_KEEP, .words = numa_placement_words},
+	{.name = "@placement",
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		HOST(numatune.is_auto),
+		.words = numa_placement_words},
 	{0},
 };
 static const struct xml_rule memnode_rows[] = {

@@ -54,6 +54,9 @@ struct domain_live {
 int domain_xml_format(
 	const struct domain_config *config, const struct domain_live *live, char **ret_xml);
 
+/* Is <numatune> in order, by itself and with the guest's cells? Returns 0, or -EINVAL with the reason: "element: what is wrong". */
+int domain_numatune_check(const struct domain_config *config, char *ret_reason, size_t reason_size);
+
 struct domain_config *domain_config_new(void); /* with libvirt's defaults */
 struct domain_config *domain_config_free(struct domain_config *config);
 DEFINE_CLEANUP(struct domain_config *, domain_config_free);

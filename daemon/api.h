@@ -225,6 +225,8 @@ int api_get_memory_tune(struct api_call *call, struct error *error);
 int api_set_cpu_tune(struct api_call *call, struct error *error);
 int api_set_emulator_pin(struct api_call *call, struct error *error);
 int api_set_memory_tune(struct api_call *call, struct error *error);
+int api_get_numa_tune(struct api_call *call, struct error *error);
+int api_set_numa_tune(struct api_call *call, struct error *error);
 int api_set_vcpu_pin(struct api_call *call, struct error *error);
 int api_set_vcpus(struct api_call *call, struct error *error);
 /* api-cpu-model.c */
@@ -249,6 +251,7 @@ int api_get_boot_report(struct api_call *call, struct error *error);
 /* api-host.c */
 int api_get_capabilities(struct api_call *call, struct error *error);
 int api_get_node_info(struct api_call *call, struct error *error);
+int api_get_node_memory(struct api_call *call, struct error *error);
 int api_diagnose(struct api_call *call, struct error *error);
 int api_get_version(struct api_call *call, struct error *error);
 int api_get_hostname(struct api_call *call, struct error *error);

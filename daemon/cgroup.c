@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vmm-core/base/cpuset.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
@@ -16,7 +17,7 @@
 #define SLICE    "vmmd.slice"
 #define UNIT_MAX 64
 
-#define LIMIT_TEXT_MAX    64
+#define LIMIT_TEXT_MAX    256 /* 64 nodes, every second one of them */
 #define DEFAULT_SHARES    1024
 #define DEFAULT_WEIGHT    100
 #define MAX_SHARES        262144
@@ -99,6 +100,18 @@ static void format_quota(
 		(void)snprintf(ret, LIMIT_TEXT_MAX, "max %" PRIu64 "\n", period_us);
 }
 
+static void format_nodes(
+	enum cgroup_kind kind, const struct cgroup_limits *l, uint64_t value, char *ret)
+{
+	const uint64_t set[CPUSET_WORDS] = {value};
+	char text[CPUSET_TEXT_MAX];
+
+	(void)kind;
+	(void)l;
+	cpuset_format(set, text);
+	(void)snprintf(ret, LIMIT_TEXT_MAX, "%.250s\n", text);
+}
+
 /* The limits' files. Of 'always' a new group has each, and no hierarchy is joined in which it cannot be set. */
 static const struct limit_file {
 	const char *v1_folder, *v1_file, *v2_file;
@@ -120,6 +133,7 @@ static const struct limit_file {
 		format_period},
 	{"cpu", "cpu.cfs_quota_us", "cpu.max", offsetof(struct cgroup_limits, quota_us), false,
 		format_quota},
+	{"cpuset", NULL, "cpuset.mems", offsetof(struct cgroup_limits, nodes), false, format_nodes},
 };
 
 static uint64_t value_of(const struct limit_file *file, const struct cgroup_limits *limits)
@@ -235,6 +249,11 @@ static int open_group(const struct cgroup *c, const char *hierarchy, int *ret_fd
 		(void)write_to(parent, "../cgroup.subtree_control", "+cpu");
 		(void)write_to(parent, "cgroup.subtree_control", "+memory +pids");
 		(void)write_to(parent, "cgroup.subtree_control", "+cpu");
+		/* It costs something: only for those who need it. */
+		if (c->limits.nodes) {
+			(void)write_to(parent, "../cgroup.subtree_control", "+cpuset");
+			(void)write_to(parent, "cgroup.subtree_control", "+cpuset");
+		}
 	}
 	(void)snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", c->name);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
@@ -428,7 +447,27 @@ static int on_scope(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-/* 'all': also what is not given, as systemd's default. */
+static int append_nodes(sd_bus_message *m, uint64_t nodes)
+{
+	uint8_t bytes[8];
+	size_t n = 0;
+	int r;
+
+	for (; nodes; nodes >>= 8)
+		bytes[n++] = (uint8_t)nodes;
+	r = sd_bus_message_open_container(m, 'r', "sv");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", "AllowedMemoryNodes");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "ay");
+	if (r >= 0)
+		r = sd_bus_message_append_array(m, 'y', bytes, n);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* 'all': also what is not given, as systemd's default; but for nodes, which who has them never loses. */
 static int append_limits(
 	sd_bus_message *m, const struct cgroup_root *root, const struct cgroup_limits *l, bool all)
 {
@@ -450,6 +489,9 @@ static int append_limits(
 	};
 	int r = 0;
 
+	/* Bytes, the first of which has nodes 0 to 7. */
+	if (l->nodes)
+		r = append_nodes(m, l->nodes);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(rows); i++)
 		if (rows[i].is_given || (all && rows[i].has_default))
 			r = sd_bus_message_append(m, "(sv)", rows[i].name, "t",
@@ -521,6 +563,17 @@ uint64_t cgroup_shares_max(const struct cgroup_root *root)
 uint64_t cgroup_shares_default(const struct cgroup_root *root)
 {
 	return root->kind == CGROUP_V1 ? DEFAULT_SHARES : DEFAULT_WEIGHT;
+}
+
+bool cgroup_has_nodes(const struct cgroup_root *root)
+{
+	_cleanup_(freep) char *text = NULL;
+	char path[PATH_LEN];
+
+	if (root->kind != CGROUP_V2)
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/cgroup.controllers", root->mount);
+	return read_file(AT_FDCWD, path, 4096, &text, NULL) == 0 && strstr(text, "cpuset");
 }
 
 /* Other limits for a group that exists. */

@@ -40,6 +40,8 @@ struct cgroup_limits {
 	uint64_t swap_bytes;          /* v1: memory and swap together; v2: swap alone */
 	uint64_t shares;              /* 1 … cgroup_shares_max() */
 	uint64_t quota_us, period_us; /* CPU time of all CPUs together, in each period */
+	uint64_t
+		nodes; /* of the host that memory comes from: bits of nodes 0 to 63; needs cgroup_has_nodes() */
 };
 
 typedef void (*cgroup_done_fn)(void *userdata, const struct error *error);
@@ -65,6 +67,9 @@ void cgroup_started(struct cgroup *cgroup, int id, pid_t pid);
  * v1 has shares. */
 uint64_t cgroup_shares_max(const struct cgroup_root *root);
 uint64_t cgroup_shares_default(const struct cgroup_root *root);
+
+/* Whether memory can be held to nodes of the host: not by v1, and not without the cpuset controller. */
+bool cgroup_has_nodes(const struct cgroup_root *root);
 
 /* The process runs, in the scope that was asked for when it was started (this daemon, or one before it, asked). */
 void cgroup_adopted(struct cgroup *cgroup, int id, pid_t pid);

@@ -100,6 +100,8 @@ static int open_resources(struct domain *d, int dir_fd, struct error *error)
 		.available_kib = resources_available_kib(),
 		.memlock_kib = resources_memlock_kib(),
 		.host_cpus = resources_host_cpus(cpus) == 0 ? cpus : NULL,
+		.can_restrict =
+			d->manager->cgroup_root && cgroup_has_nodes(d->manager->cgroup_root),
 		.domain_of_pid = domain_of_pid,
 		.opaque = d->manager,
 	};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * <cputune> and <memtune>: where the threads of a worker run, and what its control group may use.
+ * <cputune>, <memtune> and of <numatune> what is restrictive: where the threads of a worker run, and what its control group may use.
  *
  *	pins	sched_setaffinity(2) by the daemon, on threads found below /proc/PID/task (process.h): at the start, before the guest
  *		runs, and when they change. Without a pin a thread runs where vcpu/@cpuset says
@@ -61,6 +61,18 @@ static uint64_t bytes_of(uint64_t kib)
 	return kib >= DOMAIN_MEMTUNE_UNLIMITED_KIB ? CGROUP_UNLIMITED : KIB(kib);
 }
 
+/* One group for all cells: what any of them may use. */
+static uint64_t nodes_of(const struct domain_numatune *tune)
+{
+	uint64_t nodes = 0;
+
+	if (tune->mode != DOMAIN_NUMA_RESTRICTIVE)
+		return 0;
+	for (uint32_t i = 0; i < tune->n_memnodes; i++)
+		nodes |= tune->memnodes[i].nodes[0];
+	return nodes | tune->nodes[0];
+}
+
 void domain_limits(const struct domain_config *config, const struct cgroup_root *root,
 	struct cgroup_limits *ret)
 {
@@ -76,6 +88,7 @@ void domain_limits(const struct domain_config *config, const struct cgroup_root 
 		.shares = root ? MIN(config->cputune.shares, cgroup_shares_max(root))
 			       : config->cputune.shares,
 	};
+	ret->nodes = nodes_of(&config->numatune);
 	quota_of(config, ret);
 }
 
@@ -279,6 +292,7 @@ static int edit_tuning(struct domain_config *config, const void *what)
 
 	config->cputune = tuned->cputune;
 	config->memtune = tuned->memtune;
+	config->numatune = tuned->numatune;
 	return 0;
 }
 

@@ -182,6 +182,43 @@ static void add_cell(void *opaque, unsigned id)
 		each_of_list(list, HOST_MAX_CPUS, add_cpu, t);
 }
 
+/* "10 21": to each node that is online, in their order. */
+static void read_cell_distances(const char *sysfs, struct capabilities_cell *cell)
+{
+	char path[128], text[1024], *p = text;
+
+	(void)snprintf(path, sizeof(path), "devices/system/node/node%u/distance", cell->id);
+	if (read_line(sysfs, path, text, sizeof(text)) < 0)
+		return;
+	for (unsigned i = 0; *p && i < CAPABILITIES_MAX_CELLS; i++) {
+		char *end;
+		unsigned long n = strtoul(p, &end, 10);
+
+		if (end == p)
+			return;
+		cell->distances[i] = (uint8_t)MIN(n, 255UL);
+		p = end;
+	}
+}
+
+/* How many pages of each size a cell has; what is in no huge page is in ordinary ones. */
+static void read_cell_pages(
+	const char *sysfs, struct host_caps *caps, struct capabilities_cell *cell)
+{
+	uint64_t huge_kib = 0;
+	char path[128], text[32];
+
+	for (unsigned i = 1; i < caps->caps.n_page_sizes; i++) {
+		(void)snprintf(path, sizeof(path),
+			"devices/system/node/node%u/hugepages/hugepages-%ukB/nr_hugepages",
+			cell->id, caps->page_kib[i]);
+		if (read_line(sysfs, path, text, sizeof(text)) == 0)
+			(void)parse_u64(text, UINT32_MAX, &cell->pages[i]);
+		huge_kib += cell->pages[i] * caps->page_kib[i];
+	}
+	cell->pages[0] = (cell->memory_kib - MIN(huge_kib, cell->memory_kib)) / caps->page_kib[0];
+}
+
 static int compare_sizes(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
@@ -225,6 +262,10 @@ int host_topology_read(const char *sysfs, struct host_caps *caps)
 	caps->caps.cpus = caps->cpus;
 	caps->caps.cells = caps->cells;
 	read_page_sizes(sysfs, caps);
+	for (unsigned i = 0; i < caps->caps.n_cells; i++) {
+		read_cell_pages(sysfs, caps, &caps->cells[i]);
+		read_cell_distances(sysfs, &caps->cells[i]);
+	}
 	return 0;
 }
 

@@ -10,14 +10,14 @@
 #include "vmm-core/cpu-model.h"
 
 #define HOST_MAX_CPUS  4096
-#define HOST_MAX_CELLS 128
+#define HOST_MAX_CELLS CAPABILITIES_MAX_CELLS
 
 struct host_caps {
 	struct capabilities caps; /* points into the rest */
 	const char *features[CPU_FEATURE_MAX];
 	struct capabilities_cpu *cpus;
 	struct capabilities_cell cells[HOST_MAX_CELLS];
-	uint32_t page_kib[8];
+	uint32_t page_kib[CAPABILITIES_MAX_SIZES];
 };
 
 /* 'emulator' is the worker's path, borrowed. The caller frees the result. Returns 0 or -ENOMEM. */

@@ -87,11 +87,19 @@ static bool is_within(const uint64_t set[CPUSET_WORDS], const uint64_t other[CPU
 /* Pass 1: is it there? */
 
 static int check_nodes(const struct domain_config *config, const struct part *part,
-	const struct host_nodes *host, struct error *error)
+	const struct host_nodes *host, bool can_restrict, struct error *error)
 {
+	static const uint64_t first[CPUSET_WORDS] = {UINT64_MAX};
 	char text[CPUSET_TEXT_MAX];
 	int node = part->nodes ? cpuset_first_outside(part->nodes, host->set) : -1;
 
+	if (node < 0 && part->mode == DOMAIN_NUMA_RESTRICTIVE && part->nodes &&
+		(!can_restrict || !is_within(part->nodes, first)))
+		return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+			"domain '%s': %s: mode 'restrictive' needs a cpuset controller of control "
+			"groups (v2), which vmmd does not have here, and nodes below 64; write "
+			"mode='strict'",
+			config->vm.name, part->path);
 	if (node < 0)
 		return 0;
 	cpuset_format(host->set, text);
@@ -227,7 +235,7 @@ int resources_check_memory(
 	for (unsigned i = 0; r == 0 && i < n_parts(config); i++) {
 		struct part part = part_of(config, i);
 
-		r = check_nodes(config, &part, host, error);
+		r = check_nodes(config, &part, host, env->can_restrict, error);
 		if (r == 0 && is_bound(&part))
 			r = check_bound(config, &part, host, error);
 	}

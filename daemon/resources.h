@@ -23,6 +23,7 @@ struct resources_env {
 	uint64_t memlock_kib;      /* memory that a worker may lock */
 	const uint64_t *host_cpus; /* those that are online (base/cpuset.h); NULL: do not check */
 	const char *sysfs;         /* NULL: "/sys" */
+	bool can_restrict;         /* the worker's control group can hold its memory to nodes */
 	/* Names the domain that runs as 'pid', for "is in use by"; may be NULL. */
 	const char *(*domain_of_pid)(void *opaque, pid_t pid);
 	void *opaque;

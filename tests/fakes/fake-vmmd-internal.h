@@ -71,6 +71,9 @@ int fake_on_set_stats_period(sd_bus_message *m, void *opaque, sd_bus_error *erro
 int fake_on_memory_stats(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_get_policy(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_policy(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_get_numa_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_set_numa_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_node_memory(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_mmu_stats(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* fake-vmmd-cpu.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The canned vmmd: a domain's memory. Each has 256 MiB, and takes 200 MiB, in its definition 512 MiB. */
 #include <errno.h>
+#include <string.h>
 
 #include "tests/fakes/fake-vmmd-internal.h"
 
@@ -67,6 +68,89 @@ int fake_on_mmu_stats(sd_bus_message *m, void *opaque, sd_bus_error *error)
 			"Requested operation is not valid: domain is not running");
 	return sd_bus_reply_method_return(m, "a{sv}", 4, "paging", "s", "ept", "pages_4k", "x",
 		INT64_C(1234), "pages_2m", "x", INT64_C(56), "pf_taken", "x", INT64_C(78901));
+}
+
+/* t1's definition is as libvirt's when nothing is said; what runs may use node 0 alone. */
+int fake_on_get_numa_tune(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const struct fake_domain *d = fake_read_domain(opaque, m, error);
+	uint32_t flags;
+
+	if (!d)
+		return -ENOENT;
+	(void)sd_bus_message_read(m, "u", &flags);
+	if ((flags & 1) && d->id < 0)
+		return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+			"Requested operation is not valid: domain is not running");
+	return sd_bus_reply_method_return(m, "a{sv}", 2, "numa_mode", "s",
+		flags == 2 || d->id < 0 ? "strict" : "restrictive", "numa_nodeset", "s",
+		flags == 2 || d->id < 0 ? "" : "0");
+}
+
+int fake_on_set_numa_tune(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	char text[256] = "";
+	const char *setting;
+	uint32_t flags;
+
+	if (!fake_read_domain(opaque, m, error))
+		return -ENOENT;
+	(void)sd_bus_message_enter_container(m, 'a', "s");
+	while (sd_bus_message_read(m, "s", &setting) > 0)
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ", setting);
+	(void)sd_bus_message_exit_container(m);
+	(void)sd_bus_message_read(m, "u", &flags);
+	if ((flags == 2 && streq(text, "numa_mode=preferred numa_nodeset=1 ")) ||
+		(flags == 0 && streq(text, "numa_nodeset=0 ")))
+		return sd_bus_reply_method_return(m, "");
+	return sd_bus_error_set(error, VMMD_ERROR_PREFIX "OperationInvalid",
+		"Requested operation is not valid: can't change numatune mode for running domain");
+}
+
+static int append_pages(sd_bus_message *m, int64_t free_pages, int64_t huge)
+{
+	return sd_bus_message_append(m, "{sv}", "pages", "aa{sv}", 2, 3, "size_kib", "x",
+		INT64_C(4), "total", "x", INT64_C(3000000), "free", "x", free_pages, 3, "size_kib",
+		"x", INT64_C(2048), "total", "x", INT64_C(64), "free", "x", huge);
+}
+
+static void append_node(
+	sd_bus_message *m, int64_t id, int64_t total, int64_t free_kib, int64_t huge)
+{
+	(void)sd_bus_message_open_container(m, 'a', "{sv}");
+	(void)sd_bus_message_append(m, "{sv}{sv}{sv}", "node", "x", id, "total_kib", "x", total,
+		"free_kib", "x", free_kib);
+	(void)append_pages(m, free_kib / 4, huge);
+	(void)sd_bus_message_close_container(m);
+}
+
+/* The host has nodes 0 and 2. */
+int fake_on_node_memory(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	sd_bus_message *reply = NULL;
+	int r = sd_bus_message_new_method_return(m, &reply);
+
+	(void)opaque;
+	(void)error;
+	if (r < 0)
+		return r;
+	(void)sd_bus_message_open_container(reply, 'a', "{sv}");
+	(void)sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "total_kib", "x", INT64_C(24684084),
+		"free_kib", "x", INT64_C(20000000), "buffers_kib", "x", INT64_C(9408), "cached_kib",
+		"x", INT64_C(825716));
+	(void)sd_bus_message_open_container(reply, 'e', "sv");
+	(void)sd_bus_message_append(reply, "s", "nodes");
+	(void)sd_bus_message_open_container(reply, 'v', "aa{sv}");
+	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
+	append_node(reply, 0, 12342042, 12000000, 60);
+	append_node(reply, 2, 12342042, 8000000, 0);
+	(void)sd_bus_message_close_container(reply);
+	(void)sd_bus_message_close_container(reply);
+	(void)sd_bus_message_close_container(reply);
+	(void)sd_bus_message_close_container(reply);
+	r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r < 0 ? r : 1;
 }
 
 /* Switched on and off by SetMemoryPolicy; of t1 it has taken something, of t2 it cannot. */

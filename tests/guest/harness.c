@@ -117,11 +117,11 @@ int harness_spawn(struct harness *h)
 	return 0;
 }
 
-static int ram_fd(const struct harness *h)
+static int ram_fd(uint64_t kib)
 {
 	int fd = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd < 0 || ftruncate(fd, (off_t)h->config.memory_kib * 1024) < 0 ||
+	if (fd < 0 || ftruncate(fd, (off_t)kib * 1024) < 0 ||
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
 		return -errno;
 	return fd;
@@ -236,8 +236,10 @@ int harness_send_start(struct harness *h)
 	h->serial_fd = serial[0];
 	add_fd(&s, PROTO_FD_CONFIG, 0, memfd_from_data("config", &h->config, sizeof(h->config)));
 	add_fd(&s, PROTO_FD_KVM, 0, open("/dev/kvm", O_RDWR | O_CLOEXEC));
-	h->ram = ram_fd(h);
+	h->ram = ram_fd(h->config.n_cells ? h->config.cells[0].memory_kib : h->config.memory_kib);
 	add_fd(&s, PROTO_FD_RAM, 0, fcntl(h->ram, F_DUPFD_CLOEXEC, 3));
+	for (unsigned i = 1; i < h->config.n_cells; i++)
+		add_fd(&s, PROTO_FD_RAM, i, ram_fd(h->config.cells[i].memory_kib));
 	add_fd(&s, PROTO_FD_STATS, 0, stats_fd(h));
 	add_fd(&s, PROTO_FD_KERNEL, 0, open(h->kernel, O_RDONLY | O_CLOEXEC));
 	if (h->initrd)

@@ -65,6 +65,25 @@ static void test_virtio(void **state)
 	expect_exit(&h, 0);
 }
 
+/* Memory of two cells is two files: the guest and its rings are in the second. */
+static void test_cells(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "virtio", "");
+	h.config.rng.source = VM_RNG_BUILTIN;
+	h.config.n_cells = 2;
+	h.config.cells[0].memory_kib = 1024;
+	h.config.cells[1].memory_kib = h.config.memory_kib - 1024;
+	h.config.cells[0].cpus[0] = 1;
+	memcpy(h.config.cells[0].distances, "\x0a\x14", 2);
+	memcpy(h.config.cells[1].distances, "\x14\x0a", 2);
+	h.config.memory_allocation = VM_ALLOCATION_IMMEDIATE;
+	expect_ok(&h, harness_start(&h));
+	expect_exit(&h, 0);
+}
+
 static void test_smp(void **state)
 {
 	static const unsigned counts[] = {1, 2, 4, 16, 255};
@@ -526,6 +545,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_ioapic),
 		cmocka_unit_test(test_pci),
 		cmocka_unit_test(test_virtio),
+		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_smp),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_stop_on_reset),

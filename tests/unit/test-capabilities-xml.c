@@ -104,9 +104,15 @@ static void test_cells(void **state)
 {
 	const struct capabilities_cpu two[] = {
 		{.id = 0, .cell = 0, .siblings = "0"}, {.id = 1, .cell = 3, .siblings = "1"}};
-	const struct capabilities_cell cells[] = {{0, 16}, {3, 0}};
-	const struct capabilities caps = {
-		.cpus = two, .n_cpus = 2, .cells = cells, .n_cells = 2, .memory_kib = 99};
+	static const uint32_t sizes[] = {4, 2048};
+	const struct capabilities_cell cells[] = {{0, 16, {3, 1}, {10, 21}}, {.id = 3}};
+	const struct capabilities caps = {.cpus = two,
+		.n_cpus = 2,
+		.cells = cells,
+		.n_cells = 2,
+		.memory_kib = 99,
+		.page_kib = sizes,
+		.n_page_sizes = 2};
 	char *xml;
 
 	(void)state;
@@ -115,6 +121,12 @@ static void test_cells(void **state)
 		"      <cells num='2'>\n"
 		"        <cell id='0'>\n"
 		"          <memory unit='KiB'>16</memory>\n"
+		"          <pages unit='KiB' size='4'>3</pages>\n"
+		"          <pages unit='KiB' size='2048'>1</pages>\n"
+		"          <distances>\n"
+		"            <sibling id='0' value='10'/>\n"
+		"            <sibling id='3' value='21'/>\n"
+		"          </distances>\n"
 		"          <cpus num='1'>\n"
 		"            <cpu id='0' socket_id='0' die_id='0' core_id='0' siblings='0'/>\n"
 		"          </cpus>\n"

@@ -25,6 +25,7 @@ static const struct cgroup_limits all_limits = {
 	.shares = 250,
 	.quota_us = 150000,
 	.period_us = 50000,
+	.nodes = 13,
 };
 
 static void test_none(void **state)
@@ -59,6 +60,17 @@ static bool read_other(sd_bus_message *m, const char *key, struct seen *seen)
 	size_t len = strlen(seen->others);
 	uint64_t value;
 
+	if (strcmp(key, "AllowedMemoryNodes") == 0) {
+		const uint8_t *bytes;
+		size_t n;
+
+		assert_true(sd_bus_message_enter_container(m, 'v', "ay") > 0);
+		assert_true(sd_bus_message_read_array(m, 'y', (const void **)&bytes, &n) >= 0);
+		assert_true(sd_bus_message_exit_container(m) > 0);
+		assert_int_equal(n, 1);
+		snprintf(seen->others + len, sizeof(seen->others) - len, " %s=%u", key, *bytes);
+		return true;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(other_properties); i++) {
 		if (strcmp(key, other_properties[i]) != 0)
 			continue;
@@ -237,7 +249,7 @@ static void test_systemd_limits(void **state)
 	for (unsigned i = 0; i < 50 && !seen.n; i++)
 		assert_true(sd_event_run(event, 10000) >= 0);
 	assert_string_equal(seen.others,
-		" MemoryHigh=100663296 MemorySwapMax=67108864 CPUWeight=250 "
+		" AllowedMemoryNodes=13 MemoryHigh=100663296 MemorySwapMax=67108864 CPUWeight=250 "
 		"CPUQuotaPeriodUSec=50000 CPUQuotaPerSecUSec=3000000");
 	seen = (struct seen){0};
 	less.shares = 10;
@@ -326,7 +338,7 @@ static void change(struct cgroup *c, const struct cgroup_limits *l)
 static void test_files_v2(void **state)
 {
 	static const char *const files[] = {"cgroup.procs", "memory.max", "memory.high",
-		"memory.swap.max", "pids.max", "cpu.weight", "cpu.max", NULL};
+		"memory.swap.max", "pids.max", "cpu.weight", "cpu.max", "cpuset.mems", NULL};
 	char mount[] = "/tmp/test-cgroup-XXXXXX", group[128], command[160];
 	struct cgroup_limits less = {.memory_bytes = MIB(64), .pids = 23};
 	struct jail_plan plan = {0};
@@ -341,6 +353,10 @@ static void test_files_v2(void **state)
 	make_files(group, files);
 	root = cgroup_root_new(mount, 7);
 	assert_int_equal(cgroup_root_kind(root), CGROUP_V2);
+	assert_false(cgroup_has_nodes(root));
+	snprintf(command, sizeof(command), "echo 'cpuset cpu io' >%s/cgroup.controllers", mount);
+	assert_int_equal(system(command), 0);
+	assert_true(cgroup_has_nodes(root));
 	assert_int_equal(cgroup_new(root, "u", &all_limits, &plan, &c), 0);
 	assert_int_equal(plan.n_cgroups, 1);
 	expect_file(group, "memory.max", "134217728");
@@ -349,6 +365,7 @@ static void test_files_v2(void **state)
 	expect_file(group, "pids.max", "23");
 	expect_file(group, "cpu.weight", "250");
 	expect_file(group, "cpu.max", "150000 50000");
+	expect_file(group, "cpuset.mems", "0,2-3");
 	cgroup_started(c, 1, 2);
 	change_fails(c, &less);
 	join(group, "1\n22\n2\n");

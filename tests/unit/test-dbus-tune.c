@@ -222,6 +222,70 @@ static void test_limits(void **state)
 		VMMD_ERROR_PREFIX "OperationInvalid", "no control group");
 }
 
+/* Nodes of the host. */
+static void test_numa(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	struct json_object *tune, *nodes, *node;
+
+	tune = value_of(CALL(f, "GetNumaTune", "su", "vm", 0), "a{sv}");
+	assert_string_equal(text_of(tune, "numa_mode"), "strict");
+	assert_string_equal(text_of(tune, "numa_nodeset"), "");
+	json_object_put(tune);
+	ok(CALL(f, "SetNumaTune", "sasu", "vm", 1, "numa_nodeset=0", 2));
+	assert_non_null(strstr(d->definition->xml, "<memory mode='strict' nodeset='0'/>"));
+	ok(CALL(f, "SetNumaTune", "sasu", "vm", 1, "numa_mode=interleave", 0));
+	tune = value_of(CALL(f, "GetNumaTune", "su", "vm", 2), "a{sv}");
+	assert_string_equal(text_of(tune, "numa_mode"), "interleave");
+	assert_string_equal(text_of(tune, "numa_nodeset"), "0");
+	json_object_put(tune);
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 1, "numa_mode=4", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "unsupported numatune mode: '4'");
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 1, "numa_nodeset=", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "Invalid nodeset of 'numatune': ");
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 1, "numa_nodeset=0,1023", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "NUMA node 1023 is unavailable: the host has");
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 1, "mode=strict", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "'mode=strict' is no setting");
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 0, 1), VMMD_ERROR_PREFIX "OperationInvalid",
+		"domain is not running");
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 0, 8), VMMD_ERROR_PREFIX "InvalidArgument",
+		"unsupported flags");
+	fixture_start(f, d);
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 1, "numa_mode=strict", 1),
+		VMMD_ERROR_PREFIX "OperationInvalid",
+		"can't change numatune mode for running domain");
+	fails(CALL(f, "SetNumaTune", "sasu", "vm", 1, "numa_nodeset=0", 0),
+		VMMD_ERROR_PREFIX "OperationInvalid",
+		"change of nodeset for running domain requires restrictive numa mode");
+	/* With the mode alone there is nothing to be strict about. */
+	d = fixture_define(f, "other", "", "");
+	fails(CALL(f, "SetNumaTune", "sasu", "other", 1, "numa_mode=strict", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument",
+		"numatune/memory: nodeset for NUMA memory tuning must be set");
+	d = fixture_define(f, "cells", "",
+		"<features><acpi/></features><numatune><memory nodeset='0'/>"
+		"<memnode cellid='0' mode='strict' nodeset='0'/></numatune>"
+		"<cpu><numa><cell memory='8192'/><cell memory='8192'/></numa></cpu>");
+	fails(CALL(f, "SetNumaTune", "sasu", "cells", 1, "numa_mode=restrictive", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument",
+		"numatune/memnode[1]: 'restrictive' mode is required in memnode element");
+	fails(CALL(f, "SetMaxMemory", "stu", "cells", UINT64_C(8192), 2),
+		VMMD_ERROR_PREFIX "OperationInvalid",
+		"initial memory size of a domain with NUMA nodes cannot be modified");
+	/* This host has one node at least, with ordinary pages at least. */
+	tune = value_of(CALL(f, "GetNodeMemory", ""), "a{sv}");
+	assert_true(json_object_object_get_ex(tune, "buffers_kib", NULL));
+	nodes = json_object_object_get(tune, "nodes");
+	assert_true(json_object_array_length(nodes) >= 1);
+	node = json_object_array_get_idx(nodes, 0);
+	assert_true(json_object_object_get_ex(node, "free_kib", NULL));
+	node = json_object_array_get_idx(json_object_object_get(node, "pages"), 0);
+	expect_number(node, "size_kib", 4);
+	json_object_put(tune);
+}
+
 /* The host's memory policy, whose numbers are this host's; what it does is test-memory-policy.c's. */
 static void test_memory_policy(void **state)
 {
@@ -354,6 +418,7 @@ int main(void)
 		T(test_pins),
 		T(test_vcpus),
 		T(test_limits),
+		T(test_numa),
 		T(test_memory),
 		T(test_memory_policy),
 		T(test_no_memory_stats),

@@ -242,7 +242,7 @@ static void test_wrong_numatune(void **state)
 {
 	(void)state;
 	wrong(DOMAIN("<numatune><memory/></numatune>"),
-		"numatune/memory/@nodeset: nodeset for NUMA memory tuning must be set if "
+		"numatune/memory: nodeset for NUMA memory tuning must be set if "
 		"'placement' is 'static'");
 	wrong(DOMAIN("<numatune><memory mode='nonsense' nodeset='0'/></numatune>"),
 		"numatune/memory/@mode: 'nonsense' is wrong");
@@ -260,7 +260,7 @@ static void test_wrong_numatune(void **state)
 	wrong(DOMAIN("<numatune><memnode cellid='0'/></numatune>" NUMA(TWO)), "@nodeset: missing");
 	wrong(DOMAIN("<numatune><memnode cellid='1' nodeset='0'/>"
 		     "<memnode cellid='1' nodeset='0'/></numatune>" NUMA(TWO)),
-		"numatune/memnode[2]: Multiple memnode elements with cellid 1");
+		"numatune/memnode[2]: Multiple memnode elements with this cellid");
 	wrong(DOMAIN("<numatune><memory placement='auto'/>"
 		     "<memnode cellid='1' nodeset='0'/></numatune>" NUMA(TWO)),
 		"Per-node binding is not compatible with automatic NUMA placement");

@@ -240,7 +240,7 @@ static void give_group(struct fixture *f, struct domain *d, char *group, size_t 
 	snprintf(group, size, "%s/vmmd-1/g", path);
 	snprintf(command, sizeof(command),
 		"mkdir -p %s && cd %s && touch ../../cgroup.controllers memory.max memory.high "
-		"memory.swap.max pids.max cpu.weight cpu.max && echo %d >cgroup.procs",
+		"memory.swap.max pids.max cpu.weight cpu.max cpuset.mems && echo %d >cgroup.procs",
 		group, group, (int)worker_pid(d->worker));
 	assert_int_equal(system(command), 0);
 	f->manager->cgroup_root = cgroup_root_new(path, 1);
@@ -299,6 +299,44 @@ static void test_too_many_shares(void **state)
 	assert_true(tune(f, d, 0, &(struct set){.shares = 20001}) < 0);
 }
 
+static int change_nodes(
+	struct domain_config *config, bool is_live, const void *what, struct error *error)
+{
+	(void)is_live;
+	(void)error;
+	memcpy(config->numatune.nodes, what, sizeof(config->numatune.nodes));
+	return 0;
+}
+
+/* Of a restrictive domain the group has the nodes, and a change of them while it runs; a host that cannot do that does not start it. */
+static void test_nodes(void **state)
+{
+	static const uint64_t both[CPUSET_WORDS] = {3};
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(
+		f, "vm", "", "<numatune><memory mode='restrictive' nodeset='0'/></numatune>");
+	char group[192], command[320];
+
+	if (domain_start(d, 0, fixture_done, f, &f->error) == 0)
+		RUN_UNTIL(f, f->n_done > 0);
+	assert_false(domain_is_active(d));
+	assert_non_null(strstr(f->error.code ? f->error.message : f->done_error.message,
+		"numatune/memory: mode 'restrictive' needs a cpuset controller"));
+	snprintf(command, sizeof(command),
+		"mkdir %s/cgroup && echo cpuset >%s/cgroup/cgroup.controllers", f->dir, f->dir);
+	assert_int_equal(system(command), 0);
+	snprintf(command, sizeof(command), "%s/cgroup", f->dir);
+	f->manager->cgroup_root = cgroup_root_new(command, 1);
+	fixture_start(f, d);
+	d->cgroup = cgroup_free(d->cgroup, false);
+	f->manager->cgroup_root = cgroup_root_free(f->manager->cgroup_root);
+	give_group(f, d, group, sizeof(group));
+	assert_int_equal(domain_tune(d, BOTH, change_nodes, both, fixture_done, f, &f->error), 1);
+	expect_file(group, "cpuset.mems", "0-1\n");
+	assert_true(has(d->running, "<memory mode='restrictive' nodeset='0-1'/>"));
+	assert_true(has(d->definition, "<memory mode='restrictive' nodeset='0-1'/>"));
+}
+
 /* One limit out of three. */
 static void test_sums(void **state)
 {
@@ -355,6 +393,16 @@ static void test_sums(void **state)
 		(struct domain_memtune){.hard_kib = DOMAIN_MEMTUNE_UNLIMITED_KIB, .soft_kib = 1024};
 	domain_limits(config, NULL, &l);
 	assert_true(l.memory_bytes == CGROUP_UNLIMITED && l.memory_soft_bytes == MIB(1));
+	/* One group for all cells; what is bound otherwise is not the group's. */
+	config->numatune = (struct domain_numatune){.mode = DOMAIN_NUMA_RESTRICTIVE,
+		.nodes = {1},
+		.n_memnodes = 1,
+		.memnodes = {{.mode = DOMAIN_NUMA_RESTRICTIVE, .nodes = {8}}}};
+	domain_limits(config, NULL, &l);
+	assert_int_equal(l.nodes, 9);
+	config->numatune.mode = DOMAIN_NUMA_STRICT;
+	domain_limits(config, NULL, &l);
+	assert_int_equal(l.nodes, 0);
 	domain_config_free(config);
 }
 
@@ -369,6 +417,7 @@ int main(void)
 		T(test_half),
 		T(test_limits),
 		T(test_too_many_shares),
+		T(test_nodes),
 		cmocka_unit_test(test_sums),
 	};
 

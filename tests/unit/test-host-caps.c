@@ -92,6 +92,9 @@ static void test_topology(void **state)
 	put(dir, "devices/system/node/node0/meminfo", "Node 0 MemTotal:       8192 kB\n");
 	put(dir, "devices/system/node/node2/cpulist", "\n"); /* memory only */
 	put(dir, "devices/system/node/node2/meminfo", "Node 2 MemTotal:       4096 kB\n");
+	put(dir, "devices/system/node/node0/distance", "10 21\n");
+	put(dir, "devices/system/node/node2/distance", "21 10\n");
+	put(dir, "devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "3\n");
 	put(dir, "kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "0\n");
 	put(dir, "kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
 	for (unsigned i = 0; i < 2; i++) {
@@ -112,6 +115,12 @@ static void test_topology(void **state)
 	assert_int_equal(caps->cpus[1].core, 5);
 	assert_int_equal(caps->cpus[1].socket, 1);
 	assert_string_equal(caps->cpus[1].siblings, "0-1");
+	assert_int_equal(caps->cells[0].pages[0], (8192 - 3 * 2048) / 4);
+	assert_int_equal(caps->cells[0].pages[1], 3);
+	assert_int_equal(caps->cells[0].pages[2], 0);
+	assert_int_equal(caps->cells[1].pages[0], 1024);
+	assert_int_equal(caps->cells[1].distances[0], 21);
+	assert_int_equal(caps->cells[1].distances[1], 10);
 	/* Without a folder of its own: alone in its core. */
 	assert_int_equal(caps->cpus[2].id, 4);
 	assert_string_equal(caps->cpus[2].siblings, "4");

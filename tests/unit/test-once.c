@@ -667,8 +667,8 @@ static void test_table(void **state)
 {
 	static const char *const others[] = {"CancelJob", "SetAutostart", "SetNetworkAutostart",
 		"SetInterfaceLink", "SetInterfaceTune", "SetVcpus", "SetVcpuPin", "SetEmulatorPin",
-		"SetCpuTune", "SetMemoryTune", "SetMemory", "SetMaxMemory", "SetMemoryStatsPeriod",
-		"OpenConsole", "OpenCapture", "OpenNetworkCapture"};
+		"SetCpuTune", "SetMemoryTune", "SetNumaTune", "SetMemory", "SetMaxMemory",
+		"SetMemoryStatsPeriod", "OpenConsole", "OpenCapture", "OpenNetworkCapture"};
 
 	(void)state;
 	for (size_t i = 0; i < n_api_methods; i++) {

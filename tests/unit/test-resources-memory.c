@@ -137,6 +137,8 @@ static void test_files(void **state)
 	add_memnode(1, DOMAIN_NUMA_PREFERRED, "0");
 	add_memnode(2, DOMAIN_NUMA_INTERLEAVE, "0");
 	add_memnode(3, DOMAIN_NUMA_RESTRICTIVE, "0");
+	refused("domain 'test': numatune/memnode[3]: mode 'restrictive' needs a cpuset controller");
+	env.can_restrict = true;
 	open_ok();
 	for (unsigned i = 0; i < 4; i++) {
 		int mode;
