@@ -39,6 +39,7 @@
 #define MMAP_BYTES   (128 * 1024)
 #define SLOW_TURN_NS (NSEC_PER_SEC / 10)
 
+#define MAX_TLS         8
 #define TLS_SOCKET_NAME "tls" /* FileDescriptorName= of vmmd-tls.socket */
 
 struct daemon {
@@ -56,8 +57,9 @@ struct daemon {
 struct arguments {
 	struct manager_options options;
 	char state_dir[4096], runtime_dir[4096], tls_dir[4096];
-	int metrics_fd; /* of --metrics; -EBADF */
-	int tls_fd;     /* of --tls; -EBADF */
+	int metrics_fd;       /* of --metrics; -EBADF */
+	int tls_fds[MAX_TLS]; /* of --tls */
+	unsigned n_tls;
 	int log_level;
 };
 
@@ -75,7 +77,8 @@ static void usage(void)
 	       "  --metrics ADDRESS   serve metrics by TCP too, at an address of the loopback, "
 	       "e.g. "
 	       "127.0.0.1:9177\n"
-	       "  --tls ADDRESS       serve JSON-RPC by TLS, at ADDRESS[:PORT] (port 16515)\n"
+	       "  --tls ADDRESS       serve JSON-RPC by TLS, at ADDRESS[:PORT] (port 16515); up to "
+	       "8\n"
 	       "  --memory-limit SIZE what domains may have of the host's memory in all: 48G, "
 	       "65536M, 90%%, or none (default)\n"
 	       "  --tls-dir DIR       its certificates, key and map of roles (" VMMD_TLS_DIR
@@ -162,10 +165,13 @@ static int open_tls(struct arguments *a, const char *address)
 			address);
 	else if (fd < 0)
 		fprintf(stderr, "vmmd: --tls %s: %s\n", address, strerror(-fd));
-	if (fd < 0)
+	else if (a->n_tls == MAX_TLS)
+		fprintf(stderr, "vmmd: --tls %s: %d addresses are the most\n", address, MAX_TLS);
+	if (fd < 0 || a->n_tls == MAX_TLS) {
+		(void)safe_close(fd);
 		return -EINVAL;
-	(void)safe_close(a->tls_fd);
-	a->tls_fd = fd;
+	}
+	a->tls_fds[a->n_tls++] = fd;
 	return 0;
 }
 
@@ -420,8 +426,8 @@ static int serve_passed(struct daemon *d, int fd, const char *name)
 	return 0;
 }
 
-/* The sockets that systemd passes, or one in the folder of what runs; and that of --tls. Without any of them the bus is still there. */
-static void serve_rpc(struct daemon *d, int tls_fd)
+/* The sockets that systemd passes, or one in the folder of what runs; and those of --tls. Without any of them the bus is still there. */
+static void serve_rpc(struct daemon *d, const struct arguments *a)
 {
 	struct rpc_options rpc = {0};
 	char path[4096 + sizeof(RPC_SOCKET)], **names = NULL;
@@ -448,8 +454,8 @@ static void serve_rpc(struct daemon *d, int tls_fd)
 	}
 	if (r < 0)
 		(void)log_error_errno(r, "cannot serve JSON-RPC: %m");
-	if (tls_fd >= 0 && d->rpc)
-		serve_tls(d, tls_fd);
+	for (unsigned i = 0; i < a->n_tls && d->rpc; i++)
+		serve_tls(d, a->tls_fds[i]);
 }
 
 /* On a socket in the folder of what runs, and by TCP if that was asked for. Without it everything else works. */
@@ -551,7 +557,7 @@ static int run(struct arguments *a)
 	if (r >= 0)
 		r = start_bus(&d);
 	if (r >= 0) {
-		serve_rpc(&d, a->tls_fd);
+		serve_rpc(&d, a);
 		serve_metrics(&d, a->metrics_fd);
 		if (!d.session) {
 			network_define_default(d.manager, VMMD_DEFAULT_NETWORK);
@@ -585,7 +591,7 @@ static bool stderr_is_journal(void)
 
 int main(int argc, char **argv)
 {
-	static struct arguments a = {.metrics_fd = -EBADF, .tls_fd = -EBADF, .log_level = LOG_INFO};
+	static struct arguments a = {.metrics_fd = -EBADF, .log_level = LOG_INFO};
 	bool in_journal;
 	int r;
 

@@ -112,8 +112,8 @@ static void flush(struct rpc_conn *c)
 	}
 	if (moved)
 		arm(c->out_timer, !list_empty(&c->out), c->rpc->options.stall_usec);
-	/* Messages that are here already wait for room, whoever makes it. */
-	if (was_full && c->out_bytes < RPC_OUT_HIGH)
+	/* Messages that are here already, and events, wait for room, whoever makes it. */
+	if ((was_full && c->out_bytes < RPC_OUT_HIGH) || (c->hungry && list_empty(&c->out)))
 		rpc_conn_wake(c);
 }
 
@@ -179,6 +179,12 @@ void rpc_conn_send(struct rpc_conn *c, struct json_object *message, int fd)
 	else
 		kill_conn(c, "an answer cannot be made: out of memory");
 	json_object_put(message);
+}
+
+void rpc_conn_end(struct rpc_conn *c, struct json_object *message)
+{
+	rpc_conn_send(c, message, -EBADF);
+	kill_conn(c, NULL);
 }
 
 static void too_long(struct rpc_conn *c)
@@ -286,6 +292,7 @@ static int on_more(sd_event_source *source, void *userdata)
 		(void)rpc_conn_free(c);
 		return 0;
 	}
+	rpc_feed(c);
 	take_messages(c);
 	/* The bytes may be with the io, and the kernel knows nothing of them. */
 	if (!c->dead && may_read(c) && c->io->ops->pending(c->io))

@@ -65,6 +65,7 @@ struct rpc_conn {
 	struct list calls; /* struct rpc_call */
 	unsigned n_calls;
 	unsigned last_subscription, n_subscriptions;
+	bool hungry; /* events wait for room in 'out' */
 	struct rpc_subscription subscriptions[RPC_MAX_SUBSCRIPTIONS];
 	struct list streams; /* struct rpc_stream */
 	unsigned last_stream, n_streams;
@@ -85,6 +86,8 @@ struct rpc_conn *rpc_conn_free(struct rpc_conn *conn);
 /* Queue a message, which is taken over; 'fd' (>= 0) is duplicated. Whatever goes wrong ends the connection. */
 void rpc_conn_send(struct rpc_conn *conn, struct json_object *message, int fd);
 void rpc_conn_send_text(struct rpc_conn *conn, const char *text, size_t len, int fd);
+/* The last one, as far as there is room, and the end. */
+void rpc_conn_end(struct rpc_conn *conn, struct json_object *message);
 /* It may be read from again, perhaps: a call is done. */
 void rpc_conn_wake(struct rpc_conn *conn);
 

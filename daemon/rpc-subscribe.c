@@ -158,12 +158,14 @@ static void feed(struct rpc_conn *conn, struct rpc_subscription *s)
 			send_event(conn, s, e);
 		s->after = r < 0 ? next : e->sequence;
 	}
+	conn->hungry = true;
 }
 
 void rpc_feed(struct rpc_conn *conn)
 {
 	struct rpc_subscription *s;
 
+	conn->hungry = false;
 	if (conn->n_subscriptions == 0)
 		return;
 	FOREACH_ELEMENT (s, conn->subscriptions)

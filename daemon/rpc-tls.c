@@ -22,20 +22,31 @@
 #include "vmm-core/base/strutil.h"
 #include "vmm-core/base/token-bucket.h"
 
-#define ACCEPTS      16 /* at once */
-#define NO_FDS_NS    NSEC_PER_SEC
-#define LINGER_BYTES (256U * 1024)
+#define ACCEPTS         16 /* at once */
+#define REVIEWS         16 /* at once */
+#define NO_FDS_NS       NSEC_PER_SEC
+#define LOOK_SLACK_USEC UINT64_C(1000000)
+#define LINGER_BYTES    (256U * 1024)
 
 struct rpc_tls {
 	struct rpc *rpc;
 	struct tls_store *store;
 	char *dir;
 	uint64_t handshake_usec;
+	struct tls_creds *creds; /* what the files said last; NULL: nothing yet */
 	struct list listeners, hellos;
 	unsigned n_hellos;
-	struct token_bucket accepts, records;
+	struct token_bucket accepts, refusals, records;
 	unsigned n_left_out; /* records */
+	uint64_t complained_ns;
+	struct {
+		struct sockaddr_storage address;
+		uint64_t ns;
+	} recent[RPC_TLS_BURST]; /* a ring: who was let begin, and when */
+	unsigned n_recent;
 	sd_event_source *rest;
+	sd_event_source *look;   /* after RPC_TLS_LOOK_USEC, while there are connections */
+	sd_event_source *review; /* of connections, some at a time */
 };
 
 struct tls_listener {
@@ -169,14 +180,110 @@ static void linger(struct hello *h)
 		(void)hello_free(h);
 }
 
-static bool has_tls_room(const struct rpc *rpc)
+static bool is_tls(const struct rpc_conn *conn)
 {
-	struct list *pos;
-	unsigned n = 0;
+	return streq(conn->peer.transport, "tls") && !conn->dead;
+}
 
-	list_for_each (pos, &rpc->connections)
-		n += streq(list_entry(pos, struct rpc_conn, link)->peer.transport, "tls");
-	return n < RPC_TLS_CONNECTIONS;
+/* No certificate has all of the connections, and the last ones are administrators'. */
+static bool has_tls_room(const struct rpc *rpc, const struct api_peer *peer)
+{
+	unsigned n = 0, own = 0, max = RPC_TLS_CONNECTIONS;
+	struct list *pos;
+
+	list_for_each (pos, &rpc->connections) {
+		const struct rpc_conn *conn = list_entry(pos, struct rpc_conn, link);
+
+		if (!is_tls(conn))
+			continue;
+		n++;
+		own += streq(conn->peer.certificate, peer->certificate);
+	}
+	if (peer->role < API_ROLE_ADMINISTRATOR)
+		max -= RPC_TLS_RESERVED;
+	return n < max && own < RPC_TLS_CERTIFICATE;
+}
+
+/* What the files say now, as tls_store_get() has it. */
+static int look_at_files(struct rpc_tls *tls, struct tls_creds **ret_creds)
+{
+	char why[TLS_WHY_MAX];
+	int r = tls_store_get(tls->store, ret_creds, why);
+	uint64_t now = now_ns(tls);
+
+	if (r >= 0 && *ret_creds != tls->creds) {
+		(void)tls_creds_unref(tls->creds);
+		tls->creds = tls_creds_ref(*ret_creds);
+		(void)sd_event_source_set_enabled(tls->review, SD_EVENT_ONESHOT);
+	}
+	if (r > 0)
+		log_info("TLS: certificates and roles have been read");
+	/* What is wrong with the files is told once, but what passes may come with each handshake. */
+	if (r < 0 && r != -ESTALE &&
+		(!tls->complained_ns || now - tls->complained_ns >= NSEC_PER_SEC)) {
+		log_error("TLS: nobody is let in until this is right: %s: %s", tls->dir, why);
+		tls->complained_ns = now;
+	}
+	return r;
+}
+
+/* Not later for each that comes. */
+static void look_later(struct rpc_tls *tls)
+{
+	if (sd_event_source_get_enabled(tls->look, NULL) > 0)
+		return;
+	(void)sd_event_source_set_time_relative(tls->look, RPC_TLS_LOOK_USEC);
+	(void)sd_event_source_set_enabled(tls->look, SD_EVENT_ONESHOT);
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	_cleanup_(tls_creds_unrefp) struct tls_creds *creds = NULL;
+	struct rpc_tls *tls = userdata;
+	struct list *pos;
+
+	(void)source;
+	(void)usec;
+	list_for_each (pos, &tls->rpc->connections) {
+		if (!is_tls(list_entry(pos, struct rpc_conn, link)))
+			continue;
+		if (look_at_files(tls, &creds) >= 0)
+			(void)sd_event_source_set_enabled(tls->review, SD_EVENT_ONESHOT);
+		look_later(tls);
+		break;
+	}
+	return 0;
+}
+
+/* Whoever would not be let in any more, or as somebody else, is told so, and comes again if he may. */
+static void review(struct rpc_tls *tls, struct rpc_conn *conn)
+{
+	char why[TLS_WHY_MAX], message[TLS_WHY_MAX + 64];
+
+	if (rpc_io_tls_review(conn->io, tls->creds, &conn->peer, why) == 0)
+		return;
+	record(tls, conn->peer.address, conn->peer.certificate, why);
+	(void)snprintf(message, sizeof(message), "vmmd refused the certificate: %s", why);
+	rpc_conn_end(conn, rpc_error(NULL, RPC_REFUSED, message, NULL));
+}
+
+static int on_review(sd_event_source *source, void *userdata)
+{
+	struct rpc_tls *tls = userdata;
+	unsigned left = REVIEWS;
+	struct list *pos;
+
+	list_for_each (pos, &tls->rpc->connections) {
+		struct rpc_conn *conn = list_entry(pos, struct rpc_conn, link);
+
+		if (!is_tls(conn) || !rpc_io_tls_is_due(conn->io, tls->creds))
+			continue;
+		/* Signatures take time: others have their turn. */
+		if (!left--)
+			return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+		review(tls, conn);
+	}
+	return 0;
 }
 
 /* The handshake is done. */
@@ -192,7 +299,7 @@ static void admit(struct hello *h)
 		refuse(h, RPC_REFUSED, peer.certificate, why);
 		return;
 	}
-	if (!has_tls_room(rpc) || !rpc_has_room(rpc, &peer)) {
+	if (!has_tls_room(rpc, &peer) || !rpc_has_room(rpc, &peer)) {
 		refuse(h, RPC_OVERLOADED, peer.certificate,
 			"vmmd has as many connections as it takes");
 		return;
@@ -200,7 +307,11 @@ static void admit(struct hello *h)
 	log_debug("JSON-RPC: %s from %s is %s", peer.certificate, peer.address,
 		api_role_name(peer.role));
 	h->source = sd_event_source_disable_unref(h->source);
-	(void)rpc_conn_new(rpc, TAKE_PTR(h->io), &peer);
+	/* The files may have changed since its handshake began. */
+	if (rpc_io_tls_is_due(h->io, h->tls->creds))
+		(void)sd_event_source_set_enabled(h->tls->review, SD_EVENT_ONESHOT);
+	if (rpc_conn_new(rpc, TAKE_PTR(h->io), &peer) >= 0)
+		look_later(h->tls);
 	(void)hello_free(h);
 }
 
@@ -264,12 +375,29 @@ static void make_room(struct rpc_tls *tls)
 
 static bool has_address_room(const struct rpc_tls *tls, const struct sockaddr_storage *address)
 {
+	uint64_t now = now_ns(tls);
 	struct list *pos;
-	unsigned n = 0;
+	unsigned n = 0, n_recent = 0;
 
 	list_for_each (pos, &tls->hellos)
 		n += same_host(&list_entry(pos, struct hello, link)->address, address);
-	return n < RPC_TLS_ADDRESS;
+	if (address->ss_family != AF_INET && address->ss_family != AF_INET6)
+		return n < RPC_TLS_ADDRESS;
+	for (unsigned i = 0; i < ARRAY_SIZE(tls->recent) && i < tls->n_recent; i++)
+		n_recent += now - tls->recent[i].ns < NSEC_PER_SEC &&
+			same_host(&tls->recent[i].address, address);
+	return n < RPC_TLS_ADDRESS && n_recent < RPC_TLS_ADDRESS_RATE;
+}
+
+static void note_recent(struct rpc_tls *tls, const struct sockaddr_storage *address)
+{
+	unsigned i = tls->n_recent++ % ARRAY_SIZE(tls->recent);
+
+	tls->recent[i].address = *address;
+	tls->recent[i].ns = now_ns(tls);
+	/* The ring stays full. */
+	if (tls->n_recent == 2 * ARRAY_SIZE(tls->recent))
+		tls->n_recent = ARRAY_SIZE(tls->recent);
 }
 
 /* A peer that is gone without a word is noticed, in some two minutes. */
@@ -294,18 +422,12 @@ static int begin(struct hello *h, int fd)
 {
 	_cleanup_(tls_creds_unrefp) struct tls_creds *creds = NULL;
 	struct rpc_tls *tls = h->tls;
-	char why[TLS_WHY_MAX];
-	int r = tls_store_get(tls->store, &creds, why);
+	int r = look_at_files(tls, &creds);
 
 	if (r < 0) {
 		(void)safe_close(fd);
-		if (r != -ESTALE)
-			log_error(
-				"TLS: nobody is let in until this is right: %s: %s", tls->dir, why);
 		return r;
 	}
-	if (r > 0)
-		log_info("TLS: certificates and roles have been read");
 	r = rpc_io_new_tls(fd, creds, &h->io);
 	if (r >= 0)
 		r = sd_event_add_io(tls->rpc->event, &h->source, h->io->fd, EPOLLIN, on_hello, h);
@@ -327,6 +449,7 @@ int rpc_tls_accept(struct rpc_tls *tls, int fd)
 		(void)safe_close(fd);
 		return -EBUSY;
 	}
+	note_recent(tls, &address);
 	make_room(tls);
 	h = calloc(1, sizeof(*h));
 	if (!h) {
@@ -371,6 +494,12 @@ static void rest(struct rpc_tls *tls, uint64_t until_ns)
 	(void)sd_event_source_set_enabled(tls->rest, SD_EVENT_ONESHOT);
 }
 
+/* One address that connects again and again costs the others none of theirs: it is sent away, at a rate of its own. */
+static void charge(struct rpc_tls *tls, int accepted, uint64_t now)
+{
+	token_bucket_charge(accepted == -EBUSY ? &tls->refusals : &tls->accepts, now, 1);
+}
+
 static int on_connection(sd_event_source *source, int listener, uint32_t revents, void *userdata)
 {
 	struct rpc_tls *tls = userdata;
@@ -379,7 +508,8 @@ static int on_connection(sd_event_source *source, int listener, uint32_t revents
 	(void)source;
 	(void)revents;
 	for (unsigned i = 0; i < ACCEPTS; i++) {
-		uint64_t ready = token_bucket_ready_ns(&tls->accepts, now);
+		uint64_t ready = MAX(token_bucket_ready_ns(&tls->accepts, now),
+			token_bucket_ready_ns(&tls->refusals, now));
 		int fd;
 
 		if (ready > now) {
@@ -388,8 +518,7 @@ static int on_connection(sd_event_source *source, int listener, uint32_t revents
 		}
 		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
-			token_bucket_charge(&tls->accepts, now, 1);
-			(void)rpc_tls_accept(tls, fd);
+			charge(tls, rpc_tls_accept(tls, fd), now);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			errno == ENOBUFS) {
 			rest(tls, now + NO_FDS_NS);
@@ -442,6 +571,8 @@ int rpc_tls_new(struct rpc *rpc, const struct rpc_tls_options *options, struct r
 	list_init(&tls->hellos);
 	token_bucket_init(
 		&tls->accepts, &(struct token_limit){.rate = RPC_TLS_RATE, .burst = RPC_TLS_BURST});
+	token_bucket_init(&tls->refusals,
+		&(struct token_limit){.rate = RPC_TLS_REFUSALS, .burst = RPC_TLS_REFUSALS});
 	token_bucket_init(&tls->records,
 		&(struct token_limit){.rate = RPC_TLS_RECORD_RATE, .burst = RPC_TLS_RECORDS});
 	tls->dir = strdup(options->dir);
@@ -451,6 +582,15 @@ int rpc_tls_new(struct rpc *rpc, const struct rpc_tls_options *options, struct r
 			rpc->event, &tls->rest, CLOCK_MONOTONIC, 0, 0, on_rested, tls);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(tls->rest, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(
+			rpc->event, &tls->look, CLOCK_MONOTONIC, 0, LOOK_SLACK_USEC, on_look, tls);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(tls->look, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_defer(rpc->event, &tls->review, on_review, tls);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(tls->review, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
 	*ret_tls = TAKE_PTR(tls);
@@ -468,6 +608,9 @@ struct rpc_tls *rpc_tls_free(struct rpc_tls *tls)
 	list_for_each_safe (pos, tmp, &tls->hellos)
 		(void)hello_free(list_entry(pos, struct hello, link));
 	sd_event_source_disable_unref(tls->rest);
+	sd_event_source_disable_unref(tls->look);
+	sd_event_source_disable_unref(tls->review);
+	(void)tls_creds_unref(tls->creds);
 	(void)tls_store_free(tls->store);
 	free(tls->dir);
 	free(tls);

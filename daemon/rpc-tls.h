@@ -6,9 +6,14 @@
  *
  * Nothing that a stranger does costs more than this: RPC_TLS_HANDSHAKES at a time, each for RPC_TLS_HANDSHAKE_USEC from its first byte to its
  * role; when there are as many, the oldest makes room, so that no crowd of silent ones keeps others out. RPC_TLS_ADDRESS of them are of
- * one address. Connections are taken at RPC_TLS_RATE a second (each is a signature, in the daemon's one thread); the rest wait in
- * the kernel. A refusal leaves a record in the journal, RPC_TLS_RECORDS at once and then RPC_TLS_RECORD_RATE a second; the next one
+ * one address, which begins RPC_TLS_ADDRESS_RATE a second; what is more is closed at once, and counts for nobody else. Connections are taken
+ * at RPC_TLS_RATE a second (each is a signature, in the daemon's one thread); the rest wait in the kernel. Of the connections
+ * RPC_TLS_CERTIFICATE are one certificate's, and RPC_TLS_RESERVED only administrators'. A refusal leaves a record in the journal, RPC_TLS_RECORDS at once and then RPC_TLS_RECORD_RATE a second; the next one
  * says how many were left out.
+ *
+ * The files are looked at with each handshake, and every RPC_TLS_LOOK_USEC while there are connections. When they have changed, or a
+ * certificate or the list of what is revoked has run out, connections are judged again: who would not be let in, or as somebody else, is told
+ * so and ends. Files that are wrong end nobody.
  *
  * One thread. Tested by tests/unit/test-rpc-tls.c.
  */
@@ -22,7 +27,12 @@
 #define RPC_TLS_HANDSHAKE_USEC (10 * UINT64_C(1000000))
 #define RPC_TLS_RATE           50
 #define RPC_TLS_BURST          100
+#define RPC_TLS_ADDRESS_RATE   32  /* handshakes a second of one address */
+#define RPC_TLS_REFUSALS       500 /* of those that are sent away at once, a second */
 #define RPC_TLS_CONNECTIONS    512 /* with a role or without, of RPC_MAX_CONNECTIONS */
+#define RPC_TLS_CERTIFICATE    64  /* of one name */
+#define RPC_TLS_RESERVED       32  /* for administrators */
+#define RPC_TLS_LOOK_USEC      (60 * UINT64_C(1000000))
 #define RPC_TLS_RECORDS        20
 #define RPC_TLS_RECORD_RATE    2
 

@@ -283,6 +283,14 @@ int tls_creds_load(const char *dir, struct tls_creds **ret_creds, char why[TLS_W
 	return r;
 }
 
+/* GnuTLS goes on with an old list for ever. */
+static unsigned list_status(const struct tls_creds *creds)
+{
+	return creds->crl_until_s && time(NULL) > creds->crl_until_s
+		? GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED
+		: 0;
+}
+
 unsigned tls_creds_verify(const struct tls_creds *creds, gnutls_session_t session)
 {
 	gnutls_typed_vdata_st purpose = {
@@ -293,10 +301,51 @@ unsigned tls_creds_verify(const struct tls_creds *creds, gnutls_session_t sessio
 
 	if (gnutls_certificate_verify_peers(session, &purpose, 1, &status) < 0)
 		return GNUTLS_CERT_INVALID;
-	/* GnuTLS goes on with an old list for ever. */
-	if (creds->crl_until_s && time(NULL) > creds->crl_until_s)
-		status |= GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED;
-	return status;
+	return status | list_status(creds);
+}
+
+/* The peer's chain, for who frees it; how many, or -EINVAL. */
+static int import_chain(gnutls_session_t session, gnutls_x509_crt_t ret[TLS_VERIFY_DEPTH])
+{
+	unsigned n = 0;
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &n);
+	unsigned done = 0;
+
+	n = chain ? MIN(n, (unsigned)TLS_VERIFY_DEPTH) : 0;
+	for (; done < n; done++) {
+		if (gnutls_x509_crt_init(&ret[done]) < 0)
+			break;
+		if (gnutls_x509_crt_import(ret[done], &chain[done], GNUTLS_X509_FMT_DER) < 0)
+			n = 0; /* 'done' is to be freed, too */
+	}
+	if (n && done == n)
+		return (int)n;
+	while (done)
+		gnutls_x509_crt_deinit(ret[--done]);
+	return -EINVAL;
+}
+
+/* Not by the session's own credentials, which are those that it was let in with. */
+unsigned tls_creds_verify_again(const struct tls_creds *creds, gnutls_session_t session)
+{
+	gnutls_typed_vdata_st purpose = {
+		.type = GNUTLS_DT_KEY_PURPOSE_OID,
+		.data = (unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT,
+	};
+	gnutls_x509_crt_t chain[TLS_VERIFY_DEPTH];
+	unsigned status = GNUTLS_CERT_INVALID;
+	gnutls_x509_trust_list_t trust;
+	int n = import_chain(session, chain);
+
+	if (n < 0)
+		return GNUTLS_CERT_INVALID;
+	gnutls_certificate_get_trust_list(creds->cred, &trust);
+	if (gnutls_x509_trust_list_verify_crt2(
+		    trust, chain, (unsigned)n, &purpose, 1, 0, &status, NULL) < 0)
+		status = GNUTLS_CERT_INVALID;
+	for (int i = 0; i < n; i++)
+		gnutls_x509_crt_deinit(chain[i]);
+	return status | list_status(creds);
 }
 
 const char *tls_status_text(unsigned status, gnutls_alert_description_t *ret_alert)
@@ -466,12 +515,20 @@ static void take_stamp(int dir, const char *path, struct stamp *ret)
 	ret->ctime = st.st_ctim;
 }
 
+/* Errors that say nothing about the files. */
+static bool passes(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EINTR || r == -EAGAIN;
+}
+
 int tls_store_get(struct tls_store *store, struct tls_creds **ret_creds, char why[TLS_WHY_MAX])
 {
 	struct stamp stamps[N_FILES + 1];
 	_cleanup_(closep) int dir = open(store->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = 0;
 
+	if (dir < 0 && passes(-errno))
+		return fail(-errno, why, "the folder: %s", strerror(errno));
 	for (unsigned i = 0; i < N_FILES; i++)
 		take_stamp(dir, files[i].name, &stamps[i]);
 	take_stamp(AT_FDCWD, store->dir, &stamps[N_FILES]);
@@ -487,6 +544,9 @@ int tls_store_get(struct tls_store *store, struct tls_creds **ret_creds, char wh
 	}
 	if (r < 0) {
 		memcpy(why, store->why, sizeof(store->why));
+		/* Then the next one reads them again, changed or not. */
+		if (passes(r))
+			*store->why = 0;
 		return r;
 	}
 	*ret_creds = tls_creds_ref(store->creds);

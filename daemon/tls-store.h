@@ -10,7 +10,8 @@
  *
  * Whoever can write these files is as good as root: the folder and the files must belong to root or to the daemon's user, and be
  * writable by nobody else. The files are read when they are wanted and have changed since: a reload needs no signal. If they are wrong
- * then, nobody is let in until they are right; connections that are there go on with what they have.
+ * then, nobody is let in until they are right; connections that are there go on with what they have. An error that says nothing about the
+ * files (no file descriptor, no memory) is one of this reading only: the next one tries again.
  *
  * Credentials are counted: sessions use them as long as they live. One thread, the daemon's.
  *
@@ -52,6 +53,8 @@ int tls_creds_load(const char *dir, struct tls_creds **ret_creds, char why[TLS_W
 
 /* Is the chain that the peer of 'session' has shown good, for a client? Returns GnuTLS' status, 0: it is. */
 unsigned tls_creds_verify(const struct tls_creds *creds, gnutls_session_t session);
+/* The same for a session that was let in by others. */
+unsigned tls_creds_verify_again(const struct tls_creds *creds, gnutls_session_t session);
 /* What is wrong, for people; and the alert that says so. */
 const char *tls_status_text(unsigned status, gnutls_alert_description_t *ret_alert);
 

@@ -126,6 +126,30 @@ static void test_slow_reader(void **state)
 	assert_non_null(strstr(hear(f, &c1), "rpc.event"));
 }
 
+/* It has read all that there was, and something else was sent before the loop had a look: then nothing waits for the socket any more, and
+ * the rest comes all the same. */
+static void test_room_by_others(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *a = fixture_define(f, "a", "", "");
+	struct rpc_conn *conn = list_entry(server->connections.next, struct rpc_conn, link);
+
+	(void)ask(f, &c1, REQUEST("1", "rpc.subscribe", "{}"));
+	while (sd_event_run(f->event, 0) > 0)
+		;
+	emit(f, a, 3000);
+	assert_false(list_empty(&conn->out));
+	while (!list_empty(&conn->out)) {
+		for (size_t had = SIZE_MAX; had != c1.len;) {
+			had = c1.len;
+			take_bytes(&c1);
+		}
+		rpc_conn_send_text(conn, "{}", 2, -EBADF);
+	}
+	assert_null(strstr(c1.buffer, "\"sequence\":3001,"));
+	RUN_UNTIL(f, (take_bytes(&c1), strstr(c1.buffer, "\"sequence\":3001,")));
+}
+
 /* Who is no reader gets what happens to his own domains: now, and by replay; the end of one, too, and what was his when it happened. */
 static void test_own_only(void **state)
 {
@@ -199,6 +223,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_room_by_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_own_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone_in_batch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),

@@ -392,6 +392,87 @@ static void test_revoked(void **state)
 	pki_pair_done(&pair);
 }
 
+/* A handshake that comes to nothing makes the files be looked at. */
+static void look(struct fixture *f)
+{
+	connect_as(f, &p2, &(struct pki_plan){.cn = "stranger"});
+	peer_done(&p2);
+}
+
+static void connect_pair(struct fixture *f, struct peer *p, const struct pki_pair *pair)
+{
+	connect_raw(p);
+	begin_session(p, pair, TLS13);
+	RUN_UNTIL(f, (step(p), p->shaken));
+	assert_string_equal(peer_ask(f, p, REQUEST("1", "Ping", "{}")), RESULT("1", "{}"));
+}
+
+static void expect_end(struct fixture *f, struct peer *p, const char *why)
+{
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "vmmd refused the certificate: %s", why);
+	assert_non_null(strstr(peer_hear(f, p), text));
+	RUN_UNTIL(f, peer_ended(p));
+	assert_int_equal(p->error, 0);
+	peer_done(p);
+}
+
+/* Whoever is in goes when the files say so, and not before; nobody else does. */
+static void test_review(void **state)
+{
+	struct fixture *f = *state;
+	struct pki_pair pair = pki_make(&pki, ADMIN);
+	static struct peer others[20];
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		connect_as(f, &others[i], &(struct pki_plan){.cn = "op"});
+	connect_pair(f, &p1, &pair);
+	pki_write_crl(&pki, NULL, 30);
+	look(f);
+	assert_string_equal(peer_ask(f, &p1, REQUEST("1", "Ping", "{}")), RESULT("1", "{}"));
+	pki_write_crl(&pki, pair.crt, 30);
+	look(f);
+	expect_end(f, &p1, "the certificate was revoked");
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_string_equal(
+			peer_ask(f, &others[i], REQUEST("1", "Ping", "{}")), RESULT("1", "{}"));
+	/* Another list, another map. */
+	pki_write_crl(&pki, NULL, 30);
+	connect_pair(f, &p1, &pair);
+	pki_write_text(&pki, "roles", 0600, "cn:admin = reader\ncn:op = operator\n");
+	look(f);
+	expect_end(f, &p1, "'roles' says something else of it now");
+	connect_pair(f, &p1, &pair);
+	pki_write_text(&pki, "roles", 0600, "cn:op = operator\n");
+	look(f);
+	expect_end(f, &p1, "no line of 'roles' names the certificate");
+	/* A list that runs out, with nothing changed. */
+	assert_string_equal(peer_ask(f, &others[0], REQUEST("1", "Ping", "{}")), RESULT("1", "{}"));
+	pki_write_crl(&pki, NULL, -1);
+	connect_raw(&p2);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		expect_end(f, &others[i], "crl.pem is out of date");
+	RUN_UNTIL(f, server->n_connections == 0);
+	pki_pair_done(&pair);
+}
+
+/* Nobody has all of the connections. */
+static void test_shares(void **state)
+{
+	struct fixture *f = *state;
+	static struct peer many[RPC_TLS_CERTIFICATE];
+
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		connect_as(f, &many[i], &(struct pki_plan){.dns = "reader.example"});
+	connect_as(f, &p1, &(struct pki_plan){.dns = "reader.example"});
+	assert_non_null(strstr(peer_hear(f, &p1), "\"code\":-32050,"));
+	connect_as(f, &p2, &(struct pki_plan){.cn = "op"});
+	assert_string_equal(peer_ask(f, &p2, REQUEST("1", "Ping", "{}")), RESULT("1", "{}"));
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		peer_done(&many[i]);
+}
+
 /* Files that are wrong let nobody in, until they are right; who is in, stays. */
 static void test_files(void **state)
 {
@@ -679,6 +760,39 @@ static void test_new_keys(void **state)
 }
 
 /* Keys of calls are the certificate's: another caller's are others. */
+static bool has_read_all(const struct rpc_conn *conn)
+{
+	return recv(conn->io->fd, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+/* So they are for one who asks while the socket is full of answers: nothing is said twice. GnuTLS wants no more than eight a second. */
+static void test_new_keys_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	const unsigned n = 6;
+	struct rpc_conn *conn;
+	size_t len;
+
+	connect_as(f, &p1, ADMIN);
+	len = strlen(peer_ask(f, &p1, REQUEST("1", "rpc.discover", "{}")));
+	conn = last_conn();
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < n; i++)
+			say_to(&p1, REQUEST("1", "rpc.discover", "{}") "\n");
+		RUN_UNTIL(f, has_read_all(conn));
+		assert_true(conn->out_bytes > 0 && conn->out_bytes < RPC_OUT_HIGH);
+		for (unsigned i = 0; i < 2; i++) {
+			assert_int_equal(gnutls_session_key_update(p1.session, GNUTLS_KU_PEER), 0);
+			say_to(&p1, REQUEST("2", "Ping", "{}") "\n");
+			RUN_UNTIL(f, has_read_all(conn));
+		}
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(strlen(peer_hear(f, &p1)), len);
+		for (unsigned i = 0; i < 2; i++)
+			assert_string_equal(peer_hear(f, &p1), RESULT("2", "{}"));
+	}
+}
+
 static void test_callers(void **state)
 {
 	struct fixture *f = *state;
@@ -817,6 +931,8 @@ int main(void)
 		CASE(test_no_certificate),
 		CASE(test_unknown_names),
 		CASE(test_revoked),
+		CASE(test_review),
+		CASE(test_shares),
 		CASE(test_files),
 		CASE(test_other_protocols),
 		CASE(test_stall),
@@ -828,6 +944,7 @@ int main(void)
 		CASE(test_large_request),
 		CASE(test_calls),
 		CASE(test_new_keys),
+		CASE(test_new_keys_meanwhile),
 		CASE(test_callers),
 		CASE(test_plain),
 		CASE(test_crowd),

@@ -3,6 +3,8 @@
  * its names say, is in test-rpc-tls.c. */
 #include "tls-fixture.h"
 
+#include <sys/resource.h>
+
 #include <errno.h>
 
 #include "daemon/tls-store.h"
@@ -177,6 +179,42 @@ static void test_changes(void **state)
 	assert_int_equal(tls_store_get(store, &d, why), 1);
 }
 
+/* No file descriptor is left, for a moment: the next time all is well, though no file has changed. */
+static void test_no_fds(void **state)
+{
+	_cleanup_(tls_store_freep) struct tls_store *store = NULL;
+	struct rlimit all, few;
+	char why[TLS_WHY_MAX];
+	int next;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	/* The folder's, and more or less of the others. */
+	for (rlim_t left = 0; left < 3; left++) {
+		_cleanup_(tls_creds_unrefp) struct tls_creds *creds = NULL;
+
+		assert_int_equal(tls_store_new(pki.dir, &store), 0);
+		next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		close(next);
+		few = (struct rlimit){.rlim_cur = (rlim_t)next + left, .rlim_max = all.rlim_max};
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		assert_int_equal(tls_store_get(store, &creds, why), -EMFILE);
+		assert_int_equal(tls_store_get(store, &creds, why), -EMFILE);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+		assert_int_equal(tls_store_get(store, &creds, why), 1);
+		/* What was read is good without any. */
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		(void)tls_creds_unref(creds);
+		creds = NULL;
+		assert_int_equal(tls_store_get(store, &creds, why), left ? 0 : -EMFILE);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+		(void)tls_creds_unref(creds);
+		creds = NULL;
+		assert_int_equal(tls_store_get(store, &creds, why), 0);
+		store = tls_store_free(store);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +223,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_content, setup, teardown),
 		cmocka_unit_test(test_no_folder),
 		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_fds, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
