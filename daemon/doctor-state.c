@@ -12,6 +12,7 @@
 #include "daemon/host.h"
 #include "daemon/image-lock.h"
 #include "daemon/memory-limit.h"
+#include "daemon/mounts.h"
 #include "daemon/network.h"
 #include "daemon/tls-store.h"
 #include "vmm-core/base/cleanup.h"
@@ -175,7 +176,7 @@ static bool check_image(
 
 void doctor_check_images(struct doctor *d)
 {
-	unsigned n_well = 0, n_skipped = 0;
+	unsigned n_well = 0, n_skipped = 0, n_far = 0;
 	struct list *pos;
 
 	list_for_each (pos, &d->manager->domains) {
@@ -184,12 +185,18 @@ void doctor_check_images(struct doctor *d)
 
 		for (uint32_t i = 0; def && i < def->n_disks; i++) {
 			const struct definition_disk *disk = &def->disks[i];
+			char where[320];
 			bool well = true;
 
 			if (!*disk->path)
 				continue;
 			if (d->n_images++ >= DOCTOR_MAX_IMAGES) {
 				n_skipped++;
+				continue;
+			}
+			/* It may not answer, and this is the daemon's thread. */
+			if (mounts_is_far(d->manager->mounts, disk->path, where, sizeof(where))) {
+				n_far++;
 				continue;
 			}
 			/* What runs has its own; a look would only find that. */
@@ -201,6 +208,10 @@ void doctor_check_images(struct doctor *d)
 	if (n_skipped)
 		doctor_say(d, DOCTOR_WARNING, "", "Start them to find out.",
 			"%u more images were not looked at", n_skipped);
+	if (n_far)
+		doctor_say(d, DOCTOR_OK, "", "",
+			"%u images on file systems of others (NFS, FUSE …) were not looked at",
+			n_far);
 	if (n_well || !d->n_images)
 		doctor_say(d, DOCTOR_OK, "", "", "%u images can be used", n_well);
 }

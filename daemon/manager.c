@@ -14,8 +14,10 @@
 #include "daemon/job.h"
 #include "daemon/journal.h"
 #include "daemon/memory-policy.h"
+#include "daemon/mounts.h"
 #include "daemon/network.h"
 #include "daemon/once.h"
+#include "daemon/reach.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/names.h"
@@ -86,6 +88,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 		list_init(&m->by_uuid[i]);
 	}
 	list_init(&m->defining);
+	list_init(&m->reaches);
 	list_init(&m->networks);
 	list_init(&m->directs);
 	list_init(&m->sinks);
@@ -100,6 +103,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	m->options.runtime_dir = m->store->runtime_dir;
 	m->options.worker_path = m->worker_path;
 	if (prepare_slots(m) < 0 || jobs_new(m, &m->jobs) < 0 ||
+		mounts_new(event, "/proc/self/mountinfo", &m->mounts) < 0 ||
 		memory_policy_new(m, &m->memory_policy) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "manager");
 	prepare_jail(m);
@@ -113,6 +117,7 @@ struct manager *manager_free(struct manager *m)
 
 	if (!m)
 		return NULL;
+	reach_end(m);
 	if (m->store)
 		manager_commit(m);
 	list_for_each_safe (pos, tmp, &m->domains)
@@ -122,6 +127,7 @@ struct manager *manager_free(struct manager *m)
 	network_free_directs(m);
 	(void)memory_policy_free(m->memory_policy);
 	(void)jobs_free(m->jobs);
+	(void)mounts_free(m->mounts);
 	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
 	(void)sd_event_source_disable_unref(m->settle_timer);
@@ -263,6 +269,49 @@ static void on_autostarted(void *userdata, const struct error *error)
 	(void)error; /* domain-run.c has logged it */
 }
 
+struct autostart {
+	struct manager *manager;
+	uint8_t uuid[16];
+};
+
+static void on_autostart_reached(void *userdata, const struct error *error)
+{
+	struct autostart *a = userdata;
+	struct domain *d = manager_find_uuid(a->manager, a->uuid);
+	struct error e = {0};
+
+	if (d && error)
+		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not start: %s",
+			d->name, error->message);
+	else if (d && !domain_is_active(d))
+		(void)domain_start(d, 0, on_autostarted, NULL, &e);
+	free(a);
+}
+
+/* The host has just started, and others perhaps not yet: nobody waits for them but the domains that need them. */
+static void autostart(struct manager *m, struct domain *d)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct autostart *a = NULL;
+	struct error e = {0};
+	int r = 0;
+
+	if (mounts_any_far(m->mounts) && definition_parse(d->definition, &config) == 0)
+		a = malloc(sizeof(*a));
+	if (a) {
+		a->manager = m;
+		memcpy(a->uuid, d->uuid, 16);
+		r = reach_domain(m, config, on_autostart_reached, a, &e);
+	}
+	if (r > 0)
+		return;
+	free(a);
+	if (r < 0)
+		log_warning("domain '%s' does not start: %s", d->name, e.message);
+	else
+		(void)domain_start(d, 0, on_autostarted, NULL, &e);
+}
+
 void manager_autostart(struct manager *m)
 {
 	struct list *pos;
@@ -272,10 +321,9 @@ void manager_autostart(struct manager *m)
 	network_autostart_all(m);
 	list_for_each (pos, &m->domains) {
 		struct domain *d = list_entry(pos, struct domain, link);
-		struct error e = {0};
 
 		if (d->autostart && !domain_is_active(d))
-			(void)domain_start(d, 0, on_autostarted, NULL, &e);
+			autostart(m, d);
 	}
 }
 

@@ -34,11 +34,13 @@ struct manager_options {
 	const char *proc_root;
 	uint64_t policy_second_usec;
 	struct spawner *spawner; /* makes the workers' processes; the caller's; NULL: none */
+	uint64_t reach_usec;     /* tests: instead of REACH_USEC; 0: that */
 };
 
 struct jail_env;
 struct jail_plan;
 struct memory_policy;
+struct mounts;
 struct network;
 
 struct manager {
@@ -59,6 +61,9 @@ struct manager {
 	struct list defining;          /* manager-define.c's: not durable yet */
 	unsigned n_defining;
 	sd_event_source *define_source, *define_timer;
+	struct mounts *mounts;
+	struct list reaches; /* reach.c's */
+	unsigned n_reaches;
 	struct list sinks; /* struct event_sink */
 	uint64_t sequence;
 	struct audit audit; /* api-audit.c's */
