@@ -219,6 +219,7 @@ struct domain_config {
 	struct domain_page pages[VM_MAX_CELLS];
 	struct domain_cell cells[VM_MAX_CELLS];
 	struct domain_numatune numatune;
+	uint8_t core_scheduling; /* enum vm_tristate; default: no: the worker shares no core with others */
 	char rng_path
 		[DOMAIN_PATH_MAX]; /* backend random: /dev/urandom (default), /dev/random or /dev/hwrng */
 	struct xml_extra *extra; /* owned; freed by domain_config_free() */

@@ -59,6 +59,15 @@ static bool has_owner(const struct xml_place *place, const struct xml_formatter 
 	return *config->owner;
 }
 
+static const struct xml_rule cpu_policy_rows[] = {
+	{.name = "@haltPollUs", .kind = XML_UINT, .flags = XML_ZERO_IS_MAX, VM(halt_poll_us)},
+	{.name = "@coreScheduling",
+		.kind = XML_ENUM,
+		.names = VM_ENUM_TRISTATE,
+		HOST(core_scheduling)},
+	{0},
+};
+
 static const struct xml_rule memory_policy_rows[] = {
 	{.name = "@weight", .kind = XML_UINT, HOST(memtune.weight)},
 	{0},
@@ -67,6 +76,7 @@ static const struct xml_rule memory_policy_rows[] = {
 /* Opaque: every other namespace belongs to some other program. */
 static const struct xml_rule metadata_rows[] = {
 	{.name = "vmmd:owner", .kind = XML_ELEMENT, .rows = owner_rows, .print_if = has_owner},
+	{.name = "vmmd:cpuPolicy", .kind = XML_ELEMENT, .rows = cpu_policy_rows},
 	{.name = "vmmd:memoryPolicy", .kind = XML_ELEMENT, .rows = memory_policy_rows},
 	{.name = "vmmd:options", .kind = XML_ELEMENT, .rows = options_rows},
 	{0},

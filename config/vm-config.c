@@ -207,6 +207,17 @@ int vm_config_find_iothread(const struct vm_config *config, uint32_t id)
 	return -ENOENT;
 }
 
+static int check_halt_poll(const struct vm_check *c)
+{
+	uint32_t us = c->config->halt_poll_us;
+
+	if (us != VM_NO_HALT_POLL && us > VM_MAX_HALT_POLL_US)
+		return vm_check_fail(c,
+			"metadata/vmmd:cpuPolicy/@haltPollUs: %u microseconds; write at most %u",
+			us, VM_MAX_HALT_POLL_US);
+	return 0;
+}
+
 static int check_iothreads(const struct vm_check *c)
 {
 	const struct vm_config *config = c->config;
@@ -327,8 +338,8 @@ static int check_machine_fields(const struct vm_check *c)
 int vm_config_validate(const struct vm_config *config, char *ret_reason, size_t reason_size)
 {
 	static int (*const checks[])(const struct vm_check *) = {check_header, check_machine_fields,
-		check_memory, check_vcpus, vm_check_cells, check_iothreads, check_cpu, check_clock,
-		check_boot, check_smbios, vm_check_devices};
+		check_memory, check_vcpus, check_halt_poll, vm_check_cells, check_iothreads,
+		check_cpu, check_clock, check_boot, check_smbios, vm_check_devices};
 	const struct vm_check c = {.config = config, .reason = ret_reason, .size = reason_size};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {

@@ -56,6 +56,8 @@
 #define VM_PCI_LAST_SLOT      30
 #define VM_MAX_PCI_DEVICES    (VM_PCI_LAST_SLOT - VM_PCI_FIRST_SLOT + 1)
 #define VM_MAX_ALLOCATORS     256
+#define VM_MAX_HALT_POLL_US   10000
+#define VM_NO_HALT_POLL       UINT32_MAX
 #define VM_MAX_BALLOON_PERIOD 86400 /* seconds */
 #define VM_MAX_MEMORIES       8
 #define VM_MAX_MEMORY_SLOTS   256
@@ -378,6 +380,9 @@ struct vm_config {
 	struct vm_cpu cpu;
 	uint32_t n_cells; /* 0: the guest is told of no nodes */
 	struct vm_cell cells[VM_MAX_CELLS];
+	uint32_t
+		halt_poll_us; /* that KVM looks for work at most when a vCPU halts; 0: as the host says;
+				* VM_NO_HALT_POLL: not at all */
 	uint8_t acpi, apic,
 		pae; /* features present in the XML; acpi off: no tables, no power button */
 

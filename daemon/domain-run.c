@@ -15,6 +15,7 @@
 #include "daemon/jail.h"
 #include "daemon/journal.h"
 #include "daemon/manager.h"
+#include "daemon/sched-core.h"
 #include "daemon/memory-limit.h"
 #include "daemon/network.h"
 #include "daemon/stats-view.h"
@@ -119,6 +120,7 @@ static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct
 		.n_ports = VM_MAX_NICS, /* some may come later */
 		.memory_bytes = KIB(d->live->vm.memory_kib),
 		.memory_locked = d->live->vm.memory_locked,
+		.core_scheduling = d->live->core_scheduling == VM_TRISTATE_YES,
 	};
 
 	return manager_make_jail(d->manager, exe_fd, d->slot, &env, ret, error);
@@ -174,6 +176,22 @@ static int spawn(struct domain *d, int dir_fd, struct error *error)
 	return r;
 }
 
+/* Nobody is told that he has cores of his own when he has not. */
+static int check_core_scheduling(const struct domain_config *config, struct error *error)
+{
+	int r = config->core_scheduling == VM_TRISTATE_YES ? sched_core_probe() : 0;
+
+	/* Without hyperthreads nobody shares a core. */
+	if (r == 0 || r == -ENODEV)
+		return 0;
+	return error_set(error, ERROR_CONFIG_UNSUPPORTED,
+		"metadata/vmmd:cpuPolicy/@coreScheduling: domain '%s' is to share no core, and "
+		"this "
+		"kernel has no core scheduling (CONFIG_SCHED_CORE, Linux 5.14): remove it, or "
+		"switch hyperthreads off",
+		config->vm.name);
+}
+
 int domain_begin_run(struct domain *d, struct error *error)
 {
 	_cleanup_(closep) int dir_fd = -EBADF;
@@ -186,6 +204,8 @@ int domain_begin_run(struct domain *d, struct error *error)
 	d->run->start_error = (struct error){0};
 	domain_reset_vcpus(d);
 	r = memory_limit_check(d->manager, d->live, error);
+	if (r == 0)
+		r = check_core_scheduling(d->live, error);
 	if (r < 0)
 		return r;
 	r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);

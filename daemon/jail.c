@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/sched-core.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
@@ -47,6 +48,7 @@ int jail_plan_make(const struct jail_env *env, struct jail_plan *ret_plan)
 	plan.empty_root = plan.namespaces && env->exe_is_static;
 	plan.drop_capabilities = plan.namespaces;
 	plan.own_uid = root;
+	plan.core_scheduling = env->core_scheduling;
 	plan.uid = root ? env->uid_base + env->slot : env->euid;
 	plan.gid = root ? env->uid_base + env->slot : env->egid;
 
@@ -277,6 +279,12 @@ int jail_enter(const struct jail_plan *plan, char *stage, size_t size)
 	(void)umask(0077);
 	/* A daemon protected from the OOM killer must not protect its guests. Best effort. */
 	(void)write_proc("/proc/self/oom_score_adj", "0");
+	/* No hyperthreads: no core is shared. */
+	r = plan->core_scheduling ? sched_core_create() : 0;
+	if (r < 0 && r != -ENODEV) {
+		(void)snprintf(stage, size, "core scheduling");
+		return r;
+	}
 	if (plan->user_ns) {
 		r = map_user(plan, stage, size);
 		if (r < 0)

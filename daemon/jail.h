@@ -39,6 +39,7 @@ struct jail_env {
 	uint32_t n_ports; /* of networks: vNICs of a vm, ports of a network's worker */
 	uint64_t memory_bytes;
 	bool memory_locked;
+	bool core_scheduling; /* it shares no core with others: sched-core.h */
 };
 
 struct jail_rlimit {
@@ -47,7 +48,7 @@ struct jail_rlimit {
 };
 
 struct jail_plan {
-	bool user_ns, namespaces, empty_root, own_uid, drop_capabilities;
+	bool user_ns, namespaces, empty_root, own_uid, drop_capabilities, core_scheduling;
 	uid_t uid; /* what it will run as, or maps to */
 	gid_t gid;
 	char mount_dir[4096];

@@ -128,6 +128,15 @@ int kvm_set_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, 
 	return kvm_plug_memory(kvm, slot, gpa, size, host);
 }
 
+int kvm_set_halt_poll(struct kvm *kvm, uint32_t us)
+{
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_HALT_POLL, .args = {us * UINT64_C(1000)}};
+
+	if (!check_extension(kvm->vm_fd, KVM_CAP_HALT_POLL))
+		return -ENOTSUP;
+	return kvm_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &cap);
+}
+
 int kvm_split_irqchip(struct kvm *kvm, unsigned pins)
 {
 	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {pins}};

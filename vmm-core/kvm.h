@@ -44,6 +44,9 @@ void kvm_close_dev(struct kvm *kvm);
 int kvm_set_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, void *host);
 /* The same at any later time: slow (see "Order matters"), and not for a start. 'size' 0 removes the slot. */
 int kvm_plug_memory(struct kvm *kvm, unsigned slot, uint64_t gpa, uint64_t size, void *host);
+/* How long KVM looks for work at most when a vCPU halts, before the thread sleeps; else the module's halt_poll_ns. -ENOTSUP: before Linux
+ * 5.11. */
+int kvm_set_halt_poll(struct kvm *kvm, uint32_t us);
 /* Local APICs in the kernel; PIC, PIT and IOAPIC (of 'pins' pins) are ours. 32-bit APIC ids. */
 int kvm_split_irqchip(struct kvm *kvm, unsigned pins);
 /* Supported CPUID leaves; *n is the array's size and becomes the count. -E2BIG: array too small. */

@@ -214,6 +214,11 @@ static int build_kvm(struct vm *vm, char *reason)
 	r = kvm_init(&vm->kvm, TAKE_FD(vm->fds.kvm), &stage);
 	if (r >= 0)
 		r = kvm_create_vm(&vm->kvm, &stage);
+	if (r >= 0 && vm->config.halt_poll_us) {
+		stage = "KVM_CAP_HALT_POLL";
+		r = kvm_set_halt_poll(&vm->kvm,
+			vm->config.halt_poll_us == VM_NO_HALT_POLL ? 0 : vm->config.halt_poll_us);
+	}
 	return r < 0 ? failed(reason, r, stage) : 0;
 }
 

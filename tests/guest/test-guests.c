@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <glob.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,6 +99,45 @@ static void test_smp(void **state)
 		h.config.vcpus = h.config.vcpus_max = counts[i];
 		expect_ok(&h, harness_start(&h));
 		expect_exit(&h, 0);
+	}
+}
+
+/* KVM's own count of polls, where debugfs is there; -1: it is not. */
+static long long halt_polls(const struct harness *h)
+{
+	char pattern[64], text[32] = "";
+	long long n = -1;
+	glob_t found;
+	int fd;
+
+	(void)snprintf(pattern, sizeof(pattern), "/sys/kernel/debug/kvm/%d-*/halt_attempted_poll",
+		(int)h->pid);
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		fd = open(found.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+		if (read(fd, text, sizeof(text) - 1) > 0)
+			n = strtoll(text, NULL, 10);
+		(void)close(fd);
+	}
+	globfree(&found);
+	return n;
+}
+
+/* KVM takes what the XML says of polling when a vCPU halts; told not to poll it does not. */
+static void test_halt_poll(void **state)
+{
+	static const uint32_t values[] = {VM_NO_HALT_POLL, 1, VM_MAX_HALT_POLL_US};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
+		struct harness h;
+
+		prepare(&h, "spin", "halt");
+		h.config.halt_poll_us = values[i];
+		expect_ok(&h, harness_start(&h));
+		expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
+		if (values[i] == VM_NO_HALT_POLL)
+			assert_true(halt_polls(&h) <= 0);
+		harness_done(&h);
 	}
 }
 
@@ -558,6 +598,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_busy_iothread),
 		cmocka_unit_test(test_iothreads),
 		cmocka_unit_test(test_mmu),
+		cmocka_unit_test(test_halt_poll),
 		cmocka_unit_test(test_balloon),
 	};
 

@@ -192,6 +192,14 @@ static void make_iothreads(void)
 	c.iothreads[1] = 1;
 }
 
+static void test_halt_poll(void **state)
+{
+	(void)state;
+	BREAK(c.halt_poll_us = VM_MAX_HALT_POLL_US, NULL);
+	BREAK(c.halt_poll_us = VM_NO_HALT_POLL, NULL);
+	BREAK(c.halt_poll_us = VM_MAX_HALT_POLL_US + 1, "vmmd:cpuPolicy/@haltPollUs: 10001");
+}
+
 static void test_iothreads(void **state)
 {
 	(void)state;
@@ -451,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_cpu),
+		cmocka_unit_test(test_halt_poll),
 		cmocka_unit_test(test_iothreads),
 		cmocka_unit_test(test_disks),
 		cmocka_unit_test(test_chardevs),
