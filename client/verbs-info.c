@@ -36,6 +36,8 @@ const struct verb_option domstats_options[] = {
 	FLAG("dirtyrate", "report domain dirty rate information (there is none)"),
 	FLAG("vm", "report what the virtual machine monitor counts"),
 	FLAG("overhead", "report where the host's CPU time went, and exits by cause"),
+	FLAG("pressure", "report what the worker waited for, and what polling cost"),
+	FLAG("mmu", "report what KVM's MMU does for it, asking each worker"),
 	FLAG("list-active", "list only active domains"),
 	FLAG("list-inactive", "list only inactive domains"),
 	FLAG("list-persistent", "list only persistent domains"),
@@ -241,12 +243,15 @@ int verb_domblklist(struct ctl *ctl, const struct args *args)
 	return print_disks(ctl, disks, args_flag(args, "details"));
 }
 
+#define STATS_NOTHING 256U       /* perf: there is none */
+#define STATS_MMU     (1U << 31) /* no group of GetDomainStats: it would have to wait for workers */
+
 static const struct {
 	const char *option;
 	uint32_t bit;
 } stats_groups[] = {{"state", 1}, {"cpu-total", 2}, {"balloon", 4}, {"vcpu", 8}, {"interface", 16},
 	{"block", 32}, {"vm", 64}, {"iothread", 128}, {"perf", 256}, {"memory", 512},
-	{"dirtyrate", 1024}, {"overhead", 2048}};
+	{"dirtyrate", 1024}, {"overhead", 2048}, {"pressure", 4096}, {"mmu", STATS_MMU}};
 
 /* Which domains domstats is to show: a filter on the list, when one was asked for. */
 static bool stats_filtered(const struct args *args)
@@ -333,9 +338,28 @@ static int get_stats(struct ctl *ctl, const struct args *args, struct json_objec
 		if (remote_get_domain(ctl, args->list[i], &d) < 0)
 			return ctl_report_domain(ctl, args->list[i]);
 	}
-	if (remote_get_stats(ctl, args->list, args->n_list, groups, ret) < 0)
+	/* Only --mmu: no group would be all. */
+	if (remote_get_stats(ctl, args->list, args->n_list,
+		    groups == STATS_MMU ? STATS_NOTHING : groups & ~STATS_MMU, ret) < 0)
 		return ctl_report(ctl);
 	return 0;
+}
+
+/* "mmu.pages_4k" and so on; of domains that do not run, or whose kernel does not say, there is nothing. */
+static void add_mmu(struct ctl *ctl, struct json_object *row)
+{
+	_cleanup_(json_putp) struct json_object *mmu = NULL;
+	struct json_object *stats = json_object_object_get(row, "stats");
+	char name[64];
+
+	if (!stats ||
+		remote_call_one(ctl, "GetMmuStats", &mmu, "s", json_string(row, "uuid", "")) < 0)
+		return;
+	json_object_object_foreach(mmu, key, value)
+	{
+		(void)snprintf(name, sizeof(name), "mmu.%.56s", key);
+		(void)json_object_object_add(stats, name, json_object_get(value));
+	}
 }
 
 int verb_domstats(struct ctl *ctl, const struct args *args)
@@ -348,6 +372,8 @@ int verb_domstats(struct ctl *ctl, const struct args *args)
 		r = filter_stats(ctl, args, &stats);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; args_flag(args, "mmu") && i < json_object_array_length(stats); i++)
+		add_mmu(ctl, json_object_array_get_idx(stats, i));
 	if (ctl->json)
 		return ctl_json(ctl, TAKE_PTR(stats));
 	for (size_t i = 0; i < json_object_array_length(stats); i++) {

@@ -362,6 +362,13 @@ const struct verb verbs[] = {
 	{"freepages", "host", 0, "free pages by NUMA nodes",
 		"Display available free pages for the NUMA cell.", freepages_options,
 		verb_freepages},
+	{"host-info", "host", 0, "what guests get from the host",
+		"Show what nodeinfo shows, and how guests' memory is translated and in pages of "
+		"what\n"
+		"size it is mapped, their page faults, halt polling, core scheduling, and whether "
+		"the\n"
+		"kernel tells of pressure.",
+		NULL, verb_host_info},
 	{"hostname", "host", 0, "print the hypervisor hostname", NULL, NULL, verb_hostname},
 	{"hypervisor-cpu-baseline", "host", 0,
 		"compute baseline CPU usable by a specific hypervisor",

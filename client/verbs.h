@@ -187,6 +187,7 @@ extern const struct verb_option domif_setlink_options[];
 int verb_capabilities(struct ctl *ctl, const struct args *args);
 int verb_boot_report(struct ctl *ctl, const struct args *args); /* verbs-doctor.c */
 int verb_doctor(struct ctl *ctl, const struct args *args);      /* verbs-doctor.c */
+int verb_host_info(struct ctl *ctl, const struct args *args);
 extern const struct verb_option memory_policy_options[];
 int verb_memory_policy(struct ctl *ctl, const struct args *args);
 extern const struct verb_option doctor_options[];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Handlers about the host and the daemon itself. Tested by tests/unit/test-dbus.c. */
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include "daemon/host-caps.h"
 #include "daemon/host.h"
 #include "daemon/memory-limit.h"
+#include "daemon/psi.h"
+#include "daemon/sched-core.h"
 #include "vmm-core/base/strutil.h"
 
 static int reply_named(struct api_call *call, const char *name, struct json_object *value)
@@ -19,6 +22,25 @@ static int reply_named(struct api_call *call, const char *name, struct json_obje
 	json_object_object_add(out, name, value);
 	api_call_reply(call, out);
 	return 0;
+}
+
+/* What guests get from this host's KVM and kernel. */
+static void add_kvm(struct json_object *o)
+{
+	int cores = sched_core_probe(), pressure;
+	struct psi psi;
+	uint64_t ns;
+
+	if (host_halt_poll_max("", &ns) == 0)
+		json_object_object_add(o, "halt_poll_ns", json_object_new_uint64(ns));
+	json_object_object_add(o, "core_scheduling",
+		json_object_new_string(cores == 0 ? "yes"
+				: cores == -ENODEV
+				? "not needed: there are no hyperthreads"
+				: "no: this kernel has none (CONFIG_SCHED_CORE)"));
+	pressure = psi_read(PSI_HOST_MEMORY, &psi);
+	json_object_object_add(o, "pressure",
+		json_object_new_string(pressure < 0 ? psi_why_not(pressure) : "yes"));
 }
 
 int api_get_node_info(struct api_call *call, struct error *error)
@@ -39,6 +61,7 @@ int api_get_node_info(struct api_call *call, struct error *error)
 	json_object_object_add(o, "cores", json_object_new_int64(h.cores));
 	json_object_object_add(o, "threads", json_object_new_int64(h.threads));
 	json_object_object_add(o, "paging", json_object_new_string(h.paging));
+	add_kvm(o);
 	json_object_object_add(o, "domains_memory_kib", json_object_new_uint64(use.used_kib));
 	json_object_object_add(o, "memory_limit_kib",
 		json_object_new_uint64(call->manager->options.memory_limit_kib));

@@ -9,9 +9,13 @@
 #include <time.h>
 
 #include "daemon/api.h"
+#include "daemon/cgroup.h"
 #include "daemon/domain-nic.h"
+#include "daemon/host.h"
 #include "daemon/network.h"
 #include "daemon/process.h"
+#include "daemon/psi.h"
+#include "daemon/sched-core.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/strutil.h"
 
@@ -26,7 +30,10 @@ enum {
 	GROUP_BLOCK = 1 << 5,
 	GROUP_VM = 1 << 6,
 	GROUP_IOTHREAD = 1 << 7,
-	GROUP_OVERHEAD = 1 << 11, /* only when asked for: it is vmmd's own */
+	/* vmmd's own, only when asked for: */
+	GROUP_OVERHEAD = 1 << 11,
+	GROUP_PRESSURE = 1 << 12,
+	GROUPS_ON_DEMAND = GROUP_OVERHEAD | GROUP_PRESSURE,
 	/* libvirt's perf, memory and dirtyrate have bits too, and nothing to say. */
 };
 
@@ -273,6 +280,60 @@ static void add_overhead(struct json_object *o, const struct domain *d)
 	}
 }
 
+/* How long its threads waited, by its control group; and why there is nothing to be said of that. */
+static void add_waits(struct json_object *o, const struct domain *d)
+{
+	static const char *const kinds[PSI_KIND_X_MAX] = {"some", "full"};
+	struct psi psi;
+	char name[64];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(psi_resources) && r == 0; i++) {
+		(void)snprintf(name, sizeof(name), "%s.pressure", psi_resources[i]);
+		r = cgroup_pressure(d->cgroup, name, &psi);
+		for (unsigned k = 0; r == 0 && k < PSI_KIND_X_MAX; k++) {
+			(void)snprintf(name, sizeof(name), "pressure.%s.%s.time", psi_resources[i],
+				kinds[k]);
+			if (psi.lines[k].known)
+				add(o, name, psi.lines[k].total_us * 1000);
+		}
+	}
+	if (r < 0)
+		json_object_object_add(
+			o, "pressure.missing", json_object_new_string(cgroup_pressure_why_not(r)));
+}
+
+/* What it waited for, and what KVM did not to let it wait. */
+static void add_pressure(struct json_object *o, const struct domain *d)
+{
+	unsigned n = MIN(domain_current(d)->vcpus_max, (uint32_t)VM_MAX_VCPUS);
+	struct process_times times[VM_MAX_VCPUS];
+	struct host_halt_poll poll;
+	uint64_t max_ns, steal_ns = 0;
+
+	if (!d->worker || !d->live)
+		return;
+	add_waits(o, d);
+	if (process_vcpu_times(worker_pid(d->worker), times, n, /* with_wait= */ false) == 0) {
+		for (unsigned i = 0; i < n; i++)
+			steal_ns += times[i].delay_ns;
+		add(o, "pressure.steal.time", steal_ns);
+	}
+	if (d->live->vm.halt_poll_us)
+		add(o, "cpu.haltpoll.max",
+			d->live->vm.halt_poll_us == VM_NO_HALT_POLL
+				? 0
+				: d->live->vm.halt_poll_us * UINT64_C(1000));
+	else if (host_halt_poll_max("", &max_ns) == 0)
+		add(o, "cpu.haltpoll.max", max_ns);
+	if (host_halt_poll_times("", worker_pid(d->worker), &poll) == 0) {
+		add(o, "cpu.haltpoll.success.time", poll.success_ns);
+		add(o, "cpu.haltpoll.fail.time", poll.fail_ns);
+	}
+	json_object_object_add(o, "cpu.core-scheduling",
+		json_object_new_boolean(sched_core_is_set(worker_pid(d->worker))));
+}
+
 static void add_vm(struct json_object *o, const struct domain *d)
 {
 	if (!d->stats)
@@ -294,6 +355,7 @@ static const struct {
 	{GROUP_IOTHREAD, add_iothreads},
 	{GROUP_VM, add_vm},
 	{GROUP_OVERHEAD, add_overhead},
+	{GROUP_PRESSURE, add_pressure},
 };
 
 static struct json_object *stats_of(const struct domain *d, unsigned wanted)
@@ -305,7 +367,7 @@ static struct json_object *stats_of(const struct domain *d, unsigned wanted)
 	json_object_object_add(o, "name", json_object_new_string(d->name));
 	json_object_object_add(o, "uuid", json_object_new_string(uuid));
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
-		if ((wanted ?: ~(unsigned)GROUP_OVERHEAD) & groups[i].group)
+		if ((wanted ?: ~(unsigned)GROUPS_ON_DEMAND) & groups[i].group)
 			groups[i].add(stats, d);
 	json_object_object_add(o, "stats", stats);
 	return o;

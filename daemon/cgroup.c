@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/psi.h"
 #include "vmm-core/base/cpuset.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -321,6 +322,15 @@ static enum cgroup_kind kind_of(const struct cgroup *c)
 	return c->is_adopted ? cgroup_root_kind(c->root) : c->kind;
 }
 
+/* A file of the group, where there is one hierarchy. */
+static void path_in_v2(const struct cgroup *c, const char *file, char ret[static PATH_LEN])
+{
+	const char *folder = kind_of(c) == CGROUP_V2 ? c->root->folder : SLICE;
+	const char *name = kind_of(c) == CGROUP_V2 ? c->name : c->unit;
+
+	(void)snprintf(ret, PATH_LEN, "%s/%s/%s/%s", c->root->mount, folder, name, file);
+}
+
 static int read_oom_kills(const struct cgroup *c, uint64_t *ret)
 {
 	enum cgroup_kind kind = kind_of(c);
@@ -329,12 +339,8 @@ static int read_oom_kills(const struct cgroup *c, uint64_t *ret)
 	if (kind == CGROUP_V1)
 		(void)snprintf(path, sizeof(path), "%s/memory/%s/%s/memory.oom_control",
 			c->root->mount, c->root->folder, c->name);
-	else if (kind == CGROUP_V2)
-		(void)snprintf(path, sizeof(path), "%s/%s/%s/memory.events", c->root->mount,
-			c->root->folder, c->name);
 	else
-		(void)snprintf(path, sizeof(path), "%s/" SLICE "/%s/memory.events", c->root->mount,
-			c->unit);
+		path_in_v2(c, "memory.events", path);
 	return read_kills(path, ret);
 }
 
@@ -365,6 +371,36 @@ bool cgroup_oom_killed(struct cgroup *c)
 	if (killed && kind_of(c) == CGROUP_SYSTEMD)
 		(void)take_slice_kill(c->root);
 	return killed;
+}
+
+int cgroup_pressure(const struct cgroup *c, const char *file, struct psi *ret)
+{
+	char path[PATH_LEN];
+
+	if (!c)
+		return -ENODATA;
+	if (kind_of(c) == CGROUP_V1)
+		return -ENOSYS;
+	/* systemd has not been asked yet. */
+	if (kind_of(c) == CGROUP_SYSTEMD && !*c->unit)
+		return -ENODATA;
+	path_in_v2(c, file, path);
+	return psi_read(path, ret);
+}
+
+const char *cgroup_pressure_why_not(int error)
+{
+	switch (error) {
+	case -ENOSYS:
+		return "control groups of version 1 do not tell of pressure";
+	case -ENOENT: /* with systemd no group of v2's is ours where v1 has the controllers */
+		return "its control group does not tell of pressure: it is of version 1, or "
+		       "pressure stall information is off";
+	case -ENODATA:
+		return "the worker has no control group of its own";
+	default:
+		return psi_why_not(error);
+	}
 }
 
 static int make_v1(struct cgroup *c)

@@ -88,5 +88,12 @@ void cgroup_move(struct cgroup_root *root, const char *name, const char *descrip
  * has accounted for (v2 alone; of two that die at one time the wrong one may be blamed). Takes NULL. */
 bool cgroup_oom_killed(struct cgroup *cgroup);
 
+/* How long the processes of this group waited: 'file' is "cpu.pressure", "memory.pressure" or "io.pressure" of cgroup v2 (psi.h). -ENOSYS:
+ * v1 has none; -ENODATA: there is no group ('cgroup' NULL); and psi_read()'s. */
+struct psi;
+int cgroup_pressure(const struct cgroup *cgroup, const char *file, struct psi *ret);
+/* Why it failed, for people. */
+const char *cgroup_pressure_why_not(int error);
+
 /* 'remove': the process is gone, the groups may go. Takes NULL, answers NULL. */
 struct cgroup *cgroup_free(struct cgroup *cgroup, bool remove);

@@ -15,7 +15,8 @@
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
-#define SYS_CPU "/sys/devices/system/cpu/cpu0/topology/"
+#define MAX_VM_FD 256 /* a worker has its machine before its guest can make it open anything */
+#define SYS_CPU   "/sys/devices/system/cpu/cpu0/topology/"
 
 /* The number of CPUs in a list such as "0-3,8". */
 static unsigned count_list(const char *path)
@@ -119,6 +120,44 @@ const char *host_paging(const char *root)
 uint64_t host_memory_kib(void)
 {
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static int read_number(const char *path, uint64_t *ret)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	return read_file(AT_FDCWD, path, 64, &text, NULL) == 0 && sscanf(text, "%" SCNu64, ret) == 1
+		? 0
+		: -ENOENT;
+}
+
+/* A machine's folder is PID-FD. Which fd is not ours to know; a folder of all machines takes longer to read the more there are. */
+int host_halt_poll_times(const char *root, pid_t pid, struct host_halt_poll *ret)
+{
+	static const char dir[] = "/sys/kernel/debug/kvm";
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s%s", root, dir);
+	if (access(path, X_OK) < 0)
+		return -ENOENT;
+	for (unsigned fd = 0; fd < MAX_VM_FD; fd++) {
+		(void)snprintf(path, sizeof(path), "%s%s/%d-%u/halt_poll_success_ns", root, dir,
+			(int)pid, fd);
+		if (read_number(path, &ret->success_ns) < 0)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s%s/%d-%u/halt_poll_fail_ns", root, dir,
+			(int)pid, fd);
+		return read_number(path, &ret->fail_ns);
+	}
+	return -ENOENT;
+}
+
+int host_halt_poll_max(const char *root, uint64_t *ret_ns)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/sys/module/kvm/parameters/halt_poll_ns", root);
+	return read_number(path, ret_ns);
 }
 
 int host_read_meminfo(const char *path, uint64_t *ret_total_kib, uint64_t *ret_available_kib)

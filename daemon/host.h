@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "vmm-core/base/macro.h"
 
 struct host_info {
@@ -20,6 +22,15 @@ struct host_info {
 	const char *
 		paging; /* of guests: "ept", "npt", "shadow", "unknown" (no KVM, or one of another kind) */
 };
+
+/* What KVM's polling for work in the place of sleep cost the vCPUs of process 'pid', in ns: polls that found some, and that did not. As KVM
+ * counts it in debugfs, where that is mounted and may be read. 'root' "". 0 or -ENOENT. */
+struct host_halt_poll {
+	uint64_t success_ns, fail_ns;
+};
+int host_halt_poll_times(const char *root, pid_t pid, struct host_halt_poll *ret);
+/* The longest poll of machines that do not say otherwise, in ns: module kvm's halt_poll_ns. 0 or -ENOENT. */
+int host_halt_poll_max(const char *root, uint64_t *ret_ns);
 
 void host_info_read(struct host_info *ret);
 uint64_t host_memory_kib(void);

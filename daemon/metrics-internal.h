@@ -63,10 +63,11 @@ void metrics_emit(const struct metric_subject *subject, const struct metric *met
 
 extern const struct metric_scope metrics_scope_build, metrics_scope_daemon, metrics_scope_call,
 	metrics_scope_job, metrics_scope_job_end, metrics_scope_host, metrics_scope_host_mode,
-	metrics_scope_memory_action, metrics_scope_domains, metrics_scope_domain_info,
-	metrics_scope_domain_state, metrics_scope_domain, metrics_scope_domain_mode,
-	metrics_scope_vcpu, metrics_scope_exit, metrics_scope_disk, metrics_scope_interface,
-	metrics_scope_interface_drop, metrics_scope_network, metrics_scope_network_mode,
-	metrics_scope_port, metrics_scope_port_drop, metrics_scope_uplink,
-	metrics_scope_uplink_drop, metrics_scope_team, metrics_scope_member,
-	metrics_scope_member_state, metrics_scope_member_failure;
+	metrics_scope_memory_action, metrics_scope_host_pressure, metrics_scope_domain_pressure,
+	metrics_scope_domains, metrics_scope_domain_info, metrics_scope_domain_state,
+	metrics_scope_domain, metrics_scope_domain_mode, metrics_scope_vcpu, metrics_scope_exit,
+	metrics_scope_disk, metrics_scope_interface, metrics_scope_interface_drop,
+	metrics_scope_network, metrics_scope_network_mode, metrics_scope_port,
+	metrics_scope_port_drop, metrics_scope_uplink, metrics_scope_uplink_drop,
+	metrics_scope_team, metrics_scope_member, metrics_scope_member_state,
+	metrics_scope_member_failure;

@@ -388,6 +388,10 @@ const struct metric metrics[] = {
 		AT(metrics_host, huge_free_kib), .form = METRIC_KIB,
 		.help = "What of it nobody has."},
 
+	{COUNTER("vmmd_host_pressure_seconds", "seconds", host_pressure, get_value),
+		.form = METRIC_USEC,
+		.help = "Time in which some task of the host's, or all that could run, waited for "
+			"the resource; where the kernel counts it (PSI)."},
 	{GAUGE("vmmd_domains_memory_bytes", "bytes", host, get_u64_at),
 		AT(metrics_host, domains_kib), .form = METRIC_KIB,
 		.help = "What domains that are active may come to use of the host's memory: what "
@@ -457,6 +461,10 @@ const struct metric metrics[] = {
 
 	{COUNTER("vmmd_vcpu_cpu_seconds", "seconds", vcpu, get_u64_at), AT(process_times, run_ns),
 		.form = METRIC_NS, .help = "CPU time of the vCPU's thread."},
+	{COUNTER("vmmd_domain_pressure_seconds", "seconds", domain_pressure, get_value),
+		.form = METRIC_USEC,
+		.help = "Time in which some thread of the worker, or all that could run, waited "
+			"for the resource; with control groups of version 2 (PSI)."},
 	{COUNTER("vmmd_vcpu_delay_seconds", "seconds", vcpu, get_u64_at),
 		AT(process_times, delay_ns), .form = METRIC_NS,
 		.help = "Time that the thread was ready and the host had no CPU for it."},

@@ -14,6 +14,8 @@
 
 #define MAX_FILE 4096
 
+const char *const psi_resources[PSI_RESOURCES] = {"cpu", "memory", "io"};
+
 /* "some avg10=1.23 avg60=0.45 avg300=0.06 total=789", at the beginning of a line. */
 static bool parse_line(const char *text, const char *kind, struct psi_line *ret)
 {

@@ -18,6 +18,10 @@
 
 enum psi_kind { PSI_SOME, PSI_FULL, PSI_KIND_X_MAX };
 
+/* What may be waited for, as files are called: "cpu", "memory", "io". */
+#define PSI_RESOURCES 3
+extern const char *const psi_resources[PSI_RESOURCES];
+
 struct psi_line {
 	bool known; /* "full" is not there for a host's CPUs, before Linux 5.13 nowhere for CPUs */
 	uint32_t avg10;    /* hundredths of a percent, of the last 10 s */

@@ -491,6 +491,11 @@ static void append_stats(sd_bus_message *m, const struct fake_domain *d, uint32_
 		if (on)
 			(void)append_bool(m, "vcpu.0.guest_mode.cur", false);
 	}
+	if (on && groups & 4096) {
+		(void)append_number(m, "pressure.cpu.some.time", 1500000000);
+		(void)append_number(m, "pressure.steal.time", 2500000001);
+		(void)append_string(m, "pressure.missing", "it is a test's");
+	}
 	(void)sd_bus_message_close_container(m);
 	(void)sd_bus_message_close_container(m);
 	(void)sd_bus_message_close_container(m);
@@ -541,11 +546,12 @@ static int on_host(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	if (streq(method, "GetVersion"))
 		return sd_bus_reply_method_return(m, "a{sv}", 3, "daemon", "s", "0.1.0", "api", "s",
 			"0.1.0", "hypervisor", "s", "0.1.0");
-	return sd_bus_reply_method_return(m, "a{sv}", 11, "model", "s", "x86_64", "memory_kib", "x",
+	return sd_bus_reply_method_return(m, "a{sv}", 14, "model", "s", "x86_64", "memory_kib", "x",
 		(int64_t)6252748, "cpus", "x", (int64_t)2, "mhz", "x", (int64_t)2596, "nodes", "x",
 		(int64_t)1, "sockets", "x", (int64_t)1, "cores", "x", (int64_t)2, "threads", "x",
 		(int64_t)1, "domains_memory_kib", "x", (int64_t)4259840, "memory_limit_kib", "x",
-		(int64_t)6291456, "paging", "s", "ept");
+		(int64_t)6291456, "paging", "s", "ept", "halt_poll_ns", "x", (int64_t)200000,
+		"core_scheduling", "s", "yes", "pressure", "s", "yes");
 }
 
 static int on_cpu_models(sd_bus_message *m, void *opaque, sd_bus_error *error)

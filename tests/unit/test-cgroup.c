@@ -2,6 +2,7 @@
 /* Control groups: what is asked of a (fake) systemd, what is written into a hierarchy, and what a host without any of
  * it gets. A real hierarchy is used where this process may write one; otherwise that test says that it is skipped. */
 #include "daemon/cgroup.h"
+#include "daemon/psi.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -394,6 +395,39 @@ static void test_files_v2(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* Pressure is the group's own: of v2, of systemd's scope once that is there, never of v1. */
+static void test_pressure(void **state)
+{
+	char mount[] = "/tmp/test-cgroup-XXXXXX", path[160], command[256];
+	struct jail_plan plan = {0};
+	struct cgroup_root *root;
+	struct cgroup *c;
+	struct psi psi;
+
+	(void)state;
+	assert_int_equal(cgroup_pressure(NULL, "cpu.pressure", &psi), -ENODATA);
+	assert_non_null(strstr(cgroup_pressure_why_not(-ENODATA), "no control group"));
+	assert_non_null(strstr(cgroup_pressure_why_not(-ENOSYS), "version 1"));
+	assert_non_null(mkdtemp(mount));
+	make_files(mount, (const char *const[]){"cgroup.controllers", NULL});
+	snprintf(path, sizeof(path), "%s/vmmd-7/u", mount);
+	make_files(path, (const char *const[]){"cgroup.procs", "memory.max", "pids.max", NULL});
+	root = cgroup_root_new(mount, 7);
+	assert_int_equal(cgroup_new(root, "u", &limits, &plan, &c), 0);
+	assert_non_null(c);
+	assert_int_equal(cgroup_pressure(c, "cpu.pressure", &psi), -ENOENT);
+	assert_non_null(strstr(cgroup_pressure_why_not(-ENOENT), "version 1"));
+	snprintf(command, sizeof(command),
+		"echo some avg10=1.00 avg60=0.00 avg300=0.00 total=77 >%s/cpu.pressure", path);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(cgroup_pressure(c, "cpu.pressure", &psi), 0);
+	assert_int_equal(psi.lines[PSI_SOME].total_us, 77);
+	c = cgroup_free(c, false);
+	cgroup_root_free(root);
+	snprintf(command, sizeof(command), "rm -r %s", mount);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_files_v1(void **state)
 {
 	static const char *const memory[] = {"cgroup.procs", "memory.limit_in_bytes",
@@ -501,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_systemd_limits),
 		cmocka_unit_test(test_files_v2),
 		cmocka_unit_test(test_files_v1),
+		cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_real_hierarchy),
 	};
 

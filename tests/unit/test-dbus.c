@@ -116,6 +116,11 @@ static void test_lists_and_reads(void **state)
 	has_number(CALL(f, "GetDomainStats", "asu", 1, "c", 2048), "overhead.exits.eoi.sum", 0);
 	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 2048), "overhead.loop.rest"));
 	assert_false(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 0), "overhead.total"));
+	/* The fixture's workers have no control group: that is said. */
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 4096), "pressure.missing"));
+	has_number(CALL(f, "GetDomainStats", "asu", 1, "c", 4096), "pressure.steal.time", 0);
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 4096), "cpu.core-scheduling"));
+	assert_false(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 0), "pressure.missing"));
 	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "c", 0), "vm.loop_turns.sum"));
 	m = CALL(f, "GetDomainStats", "asu", 2, "a", "c", 8);
 	assert_int_equal(count_dicts(m), 2);

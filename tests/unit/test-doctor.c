@@ -141,6 +141,26 @@ static void test_pressure(void **state)
 	assert_true(says(f, "on and does nothing: this kernel has no pressure"));
 }
 
+static void test_halt_poll(void **state)
+{
+	struct host_halt_poll poll;
+	uint64_t ns;
+
+	(void)state;
+	assert_int_equal(host_halt_poll_max(root, &ns), -ENOENT);
+	put("/sys/module/kvm/parameters/halt_poll_ns", "200000\n");
+	assert_int_equal(host_halt_poll_max(root, &ns), 0);
+	assert_int_equal(ns, 200000);
+	assert_int_equal(host_halt_poll_times(root, 77, &poll), -ENOENT);
+	put("/sys/kernel/debug/kvm/7-12/halt_poll_success_ns", "1\n");
+	put("/sys/kernel/debug/kvm/77-12/halt_poll_success_ns", "123\n");
+	put("/sys/kernel/debug/kvm/77-12/halt_poll_fail_ns", "456\n");
+	assert_int_equal(host_halt_poll_times(root, 77, &poll), 0);
+	assert_int_equal(poll.success_ns, 123);
+	assert_int_equal(poll.fail_ns, 456);
+	assert_int_equal(host_halt_poll_times(root, 7, &poll), -ENOENT);
+}
+
 static void test_paging(void **state)
 {
 	(void)state;
@@ -352,6 +372,7 @@ int main(void)
 		T(test_host),
 		T(test_tls),
 		T(test_paging),
+		T(test_halt_poll),
 		T(test_pressure),
 		T(test_memory),
 		T(test_firewall),

@@ -178,6 +178,11 @@ static char *normalise(const char *text)
 		const char *uuid = memmem(text, n, "uuid=\"", 6);
 		bool varies = false;
 
+		/* Not every kernel counts it. */
+		if (strncmp(text, "vmmd_host_pressure_", 19) == 0) {
+			text += n;
+			continue;
+		}
 		FOREACH_ELEMENT (v, varying)
 			varies |= strncmp(text, *v, strlen(*v)) == 0;
 		memcpy(to, text, n);
