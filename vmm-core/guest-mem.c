@@ -205,7 +205,7 @@ int guest_mem_lock(const struct guest_mem *mem)
 }
 
 /* Of [at, at + len), which counts from the first file's beginning, what is of this file, which begins at 'first'. */
-static int discard_of(const struct guest_file *file, uint64_t first, uint64_t at, uint64_t len)
+static int64_t discard_of(const struct guest_file *file, uint64_t first, uint64_t at, uint64_t len)
 {
 	uint64_t begin = at > first ? ALIGN_UP(at - first, file->page_len) : 0;
 	uint64_t end = at + len > first
@@ -213,25 +213,27 @@ static int discard_of(const struct guest_file *file, uint64_t first, uint64_t at
 		: 0;
 
 	/* A memory file keeps pages that nobody maps: only a hole in it frees them. */
-	if (begin < end &&
-		madvise(file->host + begin, end - begin,
-			file->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
+	if (begin >= end)
+		return 0;
+	if (madvise(file->host + begin, end - begin, file->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) <
+		0)
 		return -errno;
-	return 0;
+	return (int64_t)(end - begin);
 }
 
-int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
+int64_t guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 {
 	uint64_t at = (uintptr_t)host - (uintptr_t)mem->files[0].host, first = 0;
-	int r = 0;
+	int64_t r = 0, done = 0;
 
 	if (!range_fits(at, len, mem->size))
 		return mem->plug ? guest_plug_discard_at(mem->plug, host, len) : -EFAULT;
-	for (unsigned i = 0; r == 0 && i < mem->n_files; i++) {
+	for (unsigned i = 0; r >= 0 && i < mem->n_files; i++) {
 		r = discard_of(&mem->files[i], first, at, len);
+		done += r;
 		first += mem->files[i].size;
 	}
-	return r;
+	return r < 0 ? r : done;
 }
 
 static const struct guest_region *find(const struct guest_mem *mem, struct gpa gpa)

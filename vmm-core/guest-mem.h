@@ -85,9 +85,9 @@ void *guest_mem_ptr(const struct guest_mem *mem, struct gpa gpa, uint64_t len);
 
 /* Give [host, host + len) back to the host: it reads as zeroes from then on, and costs memory again when it is written
  * to. 'host' is from guest_mem_ptr() with at least that length, or a chain's (virtq_pop()). Only whole pages (of
- * its file's page_len) within are given back, the rest stays as it is. Returns 0, -EFAULT when it is no guest memory, -EINVAL when that is
- * locked, or -errno. */
-int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
+ * its file's page_len) within are given back, the rest stays as it is. Returns how many bytes these were, -EFAULT when it is no guest
+ * memory, -EINVAL when that is locked, or -errno. */
+int64_t guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
 
 /* How many bytes from 'gpa' on lie in the same region; 0 when it is no RAM. */
 uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa);

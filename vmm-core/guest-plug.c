@@ -264,7 +264,7 @@ void guest_plug_mark(
 	}
 }
 
-int guest_plug_discard_at(const struct guest_plug *plug, const void *host, uint64_t len)
+int64_t guest_plug_discard_at(const struct guest_plug *plug, const void *host, uint64_t len)
 {
 	uint64_t at = (uintptr_t)host - (uintptr_t)plug->host, from, to;
 
@@ -273,18 +273,19 @@ int guest_plug_discard_at(const struct guest_plug *plug, const void *host, uint6
 	from = ALIGN_UP(at, plug->page_len);
 	to = ALIGN_DOWN(at + len, plug->page_len);
 	/* As guest_mem_discard(). */
-	if (from < to &&
-		madvise(plug->host + from, to - from, plug->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) <
-			0)
+	if (from >= to)
+		return 0;
+	if (madvise(plug->host + from, to - from, plug->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
 		return -errno;
-	return 0;
+	return (int64_t)(to - from);
 }
 
 int guest_plug_discard(struct guest_mem *mem, unsigned number, uint64_t first, uint64_t n)
 {
 	const struct guest_plug_device *d = get(mem, number);
+	int64_t r = guest_mem_discard(mem, host_of(mem, d, first * d->block_len), n * d->block_len);
 
-	return guest_mem_discard(mem, host_of(mem, d, first * d->block_len), n * d->block_len);
+	return r < 0 ? (int)r : 0;
 }
 
 int guest_plug_populate(struct guest_mem *mem, unsigned number, uint64_t first, uint64_t n)

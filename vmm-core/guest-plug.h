@@ -64,7 +64,7 @@ struct guest_plug *guest_plug_free(struct guest_plug *plug);
 /* guest_mem_ptr()'s: how many bytes from 'gpa' on are plugged; at 'enough' it counts no further. */
 uint64_t guest_plug_span(const struct guest_plug *plug, uint64_t gpa, uint64_t enough);
 /* guest_mem_discard()'s. */
-int guest_plug_discard_at(const struct guest_plug *plug, const void *host, uint64_t len);
+int64_t guest_plug_discard_at(const struct guest_plug *plug, const void *host, uint64_t len);
 
 /* A device of 'size' bytes in the first place that is free for it: nothing is plugged or usable. Returns 0, -EEXIST, -ENOSPC (no
  * room), -ENOMEM. */

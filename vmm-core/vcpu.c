@@ -239,7 +239,7 @@ static bool park(struct vcpu *vcpu)
 {
 	struct passage p;
 
-	/* One that is off comes through to be reset, and goes back. */
+	/* One that is off comes through to be reset, and goes back; so does one that could not be reset, and is as it was. */
 	do {
 		const char *stage;
 		int r = 0;
@@ -256,7 +256,7 @@ static bool park(struct vcpu *vcpu)
 			fail(vcpu, "cannot reset vCPU %u: %s: %s", vcpu->index, stage, words(r));
 		else if (p.was_parked && !p.reset)
 			(void)kvm_vcpu_clock_paused(vcpu->fd);
-	} while (p.off);
+	} while (p.off || vcpu->broken);
 	return true;
 }
 

@@ -17,7 +17,7 @@
  *
  * Threads: functions are for the loop thread, except vcpu_kick() (any thread).
  *
- * Tested by tests/guest/test-guests.c.
+ * Tested by tests/unit/test-vcpu.c and tests/guest/test-guests.c.
  */
 #pragma once
 

@@ -9,7 +9,7 @@
  *
  * vCPUs come from the lowest number on and are asked for from the highest down; vCPU 0 stays. A guest that says no (_OST) is
  * heard, and the request stays as it is: it can still be obeyed, or taken back. A guest that ejects what nobody wants back is not
- * obeyed.
+ * obeyed, but told that it is there: when a request is taken back the guest may be about to obey, and would not use the vCPU again.
  */
 #include <errno.h>
 #include <string.h>
@@ -103,6 +103,12 @@ static const struct machine_cpu_ops cpu_machine_ops = {
 /* Of these, those that are wanted back. On any thread: the vm stops their threads. */
 static void let_go(struct acpi_cpu *s, unsigned bank, uint32_t bits)
 {
+	uint32_t unasked = bits & s->present[bank] & ~s->asked[bank];
+
+	if (unasked) {
+		s->up[bank] |= unasked;
+		tell_guest(s);
+	}
 	bits &= s->asked[bank];
 	s->asked[bank] &= ~bits;
 	s->present[bank] &= ~bits;

@@ -123,11 +123,13 @@ static bool has_stats_queue(const struct virtio_device *v)
 static void give_back(struct virtio_balloon *b, void *host, uint64_t len, bool reported)
 {
 	struct vm_stats_balloon *stats = stats_of(b);
+	int64_t n = b->keeps ? 0 : guest_mem_discard(b->v.machine->mem, host, len);
 
-	if (b->keeps || guest_mem_discard(b->v.machine->mem, host, len) < 0 || !stats)
+	/* Of what is no whole page of the host's nothing went back, and the kernel was not asked. */
+	if (n <= 0 || !stats)
 		return;
 	stat_add(&stats->calls, 1);
-	stat_add(reported ? &stats->reported : &stats->given_back, len);
+	stat_add(reported ? &stats->reported : &stats->given_back, (uint64_t)n);
 }
 
 /* Answers what it cost, in pages. */

@@ -135,6 +135,8 @@ static void test_fewer(void **state)
 	out(x, ACPI_CPU_EJECT, 0, UINT32_MAX);
 	assert_int_equal(in(x, ACPI_CPU_PRESENT, 0), 0xf);
 	assert_int_equal(took_requests(x, MACHINE_VCPUS), 0);
+	out(x, ACPI_CPU_UP, 0, UINT32_MAX);
+	(void)took_event(x);
 	set(x, 2);
 	assert_true(took_event(x));
 	assert_int_equal(in(x, ACPI_CPU_DOWN, 0), 0xc);
@@ -156,6 +158,30 @@ static void test_fewer(void **state)
 	set(x, 1);
 	out(x, ACPI_CPU_EJECT, 0, UINT32_MAX);
 	assert_int_equal(in(x, ACPI_CPU_PRESENT, 0), 1);
+}
+
+/* Asked for, and taken back when the guest is about to obey: it obeys, and is told at once that the vCPU is there. */
+static void test_taken_back(void **state)
+{
+	struct fixture *x = *state;
+
+	set(x, 4);
+	out(x, ACPI_CPU_UP, 0, UINT32_MAX);
+	set(x, 3);
+	out(x, ACPI_CPU_DOWN, 0, 8);
+	set(x, 4);
+	(void)took_event(x);
+	assert_int_equal(in(x, ACPI_CPU_UP, 0), 0);
+	out(x, ACPI_CPU_EJECT, 0, 8);
+	assert_true(took_event(x));
+	assert_int_equal(in(x, ACPI_CPU_UP, 0), 8);
+	assert_int_equal(in(x, ACPI_CPU_PRESENT, 0), 0xf);
+	assert_int_equal(took_requests(x, MACHINE_VCPUS), 0);
+	/* What is not there is no news. */
+	out(x, ACPI_CPU_UP, 0, 8);
+	out(x, ACPI_CPU_EJECT, 0, 0x10);
+	assert_false(took_event(x));
+	assert_int_equal(in(x, ACPI_CPU_UP, 0), 0);
 }
 
 static void test_refused(void **state)
@@ -228,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_more),
 		T(test_fewer),
+		T(test_taken_back),
 		T(test_refused),
 		T(test_reset),
 		T(test_state),

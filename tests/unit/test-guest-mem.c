@@ -178,7 +178,7 @@ static void test_discard_files(void **state)
 	assert_int_equal(st.st_blocks * 512, MIB(6));
 	p = guest_mem_ptr(&mem, GPA(0), MIB(8));
 	memset(p, 1, MIB(2));
-	assert_int_equal(guest_mem_discard(&mem, p + 4096, MIB(5)), 0);
+	assert_int_equal(guest_mem_discard(&mem, p + 4096, MIB(5)), MIB(2) - 4096 + MIB(2));
 	assert_int_equal(fstat(files[0].fd, &st), 0);
 	assert_int_equal(st.st_blocks * 512, 4096);
 	assert_int_equal(fstat(files[1].fd, &st), 0);
@@ -247,13 +247,13 @@ static void test_discard(void **state)
 		uint8_t *p = guest_mem_ptr(&mem, gpas[i], 3 * 4096);
 
 		memset(p, 1, 3 * 4096);
-		assert_int_equal(guest_mem_discard(&mem, p + 1, 3 * 4096 - 1), 0);
+		assert_int_equal(guest_mem_discard(&mem, p + 1, 3 * 4096 - 1), 2 * 4096);
 		assert_int_equal(fstat(fd, &st), 0);
 		assert_int_equal(st.st_blocks * 512, 4096);
 		assert_int_equal(p[0], 1);
 		assert_int_equal(p[4096] + p[3 * 4096 - 1], 0);
-		assert_int_equal(guest_mem_discard(&mem, p, 4096), 0);
-		assert_int_equal(guest_mem_discard(&mem, p + 4096, 2 * 4096), 0);
+		assert_int_equal(guest_mem_discard(&mem, p, 4096), 4096);
+		assert_int_equal(guest_mem_discard(&mem, p + 4096, 2 * 4096), 2 * 4096);
 		assert_int_equal(guest_mem_discard(&mem, p, 0), 0);
 		assert_int_equal(fstat(fd, &st), 0);
 		assert_int_equal(st.st_blocks, 0);

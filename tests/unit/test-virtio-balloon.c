@@ -623,7 +623,10 @@ static void test_kept(void **state)
 	fill(&fx, 1024, 3072);
 	send_pages(&fx, INFLATE, pfns, 2);
 	assert_false(is_zero(&fx, 2048));
+	assert_int_equal(fx.page.balloon.given_back, 0);
+	assert_int_equal(fx.page.balloon.calls, 0);
 	(void)report_range(&fx, REPORTING, MIB(7), (uint32_t)MIB(4));
+	assert_int_equal(fx.page.balloon.reported, MIB(2));
 	for (uint32_t pfn = 1024; pfn < N_PAGES; pfn++)
 		if (is_zero(&fx, pfn) != (pfn >= 2048 && pfn < 2560))
 			fail_msg("page %u", pfn);
