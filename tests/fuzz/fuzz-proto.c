@@ -41,9 +41,10 @@ static void count(const int *fds, unsigned n, unsigned *seen)
 
 static void count_places(const struct vm_fds *p, unsigned *seen)
 {
-	const int single[] = {p->kvm, p->ram, p->stats, p->kernel, p->initrd, p->devices.rng};
+	const int single[] = {p->kvm, p->plug, p->stats, p->kernel, p->initrd, p->devices.rng};
 
 	count(single, ARRAY_SIZE(single), seen);
+	count(p->ram, VM_MAX_CELLS, seen);
 	count(p->serials, VM_MAX_SERIALS, seen);
 	count(p->consoles, VM_MAX_CONSOLES, seen);
 	count(p->channels, VM_MAX_CHANNELS, seen);
