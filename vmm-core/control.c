@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -507,35 +508,47 @@ static enum sandbox_mode mode_of(uint32_t flags)
 	return flags & PROTO_START_SECCOMP_ERRNO ? SANDBOX_ERRNO : SANDBOX_KILL;
 }
 
-static int start(struct control *control, struct message *m, char *reason)
+static int build(struct control *control, struct message *m, const struct proto_start *what,
+	struct vm **ret_vm, char *reason)
 {
-	/* Static: 200 KiB are too many for a stack, and there is one START in a process' life. */
-	static struct vm_config config;
-	_cleanup_(vm_freep) struct vm *vm = NULL;
-	struct proto_start what;
+	/* Too large for a stack, and not for ever: the vm has a copy. */
+	_cleanup_(freep) struct vm_config *config = malloc(sizeof(*config));
 	struct vm_fds fds;
 	int r;
 
-	memcpy(&what, m->payload, sizeof(what));
+	if (!config)
+		return -ENOMEM;
 	vm_fds_init(&fds);
-	r = proto_place_fds(&what, m->fds, m->n_fds, &fds, reason);
+	r = proto_place_fds(what, m->fds, m->n_fds, &fds, reason);
 	if (r >= 0) {
-		r = memfd_read_sealed(m->fds[0], &config, sizeof(config));
+		r = memfd_read_sealed(m->fds[0], config, sizeof(*config));
 		if (r < 0)
 			(void)snprintf(reason, PROTO_REASON_MAX, "START: the configuration: %s",
 				strerror(-r));
 	}
 	if (r >= 0)
-		r = vm_config_validate(&config, reason, PROTO_REASON_MAX);
+		r = vm_config_validate(config, reason, PROTO_REASON_MAX);
 	if (r < 0) {
 		vm_fds_done(&fds);
 		return r;
 	}
+	return vm_build(
+		config, &fds, control->loop, what->wall_offset_s, &control->owner, ret_vm, reason);
+}
+
+static int start(struct control *control, struct message *m, char *reason)
+{
+	_cleanup_(vm_freep) struct vm *vm = NULL;
+	struct proto_start what;
+	int r;
+
+	memcpy(&what, m->payload, sizeof(what));
 	control->sandbox_mode = mode_of(what.flags);
-	r = vm_build(
-		&config, &fds, control->loop, what.wall_offset_s, &control->owner, &vm, reason);
+	r = build(control, m, &what, &vm, reason);
 	if (r < 0)
 		return r;
+	/* What took memory to build is built: a thousand that idle are not to keep it. */
+	(void)malloc_trim(0);
 	vm->stop_on_reset = what.flags & PROTO_START_STOP_ON_RESET;
 	vm->stop_on_panic = what.flags & PROTO_START_STOP_ON_PANIC;
 	r = add_pending(control, m->header.seq, VM_AIM_START);
@@ -548,7 +561,7 @@ static int start(struct control *control, struct message *m, char *reason)
 		return r;
 	}
 	vm_note_boot(vm, VM_BOOT_CLOSED);
-	memcpy(control->uuid, config.uuid, sizeof(control->uuid));
+	memcpy(control->uuid, vm->config.uuid, sizeof(control->uuid));
 	control->vm = TAKE_PTR(vm);
 	vm_start(control->vm, what.flags & PROTO_START_PAUSED);
 	return 0;

@@ -17,6 +17,8 @@
 #include "vmm-core/control.h"
 #include "vmm-core/sandbox.h"
 
+#define MMAP_BYTES (32 * 1024)
+
 static int run(void)
 {
 	_cleanup_(loop_freep) struct loop *loop = NULL;
@@ -58,6 +60,8 @@ int main(int argc, char **argv)
 	log_init("vmmd-worker", LOG_INFO, /* with_priority= */ false);
 	/* One arena: the vCPU threads then grow the heap by brk() alone. */
 	(void)mallopt(M_ARENA_MAX, 1);
+	/* What is large (tables, rings) is hardly ever used to its end: pages of its own are not there before they are. */
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* vCPU kicks are for vCPU threads only; they unblock the signal themselves. */
 	(void)sigemptyset(&set);

@@ -1,26 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmmd as a side of bench-daemons (daemons.h): the daemon, and a client of its JSON-RPC. */
 #include <errno.h>
-#include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/bench/daemons.h"
 #include "vmm-core/base/strutil.h"
 
 #define WINDOW 64U
-
-/* A connection: lines out, lines in. */
-struct client {
-	int fd;
-	char *data;
-	size_t size, start, end;
-};
 
 static struct client main_client, events, stalled = {.fd = -1};
 
@@ -41,108 +31,12 @@ pid_t vmmd_spawn(void)
 	_exit(127);
 }
 
-static int client_open(struct client *c)
+static int connect_to(struct client *c)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char path[300];
 
-	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/vmmd-run/rpc.sock", bench.dir);
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-		(void)close(fd);
-		return -ECONNREFUSED;
-	}
-	*c = (struct client){.fd = fd};
-	return 0;
-}
-
-static void client_close(struct client *c)
-{
-	if (c->fd >= 0)
-		(void)close(c->fd);
-	free(c->data);
-	*c = (struct client){.fd = -1};
-}
-
-static void client_send(struct client *c, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = send(c->fd, text, len, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			die("vmmd: cannot send: %m");
-		text += n;
-		len -= (size_t)n;
-	}
-}
-
-/* The next line, without its end; valid until the next call. */
-static char *client_line(struct client *c, size_t *ret_len)
-{
-	size_t scanned = 0;
-
-	for (;;) {
-		char *begin = c->data + c->start;
-		char *newline = c->end > c->start + scanned
-			? memchr(begin + scanned, '\n', c->end - c->start - scanned)
-			: NULL;
-		ssize_t n;
-
-		if (newline) {
-			*newline = 0;
-			*ret_len = (size_t)(newline - begin);
-			c->start += *ret_len + 1;
-			return begin;
-		}
-		scanned = c->end - c->start;
-		if (c->start) {
-			memmove(c->data, begin, scanned);
-			c->start = 0;
-			c->end = scanned;
-		}
-		if (c->end == c->size) {
-			c->size = c->size ? c->size * 2 : 65536;
-			c->data = realloc(c->data, c->size);
-			if (!c->data)
-				die("out of memory");
-		}
-		n = recv(c->fd, c->data + c->end, c->size - c->end, 0);
-		if (n <= 0)
-			die("vmmd closed the connection: %m");
-		c->end += (size_t)n;
-	}
-}
-
-static struct json_object *decode(const char *line, size_t len)
-{
-	struct json_tokener *tok = json_tokener_new();
-	struct json_object *v = json_tokener_parse_ex(tok, line, (int)len + 1);
-
-	json_tokener_free(tok);
-	if (!v)
-		die("vmmd: not JSON: %.200s", line);
-	return v;
-}
-
-/* The answer to one request whose 'params' are JSON; its result, which must be there. */
-static struct json_object *call(struct client *c, const char *method, const char *params)
-{
-	struct json_object *answer, *result;
-	char *text;
-	size_t len;
-	int n = asprintf(&text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}\n",
-		method, params);
-
-	if (n < 0)
-		die("out of memory");
-	client_send(c, text, (size_t)n);
-	free(text);
-	text = client_line(c, &len);
-	answer = decode(text, len);
-	if (!json_object_object_get_ex(answer, "result", &result))
-		die("vmmd: %s: %.500s", method, text);
-	(void)json_object_get(result);
-	json_object_put(answer);
-	return result;
+	(void)snprintf(path, sizeof(path), "%s/vmmd-run/rpc.sock", bench.dir);
+	return client_open(c, path);
 }
 
 static void call_domain(struct client *c, const char *method, const char *name)
@@ -150,12 +44,12 @@ static void call_domain(struct client *c, const char *method, const char *name)
 	char params[64];
 
 	(void)snprintf(params, sizeof(params), "{\"domain\":\"%s\"}", name);
-	json_object_put(call(c, method, params));
+	json_object_put(client_call(c, method, params));
 }
 
 static void rpc_open(void)
 {
-	if (client_open(&main_client) < 0)
+	if (connect_to(&main_client) < 0)
 		die("vmmd: cannot connect");
 }
 
@@ -171,7 +65,7 @@ static void client_define(struct client *c, const struct bench_domain *d)
 
 	bench_xml(d, true, xml, sizeof(xml));
 	json_object_object_add(params, "xml", json_object_new_string(xml));
-	json_object_put(call(c, "DefineDomain", json_object_to_json_string(params)));
+	json_object_put(client_call(c, "DefineDomain", json_object_to_json_string(params)));
 	json_object_put(params);
 }
 
@@ -214,9 +108,9 @@ static double rpc_run(const struct bench_domain *d)
 {
 	double begin;
 
-	if (client_open(&events) < 0)
+	if (connect_to(&events) < 0)
 		die("vmmd: cannot connect");
-	json_object_put(call(&events, "rpc.subscribe", "{\"events\":[\"lifecycle\"]}"));
+	json_object_put(client_call(&events, "rpc.subscribe", "{\"events\":[\"lifecycle\"]}"));
 	begin = now_ms();
 	rpc_define(d);
 	rpc_start(d);
@@ -230,7 +124,7 @@ static void *thread_connect(void)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
-	if (!c || client_open(c) < 0)
+	if (!c || connect_to(c) < 0)
 		die("vmmd: cannot connect");
 	return c;
 }
@@ -258,7 +152,7 @@ static double rpc_define_many(unsigned first, unsigned n, unsigned callers)
 
 static void rpc_null(void)
 {
-	json_object_put(call(&main_client, "Ping", "{}"));
+	json_object_put(client_call(&main_client, "Ping", "{}"));
 }
 
 static double rpc_null_many(unsigned n)
@@ -293,7 +187,7 @@ static void rpc_info(const char *name)
 
 static size_t count(const char *method, const char *member)
 {
-	struct json_object *result = call(&main_client, method, "{}");
+	struct json_object *result = client_call(&main_client, method, "{}");
 	size_t n = json_object_array_length(json_object_object_get(result, member));
 
 	json_object_put(result);
@@ -307,7 +201,8 @@ static size_t rpc_list(void)
 
 static size_t rpc_stats(void)
 {
-	struct json_object *result = call(&main_client, "GetDomainStats", "{\"domains\":[]}");
+	struct json_object *result =
+		client_call(&main_client, "GetDomainStats", "{\"domains\":[]}");
 	size_t n = json_object_array_length(json_object_object_get(result, "stats"));
 
 	json_object_put(result);
@@ -319,9 +214,9 @@ static int rpc_look(struct bench_seen *seen)
 	struct json_object *result, *list;
 	struct client c;
 
-	if (client_open(&c) < 0)
+	if (connect_to(&c) < 0)
 		return -ECONNREFUSED;
-	result = call(&c, "ListDomains", "{}");
+	result = client_call(&c, "ListDomains", "{}");
 	list = json_object_object_get(result, "domains");
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *d = json_object_array_get_idx(list, i);
@@ -347,7 +242,7 @@ static void rpc_stall(void)
 	static const char list[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"GetDomainStats\","
 				   "\"params\":{\"domains\":[]}}\n";
 
-	if (client_open(&stalled) < 0)
+	if (connect_to(&stalled) < 0)
 		die("vmmd: cannot connect");
 	for (unsigned i = 0; i < 32; i++)
 		client_send(&stalled, list, sizeof(list) - 1);

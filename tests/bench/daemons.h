@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "vmm-core/base/macro.h"
+#include "tests/bench/client.h"
 
 #define BENCH_MAX_SAMPLES 4096
 #define BENCH_MAX_SIDES   3
@@ -105,7 +105,6 @@ double series_at(struct series *s, double part);
 void table_head(const char *figure);
 /* One row a side; then the ratio within each round, where both have as many. */
 void table_rows(const char *figure, const char *unit, struct series sides[BENCH_MAX_SIDES]);
-_noreturn_ void die(const char *format, ...) _printf_(1, 2);
 /* As above, and each caller's thread: 'one' is called with its share. */
 double in_threads(unsigned first, unsigned n, unsigned callers,
 	void (*one)(unsigned first, unsigned n, void *connection), void *(*connect)(void),

@@ -16,6 +16,7 @@
 
 #include "tests/guest/guests.h"
 #include "vmm-core/base/cleanup.h"
+#include "vmm-core/base/fdio.h"
 
 static void test_exit(void **state)
 {
@@ -325,6 +326,33 @@ static void test_idle(void **state)
 	harness_done(&h);
 }
 
+/* A guest that sleeps until somebody writes to it, and what its worker holds beside the guest's memory. */
+static void test_small(void **state)
+{
+	unsigned anonymous_kib = 0;
+	_cleanup_(freep) char *text = NULL;
+	struct harness h;
+	char path[64];
+	char *p;
+
+	(void)state;
+	(void)unsetenv("MALLOC_PERTURB_"); /* meson's: it touches all that is allocated */
+	boot(&h, "echo", "");
+	for (char c = 'a'; c < 'd'; c++) {
+		assert_int_equal(write(h.serial_fd, &c, 1), 1);
+		expect_ok(&h, harness_expect(&h, (char[]){c, 0}, WAIT_MS, NULL));
+	}
+	(void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)h.pid);
+	assert_int_equal(read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
+	p = strstr(text, "\nAnonymous:");
+	assert_non_null(p);
+	assert_int_equal(sscanf(p, "\nAnonymous: %u", &anonymous_kib), 1);
+#ifndef __SANITIZE_ADDRESS__
+	assert_in_range(anonymous_kib, 1, 288);
+#endif
+	harness_done(&h);
+}
+
 /* What no other test has: disks on both backends beside an entropy device and 16 processors. In the sandbox that
  * ships everything is built, reset, and ends in order: threads joined, rings given back. */
 static void test_all_kinds(void **state)
@@ -593,6 +621,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_power_button),
 		cmocka_unit_test(test_panic),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_all_kinds),
 		cmocka_unit_test(test_disk_reset),
 		cmocka_unit_test(test_busy_iothread),
