@@ -150,6 +150,21 @@ int verb_detach_device(struct ctl *ctl, const struct args *args)
 	return file_verb(ctl, args, false);
 }
 
+int verb_update_device(struct ctl *ctl, const struct args *args)
+{
+	const char *domain, *file = args_string(args, "file"), *source = xml_file_source(file);
+	_cleanup_(freep) char *xml = NULL;
+	uint32_t flags;
+
+	if (ctl_domain_option(ctl, args, &domain) < 0 ||
+		affect_flags(ctl, args, domain, &flags) < 0 || xml_file_read(ctl, file, &xml) < 0)
+		return -EINVAL;
+	if (remote_call(ctl, "UpdateDevice", CTL_CALL_TIMEOUT_USEC, NULL, "sssu", domain, xml,
+		    source, flags) < 0)
+		return ctl_fail_domain(ctl, domain, "Failed to update device from %s", file);
+	return ctl_changed(ctl, domain, "updated", "%s", "Device updated successfully\n");
+}
+
 /* XML of an interface, as virsh writes it. */
 
 /* What an attribute cannot hold as it is. */

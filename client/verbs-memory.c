@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A domain's memory: setmem, setmaxmem and dommemstat, with virsh's words; and dommmustat, which virsh does not have.
+ * A domain's memory: setmem, setmaxmem, update-memory-device and dommemstat, with virsh's words; and dommmustat, which virsh does not have.
  *
  * Tested by tests/unit/test-verbs.c.
  */
@@ -40,6 +40,16 @@ const struct verb_option setmaxmem_options[] = {
 const struct verb_option dommemstat_options[] = {
 	DOMAIN_OPTION(COMPLETE_DOMAIN),
 	NUMBER("period", "period in seconds to set collection"),
+	AFFECT_OPTIONS,
+	{},
+};
+
+const struct verb_option update_memory_device_options[] = {
+	DOMAIN_OPTION(COMPLETE_DOMAIN),
+	NAMED_STRING("alias", "memory device alias"),
+	NUMBER("node", "memory device target node"),
+	NAMED_STRING("requested-size",
+		"new value of <requested/> size, as scaled integer (default KiB)"),
 	AFFECT_OPTIONS,
 	{},
 };
@@ -127,6 +137,32 @@ int verb_setmem(struct ctl *ctl, const struct args *args)
 int verb_setmaxmem(struct ctl *ctl, const struct args *args)
 {
 	return set(ctl, args, "SetMaxMemory", "Unable to change MaxMemorySize");
+}
+
+int verb_update_memory_device(struct ctl *ctl, const struct args *args)
+{
+	const char *domain, *alias = args_string(args, "alias");
+	const char *size = args_string(args, "requested-size");
+	uint64_t kib = 0, node = UINT32_MAX;
+	uint32_t flags;
+
+	if (affect_flags(ctl, args, &flags) < 0 || ctl_exclusive(ctl, args, "alias", "node") < 0 ||
+		ctl_domain_option(ctl, args, &domain) < 0)
+		return -EINVAL;
+	if (!size)
+		return ctl_error(ctl,
+			"command 'update-memory-device' requires <--requested-size> "
+			"option");
+	if (verb_parse_size(ctl, "requested-size", size, &kib) < 0)
+		return -EINVAL;
+	if (args_string(args, "node") && parse_u64(args_string(args, "node"), INT32_MAX, &node) < 0)
+		return ctl_error(ctl,
+			"Numeric value '%s' for <--node> option is malformed or out of range",
+			args_string(args, "node"));
+	if (remote_call(ctl, "UpdateMemoryDevice", CTL_CALL_TIMEOUT_USEC, NULL, "ssutu", domain,
+		    alias ? alias : "", (uint32_t)node, kib, flags) < 0)
+		return ctl_fail_domain(ctl, domain, "Failed to update memory device");
+	return ctl_changed(ctl, domain, "updated", "%s", "");
 }
 
 static int set_period(struct ctl *ctl, const struct args *args, const char *domain, uint32_t flags)

@@ -44,8 +44,8 @@ const struct verb verbs[] = {
 		"follow; the definitions are new then.",
 		apply_options, verb_apply},
 	{"attach-device", "domain", VERB_CHANGES, "attach device from an XML file",
-		"Attach device from an XML <file>. Only interfaces can be attached.",
-		device_options, verb_attach_device},
+		"Attach device from an XML <file>: an interface, or memory.", device_options,
+		verb_attach_device},
 	{"attach-interface", "domain", VERB_CHANGES, "attach network interface",
 		"Attach new network interface. The source is the network, the bridge, or for type\n"
 		"direct the NIC.",
@@ -170,6 +170,15 @@ const struct verb verbs[] = {
 	{"undefine", "domain", VERB_CHANGES, "undefine a domain",
 		"Undefine an inactive domain, or convert persistent to transient.",
 		undefine_options, verb_simple},
+	{"update-device", "domain", VERB_CHANGES, "update device from an XML file",
+		"Update device from an XML <file>: what is requested of a memory device.",
+		device_options, verb_update_device},
+	{"update-memory-device", "domain", VERB_CHANGES, "update memory device of a domain",
+		"Update values of a memory device of a domain: how much of it the guest is to "
+		"have. A\nrunning guest is asked, and takes as long as it likes; dumpxml says how "
+		"much "
+		"it has.",
+		update_memory_device_options, verb_update_memory_device},
 	{"vcpucount", "domain", 0, "domain vcpu counts",
 		"Returns the number of virtual CPUs used by the domain.", vcpucount_options,
 		verb_vcpucount},

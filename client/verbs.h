@@ -137,6 +137,7 @@ int verb_numatune(struct ctl *ctl, const struct args *args);
 /* verbs-memory.c */
 /* The scaled integer of an option in KiB (the default unit), rounded up: 0, or -EINVAL, printed. */
 int verb_parse_size(struct ctl *ctl, const char *name, const char *text, uint64_t *ret_kib);
+extern const struct verb_option update_memory_device_options[];
 extern const struct verb_option setmem_options[];
 extern const struct verb_option setmaxmem_options[];
 extern const struct verb_option dommemstat_options[];
@@ -144,6 +145,8 @@ extern const struct verb_option dommmustat_options[];
 int verb_dommemstat(struct ctl *ctl, const struct args *args);
 int verb_dommmustat(struct ctl *ctl, const struct args *args);
 int verb_setmaxmem(struct ctl *ctl, const struct args *args);
+int verb_update_memory_device(struct ctl *ctl, const struct args *args);
+int verb_update_device(struct ctl *ctl, const struct args *args);
 int verb_setmem(struct ctl *ctl, const struct args *args);
 
 /* verbs-device.c */

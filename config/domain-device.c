@@ -11,7 +11,10 @@
 #include "config/xml-read.h"
 #include "vmm-core/base/strutil.h"
 
-#define ELEMENT "interface"
+static const char *const elements[DOMAIN_DEVICE_X_MAX] = {
+	[DOMAIN_DEVICE_INTERFACE] = "interface",
+	[DOMAIN_DEVICE_MEMORY] = "memory",
+};
 
 /* Where a refusal or a wrong value is told: one that is not of the device comes from the domain around it. */
 static int fail(char **ret_error, int error, const char *source, long line, const char *text)
@@ -23,7 +26,17 @@ static int fail(char **ret_error, int error, const char *source, long line, cons
 	return error;
 }
 
-/* The document of one device that is served. */
+static int kind_of(const xmlNode *node)
+{
+	if (node->type != XML_ELEMENT_NODE || node->ns)
+		return -ENOENT;
+	for (int kind = 0; kind < DOMAIN_DEVICE_X_MAX; kind++)
+		if (streq((const char *)node->name, elements[kind]))
+			return kind;
+	return -ENOENT;
+}
+
+/* The document of one device that is served; answers its kind. */
 static int read_device(
 	const char *xml, size_t len, const char *source, xmlDoc **ret_doc, char **ret_error)
 {
@@ -37,16 +50,25 @@ static int read_device(
 	root = xmlDocGetRootElement(doc);
 	if (!root)
 		return fail(ret_error, -EINVAL, source, 1,
-			"there is no element; write an <" ELEMENT ">");
-	if (!streq((const char *)root->name, ELEMENT)) {
+			"there is no element; write an <interface> or a <memory>");
+	r = kind_of(root);
+	if (r < 0) {
 		(void)snprintf(text, sizeof(text),
-			"<%.*s>: only an <" ELEMENT "> can be attached or detached; change the "
-			"domain's definition instead, and start it anew",
+			"<%.*s>: only an <interface> or a <memory> can be attached or detached; "
+			"change the domain's definition instead, and start it anew",
 			xml_shown((const char *)root->name), (const char *)root->name);
 		return fail(ret_error, -EOPNOTSUPP, source, xmlGetLineNo(root), text);
 	}
 	*ret_doc = TAKE_PTR(doc);
-	return 0;
+	return r;
+}
+
+int domain_device_kind(const char *xml, size_t len, const char *source, char **ret_error)
+{
+	_cleanup_(xml_doc_freep) xmlDoc *doc = NULL;
+
+	*ret_error = NULL;
+	return read_device(xml, len, source, &doc, ret_error);
 }
 
 /* Canonical XML has <devices>, if the domain has any. */
@@ -60,28 +82,23 @@ static xmlNode *find_devices(const xmlDoc *doc)
 	return NULL;
 }
 
-static bool is_interface(const xmlNode *node)
-{
-	return node->type == XML_ELEMENT_NODE && !node->ns &&
-		streq((const char *)node->name, ELEMENT);
-}
-
 /* The text without 'prefix', where it has it: paths begin at the device. */
-static void cut_prefix(char *text, const char *prefix)
+static void cut_prefix(char *text, const char *prefix, const char *element)
 {
 	char *at = strstr(text, prefix);
-	size_t len = strlen(prefix);
+	size_t len = strlen(prefix), keep = strlen(element);
 
 	if (!at)
 		return;
 	/* "devices/interface[3]" becomes "interface". */
-	memcpy(at, ELEMENT, strlen(ELEMENT));
-	at += strlen(ELEMENT);
-	memmove(at, at + len - strlen(ELEMENT), strlen(at + len - strlen(ELEMENT)) + 1);
+	memcpy(at, element, keep);
+	at += keep;
+	memmove(at, at + len - keep, strlen(at + len - keep) + 1);
 }
 
 /* What 'all' says of the device. */
-static struct contract_report *report_of(const struct contract_report *all, const char *prefix)
+static struct contract_report *report_of(
+	const struct contract_report *all, const char *prefix, const char *element)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = contract_report_new();
 	size_t len = strlen(prefix);
@@ -92,7 +109,7 @@ static struct contract_report *report_of(const struct contract_report *all, cons
 
 		if (strncmp(e->path, prefix, len) != 0)
 			continue;
-		if (asprintf(&path, ELEMENT "%s", e->path + len) < 0) {
+		if (asprintf(&path, "%s%s", element, e->path + len) < 0) {
 			path = NULL;
 			return NULL;
 		}
@@ -120,7 +137,18 @@ static bool is_place_free(const struct vm_config *vm, unsigned slot)
 	return true;
 }
 
-static void use_defaults(struct vm_config *vm, const struct domain_device_defaults *defaults)
+static void use_memory_defaults(struct vm_config *vm, const struct domain_device_defaults *defaults)
+{
+	struct vm_memory *memory = &vm->memories[vm->n_memories - 1];
+
+	/* <memory> of the domain counts it from now on. */
+	if (memory->size_kib <= VM_MAX_MEMORY_KIB && vm->memory_kib <= VM_MAX_MEMORY_KIB)
+		vm->memory_kib += memory->size_kib;
+	if (!memory->pci.set && defaults->pci.set && is_place_free(vm, defaults->pci.slot))
+		memory->pci = defaults->pci;
+}
+
+static void use_nic_defaults(struct vm_config *vm, const struct domain_device_defaults *defaults)
 {
 	struct vm_nic *nic = &vm->nics[vm->n_nics - 1];
 
@@ -130,19 +158,23 @@ static void use_defaults(struct vm_config *vm, const struct domain_device_defaul
 		nic->pci = defaults->pci;
 }
 
-static int parse_with_device(struct xml_parser *p, xmlDoc *doc,
+static int parse_with_device(struct xml_parser *p, xmlDoc *doc, int kind,
 	const struct domain_device_defaults *defaults, struct domain_config *config)
 {
 	int r = domain_parse_rules(p, doc, config);
 
 	if (r < 0)
 		return r;
-	use_defaults(&config->vm, defaults);
+	if (kind == DOMAIN_DEVICE_MEMORY)
+		use_memory_defaults(&config->vm, defaults);
+	else
+		use_nic_defaults(&config->vm, defaults);
 	return domain_parse_finish(p, config);
 }
 
-/* 'domain', with a copy of 'device' behind its devices. Counts the interfaces, with the new one. */
-static int insert(const char *domain, const xmlDoc *device, xmlDoc **ret_doc, unsigned *ret_n)
+/* 'domain', with a copy of 'device' behind its devices. Counts those of its kind, with the new one. */
+static int insert(
+	const char *domain, const xmlDoc *device, int kind, xmlDoc **ret_doc, unsigned *ret_n)
 {
 	_cleanup_(xml_doc_freep) xmlDoc *doc = NULL;
 	_cleanup_(freep) char *error = NULL;
@@ -161,7 +193,7 @@ static int insert(const char *domain, const xmlDoc *device, xmlDoc **ret_doc, un
 	(void)xmlAddChild(devices, copy);
 	*ret_n = 0;
 	for (const xmlNode *node = devices->children; node; node = node->next)
-		*ret_n += is_interface(node);
+		*ret_n += kind_of(node) == kind;
 	*ret_doc = TAKE_PTR(doc);
 	return 0;
 }
@@ -176,7 +208,7 @@ int domain_device_attach(const char *domain, const char *xml, size_t len, const 
 	struct xml_parser p = {.namespaces = domain_namespaces, .source = source, .report = report};
 	char prefix[64];
 	unsigned n = 0;
-	int r;
+	int r, kind;
 
 	*ret_error = NULL;
 	if (!config || !report)
@@ -184,20 +216,19 @@ int domain_device_attach(const char *domain, const char *xml, size_t len, const 
 	config->extra = p.extra = xml_extra_new();
 	if (!p.extra)
 		return -ENOMEM;
-	r = read_device(xml, len, source, &device, ret_error);
-	if (r == 0)
-		r = insert(domain, device, &doc, &n);
+	kind = read_device(xml, len, source, &device, ret_error);
+	r = kind < 0 ? kind : insert(domain, device, kind, &doc, &n);
 	if (r < 0)
 		return r;
-	r = parse_with_device(&p, doc, defaults, config);
-	(void)snprintf(prefix, sizeof(prefix), "devices/" ELEMENT "[%u]", n);
+	r = parse_with_device(&p, doc, kind, defaults, config);
+	(void)snprintf(prefix, sizeof(prefix), "devices/%s[%u]", elements[kind], n);
 	if (p.error)
-		cut_prefix(p.error, prefix);
+		cut_prefix(p.error, prefix, elements[kind]);
 	if (r < 0)
 		*ret_error = TAKE_PTR(p.error);
 	free(p.error);
 	if (ret_report && (r == 0 || r == -EOPNOTSUPP))
-		*ret_report = report_of(report, prefix);
+		*ret_report = report_of(report, prefix, elements[kind]);
 	if (r == 0)
 		*ret_config = TAKE_PTR(config);
 	return r;
@@ -218,10 +249,13 @@ static const struct xml_rule pattern_rows[] = {
 	{0},
 };
 static const struct xml_rule pattern_root = {
-	.name = ELEMENT, .kind = XML_ELEMENT, .flags = XML_OPAQUE, .rows = pattern_rows};
+	.name = "interface", .kind = XML_ELEMENT, .flags = XML_OPAQUE, .rows = pattern_rows};
+static const struct xml_rule memory_root = {
+	.name = "memory", .kind = XML_ELEMENT, .rows = domain_memory_rows};
 
-static int read_pattern(
-	const char *xml, size_t len, const char *source, struct vm_nic *ret, char **ret_error)
+/* What is written of a device alone: a struct vm_nic by 'pattern_root', or by 'memory_root' a struct vm_memory and what the host has of it. */
+static int read_alone(const char *xml, size_t len, const char *source, int kind, void *ret,
+	void *host, char **ret_error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = contract_report_new();
 	_cleanup_(xml_extra_freep) struct xml_extra *extra = xml_extra_new();
@@ -235,9 +269,14 @@ static int read_pattern(
 	if (!report || !extra)
 		return -ENOMEM;
 	r = read_device(xml, len, source, &doc, ret_error);
+	if (r >= 0 && r != kind)
+		return fail(ret_error, -EOPNOTSUPP, source, 1, "another kind of device is meant");
 	if (r < 0)
 		return r;
-	r = xml_rules_parse(&p, xmlDocGetRootElement(doc), &pattern_root, ret, NULL);
+	r = xml_rules_parse(&p, xmlDocGetRootElement(doc),
+		kind == DOMAIN_DEVICE_MEMORY ? &memory_root : &pattern_root, ret, host);
+	if (r == 0 && report->counts[CONTRACT_REFUSED])
+		r = -EOPNOTSUPP;
 	if (r < 0)
 		*ret_error = TAKE_PTR(p.error);
 	free(p.error);
@@ -282,7 +321,7 @@ int domain_device_find(const struct vm_config *vm, const char *xml, size_t len, 
 	int r;
 
 	*ret_error = NULL;
-	r = read_pattern(xml, len, source, &pattern, ret_error);
+	r = read_alone(xml, len, source, DOMAIN_DEVICE_INTERFACE, &pattern, NULL, ret_error);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < vm->n_nics; i++) {
@@ -297,9 +336,57 @@ int domain_device_find(const struct vm_config *vm, const char *xml, size_t len, 
 	return 0;
 }
 
+int domain_device_find_memory(const struct vm_config *vm, const char *xml, size_t len,
+	const char *source, unsigned *ret_index, struct vm_memory *ret, char **ret_error)
+{
+	struct domain_memory_device host = {0};
+	struct vm_memory wanted = {0};
+	unsigned n = 0, found = 0;
+	int r;
+
+	*ret_error = NULL;
+	r = read_alone(xml, len, source, DOMAIN_DEVICE_MEMORY, &wanted, &host, ret_error);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < vm->n_memories; i++) {
+		const struct vm_memory *m = &vm->memories[i];
+
+		if (m->size_kib != wanted.size_kib || m->node != wanted.node ||
+			(wanted.block_kib && m->block_kib != wanted.block_kib) ||
+			(wanted.pci.set && (!m->pci.set || m->pci.slot != wanted.pci.slot)))
+			continue;
+		found = i;
+		n++;
+	}
+	if (n != 1)
+		return fail(ret_error, n ? -ENOTUNIQ : -ENODEV, source, 1,
+			n ? "several memory devices match; write <address type='pci'…/> as well"
+			  : "no memory device matches: its <size>, <node>, <block> and <address> "
+			    "say which");
+	*ret_index = found;
+	*ret = wanted;
+	return 0;
+}
+
 /* Detaching. */
 
-int domain_device_detach(const char *domain, unsigned index, struct domain_config **ret_config)
+/* The size of memory device 'index' of 'domain'. */
+static int size_of_memory(const char *domain, unsigned index, uint64_t *ret_kib)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	_cleanup_(freep) char *error = NULL;
+	int r = domain_xml_parse(domain, strlen(domain), "domain", 0, &config, NULL, &error);
+
+	if (r < 0)
+		return r;
+	if (index >= config->vm.n_memories)
+		return -ENODEV;
+	*ret_kib = config->vm.memories[index].size_kib;
+	return 0;
+}
+
+int domain_device_detach(const char *domain, enum domain_device_kind kind, unsigned index,
+	struct domain_config **ret_config)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = domain_config_new();
 	_cleanup_(contract_report_freep) struct contract_report *report = contract_report_new();
@@ -308,8 +395,11 @@ int domain_device_detach(const char *domain, unsigned index, struct domain_confi
 	struct xml_parser p = {
 		.namespaces = domain_namespaces, .source = "domain", .report = report};
 	xmlNode *devices, *node;
-	int r;
+	uint64_t size_kib = 0;
+	int r = kind == DOMAIN_DEVICE_MEMORY ? size_of_memory(domain, index, &size_kib) : 0;
 
+	if (r < 0)
+		return r;
 	if (!config || !report)
 		return -ENOMEM;
 	config->extra = p.extra = xml_extra_new();
@@ -320,13 +410,15 @@ int domain_device_detach(const char *domain, unsigned index, struct domain_confi
 		return r;
 	devices = find_devices(doc);
 	for (node = devices ? devices->children : NULL; node; node = node->next)
-		if (is_interface(node) && index-- == 0)
+		if (kind_of(node) == (int)kind && index-- == 0)
 			break;
 	if (!node)
 		return -ENODEV;
 	xmlUnlinkNode(node);
 	xmlFreeNode(node);
 	r = domain_parse_rules(&p, doc, config);
+	/* <memory> of the domain counted it. */
+	config->vm.memory_kib -= MIN(size_kib, config->vm.memory_kib);
 	if (r == 0)
 		r = domain_parse_finish(&p, config);
 	free(p.error);

@@ -88,3 +88,38 @@ int api_detach_device(struct api_call *call, struct error *error)
 		(void)api_call_unref(call);
 	return MIN(r, 0);
 }
+
+static int update(struct api_call *call, const struct domain_memory_wish *wish, struct error *error)
+{
+	struct domain *d = api_arg_domain(call, error);
+	int r;
+
+	if (!d || api_check_flags(call, FLAGS, error) < 0)
+		return -EINVAL;
+	r = domain_update_memory(
+		d, wish, api_arg_uint(call, "flags"), api_done, api_call_ref(call), error);
+	if (r > 0)
+		api_call_reply(call, NULL);
+	if (r != 0)
+		(void)api_call_unref(call);
+	return MIN(r, 0);
+}
+
+int api_update_device(struct api_call *call, struct error *error)
+{
+	const char *source = api_arg_string(call, "source");
+	const struct domain_memory_wish wish = {
+		.xml = api_arg_string(call, "xml"), .source = *source ? source : "device.xml"};
+
+	return update(call, &wish, error);
+}
+
+int api_update_memory_device(struct api_call *call, struct error *error)
+{
+	uint32_t node = api_arg_uint(call, "node");
+	const struct domain_memory_wish wish = {.alias = api_arg_string(call, "alias"),
+		.node = node > INT32_MAX ? -1 : (int)node,
+		.kib = api_arg_uint64(call, "kib")};
+
+	return update(call, &wish, error);
+}

@@ -36,19 +36,24 @@ static int change_config(
 {
 	struct vm_config *vm = &config->vm;
 	uint64_t step = vm->hugepage_kib ? vm->hugepage_kib : 4;
+	uint64_t devices_kib = vm_config_total_kib(vm) - vm->memory_kib;
 	char reason[256];
 
 	if (change->max_memory_kib && vm->n_cells)
 		return error_set(error, ERROR_OPERATION_INVALID,
 			"initial memory size of a domain with NUMA nodes cannot be modified with "
 			"this API");
+	if (change->max_memory_kib && change->max_memory_kib <= devices_kib)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"the maximum counts the memory devices, which have %llu KiB",
+			(unsigned long long)devices_kib);
 	if (change->max_memory_kib)
-		vm->memory_kib = DIV_ROUND_UP(change->max_memory_kib, step) * step;
-	if (change->memory_kib > vm->memory_kib)
+		vm->memory_kib = DIV_ROUND_UP(change->max_memory_kib - devices_kib, step) * step;
+	if (change->memory_kib > vm->memory_kib + devices_kib)
 		return error_set(
 			error, ERROR_INVALID_ARGUMENT, "cannot set memory higher than max memory");
 	if (change->memory_kib)
-		vm->current_memory_kib = change->memory_kib;
+		vm->current_memory_kib = MIN(change->memory_kib, vm->memory_kib);
 	/* As libvirt has it: what there is at most takes what there is along only downwards. */
 	vm->current_memory_kib = MIN(vm->current_memory_kib, vm->memory_kib);
 	if (change->has_period && vm->balloon.model == VM_BALLOON_NONE)

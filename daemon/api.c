@@ -189,6 +189,15 @@ const struct api_method api_methods[] = {
 		.n_optional = 2,
 		MANAGE,
 		.handler = api_detach_device},
+	{.name = "UpdateDevice",
+		.about = "Change a device of a domain, of which this is the new XML: while it runs "
+			 "(flag 1), in its definition (flag 2).",
+		.in = "sssu",
+		.out = "",
+		.names = API_NAME(domain) XML_ARGS,
+		.n_optional = 2,
+		MANAGE,
+		.handler = api_update_device},
 	{.name = "ListNetworks",
 		.about = "The networks.",
 		.in = "",
@@ -469,6 +478,16 @@ const struct api_method api_methods[] = {
 		.n_optional = 1,
 		MANAGE,
 		.handler = api_set_max_memory},
+	{.name = "UpdateMemoryDevice",
+		.about = "How much of a memory device a domain's guest is to have: while it runs "
+			 "(flag 1), in its definition (flag 2).",
+		.in = "ssutu",
+		.out = "",
+		.names = API_NAME(domain) API_NAME(alias) API_NAME(node) API_NAME(kib)
+			API_NAME(flags),
+		.n_optional = 1,
+		MANAGE,
+		.handler = api_update_memory_device},
 	{.name = "SetMemoryStatsPeriod",
 		.about = "How often a domain's guest is asked for memory statistics by itself (0: "
 			 "never): while it runs (flag 1), in its definition (flag 2).",

@@ -195,6 +195,8 @@ int api_set_memory_policy(struct api_call *call, struct error *error);
 /* api-device.c */
 int api_attach_device(struct api_call *call, struct error *error);
 int api_detach_device(struct api_call *call, struct error *error);
+int api_update_device(struct api_call *call, struct error *error);
+int api_update_memory_device(struct api_call *call, struct error *error);
 /* api-network.c */
 int api_list_networks(struct api_call *call, struct error *error);
 int api_get_network(struct api_call *call, struct error *error);

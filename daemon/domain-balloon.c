@@ -34,10 +34,8 @@ uint64_t domain_current_memory_kib(const struct domain *d)
 
 	if (!d->live)
 		return current->current_memory_kib;
-	if (!stats)
-		return current->memory_kib;
-	given_up = MIN(stat_read(&stats->actual), current->memory_kib / PAGE_KIB);
-	return current->memory_kib - given_up * PAGE_KIB;
+	given_up = stats ? MIN(stat_read(&stats->actual), d->live->vm.memory_kib / PAGE_KIB) : 0;
+	return d->live->vm.memory_kib - given_up * PAGE_KIB + domain_plugged_kib(d);
 }
 
 static int edit_balloon(struct domain_config *config, const void *what)
@@ -111,12 +109,18 @@ static int set(const struct wish *wish, const struct proto_balloon *what, struct
 int domain_set_memory(
 	struct domain *d, uint64_t kib, domain_done_fn done, void *userdata, struct error *error)
 {
-	struct wish wish = {.domain = d, .kib = kib, .done = done, .userdata = userdata};
+	struct wish wish = {.domain = d, .done = done, .userdata = userdata};
 	struct proto_balloon what = {.flags = PROTO_BALLOON_TARGET};
+	uint64_t plugged_kib = domain_plugged_kib(d);
 
-	if (d->live && kib > d->live->vm.memory_kib)
-		return error_set(
-			error, ERROR_INVALID_ARGUMENT, "cannot set memory higher than max memory");
+	if (d->live && kib > d->live->vm.memory_kib + plugged_kib)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			d->live->vm.n_memories
+				? "cannot set memory higher than max memory: what memory devices "
+				  "have beyond that comes by vmctl update-memory-device"
+				: "cannot set memory higher than max memory");
+	/* The balloon takes from the rest. */
+	wish.kib = kib -= MIN(plugged_kib, kib);
 	if (kib < PAGE_KIB)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 			"a guest cannot do without all of its memory");
@@ -252,7 +256,8 @@ void domain_balloon_changed(struct domain *d, uint32_t pages)
 	if (!d->live || d->live->vm.balloon.model == VM_BALLOON_NONE)
 		return;
 	(void)snprintf(text, sizeof(text), "%lluKiB",
-		(unsigned long long)(max - MIN((uint64_t)pages * PAGE_KIB, max)));
+		(unsigned long long)(max - MIN((uint64_t)pages * PAGE_KIB, max) +
+			domain_plugged_kib(d)));
 	manager_emit(d->manager, EVENT_BALLOON_CHANGE, d, text, "");
 }
 

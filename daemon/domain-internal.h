@@ -66,6 +66,28 @@ int domain_pin_all(const struct domain *domain, struct error *error);
 int domain_request(struct domain *domain, enum proto_type type, const char *what,
 	const void *payload, size_t len, domain_done_fn done, void *userdata, struct error *error);
 
+/* What config/domain-device.h answered, of which 'text' is freed; 0 stays 0. */
+int domain_device_error(int r, char *text, struct error *error);
+/* 'next' is what runs from now on, without those interfaces and memory devices (by index; negative: with all): what was resolved at the start is taken
+ * over for those that were there before. Takes 'next' when it returns 0. */
+int domain_replace_live(
+	struct domain *domain, struct domain_config *next, int without_nic, int without_memory);
+
+/* Memory devices (domain-memory.c). A run begins, or was found: what they may have. */
+void domain_reset_memories(struct domain *domain);
+/* The guest has another size of one. */
+void domain_memory_changed(struct domain *domain, unsigned number);
+/* The worker has these, a bit each. False: they cannot be. */
+bool domain_memories_seen(struct domain *domain, uint32_t present);
+int domain_attach_memory(struct domain *domain, const struct domain_memory_wish *wish,
+	unsigned flags, domain_done_fn done, void *userdata, struct contract_report **ret_report,
+	struct error *error);
+int domain_detach_memory(struct domain *domain, const struct domain_memory_wish *wish,
+	unsigned flags, domain_detached_fn done, void *userdata, struct error *error);
+/* As with detaches. */
+void domain_end_memory_detaches(struct domain *domain);
+void domain_drop_memory_detaches(struct domain *domain);
+
 /* The guest's statistics are there, or nobody waits for them any longer. */
 void domain_end_stats_waits(struct domain *domain);
 /* So many pages are given up now. */

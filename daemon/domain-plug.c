@@ -44,8 +44,7 @@ static void emit(const struct domain *d, enum event_kind kind, unsigned number)
 	manager_emit(d->manager, kind, d, "", alias);
 }
 
-/* 'text' is freed. */
-static int check_device_error(int r, char *text, struct error *error)
+int domain_device_error(int r, char *text, struct error *error)
 {
 	_cleanup_(freep) _unused_ char *owned = text;
 	static const struct {
@@ -119,9 +118,8 @@ static void undo_change(struct domain *d, struct config_change *change)
 
 /* The live configuration. */
 
-/* 'next' is what runs from now on: what was resolved at the start is taken over for those that were there before. Takes
- * 'next' when it returns 0. */
-static int replace_live(struct domain *d, struct domain_config *next, int without)
+int domain_replace_live(
+	struct domain *d, struct domain_config *next, int without_nic, int without_memory)
 {
 	struct definition *running;
 	unsigned to = 0;
@@ -130,11 +128,15 @@ static int replace_live(struct domain *d, struct domain_config *next, int withou
 	if (r < 0)
 		return r;
 	for (unsigned from = 0; from < d->live->vm.n_nics; from++) {
-		if ((int)from == without)
+		if ((int)from == without_nic)
 			continue;
 		next->vm.nics[to].port = d->live->vm.nics[from].port;
 		next->nics[to++].number = d->live->nics[from].number;
 	}
+	to = 0;
+	for (unsigned from = 0; from < d->live->vm.n_memories; from++)
+		if ((int)from != without_memory)
+			next->memories[to++] = d->live->memories[from];
 	domain_take_live(d, next, running);
 	return 0;
 }
@@ -150,9 +152,9 @@ static void drop_nic(struct domain *d, unsigned index)
 	int r;
 
 	domain_nic_release(d, number);
-	r = domain_device_detach(d->running->xml, index, &next);
+	r = domain_device_detach(d->running->xml, DOMAIN_DEVICE_INTERFACE, index, &next);
 	if (r == 0)
-		r = replace_live(d, next, (int)index);
+		r = domain_replace_live(d, next, (int)index, -1);
 	if (r == 0)
 		(void)TAKE_PTR(next);
 	else
@@ -249,7 +251,7 @@ static int parse_attach(const struct definition *base, struct device_xml *device
 	if (device->report && *device->report)
 		device->report = NULL;
 	if (r < 0)
-		return check_device_error(r, text, error);
+		return domain_device_error(r, text, error);
 	nic = &(*ret)->vm.nics[(*ret)->vm.n_nics - 1];
 	memcpy(device->defaults.mac, nic->port.mac, NET_MAC_LEN);
 	device->defaults.pci = nic->pci;
@@ -395,7 +397,7 @@ static int attach_live(struct domain *d, struct domain_config **live,
 		.done = done,
 		.userdata = userdata};
 	(*live)->nics[(*live)->vm.n_nics - 1].number = (uint8_t)plug->number;
-	r = replace_live(d, *live, -1);
+	r = domain_replace_live(d, *live, -1, -1);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot note the interface");
 	(void)TAKE_PTR(*live);
@@ -405,7 +407,16 @@ static int attach_live(struct domain *d, struct domain_config **live,
 	return r;
 }
 
-int domain_attach_device(struct domain *d, const char *xml, const char *source, unsigned flags,
+/* Of which kind a device is. */
+static int read_kind(const struct domain_memory_wish *device, struct error *error)
+{
+	char *text;
+	int r = domain_device_kind(device->xml, strlen(device->xml), device->source, &text);
+
+	return r < 0 ? domain_device_error(r, text, error) : r;
+}
+
+static int attach_interface(struct domain *d, const char *xml, const char *source, unsigned flags,
 	domain_done_fn done, void *userdata, struct contract_report **ret_report,
 	struct error *error)
 {
@@ -433,6 +444,20 @@ int domain_attach_device(struct domain *d, const char *xml, const char *source, 
 	r = change_definition(d, &definition, &change, error);
 	keep_change(&change);
 	return r < 0 ? r : 1;
+}
+
+int domain_attach_device(struct domain *d, const char *xml, const char *source, unsigned flags,
+	domain_done_fn done, void *userdata, struct contract_report **ret_report,
+	struct error *error)
+{
+	const struct domain_memory_wish device = {
+		.xml = xml, .source = *source ? source : "device.xml"};
+	int r = read_kind(&device, error);
+
+	if (r == DOMAIN_DEVICE_MEMORY)
+		return domain_attach_memory(d, &device, flags, done, userdata, ret_report, error);
+	return r < 0 ? r
+		     : attach_interface(d, xml, source, flags, done, userdata, ret_report, error);
 }
 
 /* Detaching. */
@@ -576,14 +601,14 @@ static int prepare_detach(struct domain *d, const struct device_xml *device,
 	r = domain_device_find(
 		&config->vm, device->xml, strlen(device->xml), device->source, &index, &text);
 	if (r < 0)
-		return check_device_error(r, text, error);
-	r = domain_device_detach(d->definition->xml, index, &next);
+		return domain_device_error(r, text, error);
+	r = domain_device_detach(d->definition->xml, DOMAIN_DEVICE_INTERFACE, index, &next);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot change the definition of '%s'", d->name);
 	return prepare_definition(next, ret, error);
 }
 
-int domain_detach_device(struct domain *d, const char *xml, const char *source, unsigned flags,
+static int detach_interface(struct domain *d, const char *xml, const char *source, unsigned flags,
 	domain_detached_fn done, void *userdata, struct error *error)
 {
 	_cleanup_(definition_freep) struct definition *definition = NULL;
@@ -598,7 +623,7 @@ int domain_detach_device(struct domain *d, const char *xml, const char *source, 
 	if (r == 0 && from_live) {
 		r = domain_device_find(
 			&d->live->vm, xml, strlen(xml), device.source, &index, &text);
-		r = check_device_error(r, text, error);
+		r = domain_device_error(r, text, error);
 	}
 	if (r == 0 && from_config)
 		r = prepare_detach(d, &device, &definition, error);
@@ -610,4 +635,16 @@ int domain_detach_device(struct domain *d, const char *xml, const char *source, 
 	r = change_definition(d, &definition, &change, error);
 	keep_change(&change);
 	return r < 0 ? r : 1;
+}
+
+int domain_detach_device(struct domain *d, const char *xml, const char *source, unsigned flags,
+	domain_detached_fn done, void *userdata, struct error *error)
+{
+	const struct domain_memory_wish device = {
+		.xml = xml, .source = *source ? source : "device.xml"};
+	int r = read_kind(&device, error);
+
+	if (r == DOMAIN_DEVICE_MEMORY)
+		return domain_detach_memory(d, &device, flags, done, userdata, error);
+	return r < 0 ? r : detach_interface(d, xml, source, flags, done, userdata, error);
 }

@@ -201,6 +201,9 @@ int domain_begin_run(struct domain *d, struct error *error)
 	d->noted = d->stop_seen = d->destroying = d->degraded = d->guessed = false;
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
 		d->live->nics[i].number = (uint8_t)i;
+	for (unsigned i = 0; i < d->live->vm.n_memories; i++)
+		d->live->memories[i] = (struct domain_memory_device){.number = (uint8_t)i};
+	domain_reset_memories(d);
 	d->run->start_error = (struct error){0};
 	domain_reset_vcpus(d);
 	r = memory_limit_check(d->manager, d->live, error);
@@ -250,6 +253,7 @@ void domain_end_run(struct domain *d)
 	d->run->resources = (struct resources){0};
 	domain_end_detaches(d);
 	domain_end_vcpu_waits(d);
+	domain_end_memory_detaches(d);
 	d->nics_plugging = 0;
 	d->phase = DOMAIN_IDLE;
 	domain_end_stats_waits(d);
@@ -548,6 +552,9 @@ static void on_notice(void *opaque, const struct proto_notice *n)
 	case PROTO_NOTICE_BALLOON_STATS:
 		domain_end_stats_waits(d);
 		break;
+	case PROTO_NOTICE_MEMORY:
+		domain_memory_changed(d, n->index);
+		break;
 	case PROTO_NOTICE_VCPU_REFUSED:
 		domain_vcpu_refused(d, n->index);
 		break;
@@ -568,6 +575,11 @@ static void on_net_event(void *opaque, const struct proto_net_event *e)
 static bool on_vcpus(void *opaque, const struct proto_vcpus *vcpus)
 {
 	return domain_vcpus_seen(opaque, vcpus->bits);
+}
+
+static bool on_memories(void *opaque, const struct proto_memories *memories)
+{
+	return domain_memories_seen(opaque, memories->bits);
 }
 
 static bool on_links(void *opaque, const struct proto_links *links)
@@ -702,6 +714,7 @@ const struct worker_ops domain_worker_ops = {
 	.net_event = on_net_event,
 	.links = on_links,
 	.vcpus = on_vcpus,
+	.memories = on_memories,
 	.hung = on_hung,
 	.silent = on_silent,
 	.gone = on_gone,

@@ -34,6 +34,7 @@ static const char *const kinds[EVENT_KIND_X_MAX] = {
 	[EVENT_CONSOLE] = "console",
 	[EVENT_DEVICE_ADDED] = "device-added",
 	[EVENT_BALLOON_CHANGE] = "balloon-change",
+	[EVENT_MEMORY_DEVICE_SIZE_CHANGE] = "memory-device-size-change",
 	[EVENT_DEVICE_REMOVED] = "device-removed",
 	[EVENT_NETWORK] = "lifecycle",
 	[EVENT_LEASE] = "lease",

@@ -36,7 +36,9 @@ struct status {
 	char channels[VM_MAX_CHANNELS][RESOURCES_PATH_MAX];
 	unsigned n_nics;
 	uint8_t nics[VM_MAX_NICS]; /* the numbers of the interfaces in live.xml */
-	uint32_t vcpus_end;        /* domain_vcpus_end() */
+	unsigned n_memories;
+	uint8_t memories[VM_MAX_MEMORIES]; /* likewise, of memory devices */
+	uint32_t vcpus_end;                /* domain_vcpus_end() */
 };
 
 static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_t n)
@@ -54,6 +56,15 @@ static struct json_object *numbers_to_json(const struct domain_config *config)
 
 	for (unsigned i = 0; i < config->vm.n_nics; i++)
 		json_object_array_add(array, json_object_new_int(config->nics[i].number));
+	return array;
+}
+
+static struct json_object *memories_to_json(const struct domain_config *config)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned i = 0; i < config->vm.n_memories; i++)
+		json_object_array_add(array, json_object_new_int(config->memories[i].number));
 	return array;
 }
 
@@ -79,6 +90,7 @@ static int save(struct domain *d)
 	json_object_object_add(
 		o, "channels", paths_to_json(d->run->resources.channel_paths, VM_MAX_CHANNELS));
 	json_object_object_add(o, "nics", numbers_to_json(d->live));
+	json_object_object_add(o, "memories", memories_to_json(d->live));
 	json_object_object_add(o, "vcpus_end", json_object_new_int64(domain_vcpus_end(d)));
 	/* The status last: by it the rest counts. */
 	r = store_save_runtime(room, d->uuid, "live.xml", d->running->xml);
@@ -137,25 +149,33 @@ static void get_paths(
 	}
 }
 
-/* Different numbers, each below VM_MAX_NICS. */
-static bool get_numbers(struct json_object *o, struct status *ret)
+/* Different numbers, each below 'max'. */
+static bool get_numbers(
+	struct json_object *o, const char *name, unsigned max, uint8_t *ret, unsigned *ret_n)
 {
 	struct json_object *array;
 	uint32_t seen = 0;
 
-	if (!json_object_object_get_ex(o, "nics", &array) ||
+	if (!json_object_object_get_ex(o, name, &array) ||
 		!json_object_is_type(array, json_type_array) ||
-		json_object_array_length(array) > VM_MAX_NICS)
+		json_object_array_length(array) > max)
 		return false;
 	for (size_t i = 0; i < json_object_array_length(array); i++) {
 		int64_t n = json_object_get_int64(json_object_array_get_idx(array, i));
 
-		if (n < 0 || n >= VM_MAX_NICS || seen >> n & 1)
+		if (n < 0 || n >= max || seen >> n & 1)
 			return false;
 		seen |= UINT32_C(1) << n;
-		ret->nics[ret->n_nics++] = (uint8_t)n;
+		ret[(*ret_n)++] = (uint8_t)n;
 	}
 	return true;
+}
+
+/* Earlier versions had none. */
+static bool get_memories(struct json_object *o, struct status *ret)
+{
+	return !json_object_object_get_ex(o, "memories", NULL) ||
+		get_numbers(o, "memories", VM_MAX_MEMORIES, ret->memories, &ret->n_memories);
 }
 
 static int parse_status(const char *text, struct status *ret)
@@ -171,8 +191,9 @@ static int parse_status(const char *text, struct status *ret)
 		get_number(o, "id", 1, INT32_MAX, &id) &&
 		get_number(o, "slot", 0, UINT32_MAX, &slot) &&
 		get_number(o, "state", 0, DOMAIN_STATE_X_MAX - 1, &state) &&
-		get_number(o, "reason", 0, 64, &reason) && get_numbers(o, ret) &&
-		json_object_object_get_ex(o, "name", &name) &&
+		get_number(o, "reason", 0, 64, &reason) &&
+		get_numbers(o, "nics", VM_MAX_NICS, ret->nics, &ret->n_nics) &&
+		get_memories(o, ret) && json_object_object_get_ex(o, "name", &name) &&
 		str_copy(ret->name, sizeof(ret->name), json_object_get_string(name)) == 0) {
 		ret->pid = (pid_t)pid;
 		ret->start_time = (uint64_t)start_time;
@@ -255,6 +276,9 @@ static void take_over(struct domain *d, const struct status *status)
 	d->reason = status->reason;
 	for (unsigned i = 0; i < MIN(d->live->vm.n_nics, status->n_nics); i++)
 		d->live->nics[i].number = status->nics[i];
+	for (unsigned i = 0; i < d->live->vm.n_memories; i++)
+		d->live->memories[i].number =
+			i < status->n_memories ? status->memories[i] : (uint8_t)i;
 	memcpy(d->run->resources.serial_paths, status->serials, sizeof(status->serials));
 	memcpy(d->run->resources.console_paths, status->consoles, sizeof(status->consoles));
 	memcpy(d->run->resources.channel_paths, status->channels, sizeof(status->channels));
@@ -272,6 +296,7 @@ static void take_over(struct domain *d, const struct status *status)
 			&d->log, NULL);
 	if (stats_view_find(STATS_VM, worker_pid(d->worker), &d->stats) < 0)
 		log_notice("domain '%s': its statistics page cannot be reached again", d->name);
+	domain_reset_memories(d);
 	journal_domain(JOURNAL_DOMAIN_FOUND, d, "domain '%s' runs on (id %d, worker %d)", d->name,
 		d->id, (int)worker_pid(d->worker));
 	manager_changed(d->manager, d);

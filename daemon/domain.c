@@ -35,6 +35,7 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 	list_init(&d->stats_waits);
 	list_init(&d->detaches);
 	list_init(&d->vcpu_waits);
+	list_init(&d->memory_detaches);
 	return d;
 }
 
@@ -123,6 +124,7 @@ struct domain *domain_free(struct domain *d)
 	(void)worker_free(d->worker);
 	domain_drop_detaches(d);
 	domain_drop_vcpu_waits(d);
+	domain_drop_memory_detaches(d);
 	(void)worker_log_free(d->log);
 	(void)stats_view_free(d->stats);
 	(void)cgroup_free(d->cgroup, false);
@@ -192,6 +194,10 @@ int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, str
 	if (inactive || !d->live) {
 		*ret_xml = at_rest ? strdup(at_rest->xml) : NULL;
 		return *ret_xml ? 0 : error_set(error, ERROR_NO_MEMORY, "xml");
+	}
+	for (unsigned i = 0; i < d->live->vm.n_memories; i++) {
+		live.memories[i].number = d->live->memories[i].number;
+		live.memories[i].current_kib = domain_memory_current_kib(d, i);
 	}
 	for (size_t i = 0; i < VM_MAX_SERIALS; i++)
 		if (d->run->resources.serial_paths[i][0])

@@ -167,6 +167,9 @@ struct domain {
 	unsigned n_balloon_wishes;        /* setmem and the like that are under way */
 	uint32_t nics_plugging;           /* bits of numbers: the worker has not answered yet */
 	struct list detaches;             /* domain-plug.c's */
+	uint32_t memories_plugging;       /* likewise, of memory devices */
+	unsigned n_memory_changes;        /* of memory devices, under way */
+	struct list memory_detaches;      /* domain-memory.c's */
 	struct list vcpu_waits;           /* domain-vcpu.c's */
 	uint32_t vcpus[PROTO_VCPU_WORDS]; /* bits of those that are there, while it runs */
 	uint32_t
@@ -251,7 +254,7 @@ const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t vcpu)
 
 /* The balloon (domain-balloon.c). */
 
-/* What the guest has now, or would start with. */
+/* What the guest has now, with what it has plugged in, or would start with. */
 uint64_t domain_current_memory_kib(const struct domain *domain);
 /* Ask the guest to do with that much of its memory; it is done when the guest has been told, not when it has obeyed. What runs
  * remembers it, over a restart too. */
@@ -276,6 +279,21 @@ int domain_ask_stats(struct domain *domain, domain_done_fn done, void *userdata)
 /* Ask the worker what KVM's MMU does: 'done' when that is in its statistics page (vm_stats_mmu). */
 int domain_read_mmu_stats(
 	struct domain *domain, domain_done_fn done, void *userdata, struct error *error);
+
+/* Memory devices (domain-memory.c). Which one is meant, and how much of it the guest is to have. */
+struct domain_memory_wish {
+	const char *xml, *source; /* as domain_attach_device()'s; NULL: by what follows */
+	const char *alias;        /* "virtiomem0"; "": any */
+	int node;                 /* below 0: any */
+	uint64_t kib;             /* without 'xml', which says it */
+};
+/* 'flags' as domain_attach_device()'s. Done when the guest has been told, not when it has obeyed. Returns 1 when it is done already, and
+ * 'done' is never called. */
+int domain_update_memory(struct domain *domain, const struct domain_memory_wish *wish,
+	unsigned flags, domain_done_fn done, void *userdata, struct error *error);
+/* Of the one with this index in what runs, and of all: what the guest has, by its worker's claim. */
+uint64_t domain_memory_current_kib(const struct domain *domain, unsigned index);
+uint64_t domain_plugged_kib(const struct domain *domain);
 
 /* Of what a guest says of its memory, as libvirt names it. */
 #define DOMAIN_MEMORY_STATS 10

@@ -18,8 +18,9 @@ enum event_kind {
 	EVENT_IO_ERROR,
 	EVENT_CONSOLE, /* an attached console came or went */
 	EVENT_DEVICE_ADDED,
-	EVENT_BALLOON_CHANGE, /* the guest gave up memory, or took it back */
-	EVENT_DEVICE_REMOVED, /* the guest has released it, and it is gone */
+	EVENT_BALLOON_CHANGE,            /* the guest gave up memory, or took it back */
+	EVENT_MEMORY_DEVICE_SIZE_CHANGE, /* it plugged memory in, or out */
+	EVENT_DEVICE_REMOVED,            /* the guest has released it, and it is gone */
 	/* Of a network: 'network' is set, 'domain' is not. */
 	EVENT_NETWORK,  /* its life */
 	EVENT_LEASE,    /* an address was leased to a guest, or is free again */
@@ -41,16 +42,16 @@ struct event {
 	const struct network *network;
 	const struct job *job;
 	const char *
-		detail; /* "Started"; "204800KiB" (that the guest has now) for EVENT_BALLOON_CHANGE; "" for the other kinds */
+		detail; /* "Started"; "204800KiB" (that the guest has now) for EVENT_BALLOON_CHANGE, or of the device for EVENT_MEMORY_DEVICE_SIZE_CHANGE; "" for the other kinds */
 	const char *
-		reason; /* "Booted"; a disk's target for EVENT_IO_ERROR; a device's alias for EVENT_DEVICE_* */
+		reason; /* "Booted"; a disk's target for EVENT_IO_ERROR; a device's alias for EVENT_DEVICE_* and EVENT_MEMORY_DEVICE_SIZE_CHANGE */
 	/* Of networks' and jobs' events. An empty value is left out. */
 	const struct event_field *fields;
 	unsigned n_fields;
 	uint64_t sequence; /* goes up by one for each event of this daemon */
 };
 
-/* "lifecycle" (of a network too), "reboot", "io-error", "console", "device-added", "balloon-change", "device-removed", "lease", "link",
+/* "lifecycle" (of a network too), "reboot", "io-error", "console", "device-added", "balloon-change", "memory-device-size-change", "device-removed", "lease", "link",
  * "failover", "job" */
 const char *event_kind_name(enum event_kind kind);
 

@@ -128,3 +128,23 @@ int memory_limit_check(
 			config->vm.name, mib(locked), mib(host), mib(rest(host, use.locked_kib)));
 	return 0;
 }
+
+int memory_limit_check_more(const struct manager *m, const struct domain_config *config,
+	uint64_t more_kib, struct error *error)
+{
+	uint64_t limit = m->options.memory_limit_kib;
+	struct memory_use use;
+
+	/* Huge pages were set aside for somebody; with a hard limit it is that which counts. */
+	if (!limit || !more_kib || config->vm.hugepage_kib || config->memtune.hard_kib)
+		return 0;
+	memory_use_read(m, &use);
+	if (more_kib <= rest(limit, use.used_kib))
+		return 0;
+	return error_set(error, ERROR_RESOURCE_BUSY,
+		"domain '%s' is to have %llu MiB more, and of the %llu MiB that domains may have "
+		"%llu "
+		"MiB are free: take some from another one, or raise vmmd --memory-limit",
+		config->vm.name, mib(DIV_ROUND_UP(more_kib, 1024) * 1024), mib(limit),
+		mib(rest(limit, use.used_kib)));
+}

@@ -40,5 +40,8 @@ uint64_t memory_need_kib(const struct domain_config *config);
 void memory_use_read(const struct manager *manager, struct memory_use *ret);
 
 /* May a domain of this configuration be started now? 0; or, with 'error' set, -EBUSY. */
+/* May this one, which runs, have 'more_kib' more? As above. */
+int memory_limit_check_more(const struct manager *manager, const struct domain_config *config,
+	uint64_t more_kib, struct error *error);
 int memory_limit_check(
 	const struct manager *manager, const struct domain_config *config, struct error *error);

@@ -214,6 +214,20 @@ static const char *on_vcpus(struct worker *w, const struct packet *packet)
 	return NULL;
 }
 
+static const char *on_memories(struct worker *w, const struct packet *packet)
+{
+	struct proto_memories memories;
+
+	if (packet->header.len != sizeof(memories) || packet->header.seq != 0)
+		return "memory devices of the wrong length";
+	if (!w->hello)
+		return "memory devices before HELLO";
+	memcpy(&memories, packet->payload, sizeof(memories));
+	if (!w->ops->memories || !w->ops->memories(w->opaque, &memories))
+		return "memory devices that cannot be";
+	return NULL;
+}
+
 static const char *on_reply(struct worker *w, const struct packet *packet)
 {
 	int32_t error = packet->header.error;
@@ -258,6 +272,8 @@ static const char *on_packet(struct worker *w, const struct packet *packet, size
 		return on_links(w, packet);
 	case PROTO_VCPUS:
 		return on_vcpus(w, packet);
+	case PROTO_MEMORIES:
+		return on_memories(w, packet);
 	case PROTO_REPLY:
 		return on_reply(w, packet);
 	default:

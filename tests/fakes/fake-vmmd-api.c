@@ -719,6 +719,8 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("ListInterfaceAddresses", "s", "aa{sv}", fake_on_list_addresses),
 	METHOD("SetInterfaceLink", "ssb", "", fake_on_set_link),
 	METHOD("SetInterfaceTune", "ssssu", "", fake_on_set_tune),
+	METHOD("UpdateDevice", "sssu", "", fake_on_update_memory),
+	METHOD("UpdateMemoryDevice", "ssutu", "", fake_on_update_memory),
 	METHOD("SetMemory", "stu", "", fake_on_set_memory),
 	METHOD("SetMaxMemory", "stu", "", fake_on_set_memory),
 	METHOD("SetMemoryStatsPeriod", "suu", "", fake_on_set_stats_period),

@@ -66,6 +66,7 @@ int fake_on_apply(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* fake-vmmd-memory.c */
+int fake_on_update_memory(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_memory(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_stats_period(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_memory_stats(sd_bus_message *m, void *opaque, sd_bus_error *error);

@@ -28,6 +28,26 @@ int fake_on_set_memory(sd_bus_message *m, void *opaque, sd_bus_error *error)
 		"invalid argument: %s %llu %u", method, (unsigned long long)kib, flags);
 }
 
+int fake_on_update_memory(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const char *method = sd_bus_message_get_member(m), *what = "", *source = "";
+	const struct fake_domain *d = fake_read_domain(opaque, m, error);
+	uint32_t node = 0, flags;
+	uint64_t kib = 0;
+
+	if (!d)
+		return -ENOENT;
+	if (streq(method, "UpdateDevice"))
+		(void)sd_bus_message_read(m, "ssu", &what, &source, &flags);
+	else
+		(void)sd_bus_message_read(m, "sutu", &what, &node, &kib, &flags);
+	if (kib == 1048576 || strstr(what, "<memory"))
+		return sd_bus_reply_method_return(m, "");
+	return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+		"invalid argument: %s '%s' %u %llu %u", method, what, node, (unsigned long long)kib,
+		flags);
+}
+
 int fake_on_set_stats_period(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	uint32_t seconds, flags;

@@ -15,6 +15,8 @@
  *			the file says now, what it has beyond is usable, and what it lacks comes from its swap
  *	vNICs		come and go at once; fake=refuse-nics takes none, fake=keep-nics releases none before the line
  *			release, fake=nics-crash dies when one is to come
+ *	memory devices	come and go at once, and the guest has at once what it is to have; fake=refuse-memory takes none and
+ *			changes none, fake=keep-memory gives nothing back
  *	vCPUs		likewise; fake=keep-vcpus releases none before the line release, fake=refuse-vcpus says that it will not
  *
  * The power button powers off. A console echoes, and says which console has which size when it is resized.
@@ -74,6 +76,7 @@ struct fake {
 	struct net_config net;
 	struct net_stats_page *net_stats;
 	uint32_t nics, unwanted; /* bits */
+	uint32_t memories;       /* likewise */
 	uint32_t vcpus[PROTO_VCPU_WORDS], wanted_vcpus;
 	unsigned n_ports, n_reports, n_tests;
 	bool uplinks_up;
@@ -230,6 +233,16 @@ static void start_threads(const struct fake *f)
 	}
 }
 
+static void have_memory(struct fake *f, unsigned number, uint64_t kib)
+{
+	struct vm_stats_memory *stats = &f->stats->memories[number];
+
+	f->memories |= UINT32_C(1) << number;
+	stat_set(&stats->requested, kib * 1024);
+	if (!told(f, "keep-memory") || stats->plugged < kib * 1024)
+		stat_set(&stats->plugged, kib * 1024);
+}
+
 static void start(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	struct proto_start s;
@@ -245,6 +258,8 @@ static void start(struct fake *f, const struct packet *p, const int *fds, unsign
 	f->flags = s.flags;
 	f->nics = (UINT32_C(1) << f->config.n_nics) - 1;
 	have_vcpus(f, f->config.vcpus);
+	for (unsigned i = 0; i < f->config.n_memories; i++)
+		have_memory(f, i, f->config.memories[i].requested_kib);
 	if (told(f, "fail-start")) {
 		reply(f, p->header.seq, -ENOMEM, "KVM_CREATE_VM: Cannot allocate memory");
 		exit(1);
@@ -570,6 +585,37 @@ static void plug_request(struct fake *f, const struct packet *p)
 	reply(f, p->header.seq, r, r < 0 ? "told to refuse" : "");
 }
 
+static void send_memories(struct fake *f)
+{
+	struct proto_memories memories = {f->memories};
+
+	send_raw(f, PROTO_MEMORIES, 0, 0, &memories, sizeof(memories), NULL, 0);
+}
+
+static void memory_request(struct fake *f, const struct packet *p)
+{
+	struct proto_notice n = {.kind = PROTO_NOTICE_MEMORY};
+	struct proto_memory_set set;
+	struct proto_memory_add add;
+
+	memcpy(&set, p->payload, sizeof(set)); /* the others begin as that does */
+	memcpy(&add, p->payload, sizeof(add));
+	if (told(f, "refuse-memory")) {
+		reply(f, p->header.seq, -EBUSY, "told to refuse");
+		return;
+	}
+	reply(f, p->header.seq, 0, "");
+	if (p->header.type == PROTO_MEMORY_REMOVE) {
+		f->memories &= ~(UINT32_C(1) << set.number);
+		send_memories(f);
+		return;
+	}
+	have_memory(f, set.number,
+		p->header.type == PROTO_MEMORY_SET ? set.kib : add.config.requested_kib);
+	n.index = set.number;
+	send_raw(f, PROTO_NOTICE, 0, 0, &n, sizeof(n), NULL, 0);
+}
+
 static unsigned count_vcpus(const struct fake *f)
 {
 	unsigned n = 0;
@@ -787,6 +833,11 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 	case PROTO_NIC_ADD:
 	case PROTO_NIC_REMOVE:
 		plug_request(f, p);
+		break;
+	case PROTO_MEMORY_SET:
+	case PROTO_MEMORY_ADD:
+	case PROTO_MEMORY_REMOVE:
+		memory_request(f, p);
 		break;
 	case PROTO_MMU_STATS:
 		mmu_request(f, p);

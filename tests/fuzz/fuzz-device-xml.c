@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char source[] =
 	"<domain type='kvm'><name>n</name><uuid>11111111-1111-1111-1111-111111111111</uuid>"
-	"<memory>65536</memory><os><type>hvm</type><kernel>/k</kernel></os><devices>"
+	"<maxMemory slots='4'>8388608</maxMemory><memory>65536</memory>"
+	"<os><type>hvm</type><kernel>/k</kernel></os><devices>"
 	"<interface type='network'><mac address='52:54:00:00:00:01'/><source network='n'/>"
 	"<kept/></interface></devices></domain>";
 
@@ -59,15 +60,29 @@ static void check_attached(const struct domain_config *config, const char *xml, 
 {
 	char *with = format(config), *without, *error;
 	struct domain_config *again;
+	struct vm_memory memory;
 	unsigned index;
 	int r;
 
+	if (config->vm.n_memories) {
+		check(config->vm.n_nics == 1 && vm_config_validate(&config->vm, NULL, 0) == 0);
+		check(domain_device_find_memory(
+			      &config->vm, xml, len, "fuzz", &index, &memory, &error) == 0);
+		check(index == 0);
+		check(domain_device_detach(with, DOMAIN_DEVICE_MEMORY, 0, &again) == 0);
+		without = format(again);
+		check(strcmp(without, domain_xml()) == 0);
+		domain_config_free(again);
+		free(without);
+		free(with);
+		return;
+	}
 	check(config->vm.n_nics == 2 && vm_config_validate(&config->vm, NULL, 0) == 0);
 	r = domain_device_find(&config->vm, xml, len, "fuzz", &index, &error);
 	/* An address or place of its own names this one; with neither there are two. */
 	check(r == 0 ? index == 1 : r == -ENOTUNIQ || r == -ENODEV);
 	check_error(r, error);
-	check(domain_device_detach(with, 1, &again) == 0);
+	check(domain_device_detach(with, DOMAIN_DEVICE_INTERFACE, 1, &again) == 0);
 	without = format(again);
 	check(strcmp(without, domain_xml()) == 0);
 	domain_config_free(again);

@@ -107,8 +107,10 @@ static void test_errors(void **state)
 	expect_error(domain, "", -EBADMSG, "nic.xml:1: ");
 	expect_error(domain, "<interface", -EBADMSG, "nic.xml:1: ");
 	expect_error(domain, "<!DOCTYPE a><interface/>", -EBADMSG, "nic.xml:1: ");
-	expect_error(domain, "\n<disk/>", -EOPNOTSUPP, "nic.xml:2: <disk>: only an <interface> ");
-	expect_error(domain, "<domain/>", -EOPNOTSUPP, "nic.xml:1: <domain>: only an <interface> ");
+	expect_error(
+		domain, "\n<disk/>", -EOPNOTSUPP, "nic.xml:2: <disk>: only an <interface> or a ");
+	expect_error(
+		domain, "<domain/>", -EOPNOTSUPP, "nic.xml:1: <domain>: only an <interface> or a ");
 	expect_error(domain, "<interface/>", -EINVAL, "nic.xml:1: interface/@type: missing");
 	expect_error(domain, "<interface type='network'/>", -EINVAL,
 		"nic.xml:1: interface/source/@network: missing");
@@ -181,7 +183,7 @@ static void test_detach(void **state)
 	_cleanup_(freep) char *xml = NULL;
 
 	(void)state;
-	assert_int_equal(domain_device_detach(domain, 1, &config), 0);
+	assert_int_equal(domain_device_detach(domain, DOMAIN_DEVICE_INTERFACE, 1, &config), 0);
 	assert_int_equal(config->vm.n_nics, 2);
 	assert_int_equal(config->vm.nics[0].port.mac[5], 1);
 	assert_int_equal(config->vm.nics[1].port.mac[5], 3);
@@ -189,14 +191,73 @@ static void test_detach(void **state)
 	assert_null(strstr(xml, "<bar/>"));
 	assert_true(strstr(xml, "<foo/>") < strstr(xml, "00:03") &&
 		strstr(xml, "00:03") < strstr(xml, "<baz/>"));
-	assert_int_equal(domain_device_detach(domain, 3, &none), -ENODEV);
-	assert_int_equal(domain_device_detach("<domain/>", 0, &none), -ENODEV);
+	assert_int_equal(domain_device_detach(domain, DOMAIN_DEVICE_INTERFACE, 3, &none), -ENODEV);
+	assert_int_equal(
+		domain_device_detach("<domain/>", DOMAIN_DEVICE_INTERFACE, 0, &none), -ENODEV);
 	assert_null(none);
+}
+
+#define WITH_ROOM(devices)                                                                         \
+	"<domain type='kvm'><name>d</name><uuid>5a8c1f5e-9d0c-4f3e-8f5b-2f4a5d6c7b80</uuid>"       \
+	"<maxMemory slots='2' unit='GiB'>4</maxMemory><memory unit='GiB'>1</memory><os><type>hvm"  \
+	"</type></os><devices>" devices "</devices></domain>"
+#define MEMORY(target) "<memory model='virtio-mem'><target>" target "</target></memory>"
+
+/* Memory comes on top of what <memory> says, and goes from it. */
+static void test_memory(void **state)
+{
+	_cleanup_(freep) char *domain = canonical(WITH_ROOM("")), *with = NULL, *without = NULL;
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL, *again = NULL;
+	const char *xml = MEMORY("<size unit='GiB'>1</size><requested unit='MiB'>64</requested>");
+	const char *other = MEMORY("<size unit='GiB'>1</size><block unit='MiB'>4</block>");
+	struct vm_memory memory;
+	unsigned i = 9;
+	char *error;
+
+	(void)state;
+	config = attach(domain, xml, NULL);
+	assert_int_equal(config->vm.n_memories, 1);
+	assert_int_equal(config->vm.memory_kib, 1048576);
+	assert_int_equal(config->vm.memories[0].size_kib, 1048576);
+	assert_true(config->vm.memories[0].pci.set);
+	assert_int_equal(domain_xml_format(config, NULL, &with), 0);
+	assert_non_null(strstr(with, "<memory unit='KiB'>2097152</memory>"));
+	assert_int_equal(
+		domain_device_find_memory(&config->vm, xml, strlen(xml), "m", &i, &memory, &error),
+		0);
+	assert_int_equal(i, 0);
+	assert_int_equal(memory.requested_kib, 65536);
+	assert_int_equal(domain_device_find_memory(
+				 &config->vm, other, strlen(other), "m", &i, &memory, &error),
+		-ENODEV);
+	free(error);
+	assert_int_equal(domain_device_detach(with, DOMAIN_DEVICE_MEMORY, 1, &again), -ENODEV);
+	assert_int_equal(domain_device_detach(with, DOMAIN_DEVICE_MEMORY, 0, &again), 0);
+	assert_int_equal(domain_xml_format(again, NULL, &without), 0);
+	assert_string_equal(without, domain);
+	/* One more of the same is two of the same; a third has no slot, and too much has no room. */
+	(void)domain_config_free(again);
+	again = attach(with, xml, NULL);
+	assert_int_equal(
+		domain_device_find_memory(&again->vm, xml, strlen(xml), "m", &i, &memory, &error),
+		-ENOTUNIQ);
+	free(error);
+	free(with);
+	assert_int_equal(domain_xml_format(again, NULL, &with), 0);
+	expect_error(with, xml, -EINVAL, "nic.xml:");
+	expect_error(domain, MEMORY("<size unit='GiB'>4</size>"), -EINVAL, "nic.xml:");
+	expect_error(domain, MEMORY("<size unit='MiB'>3</size>"), -EINVAL,
+		"nic.xml:1: memory/target/size: 3072 KiB");
+	expect_error(
+		domain, MEMORY("<size unit='TiB'>100000</size>"), -EINVAL, "nic.xml:1: memory");
+	expect_error(domain, "<memory model='dimm'><target><size>4</size></target></memory>",
+		-EOPNOTSUPP, "nic.xml:1: memory/@model");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_attach),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_find),

@@ -245,9 +245,9 @@ static void test_refusals(void **state)
 	expect(f, attach(f, born, NIC(""), BOTH), ERROR_OPERATION_INVALID,
 		"transient domains do not have any persistent config");
 	expect(f, attach(f, d, "<disk type='file'/>", 0), ERROR_CONFIG_UNSUPPORTED,
-		"nic.xml:1: <disk>: only an <interface>");
+		"nic.xml:1: <disk>: only an <interface> or a <memory>");
 	expect(f, detach(f, d, "<rng/>", 0), ERROR_CONFIG_UNSUPPORTED,
-		"<rng>: only an <interface>");
+		"<rng>: only an <interface> or a <memory>");
 	expect(f, attach(f, d, "<interface type='network'>", 0), ERROR_XML_ERROR, "nic.xml:1");
 	expect(f, attach(f, d, "<interface type='network'/>", 0), ERROR_XML_ERROR,
 		"interface/source/@network");
