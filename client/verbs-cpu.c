@@ -99,7 +99,7 @@ const struct verb_option cpu_stats_options[] = {
 	{},
 };
 
-static int affect_flags(struct ctl *ctl, const struct args *args, uint32_t *ret)
+int verb_affect_flags(struct ctl *ctl, const struct args *args, uint32_t *ret)
 {
 	if (ctl_exclusive(ctl, args, "current", "live") < 0 ||
 		ctl_exclusive(ctl, args, "current", "config") < 0)
@@ -208,7 +208,7 @@ int verb_vcpucount(struct ctl *ctl, const struct args *args)
 	if (!maximum && !active && current)
 		flags = (args_flag(args, "live") ? AFFECT_LIVE : 0) |
 			(args_flag(args, "config") ? AFFECT_CONFIG : 0);
-	else if (affect_flags(ctl, args, &flags) < 0)
+	else if (verb_affect_flags(ctl, args, &flags) < 0)
 		return -EINVAL;
 	if (list_vcpus(ctl, domain, flags, &list) < 0)
 		return ctl_report_domain(ctl, domain);
@@ -229,7 +229,7 @@ int verb_setvcpus(struct ctl *ctl, const struct args *args)
 	uint64_t count;
 	uint32_t flags;
 
-	if (affect_flags(ctl, args, &flags) < 0 ||
+	if (verb_affect_flags(ctl, args, &flags) < 0 ||
 		ctl_exclusive(ctl, args, "guest", "config") < 0 ||
 		ctl_number_option(ctl, args, "count", UINT32_MAX, 0, &count) < 0 ||
 		ctl_domain_option(ctl, args, &domain) < 0)
@@ -324,8 +324,7 @@ int verb_vcpuinfo(struct ctl *ctl, const struct args *args)
 
 /* vcpupin, emulatorpin */
 
-/* virsh's list of CPUs as the API has it: "r", or what begins so, is all of them. */
-static int check_cpulist(struct ctl *ctl, const char *text, const char **ret)
+int verb_cpulist(struct ctl *ctl, const char *text, const char **ret)
 {
 	uint64_t set[CPUSET_WORDS] = {0};
 	unsigned n_cpus = 0;
@@ -393,7 +392,7 @@ int verb_vcpupin(struct ctl *ctl, const struct args *args)
 	uint64_t vcpu = 0;
 	uint32_t flags;
 
-	if (affect_flags(ctl, args, &flags) < 0 ||
+	if (verb_affect_flags(ctl, args, &flags) < 0 ||
 		(!list && ctl_exclusive(ctl, args, "live", "config") < 0) ||
 		ctl_number_option(ctl, args, "vcpu", UINT32_MAX, 0, &vcpu) < 0)
 		return -EINVAL;
@@ -403,7 +402,7 @@ int verb_vcpupin(struct ctl *ctl, const struct args *args)
 		return -EINVAL;
 	if (!list)
 		return show_pins(ctl, domain, flags, one, vcpu);
-	if (check_writable(ctl, args) < 0 || check_cpulist(ctl, list, &list) < 0)
+	if (check_writable(ctl, args) < 0 || verb_cpulist(ctl, list, &list) < 0)
 		return -EINVAL;
 	if (remote_call(ctl, "SetVcpuPin", CTL_CALL_TIMEOUT_USEC, NULL, "susu", domain,
 		    (uint32_t)vcpu, list, flags) < 0)
@@ -417,13 +416,13 @@ int verb_emulatorpin(struct ctl *ctl, const struct args *args)
 	const char *list = args_string(args, "cpulist"), *domain;
 	uint32_t flags;
 
-	if (affect_flags(ctl, args, &flags) < 0 || ctl_domain_option(ctl, args, &domain) < 0)
+	if (verb_affect_flags(ctl, args, &flags) < 0 || ctl_domain_option(ctl, args, &domain) < 0)
 		return -EINVAL;
 	if (list) {
 		/* Said without a place, it is what runs. */
 		if (!flags && !args_flag(args, "current"))
 			flags = AFFECT_LIVE;
-		if (check_writable(ctl, args) < 0 || check_cpulist(ctl, list, &list) < 0)
+		if (check_writable(ctl, args) < 0 || verb_cpulist(ctl, list, &list) < 0)
 			return -EINVAL;
 		if (remote_call(ctl, "SetEmulatorPin", CTL_CALL_TIMEOUT_USEC, NULL, "ssu", domain,
 			    list, flags) < 0)
@@ -442,7 +441,8 @@ int verb_emulatorpin(struct ctl *ctl, const struct args *args)
 /* schedinfo, memtune */
 
 static const char *const sched_names[] = {"cpu_shares", "vcpu_period", "vcpu_quota",
-	"emulator_period", "emulator_quota", "global_period", "global_quota"};
+	"emulator_period", "emulator_quota", "global_period", "global_quota", "iothread_period",
+	"iothread_quota"};
 static const char *const memory_names[] = {
 	"hard_limit", "soft_limit", "swap_hard_limit", "min_guarantee", "weight"};
 #define N_LIMITS 3 /* that virsh shows, and always */
@@ -468,7 +468,7 @@ int verb_schedinfo(struct ctl *ctl, const struct args *args)
 	const char *domain;
 	uint32_t flags;
 
-	if (affect_flags(ctl, args, &flags) < 0 || ctl_domain_option(ctl, args, &domain) < 0)
+	if (verb_affect_flags(ctl, args, &flags) < 0 || ctl_domain_option(ctl, args, &domain) < 0)
 		return -EINVAL;
 	for (size_t i = 0; i < args->n_list; i++) {
 		size_t len = strcspn(args->list[i], "="), k = 0;
@@ -539,7 +539,7 @@ int verb_memtune(struct ctl *ctl, const struct args *args)
 	size_t n = 0;
 	uint32_t flags;
 
-	if (affect_flags(ctl, args, &flags) < 0 || ctl_domain_option(ctl, args, &domain) < 0)
+	if (verb_affect_flags(ctl, args, &flags) < 0 || ctl_domain_option(ctl, args, &domain) < 0)
 		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		const char *text = args_string(args, options[i]);

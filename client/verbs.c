@@ -116,9 +116,28 @@ const struct verb verbs[] = {
 		"Edit the XML configuration for a domain with $VISUAL, $EDITOR or vi.",
 		edit_options, verb_edit},
 	{"emulatorpin", "domain", 0, "control or query domain emulator affinity",
-		"Pin the threads of a domain that run no vCPU to host physical CPUs; r: all of "
-		"them.",
+		"Pin the threads of a domain that are no vCPU's and no IOThread to host physical\n"
+		"CPUs; r: all of them.",
 		emulatorpin_options, verb_emulatorpin},
+	{"iothreadadd", "domain", VERB_CHANGES, "add an IOThread to the guest domain",
+		"Add an IOThread to the guest domain. A running one has a thread to spare; more\n"
+		"can be there from the next start on (--config).",
+		iothread_options, verb_iothread},
+	{"iothreaddel", "domain", VERB_CHANGES, "delete an IOThread from the guest domain",
+		"Delete an IOThread from the guest domain, which no disk uses.", iothread_options,
+		verb_iothread},
+	{"iothreadinfo", "domain", 0, "view domain IOThreads",
+		"Returns basic information about the domain IOThreads.", iothreadinfo_options,
+		verb_iothreadinfo},
+	{"iothreadpin", "domain", VERB_CHANGES, "control domain IOThread affinity",
+		"Pin domain IOThreads to host physical CPUs; r: all of them.", iothreadpin_options,
+		verb_iothreadpin},
+	{"iothreadset", "domain", VERB_CHANGES, "modifies an existing IOThread of the guest domain",
+		"Modifies an existing IOThread of the guest domain, as far as there is anything "
+		"to\n"
+		"be set: IOThreads sleep until there is something to do, and have no pool of\n"
+		"threads.",
+		iothreadset_options, verb_iothreadset},
 	{"memtune", "domain", 0, "Get or set memory parameters",
 		"Get or set the limits of a domain's control group, and what the host's "
 		"memory\npolicy leaves it.",
@@ -141,7 +160,7 @@ const struct verb verbs[] = {
 		"Resume a previously suspended domain.", active_domain, verb_simple},
 	{"schedinfo", "domain", 0, "show/set scheduler parameters",
 		"Show/Set scheduler parameters. The quotas are one limit for the whole worker: of\n"
-		"all vCPUs that are on, and of the emulator, together.",
+		"all vCPUs that are on, of the emulator, and of all IOThreads, together.",
 		schedinfo_options, verb_schedinfo},
 	{"setmaxmem", "domain", VERB_CHANGES, "change maximum memory limit",
 		"Change the maximum memory allocation limit in the guest domain.",

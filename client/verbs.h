@@ -107,6 +107,10 @@ int verb_net_capture(struct ctl *ctl, const struct args *args);
 extern const struct verb_option net_capture_options[];
 
 /* verbs-cpu.c */
+/* --live, --config and --current as the API's flags. 0 or -EINVAL (printed). */
+int verb_affect_flags(struct ctl *ctl, const struct args *args, uint32_t *ret);
+/* virsh's list of CPUs as the API has it: "r", or what begins so, is all of them. */
+int verb_cpulist(struct ctl *ctl, const char *text, const char **ret);
 extern const struct verb_option vcpucount_options[];
 extern const struct verb_option setvcpus_options[];
 extern const struct verb_option vcpuinfo_options[];
@@ -133,6 +137,16 @@ int verb_freecell(struct ctl *ctl, const struct args *args);
 int verb_freepages(struct ctl *ctl, const struct args *args);
 int verb_nodememstats(struct ctl *ctl, const struct args *args);
 int verb_numatune(struct ctl *ctl, const struct args *args);
+
+/* verbs-iothread.c */
+extern const struct verb_option iothread_options[];
+extern const struct verb_option iothreadinfo_options[];
+extern const struct verb_option iothreadpin_options[];
+extern const struct verb_option iothreadset_options[];
+int verb_iothread(struct ctl *ctl, const struct args *args);
+int verb_iothreadinfo(struct ctl *ctl, const struct args *args);
+int verb_iothreadpin(struct ctl *ctl, const struct args *args);
+int verb_iothreadset(struct ctl *ctl, const struct args *args);
 
 /* verbs-memory.c */
 /* The scaled integer of an option in KiB (the default unit), rounded up: 0, or -EINVAL, printed. */

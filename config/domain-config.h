@@ -124,6 +124,12 @@ struct domain_pin {
 	uint64_t cpus[CPUSET_WORDS]; /* never empty */
 };
 
+/* <iothreadpin>: the thread of one iothread. */
+struct domain_iothread_pin {
+	uint32_t iothread;           /* one of vm.iothreads; of each at most one */
+	uint64_t cpus[CPUSET_WORDS]; /* never empty */
+};
+
 /* A share of CPU time: 'quota_us' in each 'period_us'. 0: not given; a quota below 0: no limit. */
 struct domain_quota {
 	uint64_t period_us; /* else DOMAIN_PERIOD_MIN_US … DOMAIN_PERIOD_MAX_US */
@@ -140,10 +146,13 @@ struct domain_quota {
 /* <cputune> */
 struct domain_cputune {
 	uint64_t shares; /* 0: not given; else up to DOMAIN_SHARES_MAX */
-	struct domain_quota vcpu /* of each */, emulator, global;
+	struct domain_quota vcpu /* of each */, emulator, global, iothread /* of each */;
 	uint32_t n_pins;
 	struct domain_pin pins[VM_MAX_VCPUS];
-	uint64_t emulator_pin[CPUSET_WORDS]; /* all threads but the vCPUs'; empty: vm.cpuset */
+	uint64_t emulator_pin
+		[CPUSET_WORDS]; /* all threads but the vCPUs' and iothreads; empty: vm.cpuset */
+	uint32_t n_iothread_pins;
+	struct domain_iothread_pin iothread_pins[VM_MAX_IOTHREADS];
 };
 
 #define DOMAIN_MEMTUNE_UNLIMITED_KIB UINT64_C(9007199254740988) /* or more; libvirt's number */
@@ -205,6 +214,8 @@ struct domain_config {
 	char description[DOMAIN_DESCRIPTION_MAX];
 	char owner[DOMAIN_OWNER_MAX]; /* a user's name, or a uid in decimal; "": nobody */
 	uint8_t on_poweroff, on_reboot, on_crash; /* enum domain_action */
+	uint32_t iothreads;                       /* vm.n_iothreads, as <iothreads> says it */
+	uint8_t own_iothreadids;                  /* <iothreadids> was there: it is said again */
 	char kernel[DOMAIN_PATH_MAX];
 	char initrd[DOMAIN_PATH_MAX];
 	struct domain_disk disks[VM_MAX_DISKS];

@@ -161,6 +161,68 @@ static int check_pins(struct xml_parser *p, const struct domain_config *config)
 	return r;
 }
 
+/* What is known of iothreads in a definition of an earlier version was kept without a look at it. */
+static void forget_unknown_iothreads(struct domain_config *config)
+{
+	struct domain_cputune *tune = &config->cputune;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < config->vm.n_disks; i++)
+		if (vm_config_find_iothread(&config->vm, config->vm.disks[i].iothread) < 0)
+			config->vm.disks[i].iothread = 0;
+	for (uint32_t i = 0; i < tune->n_iothread_pins; i++)
+		if (vm_config_find_iothread(&config->vm, tune->iothread_pins[i].iothread) >= 0)
+			tune->iothread_pins[n++] = tune->iothread_pins[i];
+	tune->n_iothread_pins = n;
+}
+
+static int check_iothread_pins(struct xml_parser *p, const struct domain_config *config)
+{
+	const struct domain_cputune *tune = &config->cputune;
+	char path[48];
+
+	for (uint32_t i = 0; i < tune->n_iothread_pins; i++) {
+		uint32_t id = tune->iothread_pins[i].iothread;
+
+		(void)snprintf(path, sizeof(path), "cputune/iothreadpin[%u]", i + 1);
+		if (vm_config_find_iothread(&config->vm, id) < 0)
+			return xml_fail_path(
+				p, path, "there is no iothread %u; add it to <iothreads>", id);
+		for (uint32_t k = 0; k < i; k++)
+			if (tune->iothread_pins[k].iothread == id)
+				return xml_fail_path(
+					p, path, "iothread %u is pinned twice; remove one", id);
+	}
+	return 0;
+}
+
+/* Those that have no id get the lowest that are free, as with libvirt. */
+static int finish_iothreads(struct xml_parser *p, struct domain_config *config)
+{
+	struct vm_config *vm = &config->vm;
+
+	if (config->iothreads > VM_MAX_IOTHREADS)
+		return xml_fail_path(p, "iothreads", "%u threads; write at most %u",
+			config->iothreads, VM_MAX_IOTHREADS);
+	for (uint32_t id = 1; vm->n_iothreads < config->iothreads; id++)
+		if (vm_config_find_iothread(vm, id) < 0)
+			vm->iothreads[vm->n_iothreads++] = id;
+	config->iothreads = vm->n_iothreads;
+	if (p->stored)
+		forget_unknown_iothreads(config);
+	return check_iothread_pins(p, config);
+}
+
+/* A quota that is added to the vCPUs'. */
+static int check_added_quota(struct xml_parser *p, const char *path,
+	const struct domain_cputune *tune, const struct domain_quota *q)
+{
+	if (q->quota_us <= 0 || tune->vcpu.quota_us > 0)
+		return 0;
+	return xml_verdict_path(
+		p, path, CONTRACT_IGNORED, "the vCPUs have no quota that it could be added to");
+}
+
 static int finish_tuning(struct xml_parser *p, struct domain_config *config)
 {
 	const struct domain_cputune *tune = &config->cputune;
@@ -177,9 +239,13 @@ static int finish_tuning(struct xml_parser *p, struct domain_config *config)
 	if (r == 0)
 		r = check_quota(
 			p, "cputune/emulator_period", "cputune/emulator_quota", &tune->emulator);
-	if (r == 0 && tune->emulator.quota_us > 0 && tune->vcpu.quota_us <= 0)
-		r = xml_verdict_path(p, "cputune/emulator_quota", CONTRACT_IGNORED,
-			"the vCPUs have no quota that it could be added to");
+	if (r == 0)
+		r = check_quota(
+			p, "cputune/iothread_period", "cputune/iothread_quota", &tune->iothread);
+	if (r == 0)
+		r = check_added_quota(p, "cputune/emulator_quota", tune, &tune->emulator);
+	if (r == 0)
+		r = check_added_quota(p, "cputune/iothread_quota", tune, &tune->iothread);
 	return r < 0 ? r : check_pins(p, config);
 }
 
@@ -447,8 +513,8 @@ int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
 		finish_genid, finish_vcpus, finish_memory_devices, domain_finish_numa,
-		finish_memory, finish_tuning, finish_boot, finish_macs, finish_console,
-		finish_balloon, finish_places, finish_valid};
+		finish_memory, finish_iothreads, finish_tuning, finish_boot, finish_macs,
+		finish_console, finish_balloon, finish_places, finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](p, config);

@@ -66,6 +66,16 @@ int domain_after_vcpu(struct xml_parser *p, xmlNode *node, const struct xml_plac
 		"placement='auto' leaves the choice to the host");
 }
 
+int domain_after_iothreadids(struct xml_parser *p, xmlNode *node, const struct xml_place *place)
+{
+	struct domain_config *config = place->base[1];
+
+	(void)p;
+	(void)node;
+	config->own_iothreadids = 1;
+	return 0;
+}
+
 int domain_after_cpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place)
 {
 	struct vm_config *vm = place->base[0];

@@ -90,7 +90,7 @@ static const struct xml_rule disk_driver_rows[] = {
 	KEEP("@copy_on_read", "a raw image has no backing image to copy from"),
 	{.name = "@discard", .kind = XML_ENUM, .names = VM_ENUM_DISK_DISCARD, DISK(discard)},
 	KEEP("@discard_no_unref", "raw images have no clusters"),
-	KEEP("@iothread", "each disk has its own ring in the worker's loop"),
+	{.name = "@iothread", .kind = XML_UINT, DISK(iothread)},
 	{.name = "@detect_zeroes",
 		.kind = XML_ENUM,
 		.names = VM_ENUM_DISK_DETECT_ZEROES,
@@ -99,7 +99,7 @@ static const struct xml_rule disk_driver_rows[] = {
 	KEEP("@queue_size", "the worker chooses the size of the queues"),
 	VIRTIO_DRIVER_ROWS,
 	KEEP("metadata_cache", "raw images have no metadata"),
-	KEEP("iothreads", "each disk has its own ring in the worker's loop"),
+	KEEP("iothreads", "all queues of a disk are one thread's: write driver/@iothread"),
 	{0},
 };
 

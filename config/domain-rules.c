@@ -184,7 +184,6 @@ static const struct xml_rule vcpu_rows[] = {
 	{0},
 };
 
-#define ONE_RING  "each disk has its own ring in the worker's loop"
 #define ONE_QUOTA "one limit for the whole worker: what all vCPUs that are on may have together"
 
 static const struct xml_rule pin_rows[] = {
@@ -209,6 +208,58 @@ static const struct xml_rule emulatorpin_rows[] = {
 	{.name = "@cpuset", .kind = XML_CPUSET, .flags = XML_REQUIRED, HOST(cputune.emulator_pin)},
 	{0},
 };
+static const struct xml_rule iothreadpin_rows[] = {
+	{.name = "@iothread",
+		.kind = XML_UINT,
+		.flags = XML_REQUIRED,
+		XML_FIELD(1, struct domain_iothread_pin, iothread)},
+	{.name = "@cpuset",
+		.kind = XML_CPUSET,
+		.flags = XML_REQUIRED,
+		XML_FIELD(1, struct domain_iothread_pin, cpus)},
+	{0},
+};
+static const struct xml_array iothread_pins = {
+	.count_offset = offsetof(struct domain_config, cputune.n_iothread_pins),
+	.count_base = 1,
+	.offset = {0, offsetof(struct domain_config, cputune.iothread_pins)},
+	.stride = {0, sizeof(struct domain_iothread_pin)},
+	.max = VM_MAX_IOTHREADS,
+};
+
+#define NO_POLLING "an iothread sleeps until there is something to do"
+
+static const struct xml_rule iothread_rows[] = {
+	{.name = "@id", .kind = XML_UINT, .flags = XML_REQUIRED, .size = sizeof(uint32_t)},
+	KEEP("@thread_pool_min", "io_uring needs no pool of threads"),
+	KEEP("@thread_pool_max", "io_uring needs no pool of threads"),
+	KEEP("poll", NO_POLLING),
+	{0},
+};
+static const struct xml_array iothread_array = {
+	.count_offset = offsetof(struct vm_config, n_iothreads),
+	.offset = {offsetof(struct vm_config, iothreads)},
+	.stride = {sizeof(uint32_t)},
+	.max = VM_MAX_IOTHREADS,
+};
+static const struct xml_rule iothreadids_rows[] = {
+	{.name = "iothread", .kind = XML_ARRAY, .array = &iothread_array, .rows = iothread_rows},
+	{0},
+};
+
+/* Ids that do not go without saying. */
+static bool has_iothreadids(const struct xml_place *place, const struct xml_formatter *f)
+{
+	const struct vm_config *vm = place->base[0];
+	const struct domain_config *config = place->base[1];
+
+	(void)f;
+	for (uint32_t i = 0; i < vm->n_iothreads; i++)
+		if (vm->iothreads[i] != i + 1)
+			return true;
+	return config->own_iothreadids;
+}
+
 static const struct xml_rule cputune_rows[] = {
 	{.name = "shares", .kind = XML_UINT, HOST(cputune.shares)},
 	{.name = "period", .kind = XML_UINT, HOST(cputune.vcpu.period_us)},
@@ -225,14 +276,21 @@ static const struct xml_rule cputune_rows[] = {
 		HOST(cputune.emulator.quota_us),
 		.verdict = CONTRACT_ADAPTED,
 		.why = "added to the vCPUs' quota: one limit for the whole worker"},
-	KEEP("iothread_period", ONE_RING),
-	KEEP("iothread_quota", ONE_RING),
+	{.name = "iothread_period", .kind = XML_UINT, HOST(cputune.iothread.period_us)},
+	{.name = "iothread_quota",
+		.kind = XML_INT,
+		HOST(cputune.iothread.quota_us),
+		.verdict = CONTRACT_ADAPTED,
+		.why = "of each, added to the vCPUs' quota: one limit for the whole worker"},
 	{.name = "vcpupin", .kind = XML_ARRAY, .array = &pins, .rows = pin_rows},
 	{.name = "emulatorpin", .kind = XML_ELEMENT, .rows = emulatorpin_rows},
-	KEEP("iothreadpin", ONE_RING),
+	{.name = "iothreadpin",
+		.kind = XML_ARRAY,
+		.array = &iothread_pins,
+		.rows = iothreadpin_rows},
 	KEEP("vcpusched", "threads have the host's ordinary scheduler"),
 	KEEP("emulatorsched", "threads have the host's ordinary scheduler"),
-	KEEP("iothreadsched", ONE_RING),
+	KEEP("iothreadsched", "threads have the host's ordinary scheduler"),
 	KEEP("cachetune", "the host's caches are not partitioned"),
 	KEEP("memorytune", "the host's memory bandwidth is not partitioned"),
 	{0},
@@ -803,9 +861,13 @@ static const struct xml_rule domain_rows[] = {
 	DROP("vcpus",
 		"vCPUs come in their order, and all but the first can go: vcpu/@current says how "
 		"many are there"),
-	KEEP("iothreads", ONE_RING),
-	KEEP("iothreadids", ONE_RING),
-	KEEP("defaultiothread", ONE_RING),
+	{.name = "iothreads", .kind = XML_UINT, HOST(iothreads)},
+	{.name = "iothreadids",
+		.kind = XML_ELEMENT,
+		.rows = iothreadids_rows,
+		.after = domain_after_iothreadids,
+		.print_if = has_iothreadids},
+	KEEP("defaultiothread", "the worker's own loop has no pool of threads"),
 	{.name = "cputune", .kind = XML_ELEMENT, .rows = cputune_rows},
 	{.name = "numatune", .kind = XML_ELEMENT, .rows = numatune_rows},
 	KEEP("resource", "domains live in vmmd.slice"),

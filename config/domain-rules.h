@@ -55,6 +55,7 @@ int domain_after_hugepages(struct xml_parser *p, xmlNode *node, const struct xml
 int domain_after_numa(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_numa_memory(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_vcpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+int domain_after_iothreadids(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_cpu(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_topology(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 int domain_after_genid(struct xml_parser *p, xmlNode *node, const struct xml_place *place);

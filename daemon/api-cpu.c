@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "daemon/api.h"
+#include "daemon/api-cpu.h"
 #include "daemon/cgroup.h"
 #include "daemon/process.h"
 #include "vmm-core/base/strutil.h"
@@ -23,8 +23,7 @@ static void add_signed(struct json_object *o, const char *key, int64_t value)
 	json_object_object_add(o, key, json_object_new_int64(value));
 }
 
-/* The empty set is any CPU that is online. */
-static void add_cpus(struct json_object *o, const char *key, const uint64_t set[CPUSET_WORDS])
+void api_add_cpus(struct json_object *o, const char *key, const uint64_t set[CPUSET_WORDS])
 {
 	uint64_t online[CPUSET_WORDS] = {0};
 	char text[CPUSET_TEXT_MAX];
@@ -35,21 +34,14 @@ static void add_cpus(struct json_object *o, const char *key, const uint64_t set[
 	json_object_object_add(o, key, json_object_new_string(text));
 }
 
-/* What a getter is about: a configuration, which is 'owned' when it is not what runs. */
-struct source {
-	struct domain *domain;
-	struct domain_config *owned;
-	const struct domain_config *config;
-};
-
-static void source_done(struct source *s)
+void api_source_done(struct api_source *s)
 {
 	(void)domain_config_free(s->owned);
 }
 
-static int source_init(struct source *ret, struct api_call *call, struct error *error)
+int api_source_init(struct api_source *ret, struct api_call *call, struct error *error)
 {
-	*ret = (struct source){.domain = api_arg_domain(call, error)};
+	*ret = (struct api_source){.domain = api_arg_domain(call, error)};
 	if (!ret->domain || api_check_flags(call, AFFECT, error) < 0)
 		return -EINVAL;
 	return domain_read_config(
@@ -66,7 +58,7 @@ static struct json_object *result(const char *name, struct json_object *value)
 
 /* Changes: what they all do. */
 
-static int change(struct api_call *call, domain_change_fn fn, const void *what, struct error *error)
+int api_tune(struct api_call *call, domain_change_fn fn, const void *what, struct error *error)
 {
 	struct domain *d = api_arg_domain(call, error);
 	int r;
@@ -99,7 +91,7 @@ static void add_thread(struct json_object *o, const struct domain *d, bool onlin
 		return;
 	add_signed(o, "cpu", thread->cpu);
 	add(o, "cpu_time", run_ns);
-	add_cpus(o, "affinity", thread->cpus);
+	api_add_cpus(o, "affinity", thread->cpus);
 }
 
 int api_list_vcpus(struct api_call *call, struct error *error)
@@ -107,9 +99,9 @@ int api_list_vcpus(struct api_call *call, struct error *error)
 	struct process_times times[VM_MAX_VCPUS] = {0};
 	struct process_vcpu *threads = NULL;
 	struct json_object *array;
-	struct source s;
+	struct api_source s;
 	unsigned n;
-	int r = source_init(&s, call, error);
+	int r = api_source_init(&s, call, error);
 
 	if (r < 0)
 		return r;
@@ -130,13 +122,13 @@ int api_list_vcpus(struct api_call *call, struct error *error)
 
 		add(o, "vcpu", i);
 		json_object_object_add(o, "online", json_object_new_boolean(online));
-		add_cpus(o, "pin", domain_pin_of(s.config, i));
+		api_add_cpus(o, "pin", domain_pin_of(s.config, PROCESS_VCPU(i)));
 		if (threads)
 			add_thread(o, s.domain, online, &threads[i], times[i].run_ns);
 		json_object_array_add(array, o);
 	}
 	free(threads);
-	source_done(&s);
+	api_source_done(&s);
 	api_call_reply(call, result("vcpus", array));
 	return 0;
 }
@@ -173,20 +165,14 @@ int api_set_vcpus(struct api_call *call, struct error *error)
 	return MIN(r, 0);
 }
 
-struct pin {
-	uint32_t vcpu;
-	bool none;
-	uint64_t cpus[CPUSET_WORDS];
-};
-
-static int read_pin(const struct api_call *call, struct pin *ret, struct error *error)
+int api_read_pin(const struct api_call *call, struct api_pin *ret, struct error *error)
 {
 	const char *text = api_arg_string(call, "cpuset");
 	uint64_t online[CPUSET_WORDS];
 	char all[CPUSET_TEXT_MAX];
 	int cpu;
 
-	*ret = (struct pin){.none = !*text};
+	*ret = (struct api_pin){.none = !*text};
 	if (ret->none)
 		return 0;
 	if (cpuset_parse(text, ret->cpus) < 0)
@@ -206,16 +192,16 @@ static int change_vcpu_pin(
 	struct domain_config *config, bool is_live, const void *what, struct error *error)
 {
 	struct domain_cputune *tune = &config->cputune;
-	const struct pin *pin = what;
+	const struct api_pin *pin = what;
 	uint32_t i = 0;
 
-	if (pin->vcpu >= config->vm.vcpus_max)
+	if (pin->number >= config->vm.vcpus_max)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
-			"vcpu %u is out of range of %s cpu count %u", pin->vcpu,
+			"vcpu %u is out of range of %s cpu count %u", pin->number,
 			is_live ? "live" : "persistent", config->vm.vcpus_max);
-	while (i < tune->n_pins && tune->pins[i].vcpu < pin->vcpu)
+	while (i < tune->n_pins && tune->pins[i].vcpu < pin->number)
 		i++;
-	if (i < tune->n_pins && tune->pins[i].vcpu == pin->vcpu) {
+	if (i < tune->n_pins && tune->pins[i].vcpu == pin->number) {
 		tune->n_pins--;
 		memmove(&tune->pins[i], &tune->pins[i + 1],
 			(tune->n_pins - i) * sizeof(*tune->pins));
@@ -225,7 +211,7 @@ static int change_vcpu_pin(
 	if (tune->n_pins >= VM_MAX_VCPUS)
 		return error_set(error, ERROR_CONFIG_UNSUPPORTED, "too many pins");
 	memmove(&tune->pins[i + 1], &tune->pins[i], (tune->n_pins - i) * sizeof(*tune->pins));
-	tune->pins[i].vcpu = pin->vcpu;
+	tune->pins[i].vcpu = pin->number;
 	memcpy(tune->pins[i].cpus, pin->cpus, sizeof(pin->cpus));
 	tune->n_pins++;
 	return 0;
@@ -233,19 +219,19 @@ static int change_vcpu_pin(
 
 int api_set_vcpu_pin(struct api_call *call, struct error *error)
 {
-	struct pin pin;
-	int r = read_pin(call, &pin, error);
+	struct api_pin pin;
+	int r = api_read_pin(call, &pin, error);
 
 	if (r < 0)
 		return r;
-	pin.vcpu = api_arg_uint(call, "vcpu");
-	return change(call, change_vcpu_pin, &pin, error);
+	pin.number = api_arg_uint(call, "vcpu");
+	return api_tune(call, change_vcpu_pin, &pin, error);
 }
 
 static int change_emulator_pin(
 	struct domain_config *config, bool is_live, const void *what, struct error *error)
 {
-	const struct pin *pin = what;
+	const struct api_pin *pin = what;
 
 	(void)is_live;
 	(void)error;
@@ -255,10 +241,10 @@ static int change_emulator_pin(
 
 int api_set_emulator_pin(struct api_call *call, struct error *error)
 {
-	struct pin pin;
-	int r = read_pin(call, &pin, error);
+	struct api_pin pin;
+	int r = api_read_pin(call, &pin, error);
 
-	return r < 0 ? r : change(call, change_emulator_pin, &pin, error);
+	return r < 0 ? r : api_tune(call, change_emulator_pin, &pin, error);
 }
 
 /* Settings: "name=value". */
@@ -288,6 +274,10 @@ static const struct setting cpu_settings[] = {
 		offsetof(struct domain_config, cputune.emulator.quota_us)},
 	{"global_period", SETTING_PERIOD, offsetof(struct domain_config, cputune.global.period_us)},
 	{"global_quota", SETTING_QUOTA, offsetof(struct domain_config, cputune.global.quota_us)},
+	{"iothread_period", SETTING_PERIOD,
+		offsetof(struct domain_config, cputune.iothread.period_us)},
+	{"iothread_quota", SETTING_QUOTA,
+		offsetof(struct domain_config, cputune.iothread.quota_us)},
 };
 
 static const struct setting memory_settings[] = {
@@ -409,7 +399,7 @@ static int set_tune(struct api_call *call, const struct setting *rows, size_t n_
 {
 	struct settings settings = {rows, n_rows, json_object_object_get(call->in, "settings")};
 
-	return change(call, fn, &settings, error);
+	return api_tune(call, fn, &settings, error);
 }
 
 int api_set_cpu_tune(struct api_call *call, struct error *error)
@@ -444,8 +434,8 @@ static int64_t live_default(const struct domain *d, enum setting_kind kind)
 	return 0;
 }
 
-static void add_settings(
-	struct json_object *o, const struct source *s, const struct setting *rows, size_t n_rows)
+static void add_settings(struct json_object *o, const struct api_source *s,
+	const struct setting *rows, size_t n_rows)
 {
 	for (size_t i = 0; i < n_rows; i++) {
 		int64_t value = setting_value(s->config, &rows[i]);
@@ -459,15 +449,15 @@ static void add_settings(
 int api_get_cpu_tune(struct api_call *call, struct error *error)
 {
 	struct json_object *o;
-	struct source s;
-	int r = source_init(&s, call, error);
+	struct api_source s;
+	int r = api_source_init(&s, call, error);
 
 	if (r < 0)
 		return r;
 	o = json_object_new_object();
 	add_settings(o, &s, cpu_settings, ARRAY_SIZE(cpu_settings));
-	add_cpus(o, "emulator_pin", domain_pin_of(s.config, DOMAIN_PIN_EMULATOR));
-	source_done(&s);
+	api_add_cpus(o, "emulator_pin", domain_pin_of(s.config, PROCESS_OTHERS));
+	api_source_done(&s);
 	api_call_reply(call, result("tune", o));
 	return 0;
 }
@@ -475,8 +465,8 @@ int api_get_cpu_tune(struct api_call *call, struct error *error)
 int api_get_memory_tune(struct api_call *call, struct error *error)
 {
 	struct json_object *o;
-	struct source s;
-	int r = source_init(&s, call, error);
+	struct api_source s;
+	int r = api_source_init(&s, call, error);
 
 	if (r < 0)
 		return r;
@@ -487,7 +477,7 @@ int api_get_memory_tune(struct api_call *call, struct error *error)
 		add(o, "hard_limit",
 			s.config->vm.memory_kib +
 				cgroup_memory_extra(s.config->vm.memory_kib) / 1024);
-	source_done(&s);
+	api_source_done(&s);
 	api_call_reply(call, result("tune", o));
 	return 0;
 }

@@ -214,11 +214,10 @@ static void add_blocks(struct json_object *o, const struct domain *d)
 	}
 }
 
-/* Disks are worked on in the worker's one loop. */
 static void add_iothreads(struct json_object *o, const struct domain *d)
 {
 	if (domain_is_active(d))
-		add(o, "iothread.count", 0);
+		add(o, "iothread.count", d->live ? d->live->vm.n_iothreads : 0);
 }
 
 /* What of the loop's thread each account had. The worker measures time that passed: where that is more than the thread ran, all
@@ -255,14 +254,15 @@ static void add_overhead(struct json_object *o, const struct domain *d)
 
 	if (!d->worker || process_split(worker_pid(d->worker), &s) < 0)
 		return;
-	add(o, "overhead.total", s.guest_ns + s.vcpu_ns + s.loop_ns + s.io_ns);
+	add(o, "overhead.total", s.guest_ns + s.vcpu_ns + s.loop_ns + s.iothread_ns + s.io_ns);
 	add(o, "overhead.guest", s.guest_ns);
 	add(o, "overhead.vcpu", s.vcpu_ns);
 	add(o, "overhead.loop", s.loop_ns);
+	add(o, "overhead.iothread", s.iothread_ns);
 	add(o, "overhead.io", s.io_ns);
 	if (!page)
 		return;
-	add_loop_accounts(o, d, page, s.loop_ns);
+	add_loop_accounts(o, d, page, s.loop_ns + s.iothread_ns);
 	for (size_t i = 0; i < ARRAY_SIZE(stats_exits); i++) {
 		uint64_t sum = 0, ns = 0;
 		char key[64];

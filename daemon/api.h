@@ -224,6 +224,7 @@ int api_change_interface(struct api_call *call, struct domain *domain, unsigned 
 /* api-tune.c */
 int api_set_interface_tune(struct api_call *call, struct error *error);
 /* api-cpu.c */
+int api_list_iothreads(struct api_call *call, struct error *error);
 int api_list_vcpus(struct api_call *call, struct error *error);
 int api_get_cpu_tune(struct api_call *call, struct error *error);
 int api_get_memory_tune(struct api_call *call, struct error *error);
@@ -232,6 +233,9 @@ int api_set_emulator_pin(struct api_call *call, struct error *error);
 int api_set_memory_tune(struct api_call *call, struct error *error);
 int api_get_numa_tune(struct api_call *call, struct error *error);
 int api_set_numa_tune(struct api_call *call, struct error *error);
+int api_add_iothread(struct api_call *call, struct error *error);
+int api_delete_iothread(struct api_call *call, struct error *error);
+int api_set_iothread_pin(struct api_call *call, struct error *error);
 int api_set_vcpu_pin(struct api_call *call, struct error *error);
 int api_set_vcpus(struct api_call *call, struct error *error);
 /* api-cpu-model.c */

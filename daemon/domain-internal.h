@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
  * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-vcpu.c (how
- * many vCPUs) domain-balloon.c (memory)
+ * many vCPUs) domain-iothread.c (which iothreads) domain-balloon.c (memory)
  * domain-status.c (what outlives the daemon). */
 #pragma once
 

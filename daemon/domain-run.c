@@ -117,6 +117,7 @@ static int make_jail(struct domain *d, int exe_fd, struct jail_plan *ret, struct
 	struct jail_env env = {
 		.n_vcpus = d->live->vm.vcpus_max,
 		.n_disks = d->live->vm.n_disks,
+		.n_iothreads = d->live->vm.n_iothreads,
 		.n_ports = VM_MAX_NICS, /* some may come later */
 		.memory_bytes = KIB(d->live->vm.memory_kib),
 		.memory_locked = d->live->vm.memory_locked,

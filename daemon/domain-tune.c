@@ -5,7 +5,7 @@
  *	pins	sched_setaffinity(2) by the daemon, on threads found below /proc/PID/task (process.h): at the start, before the guest
  *		runs, and when they change. Without a pin a thread runs where vcpu/@cpuset says
  *	limits	the control group's (cgroup.h). There is one for the whole worker, so a quota of each vCPU becomes what all
- *		that are on may have together, and the emulator's is added to it
+ *		that are on may have together, and those of the emulator and of each iothread are added to it
  *
  * What runs has it in its live XML, so a daemon that comes later knows. A change that needs systemd's answer is noted when that has
  * come, if the domain still runs.
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "daemon/domain-internal.h"
+#include "daemon/jail.h"
 #include "daemon/manager.h"
 #include "daemon/memory-limit.h"
 #include "daemon/process.h"
@@ -44,6 +45,8 @@ static void quota_of(const struct domain_config *config, struct cgroup_limits *r
 		add_quota(&tune->vcpu, config->vm.vcpus, ret->period_us, &sum_us);
 		if (tune->emulator.quota_us > 0)
 			add_quota(&tune->emulator, 1, ret->period_us, &sum_us);
+		if (tune->iothread.quota_us > 0)
+			add_quota(&tune->iothread, config->vm.n_iothreads, ret->period_us, &sum_us);
 	}
 	if (tune->global.quota_us > 0)
 		add_quota(&tune->global, 1, ret->period_us, &global_us);
@@ -82,7 +85,7 @@ void domain_limits(const struct domain_config *config, const struct cgroup_root 
 	*ret = (struct cgroup_limits){
 		.memory_bytes = bytes_of(config->memtune.hard_kib)
 			?: KIB(granted_kib) + cgroup_memory_extra(granted_kib),
-		.pids = 16 + vm->vcpus_max + 4 * vm->n_disks, /* as many threads as jail.c allows */
+		.pids = jail_threads(vm->vcpus_max, vm->n_disks, vm->n_iothreads),
 		.memory_soft_bytes = bytes_of(config->memtune.soft_kib),
 		.swap_bytes = bytes_of(config->memtune.swap_hard_kib),
 		.shares = root ? MIN(config->cputune.shares, cgroup_shares_max(root))
@@ -139,48 +142,64 @@ void domain_limits_changed(struct domain *d)
 
 /* Pins. */
 
-static const uint64_t *own_pin(const struct domain_config *config, uint32_t vcpu)
+static const uint64_t *own_pin(const struct domain_config *config, uint32_t thread)
 {
 	const struct domain_cputune *tune = &config->cputune;
 
-	if (vcpu == DOMAIN_PIN_EMULATOR)
+	if (thread == PROCESS_OTHERS)
 		return cpuset_is_empty(tune->emulator_pin) ? NULL : tune->emulator_pin;
 	for (uint32_t i = 0; i < tune->n_pins; i++)
-		if (tune->pins[i].vcpu == vcpu)
+		if (PROCESS_VCPU(tune->pins[i].vcpu) == thread)
 			return tune->pins[i].cpus;
+	for (uint32_t i = 0; i < tune->n_iothread_pins; i++)
+		if (PROCESS_IOTHREAD(tune->iothread_pins[i].iothread) == thread)
+			return tune->iothread_pins[i].cpus;
 	return NULL;
 }
 
-const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t vcpu)
+const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t thread)
 {
-	return own_pin(config, vcpu) ?: config->vm.cpuset;
+	return own_pin(config, thread) ?: config->vm.cpuset;
+}
+
+#define MAX_PINS (VM_MAX_VCPUS + VM_MAX_IOTHREADS + 1)
+
+/* A row for each thread that this configuration has. */
+static unsigned list_threads(const struct vm_config *vm, struct process_pin pins[MAX_PINS])
+{
+	unsigned n = 0;
+
+	pins[n++] = (struct process_pin){.thread = PROCESS_OTHERS};
+	for (uint32_t i = 0; i < MIN(vm->vcpus_max, (uint32_t)VM_MAX_VCPUS); i++)
+		pins[n++] = (struct process_pin){.thread = PROCESS_VCPU(i)};
+	for (uint32_t i = 0; i < MIN(vm->n_iothreads, (uint32_t)VM_MAX_IOTHREADS); i++)
+		pins[n++] = (struct process_pin){.thread = PROCESS_IOTHREAD(vm->iothreads[i])};
+	return n;
 }
 
 bool domain_has_pins(const struct domain_config *config)
 {
-	bool any = own_pin(config, DOMAIN_PIN_EMULATOR);
+	struct process_pin pins[MAX_PINS];
+	unsigned n = list_threads(&config->vm, pins);
+	bool any = false;
 
-	for (uint32_t i = 0; i < config->vm.vcpus_max && !any; i++)
-		any = own_pin(config, i);
+	for (unsigned i = 0; i < n && !any; i++)
+		any = own_pin(config, pins[i].thread);
 	return any;
 }
 
-static int pin_failed(
-	const struct domain *d, uint32_t vcpu, const struct process_pin *pin, struct error *error)
+static int pin_failed(const struct domain *d, const struct process_pin *pin, struct error *error)
 {
 	char text[CPUSET_TEXT_MAX], who[32] = "its other threads";
 
-	if (vcpu != DOMAIN_PIN_EMULATOR)
-		(void)snprintf(who, sizeof(who), "vCPU %u", vcpu);
+	if (pin->thread < PROCESS_IOTHREAD(0))
+		(void)snprintf(who, sizeof(who), "vCPU %u", pin->thread);
+	else if (pin->thread != PROCESS_OTHERS)
+		(void)snprintf(who, sizeof(who), "iothread %u", pin->thread - PROCESS_IOTHREAD(0));
 	cpuset_format(pin->cpus, text);
 	return error_set(error, ERROR_OPERATION_FAILED,
 		"domain '%s': %s cannot be pinned to host CPUs %.64s: %s", d->name, who, text,
 		pin->result == -EINVAL ? "none of them can be used" : strerror(-pin->result));
-}
-
-static uint32_t vcpu_of_row(unsigned row)
-{
-	return row == PROCESS_OTHERS ? DOMAIN_PIN_EMULATOR : row - PROCESS_VCPU(0);
 }
 
 /* Those that are to run elsewhere than before ('old' NULL: wherever vcpu/@cpuset allows). How many. */
@@ -190,12 +209,11 @@ static unsigned plan_moves(const struct domain_config *old, const struct domain_
 	unsigned n_moves = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		uint32_t vcpu = vcpu_of_row(i);
-		const uint64_t *from = old ? domain_pin_of(old, vcpu) : new->vm.cpuset;
-		const uint64_t *to = domain_pin_of(new, vcpu);
+		const uint64_t *from = old ? domain_pin_of(old, pins[i].thread) : new->vm.cpuset;
+		const uint64_t *to = domain_pin_of(new, pins[i].thread);
 		bool moves = memcmp(from, to, CPUSET_WORDS * sizeof(*to)) != 0;
 
-		pins[i] = (struct process_pin){.cpus = moves ? to : NULL};
+		pins[i].cpus = moves ? to : NULL;
 		n_moves += moves;
 	}
 	return n_moves;
@@ -207,7 +225,7 @@ static void move_back(const struct domain *d, const struct domain_config *old,
 {
 	for (unsigned i = 0; i < n; i++)
 		pins[i].cpus = pins[i].cpus && pins[i].result == 0
-			? domain_pin_of(old, vcpu_of_row(i))
+			? domain_pin_of(old, pins[i].thread)
 			: NULL;
 	(void)process_pin(worker_pid(d->worker), pins, n);
 }
@@ -216,8 +234,8 @@ static void move_back(const struct domain *d, const struct domain_config *old,
 static int move_all(const struct domain *d, const struct domain_config *old,
 	const struct domain_config *new, struct error *error)
 {
-	struct process_pin pins[PROCESS_VCPU(VM_MAX_VCPUS)];
-	unsigned n = PROCESS_VCPU(new->vm.vcpus_max);
+	struct process_pin pins[MAX_PINS];
+	unsigned n = list_threads(&new->vm, pins);
 	int r;
 
 	if (!plan_moves(old, new, pins, n))
@@ -227,7 +245,7 @@ static int move_all(const struct domain *d, const struct domain_config *old,
 		return error_set_errno(error, r, "cannot look at the threads of '%s'", d->name);
 	for (unsigned i = 0; r == 0 && i < n; i++)
 		if (pins[i].result < 0)
-			r = pin_failed(d, vcpu_of_row(i), &pins[i], error);
+			r = pin_failed(d, &pins[i], error);
 	if (r < 0 && old)
 		move_back(d, old, pins, n);
 	return r;

@@ -248,9 +248,8 @@ int domain_tune(struct domain *domain, unsigned flags, domain_change_fn change, 
 int domain_read_config(const struct domain *domain, unsigned flags,
 	struct domain_config **ret_owned, const struct domain_config **ret_config,
 	struct error *error);
-/* Where the thread of a vCPU, or with DOMAIN_PIN_EMULATOR all others, may run; empty: anywhere. */
-#define DOMAIN_PIN_EMULATOR UINT32_MAX
-const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t vcpu);
+/* Where a thread (process.h: a vCPU's, an iothread's, all others) may run; empty: anywhere. */
+const uint64_t *domain_pin_of(const struct domain_config *config, uint32_t thread);
 
 /* The balloon (domain-balloon.c). */
 
@@ -313,6 +312,11 @@ struct domain_memory {
 };
 /* What was said last, by its own claim. False: there is no balloon, or no statistics page; all is 0 then. */
 bool domain_read_memory_stats(const struct domain *domain, struct domain_memory *ret);
+
+/* An iothread more, or less (domain-iothread.c): 'flags' as domain_attach_device()'s. Returns 1 when it is done already, and 'done' is never
+ * called. */
+int domain_set_iothread(struct domain *domain, uint32_t id, bool on, unsigned flags,
+	domain_done_fn done, void *userdata, struct error *error);
 
 /* So many vCPUs (domain-vcpu.c): 'flags' as domain_attach_device()'s; with VCPU_MAXIMUM so many at most, in the definition. Of
  * fewer, 'done' hears false when the guest has not let go of them in time; they go when it does. Returns 1 when it is done already,

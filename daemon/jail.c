@@ -54,13 +54,15 @@ int jail_plan_make(const struct jail_env *env, struct jail_plan *ret_plan)
 
 	add_rlimit(&plan, RLIMIT_CORE, 0);
 	/* vCPU fds; per disk its file, ring, and an ioeventfd and an irqfd for each queue; per port two bells, and as
-	 * much for each queue. */
+	 * much for each queue; iothreads' loops. */
 	add_rlimit(&plan, RLIMIT_NOFILE,
-		512 + 4 * env->n_vcpus + 40 * env->n_disks + 48 * env->n_ports);
+		512 + 4 * env->n_vcpus + 40 * env->n_disks + 48 * env->n_ports +
+			4 * env->n_iothreads);
 	add_rlimit(&plan, RLIMIT_MEMLOCK, MIB(64) + (env->memory_locked ? env->memory_bytes : 0));
 	/* Counted by uid: only meaningful with one of its own. */
 	if (plan.own_uid)
-		add_rlimit(&plan, RLIMIT_NPROC, 16 + env->n_vcpus + 4 * env->n_disks);
+		add_rlimit(&plan, RLIMIT_NPROC,
+			jail_threads(env->n_vcpus, env->n_disks, env->n_iothreads));
 	*ret_plan = plan;
 	return 0;
 }

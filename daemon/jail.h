@@ -17,7 +17,8 @@
 
 #include <sys/types.h>
 
-#include "vmm-core/base/macro.h"
+#include "config/vm-config.h"
+#include "vmm-core/base/uring.h"
 
 #define JAIL_UID_BASE    262144
 #define JAIL_UID_SLOTS   65536
@@ -35,12 +36,20 @@ struct jail_env {
 	bool exe_is_static;   /* jail_exe_is_static() */
 	uint32_t uid_base, slot;
 	const char *mount_dir; /* an existing folder to hang the empty root on */
-	uint32_t n_vcpus, n_disks;
+	uint32_t n_vcpus, n_disks, n_iothreads;
 	uint32_t n_ports; /* of networks: vNICs of a vm, ports of a network's worker */
 	uint64_t memory_bytes;
 	bool memory_locked;
 	bool core_scheduling; /* it shares no core with others: sched-core.h */
 };
+
+/* How many threads a worker may have: vCPUs; per disk the threads that do its I/O without io_uring; each iothread with the kernel's own that
+ * work on its disks; the loop with its own. */
+static inline uint32_t jail_threads(uint32_t n_vcpus, uint32_t n_disks, uint32_t n_iothreads)
+{
+	return 16 + n_vcpus + 4 * n_disks + (1 + 2 * URING_MAX_WORKERS) * n_iothreads +
+		VM_SPARE_IOTHREADS;
+}
 
 struct jail_rlimit {
 	int resource;

@@ -232,6 +232,8 @@ static const struct once_rule once_rules[] = {
 	{"ResumeDomain", ONCE_DOMAIN, settle_unknown, NULL},
 	{"AttachDevice", ONCE_DOMAIN, settle_attach, NULL},
 	{"DetachDevice", ONCE_DOMAIN, settle_unknown, NULL},
+	{"AddIothread", ONCE_DOMAIN, settle_unknown, NULL},
+	{"DeleteIothread", ONCE_DOMAIN, settle_unknown, NULL},
 	{"DefineNetwork", ONCE_NETWORK, settle_definition, rebuild_network},
 	{"UndefineNetwork", ONCE_NETWORK, settle_definition, NULL},
 	{"CreateNetwork", ONCE_NETWORK, settle_start, rebuild_network},

@@ -99,6 +99,19 @@ static int vcpu_of_name(const char *name, unsigned n)
 	return (int)index;
 }
 
+/* "IO iothread7" as well. PROCESS_OTHERS: neither. */
+static uint32_t thread_of_name(const char *name)
+{
+	int vcpu = vcpu_of_name(name, UINT_MAX), used = 0;
+	unsigned id;
+
+	if (vcpu >= 0)
+		return PROCESS_VCPU(vcpu);
+	if (sscanf(name, "IO iothread%4u%n", &id, &used) == 1 && used && name[used] == '\n')
+		return PROCESS_IOTHREAD(id);
+	return PROCESS_OTHERS;
+}
+
 /* "wait_sum : 1234.567890" (milliseconds), in some kernels "se.statistics.wait_sum". */
 static uint64_t read_wait(int task_fd, const char *tid)
 {
@@ -158,9 +171,9 @@ int process_vcpu_times(pid_t pid, struct process_times *ret_times, unsigned n, b
 	return 0;
 }
 
-typedef void visit_thread(int task_fd, const char *tid, int vcpu, void *opaque);
+/* 'thread': which one it is by its name. */
+typedef void visit_thread(int task_fd, const char *tid, uint32_t thread, void *opaque);
 
-/* 'vcpu': the number in the thread's name, or negative. */
 static int for_each_thread(pid_t pid, visit_thread *visit, void *opaque)
 {
 	unsigned left = MAX_THREADS;
@@ -179,39 +192,71 @@ static int for_each_thread(pid_t pid, visit_thread *visit, void *opaque)
 			continue;
 		(void)snprintf(path, sizeof(path), "%.20s/comm", e->d_name);
 		if (read_file(dirfd(dir), path, 256, &name, NULL) == 0)
-			visit(dirfd(dir), e->d_name, vcpu_of_name(name, UINT_MAX), opaque);
+			visit(dirfd(dir), e->d_name, thread_of_name(name), opaque);
 	}
 	(void)closedir(dir);
 	return 0;
 }
 
 struct vcpu_walk {
-	struct process_vcpu *vcpus;
+	const uint32_t *ids; /* NULL: vCPUs 0 … n - 1 */
+	struct process_vcpu *threads;
 	unsigned n;
 };
 
-static void note_vcpu(int task_fd, const char *tid, int vcpu, void *opaque)
+/* The place of a thread among those that are wanted. */
+static struct process_vcpu *find_wanted(const struct vcpu_walk *walk, uint32_t thread)
+{
+	for (unsigned i = 0; i < walk->n; i++)
+		if (thread == (walk->ids ? PROCESS_IOTHREAD(walk->ids[i]) : PROCESS_VCPU(i)))
+			return &walk->threads[i];
+	return NULL;
+}
+
+static uint64_t read_run_ns(int task_fd, const char *tid)
+{
+	_cleanup_(freep) char *times = NULL;
+	uint64_t ns;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%.20s/schedstat", tid);
+	if (read_file(task_fd, path, 256, &times, NULL) < 0 || sscanf(times, "%" SCNu64, &ns) != 1)
+		return 0;
+	return ns;
+}
+
+static void note_thread(int task_fd, const char *tid, uint32_t thread, void *opaque)
 {
 	const struct vcpu_walk *walk = opaque;
-	struct process_vcpu v = {.tid = (pid_t)strtol(tid, NULL, 10)};
+	struct process_vcpu v = {.tid = (pid_t)strtol(tid, NULL, 10)}, *place;
 	struct stat_fields s;
 	char path[64];
 
-	if (vcpu < 0 || (unsigned)vcpu >= walk->n)
-		return;
+	place = find_wanted(walk, thread);
 	(void)snprintf(path, sizeof(path), "%.20s/stat", tid);
-	if (read_stat_at(task_fd, path, &s) < 0 || cpuset_of_thread(v.tid, v.cpus) < 0)
+	if (!place || read_stat_at(task_fd, path, &s) < 0 || cpuset_of_thread(v.tid, v.cpus) < 0)
 		return;
 	v.cpu = s.cpu;
-	walk->vcpus[vcpu] = v;
+	if (walk->ids)
+		v.run_ns = read_run_ns(task_fd, tid);
+	*place = v;
+}
+
+int process_iothreads(
+	pid_t pid, const uint32_t *ids, struct process_vcpu *ret_iothreads, unsigned n)
+{
+	struct vcpu_walk walk = {ids, ret_iothreads, n};
+
+	memset(ret_iothreads, 0, n * sizeof(*ret_iothreads));
+	return for_each_thread(pid, note_thread, &walk);
 }
 
 int process_vcpus(pid_t pid, struct process_vcpu *ret_vcpus, unsigned n)
 {
-	struct vcpu_walk walk = {ret_vcpus, n};
+	struct vcpu_walk walk = {NULL, ret_vcpus, n};
 
 	memset(ret_vcpus, 0, n * sizeof(*ret_vcpus));
-	return for_each_thread(pid, note_vcpu, &walk);
+	return for_each_thread(pid, note_thread, &walk);
 }
 
 struct pin_walk {
@@ -219,14 +264,16 @@ struct pin_walk {
 	unsigned n;
 };
 
-static void pin_thread(int task_fd, const char *tid, int vcpu, void *opaque)
+static void pin_thread(int task_fd, const char *tid, uint32_t thread, void *opaque)
 {
 	const struct pin_walk *walk = opaque;
-	unsigned i = vcpu < 0 ? PROCESS_OTHERS : PROCESS_VCPU((unsigned)vcpu);
-	struct process_pin *pin = i < walk->n ? &walk->pins[i] : NULL;
+	struct process_pin *pin = NULL;
 	int r;
 
 	(void)task_fd;
+	for (unsigned i = 0; i < walk->n && !pin; i++)
+		if (walk->pins[i].thread == thread)
+			pin = &walk->pins[i];
 	if (!pin || !pin->cpus)
 		return;
 	r = cpuset_apply_thread((int)strtol(tid, NULL, 10), pin->cpus);
@@ -248,6 +295,7 @@ int process_pin(pid_t pid, struct process_pin *pins, unsigned n)
 static void split_thread(int task_fd, const char *tid, pid_t pid, struct process_split *ret)
 {
 	_cleanup_(freep) char *name = NULL, *times = NULL;
+	uint32_t thread;
 	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK), ns, guest_ns;
 	struct stat_fields s;
 	char path[64];
@@ -261,12 +309,15 @@ static void split_thread(int task_fd, const char *tid, pid_t pid, struct process
 	(void)snprintf(path, sizeof(path), "%.20s/schedstat", tid);
 	if (read_file(task_fd, path, 256, &times, NULL) < 0 || sscanf(times, "%" SCNu64, &ns) != 1)
 		return;
-	if (vcpu_of_name(name, UINT_MAX) >= 0) {
+	thread = thread_of_name(name);
+	if (thread < PROCESS_IOTHREAD(0)) {
 		guest_ns = MIN(s.guest_time * tick_ns, ns);
 		ret->guest_ns += guest_ns;
 		ret->vcpu_ns += ns - guest_ns;
 	} else if (strtol(tid, NULL, 10) == pid) {
 		ret->loop_ns += ns;
+	} else if (thread != PROCESS_OTHERS) {
+		ret->iothread_ns += ns;
 	} else {
 		ret->io_ns += ns;
 	}

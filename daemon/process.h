@@ -36,14 +36,20 @@ struct process_vcpu {
 	pid_t tid; /* 0: there is none */
 	int cpu;
 	uint64_t cpus[CPUSET_WORDS];
+	uint64_t run_ns; /* of iothreads only */
 };
 /* Of a worker's vCPUs; ret_vcpus[n] is all set. Returns 0 or -errno. */
 int process_vcpus(pid_t pid, struct process_vcpu *ret_vcpus, unsigned n);
+/* Of its iothreads with these ids; they are called "IO iothread1", "IO iothread2" … (vmm-core/vm-iothread.c). */
+int process_iothreads(
+	pid_t pid, const uint32_t *ids, struct process_vcpu *ret_iothreads, unsigned n);
 
-/* Where some threads of a worker are to run; a table of these has a row for each vCPU, and one for all threads that run none. */
-#define PROCESS_OTHERS  0
-#define PROCESS_VCPU(i) ((i) + 1)
+/* Where some threads of a worker are to run: those of one vCPU, of one iothread, or all that are neither's. */
+#define PROCESS_VCPU(i)      ((uint32_t)(i))
+#define PROCESS_IOTHREAD(id) (UINT32_C(0x10000) + (id))
+#define PROCESS_OTHERS       UINT32_MAX
 struct process_pin {
+	uint32_t thread;      /* one of the above */
 	const uint64_t *cpus; /* the empty set: on all; NULL: where they are */
 	int result; /* 0, -ESRCH (no such thread), -EINVAL (none of the CPUs can be used), -EPERM */
 };
@@ -59,8 +65,9 @@ struct process_split {
 	uint64_t guest_ns; /* in the guest */
 	uint64_t
 		vcpu_ns; /* the rest of the vCPUs' threads: into the guest and out, and what exits ask for */
-	uint64_t loop_ns; /* the first thread: devices, switch, control */
-	uint64_t io_ns;   /* all others: workers of the kernel's for disks */
+	uint64_t loop_ns;     /* the first thread: devices, switch, control */
+	uint64_t iothread_ns; /* iothreads: their disks */
+	uint64_t io_ns;       /* all others: workers of the kernel's for disks */
 };
 /* Returns 0 or -errno. */
 int process_split(pid_t pid, struct process_split *ret);

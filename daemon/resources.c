@@ -206,6 +206,10 @@ static int check_cpus(
 		(void)snprintf(path, sizeof(path), "cputune/vcpupin[%u]", i + 1);
 		r = check_cpuset(config, env, tune->pins[i].cpus, path, error);
 	}
+	for (uint32_t i = 0; r == 0 && i < tune->n_iothread_pins; i++) {
+		(void)snprintf(path, sizeof(path), "cputune/iothreadpin[%u]", i + 1);
+		r = check_cpuset(config, env, tune->iothread_pins[i].cpus, path, error);
+	}
 	return r;
 }
 

@@ -62,9 +62,6 @@ struct vm_fds {
 	struct machine_fds devices;
 };
 
-/* Threads beyond those of the configuration, for iothreads that are added while the vm runs. */
-#define VM_SPARE_IOTHREADS 1
-
 struct vm_iothread {
 	struct vm *vm;
 	struct loop *loop; /* its own; the following is under its lock */

@@ -73,13 +73,15 @@ int fake_on_get_tune(sd_bus_message *m, void *opaque, sd_bus_error *error)
 			live ? INT64_C(327680) : INT64_C(9007199254740988), "soft_limit", "x",
 			INT64_C(9007199254740988), "swap_hard_limit", "x",
 			INT64_C(9007199254740988));
-	return sd_bus_reply_method_return(m, "a{sv}", 8, "cpu_shares", "x",
+	return sd_bus_reply_method_return(m, "a{sv}", 10, "cpu_shares", "x",
 		live ? INT64_C(100) : INT64_C(0), "vcpu_period", "x",
 		live ? INT64_C(100000) : INT64_C(0), "vcpu_quota", "x",
 		live ? INT64_C(-1) : INT64_C(0), "emulator_period", "x",
 		live ? INT64_C(100000) : INT64_C(0), "emulator_quota", "x",
 		live ? INT64_C(-1) : INT64_C(0), "global_period", "x",
 		live ? INT64_C(100000) : INT64_C(0), "global_quota", "x",
+		live ? INT64_C(-1) : INT64_C(0), "iothread_period", "x",
+		live ? INT64_C(100000) : INT64_C(0), "iothread_quota", "x",
 		live ? INT64_C(-1) : INT64_C(0), "emulator_pin", "s", "0-1");
 }
 
@@ -96,6 +98,50 @@ int fake_on_set_pin(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	if (vcpu || streq(method, "SetEmulatorPin"))
 		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
 			"invalid argument: %s %u '%s' %u", method, vcpu, cpus, flags);
+	return sd_bus_reply_method_return(m, "");
+}
+
+/* t1 has two iothreads, of which the second runs on CPU 1 only; the others have none. */
+int fake_on_list_iothreads(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	struct fake_domain *d;
+	bool live;
+
+	d = read_source(opaque, m, &live, error);
+	if (!d)
+		return -ENOENT;
+	(void)sd_bus_message_new_method_return(m, &reply);
+	(void)sd_bus_message_open_container(reply, 'a', "a{sv}");
+	for (unsigned i = 0; i < 2 && streq(d->name, "t1"); i++) {
+		(void)sd_bus_message_open_container(reply, 'a', "{sv}");
+		(void)sd_bus_message_append(reply, "{sv}{sv}", "iothread", "x", INT64_C(1) + 6 * i,
+			"pin", "s", i ? "1" : "0-1");
+		if (live)
+			(void)sd_bus_message_append(reply, "{sv}{sv}{sv}", "cpu", "x", INT64_C(1),
+				"cpu_time", "x", INT64_C(1240000000), "affinity", "s",
+				i ? "1" : "0-1");
+		(void)sd_bus_message_close_container(reply);
+	}
+	(void)sd_bus_message_close_container(reply);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
+/* With 3 it does as it is told. */
+int fake_on_set_iothread(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const char *method = sd_bus_message_get_member(m), *cpus = "";
+	uint32_t id, flags;
+
+	if (!fake_read_domain(opaque, m, error))
+		return -ENOENT;
+	(void)sd_bus_message_read(m, "u", &id);
+	if (streq(method, "SetIothreadPin"))
+		(void)sd_bus_message_read(m, "s", &cpus);
+	(void)sd_bus_message_read(m, "u", &flags);
+	if (id != 3)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
+			"invalid argument: %s %u '%s' %u", method, id, cpus, flags);
 	return sd_bus_reply_method_return(m, "");
 }
 

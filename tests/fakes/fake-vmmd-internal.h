@@ -79,6 +79,8 @@ int fake_on_mmu_stats(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* fake-vmmd-cpu.c */
 int fake_on_set_vcpus(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_list_iothreads(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_set_iothread(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_list_vcpus(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_get_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_pin(sd_bus_message *m, void *opaque, sd_bus_error *error);

@@ -8,7 +8,7 @@
  *	at START	words fake=WORD in the vm's command line: fail-start no-reply crash garbage bad-type short fds
  *			wrong-seq bad-text back-to-new stop-reading flood exit-quietly
  *	later		fake=mute (answers nothing after START) fake=ignore-quit fake=ignore-button fake=fail-requests
- *			fake=exit-on-eof fake=count (its loop turns all the time) fake=threads (has threads of its vCPUs), and lines typed on an attached console: poweroff reset panic pause-io crash
+ *			fake=exit-on-eof fake=count (its loop turns all the time) fake=threads (has threads of its vCPUs and iothreads), and lines typed on an attached console: poweroff reset panic pause-io crash
  *			notice-reset exit garbage stop release
  *	balloon		the guest does as it is told, at once, and says of its memory 1000 KiB unused, 2000 KiB available and 3 major
  *			faults; fake=no-stats cannot be asked, fake=mute-stats does not answer; with fake=uses:FILE it uses as many MiB as
@@ -78,6 +78,11 @@ struct fake {
 	uint32_t nics, unwanted; /* bits */
 	uint32_t memories;       /* likewise */
 	uint32_t vcpus[PROTO_VCPU_WORDS], wanted_vcpus;
+	struct {
+		uint32_t id; /* 0: a spare one */
+		pthread_t thread;
+	} iothreads[VM_MAX_IOTHREADS + 1];
+	unsigned n_iothreads;
 	unsigned n_ports, n_reports, n_tests;
 	bool uplinks_up;
 	struct net_team_test test;
@@ -220,17 +225,51 @@ static void *sleep_for_ever(void *arg)
 	return arg;
 }
 
-/* As a worker's vCPUs are called. */
-static void start_threads(const struct fake *f)
+static void start_thread(struct fake *f, const char *name, pthread_t *ret)
 {
+	(void)f;
+	if (pthread_create(ret, NULL, sleep_for_ever, NULL) == 0)
+		(void)pthread_setname_np(*ret, name);
+}
+
+/* As a worker's vCPUs and iothreads are called. */
+static void start_threads(struct fake *f)
+{
+	char name[32];
+
 	for (unsigned i = 0; i < f->config.vcpus_max; i++) {
 		pthread_t thread;
-		char name[16];
 
 		(void)snprintf(name, sizeof(name), "CPU %u/KVM", i % 256);
-		if (pthread_create(&thread, NULL, sleep_for_ever, NULL) == 0)
-			(void)pthread_setname_np(thread, name);
+		start_thread(f, name, &thread);
 	}
+	for (unsigned i = 0; i < f->config.n_iothreads; i++) {
+		f->iothreads[i].id = f->config.iothreads[i];
+		(void)snprintf(name, sizeof(name), "IO iothread%u", f->iothreads[i].id % 10000);
+		start_thread(f, name, &f->iothreads[i].thread);
+	}
+	start_thread(f, "IO spare", &f->iothreads[f->config.n_iothreads].thread);
+	f->n_iothreads = f->config.n_iothreads + 1;
+}
+
+/* As the worker: a spare one is called so, or becomes one again. */
+static void set_iothread(struct fake *f, const struct packet *p)
+{
+	struct proto_iothread what;
+	char name[32] = "IO spare";
+
+	memcpy(&what, p->payload, sizeof(what));
+	for (unsigned i = 0; i < f->n_iothreads; i++) {
+		if (f->iothreads[i].id != (what.on ? 0 : what.id))
+			continue;
+		f->iothreads[i].id = what.on ? what.id : 0;
+		if (what.on)
+			(void)snprintf(name, sizeof(name), "IO iothread%u", what.id % 10000);
+		(void)pthread_setname_np(f->iothreads[i].thread, name);
+		reply(f, p->header.seq, 0, "");
+		return;
+	}
+	reply(f, p->header.seq, what.on ? -ENOSPC : -ENOENT, "the worker has no thread left");
 }
 
 static void have_memory(struct fake *f, unsigned number, uint64_t kib)
@@ -829,6 +868,9 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 		break;
 	case PROTO_VCPU_SET:
 		set_vcpus(f, p);
+		break;
+	case PROTO_IOTHREAD:
+		set_iothread(f, p);
 		break;
 	case PROTO_NIC_ADD:
 	case PROTO_NIC_REMOVE:

@@ -221,6 +221,45 @@ static uint8_t parse_known(const char *xml, struct vm_config *known)
 	return model;
 }
 
+/* Threads without an id get the lowest that is free; what an earlier version kept and did not look at does not make a definition wrong. */
+static void test_iothreads(void **state)
+{
+	struct domain_config *config;
+	char *xml = NULL;
+
+	(void)state;
+	config = parse_stored(DOMAIN("<iothreads>4</iothreads><iothreadids><iothread id='2'>"
+				     "<poll max='5'/></iothread></iothreadids>"));
+	assert_int_equal(config->vm.n_iothreads, 4);
+	assert_int_equal(config->vm.iothreads[0], 2);
+	assert_int_equal(config->vm.iothreads[1], 1);
+	assert_int_equal(config->vm.iothreads[2], 3);
+	assert_int_equal(config->vm.iothreads[3], 4);
+	assert_int_equal(domain_xml_format(config, NULL, &xml), 0);
+	assert_non_null(strstr(xml, "<iothreads>4</iothreads>"));
+	assert_non_null(strstr(xml, "<poll max='5'/>"));
+	domain_config_free(config);
+	free(xml);
+	/* More ids than were said. Ids that go without saying are not said. */
+	config = parse_stored(DOMAIN("<iothreads>1</iothreads><iothreadids><iothread id='5'/>"
+				     "<iothread id='9'/></iothreadids>"));
+	assert_int_equal(config->iothreads, 2);
+	domain_config_free(config);
+	config = parse_stored(DOMAIN("<iothreads>2</iothreads>"));
+	assert_int_equal(domain_xml_format(config, NULL, &xml), 0);
+	assert_null(strstr(xml, "<iothreadids>"));
+	domain_config_free(config);
+	free(xml);
+	config = parse_stored(
+		DOMAIN("<iothreads>1</iothreads><cputune><iothreadpin iothread='3' cpuset='0'/>"
+		       "<iothreadpin iothread='1' cpuset='0'/></cputune><devices>" DISK(
+			       "<target dev='vda'/><driver iothread='3'/>") "</devices>"));
+	assert_int_equal(config->vm.disks[0].iothread, 0);
+	assert_int_equal(config->cputune.n_iothread_pins, 1);
+	assert_int_equal(config->cputune.iothread_pins[0].iothread, 1);
+	domain_config_free(config);
+}
+
 /* A new domain has a balloon unless it says otherwise, one that is defined already has what it had. */
 static void test_balloon(void **state)
 {
@@ -499,6 +538,22 @@ static void test_wrong(void **state)
 	wrong(DOMAIN("<cputune><vcpupin vcpu='255' cpuset='1'/></cputune>"),
 		"cputune/vcpupin[1]: there is never a vCPU 255");
 	wrong(DOMAIN("<cputune><vcpupin vcpu='0'/></cputune>"), "@cpuset: missing");
+	wrong(DOMAIN("<iothreads>1</iothreads><cputune>\n<iothreadpin iothread='2' cpuset='1'/>"
+		     "</cputune>"),
+		"f:2: cputune/iothreadpin[1]: there is no iothread 2; add it to <iothreads>");
+	wrong(DOMAIN("<iothreads>1</iothreads><cputune><iothreadpin iothread='1' cpuset='1'/>\n"
+		     "<iothreadpin iothread='1' cpuset='2'/></cputune>"),
+		"f:2: cputune/iothreadpin[2]: iothread 1 is pinned twice");
+	wrong(DOMAIN("<cputune><iothread_period>1</iothread_period></cputune>"),
+		"cputune/iothread_period: write 1000 to 1000000");
+	wrong(DOMAIN("<iothreads>33</iothreads>"), "iothreads: 33 threads; write at most 32");
+	wrong(DOMAIN("<iothreads>4294967295</iothreads>"), "write at most 32");
+	wrong(DOMAIN("<iothreads>x</iothreads>"), "iothreads: 'x' is wrong");
+	wrong(DOMAIN("<iothreadids><iothread/></iothreadids>"), "@id: missing");
+	wrong(DOMAIN("<iothreadids><iothread id='0'/></iothreadids>"),
+		"iothreadids/iothread[1]/@id: 0; write 1 to 9999");
+	wrong(DOMAIN("<iothreadids><iothread id='2'/><iothread id='2'/></iothreadids>"),
+		"iothreadids/iothread[2]/@id: 2 is used twice");
 	wrong(DOMAIN("<cputune><emulatorpin cpuset='0-'/></cputune>"), "@cpuset: '0-' is wrong");
 	wrong(DOMAIN("<vcpu>0</vcpu>"), "vcpu: 0 vCPUs");
 	wrong(DOMAIN("<vcpu>256</vcpu>"), "vcpu: 256 vCPUs");
@@ -904,6 +959,7 @@ int main(void)
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_consoles),
 		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_iothreads),
 		cmocka_unit_test(test_balloon),
 		cmocka_unit_test(test_empty_drive),
 		cmocka_unit_test(test_placement_auto),

@@ -667,8 +667,9 @@ static void test_table(void **state)
 {
 	static const char *const others[] = {"CancelJob", "SetAutostart", "SetNetworkAutostart",
 		"SetInterfaceLink", "SetInterfaceTune", "SetVcpus", "SetVcpuPin", "SetEmulatorPin",
-		"SetCpuTune", "SetMemoryTune", "SetNumaTune", "SetMemory", "SetMaxMemory",
-		"SetMemoryStatsPeriod", "OpenConsole", "OpenCapture", "OpenNetworkCapture"};
+		"SetIothreadPin", "SetCpuTune", "SetMemoryTune", "SetNumaTune", "SetMemory",
+		"SetMaxMemory", "SetMemoryStatsPeriod", "OpenConsole", "OpenCapture",
+		"OpenNetworkCapture"};
 
 	(void)state;
 	for (size_t i = 0; i < n_api_methods; i++) {

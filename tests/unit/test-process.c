@@ -39,16 +39,25 @@ static void start(struct thread *t)
 }
 
 /* One row of a table; the others stay where they are. */
-static int pin(pid_t pid, unsigned row, const uint64_t *cpus)
+static int pin(pid_t pid, uint32_t thread, const uint64_t *cpus)
 {
-	struct process_pin pins[4] = {[3] = {.result = 7}};
-	int r;
+	struct process_pin pins[] = {{.thread = PROCESS_OTHERS},
+		{.thread = PROCESS_VCPU(0), .result = 7}, {.thread = PROCESS_VCPU(1)},
+		{.thread = PROCESS_VCPU(2)}, {.thread = PROCESS_IOTHREAD(2)},
+		{.thread = PROCESS_IOTHREAD(3)}};
+	int r, result = 1;
 
-	pins[row].cpus = cpus;
-	r = process_pin(pid, pins, 4);
-	for (unsigned i = 0; r == 0 && i < 4; i++)
-		assert_true(i == row || pins[i].result == 0);
-	return r < 0 ? r : pins[row].result;
+	for (unsigned i = 0; i < ARRAY_SIZE(pins); i++)
+		if (pins[i].thread == thread)
+			pins[i].cpus = cpus;
+	r = process_pin(pid, pins, ARRAY_SIZE(pins));
+	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(pins); i++) {
+		if (pins[i].thread == thread)
+			result = pins[i].result;
+		else
+			assert_int_equal(pins[i].result, 0);
+	}
+	return r < 0 ? r : result;
 }
 
 /* vCPUs 0 and 2 have threads, of which 2's is 'thread'. The first CPU that we may use is one that they may. */
@@ -77,6 +86,14 @@ static void check_pins(pthread_t thread)
 	assert_memory_equal(other, one, sizeof(one));
 	assert_int_equal(process_vcpus(getpid(), v, 3), 0);
 	assert_memory_equal(v[0].cpus, mine, sizeof(mine));
+	/* Iothread 2 has no number that a vCPU has, and is not among the others either. */
+	assert_int_equal(process_iothreads(getpid(), (uint32_t[]){3, 2}, v, 2), 0);
+	assert_true(!v[0].tid && v[1].tid > 0 && v[1].run_ns > 0);
+	assert_memory_equal(v[1].cpus, mine, sizeof(mine));
+	assert_int_equal(pin(getpid(), PROCESS_IOTHREAD(2), one), 0);
+	assert_int_equal(process_iothreads(getpid(), (uint32_t[]){2}, v, 1), 0);
+	assert_memory_equal(v[0].cpus, one, sizeof(one));
+	assert_int_equal(pin(getpid(), PROCESS_IOTHREAD(3), one), -ESRCH);
 	/* The empty set is any CPU. */
 	assert_int_equal(pin(getpid(), PROCESS_OTHERS, none), 0);
 	assert_int_equal(pin(getpid(), PROCESS_VCPU(2), none), 0);
@@ -95,6 +112,9 @@ static void test_vcpu_times(void **state)
 		{.name = "CPU 7/KVM", .busy = true}, /* no such vCPU */
 		{.name = "CPU 1/KVM2", .busy = true},
 		{.name = "CPU -1/KVM"},
+		{.name = "IO iothread2", .busy = true},
+		{.name = "IO iothread"},
+		{.name = "IO iothread3x"},
 	};
 	struct process_times first[3] = {{9, 9, 9}, {9, 9, 9}, {9, 9, 9}}, then[3];
 	struct timespec nap = {.tv_nsec = 1000000};
@@ -179,8 +199,8 @@ static void test_usage(void **state)
 /* A process with threads as a worker has them, for as long as 'pipe' is open. */
 static void be_worker(int fd)
 {
-	struct thread threads[] = {
-		{.name = "CPU 0/KVM", .busy = true}, {.name = "iou-wrk-1", .busy = true}};
+	struct thread threads[] = {{.name = "CPU 0/KVM", .busy = true},
+		{.name = "IO iothread1", .busy = true}, {.name = "iou-wrk-1", .busy = true}};
 	char c;
 
 	stop = false;
@@ -208,16 +228,18 @@ static void test_split(void **state)
 	}
 	close(fds[0]);
 	assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
-	for (unsigned i = 0; i < 10000 && (s.vcpu_ns < 100000000 || s.io_ns < 100000000); i++) {
+	for (unsigned i = 0; i < 10000 &&
+		(s.vcpu_ns < 100000000 || s.io_ns < 100000000 || s.iothread_ns < 50000000);
+		i++) {
 		(void)usleep(1000);
 		assert_int_equal(clock_gettime(clock, &ts), 0);
 		before = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 		assert_int_equal(process_split(pid, &s), 0);
 		assert_int_equal(clock_gettime(clock, &ts), 0);
 		after = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-		sum = s.guest_ns + s.vcpu_ns + s.loop_ns + s.io_ns;
+		sum = s.guest_ns + s.vcpu_ns + s.loop_ns + s.iothread_ns + s.io_ns;
 	}
-	assert_true(s.vcpu_ns >= 100000000 && s.io_ns >= 100000000);
+	assert_true(s.vcpu_ns >= 100000000 && s.io_ns >= 100000000 && s.iothread_ns >= 50000000);
 	assert_true(s.loop_ns > 0 && s.loop_ns < s.vcpu_ns);
 	assert_int_equal(s.guest_ns, 0);
 	/* /proc counts a running thread up to its last tick. */

@@ -38,7 +38,8 @@ def consoles_boot():
     # On the disk of deb1, which is off, or should be.
     run("vmctl", "destroy", "deb1")
     vmctl("define", write_xml("deb4", 4, disk="deb1.img", **{
-        "\n  </devices>": DEVICES, "root=/dev/vda rw": "root=/dev/vda rw quiet", "<vcpu>4</vcpu>": "<vcpu current='4'>5</vcpu>"}))
+        "\n  </devices>": DEVICES, "root=/dev/vda rw": "root=/dev/vda rw quiet", "<vcpu>4</vcpu>": "<vcpu current='4'>5</vcpu><iothreads>1</iothreads>",
+        "<driver name='qemu' type='raw'/>": "<driver name='qemu' type='raw' iothread='1'/>"}))
     machine["serial"] = boot("deb4")
     equal(serial("nproc"), "4", "processors in the guest")
     note(" ".join(serial("lscpu | grep -E '^(Thread|Core|Socket)'").split()))
@@ -144,6 +145,30 @@ def threads_pinned():
     check("CPUWeight=200" in shown and "CPUQuotaPerSecUSec=900ms" in shown, f"{scope} has\n{shown}")
     vmctl("schedinfo", "deb4", "global_quota=-1")
     check("<vcpupin vcpu='1' cpuset='0'/>" in vmctl("dumpxml", "deb4"), "the live XML has no pin")
+
+
+@suite.case("a disk has a thread of its own", needs="threads are pinned, and the scope has its share")
+def iothreads():
+    def cpu_time():
+        return json.loads(vmctl("iothreadinfo", "deb4", "--json"))[0]["cpu_time"]
+
+    pid = processes("vmmd-worker")[0]
+    check(allowed_cpus(pid, "IO iothread1") not in (None, "0"), "the iothread's CPUs, which are no business of emulatorpin")
+    equal(vmctl("iothreadpin", "deb4", "1", "0").strip(), "", "answer to iothreadpin")
+    equal(allowed_cpus(pid, "IO iothread1"), "0", "CPUs of the iothread")
+    equal(vmctl("iothreadinfo", "deb4").split()[-2:], ["1", "0"], "iothreadinfo")
+    # It is the one that works on the disk, which is the guest's root, and the ledger says so.
+    before = cpu_time()
+    serial("dd if=/dev/zero of=/var/tmp/iothread bs=64k count=256 oflag=direct 2>/dev/null; rm /var/tmp/iothread")
+    check(cpu_time() > before, "the iothread has done nothing")
+    parts = dict(re.findall(r"overhead\.([\w.]+)=(\d+)$", vmctl("domstats", "--overhead", "deb4"), re.M))
+    check(0 < int(parts["block.0.time"]) <= int(parts["iothread"]), f"the disk's part of {parts['iothread']} ns is {parts['block.0.time']}")
+    # They come and go, but for the one that is needed.
+    vmctl("iothreadadd", "deb4", "7", "--live")
+    check(allowed_cpus(pid, "IO iothread7"), "no thread for the new iothread")
+    check("used by disk 'vda'" in vmctl_fails("iothreaddel", "deb4", "1"), "an iothread in use is taken away")
+    vmctl("iothreaddel", "deb4", "7")
+    equal(allowed_cpus(pid, "IO iothread7"), None, "the iothread that is gone")
 
 
 def use(cpu):

@@ -188,7 +188,7 @@ def ledger():
     before = cgroup_ns(pid)
     parts = dict(re.findall(r"overhead\.(\w+)=(\d+)$", vmctl("domstats", "--overhead", "deb1"), re.M))
     after = cgroup_ns(pid)
-    total = sum(int(parts[part]) for part in ("guest", "vcpu", "loop", "io"))
+    total = sum(int(parts[part]) for part in ("guest", "vcpu", "loop", "iothread", "io"))
     equal(int(parts["total"]), total, "overhead.total")
     note(f"ledger: {total} ns; control group: {before} to {after} ns, {100 * total / before:.2f} to {100 * total / after:.2f} %")
     check(0.97 * before <= total <= 1.03 * after, f"the ledger's {total} ns are not the control group's {before} to {after}")
