@@ -744,6 +744,30 @@ static const struct xml_word hpet_words[] = {
 		"there is no HPET: guests use kvm-clock and the local APIC's timer"},
 	{0},
 };
+static const struct xml_word tsc_mode_words[] = {
+	{.word = "auto", .value = 1},
+	{.word = "native", .value = 2},
+	{"emulate", 0, CONTRACT_REFUSED,
+		"a guest reads the processor's counter itself; write mode='native'"},
+	{"paravirt", 0, CONTRACT_REFUSED,
+		"a guest reads the processor's counter itself; write mode='native'"},
+	{"smpsafe", 0, CONTRACT_REFUSED,
+		"a guest reads the processor's counter itself; write mode='native'"},
+	{0},
+};
+static const struct xml_rule tsc_rows[] = {
+	KEEP("@track", "the timer follows the guest's clock"),
+	KEEP("@tickpolicy", "late ticks are delivered as time allows"),
+	{.name = "@frequency", .kind = XML_UINT, VM(tsc_hz)},
+	{.name = "@mode", .kind = XML_WORD, VM(tsc_mode), .words = tsc_mode_words},
+	{.name = "@present",
+		.kind = XML_ENUM,
+		.names = VM_ENUM_TRISTATE,
+		VM(timers[VM_TIMER_TSC]),
+		.words = always_words},
+	KEEP("catchup", "late ticks are delivered as time allows"),
+	{0},
+};
 static const struct xml_rule clock_rows[] = {
 	{.name = "@offset",
 		.kind = XML_ENUM,
@@ -772,7 +796,7 @@ static const struct xml_rule clock_rows[] = {
 	TIMER("pit", VM_TIMER_PIT, always_words),
 	TIMER("hpet", VM_TIMER_HPET, hpet_words),
 	TIMER("kvmclock", VM_TIMER_KVMCLOCK, NULL),
-	TIMER("tsc", VM_TIMER_TSC, always_words),
+	{.name = "timer", .kind = XML_ELEMENT, .when = "name=tsc", .rows = tsc_rows},
 	KEEP_WHEN("timer", "name=hypervclock", "Hyper-V enlightenments are not offered yet"),
 	KEEP_WHEN("timer", "name=platform", "Xen only"),
 	KEEP_WHEN("timer", "name=armvtimer", NOT_ON_X86),

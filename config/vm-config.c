@@ -107,6 +107,7 @@ static const struct vm_field machine_fields[] = {
 	VM_ENUM(struct vm_config, cpu.check, "cpu/@check", 4),
 	VM_ENUM(struct vm_config, cpu.match, "cpu/@match", 4),
 	VM_FLAG(struct vm_config, cpu.fallback_forbid, "cpu/model/@fallback"),
+	VM_ENUM(struct vm_config, tsc_mode, "clock/timer/@mode", 3),
 	VM_ENUM(struct vm_config, cpu.migratable, "cpu/@migratable", VM_TRISTATE_X_MAX),
 	VM_PRINTABLE(struct vm_config, cpu.model, "cpu/model"),
 	VM_PRINTABLE(struct vm_config, cpu.vendor, "cpu/vendor"),
@@ -290,6 +291,10 @@ static int check_clock(const struct vm_check *c)
 			c, "clock/@adjustment: too far; write seconds within 30000 years");
 	if (config->clock_start_s < 0 || config->clock_start_s > VM_MAX_CLOCK_S)
 		return vm_check_fail(c, "clock/@start: out of range; write seconds since 1970");
+	if (config->tsc_hz && (config->tsc_hz < VM_MIN_TSC_HZ || config->tsc_hz > VM_MAX_TSC_HZ))
+		return vm_check_fail(c, "clock/timer/@frequency: %llu Hz; write %llu to %llu",
+			(unsigned long long)config->tsc_hz, (unsigned long long)VM_MIN_TSC_HZ,
+			(unsigned long long)VM_MAX_TSC_HZ);
 	for (unsigned i = 0; i < VM_TIMER_X_MAX; i++)
 		if (config->timers[i] >= VM_TRISTATE_X_MAX)
 			return vm_check_fail(

@@ -25,7 +25,7 @@
 #include "vmm-core/base/cpuset.h"
 
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
-#define VM_CONFIG_VERSION 5
+#define VM_CONFIG_VERSION 6
 
 #define VM_NAME_MAX           128 /* with the NUL, as all of these */
 #define VM_CMDLINE_MAX        4096
@@ -38,6 +38,8 @@
 #define VM_MAX_NIC_QUEUES     8 /* pairs */
 #define VM_MAX_NIC_QUEUE_SIZE 256
 #define VM_MAX_CPU_FEATURES   256
+#define VM_MIN_TSC_HZ         UINT64_C(1000000)
+#define VM_MAX_TSC_HZ         UINT64_C(100000000000)
 #define VM_MAX_CELLS          16 /* nodes of a guest's memory */
 #define VM_CPU_NAME_MAX       32
 #define VM_DISK_TARGET_MAX    16
@@ -393,6 +395,9 @@ struct vm_config {
 	int64_t clock_adjustment_s;
 	int64_t clock_start_s;
 	uint8_t timers[VM_TIMER_X_MAX]; /* enum vm_tristate: present */
+	uint8_t tsc_mode; /* 0 not said, 1 auto, 2 native: the processor's counter in any case */
+	uint64_t
+		tsc_hz; /* of the guest's counter; 0: the host's. Else VM_MIN_TSC_HZ ... VM_MAX_TSC_HZ */
 
 	char cmdline[VM_CMDLINE_MAX];
 	uint8_t has_kernel, has_initrd;

@@ -202,7 +202,7 @@ static void host_model(const struct cpu_host *host, struct vm_cpu *ret)
 			cpu_feature_remove(&features, i);
 	cpu_features_close(&features);
 	*ret = (struct vm_cpu){0};
-	cpu_describe(&features, host->vendor, host->signature, ret);
+	cpu_describe(&features, NULL, host->vendor, host->signature, ret);
 	(void)str_copy(ret->vendor, sizeof(ret->vendor), vendor ?: "");
 }
 

@@ -173,13 +173,19 @@ static void add_feature(struct vm_cpu *cpu, unsigned index, enum vm_cpu_policy p
 	cpu->n_features++;
 }
 
-void cpu_describe(const struct cpu_feature_set *features, enum cpu_vendor vendor,
+void cpu_describe(const struct cpu_feature_set *features, const char *name, enum cpu_vendor vendor,
 	uint32_t signature, struct vm_cpu *ret)
 {
+	const struct cpu_model *model = name ? cpu_model_find(name) : NULL;
 	struct cpu_feature_set required;
-	const struct cpu_model *model =
-		cpu_model_nearest(features, vendor, signature, false, &required);
+	struct cpu_model_features own;
 
+	if (model) {
+		cpu_model_features(model, &own);
+		required = own.required;
+	} else {
+		model = cpu_model_nearest(features, vendor, signature, false, &required);
+	}
 	ret->mode = VM_CPU_MODE_CUSTOM;
 	ret->match = 2; /* exact */
 	ret->n_features = 0;
@@ -263,7 +269,7 @@ int cpu_baseline(const struct cpu_definition *cpus, unsigned n, uint32_t flags, 
 	limit(&common, flags);
 	if (!cpu_features_count(&common))
 		return error_set(error, ERROR_OPERATION_FAILED, "CPUs are incompatible");
-	cpu_describe(&common, vendor, 0, ret);
+	cpu_describe(&common, NULL, vendor, 0, ret);
 	if (flags & CPU_BASELINE_EXPAND)
 		expand(ret, &common);
 	if (says_vendor)

@@ -45,6 +45,7 @@ int cpu_compare(const struct cpu_host *host, const struct cpu_definition *cpu, u
 int cpu_baseline(const struct cpu_definition *cpus, unsigned n, uint32_t flags, struct vm_cpu *ret,
 	struct error *error);
 
-/* 'features' of a guest, said as the nearest model and what it has more or less: 'ret' of mode custom. */
-void cpu_describe(const struct cpu_feature_set *features, enum cpu_vendor vendor,
+/* 'features' of a guest, said as 'model' (NULL, or one that nobody knows: the nearest) and what it has more or less: 'ret' gets mode custom,
+ * match exact, model and features; the rest stays. */
+void cpu_describe(const struct cpu_feature_set *features, const char *model, enum cpu_vendor vendor,
 	uint32_t signature, struct vm_cpu *ret);

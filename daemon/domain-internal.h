@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
  * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-vcpu.c (how
- * many vCPUs) domain-iothread.c (which iothreads) domain-balloon.c (memory)
+ * many vCPUs) domain-cpu.c (which processors) domain-iothread.c (which iothreads) domain-balloon.c (memory)
  * domain-status.c (what outlives the daemon). */
 #pragma once
 
@@ -61,6 +61,14 @@ void domain_limits_changed(struct domain *domain);
 bool domain_has_pins(const struct domain_config *config);
 /* Let the worker's threads run where the live configuration says. */
 int domain_pin_all(const struct domain *domain, struct error *error);
+
+/* The worker says what its processors are: the first time it counts, and is saved. */
+void domain_cpuid_told(struct domain *domain, const struct proto_cpuid *cpuid);
+/* What was saved of it by an earlier daemon. */
+void domain_load_cpuid(struct domain *domain);
+/* <cpu> as it was given ('cpuid'; NULL: not known) to who asked for 'asked': in full, but for modes that are the host's whole processor. */
+void domain_cpu_given(
+	const struct proto_cpuid *cpuid, const struct vm_cpu *asked, struct vm_cpu *ret);
 
 /* One request to the running worker, with a deadline; 'done' as domain.h has it. 'what': "did not WHAT". */
 int domain_request(struct domain *domain, enum proto_type type, const char *what,

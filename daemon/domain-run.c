@@ -206,6 +206,8 @@ int domain_begin_run(struct domain *d, struct error *error)
 		d->live->memories[i] = (struct domain_memory_device){.number = (uint8_t)i};
 	domain_reset_memories(d);
 	d->run->start_error = (struct error){0};
+	free(d->run->cpuid);
+	d->run->cpuid = NULL;
 	domain_reset_vcpus(d);
 	r = memory_limit_check(d->manager, d->live, error);
 	if (r == 0)
@@ -351,6 +353,44 @@ static void go_on_pinned(struct domain *d)
 	}
 }
 
+/* Why the host cannot give what <cpu> or the clock asks for, by libvirt's class. False: it is something else. */
+static bool set_cpu_error(const char *text, struct error *e)
+{
+	/* The first that fits; what is behind it is the message. */
+	static const struct {
+		const char *begin;
+		enum error_code code;
+	} kinds[] = {
+		{"cpu: the CPU is incompatible with host CPU: ", ERROR_CPU_INCOMPATIBLE},
+		{"cpu: operation failed: ", ERROR_OPERATION_FAILED},
+		{"cpu: ", ERROR_CONFIG_UNSUPPORTED},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		size_t len = strlen(kinds[i].begin);
+
+		if (strncmp(text, kinds[i].begin, len) != 0)
+			continue;
+		(void)error_set(e, kinds[i].code, "%s", text + len);
+		return true;
+	}
+	return false;
+}
+
+/* What a worker said that does not start. */
+static void set_start_error(const struct domain *d, int error, const char *text, struct error *e)
+{
+	if (error == -ETIMEDOUT)
+		(void)error_set(
+			e, ERROR_TIMEOUT, "the worker of domain '%s' did not start", d->name);
+	else if (error == -ENOTSUP && set_cpu_error(text, e))
+		return;
+	else if (*text)
+		(void)error_set(e, ERROR_INTERNAL, "%s", text);
+	else
+		(void)error_set_errno(e, error, "the worker of domain '%s' did not start", d->name);
+}
+
 static void on_started(void *userdata, int error, const char *text)
 {
 	struct domain *d = userdata;
@@ -358,14 +398,8 @@ static void on_started(void *userdata, int error, const char *text)
 
 	if (error == -ECONNRESET)
 		return; /* gone() knows more */
-	if (error == -ETIMEDOUT)
-		(void)error_set(
-			&e, ERROR_TIMEOUT, "the worker of domain '%s' did not start", d->name);
-	else if (error < 0 && *text)
-		(void)error_set(&e, ERROR_INTERNAL, "%s", text);
-	else if (error < 0)
-		(void)error_set_errno(
-			&e, error, "the worker of domain '%s' did not start", d->name);
+	if (error < 0)
+		set_start_error(d, error, text, &e);
 	if (error == 0)
 		error = domain_pin_all(d, &e);
 	if (error < 0) {
@@ -583,6 +617,11 @@ static bool on_memories(void *opaque, const struct proto_memories *memories)
 	return domain_memories_seen(opaque, memories->bits);
 }
 
+static void on_cpuid(void *opaque, const struct proto_cpuid *cpuid)
+{
+	domain_cpuid_told(opaque, cpuid);
+}
+
 static bool on_links(void *opaque, const struct proto_links *links)
 {
 	return network_links_told(opaque, links);
@@ -716,6 +755,7 @@ const struct worker_ops domain_worker_ops = {
 	.links = on_links,
 	.vcpus = on_vcpus,
 	.memories = on_memories,
+	.cpuid = on_cpuid,
 	.hung = on_hung,
 	.silent = on_silent,
 	.gone = on_gone,

@@ -283,6 +283,7 @@ static void take_over(struct domain *d, const struct status *status)
 	memcpy(d->run->resources.console_paths, status->consoles, sizeof(status->consoles));
 	memcpy(d->run->resources.channel_paths, status->channels, sizeof(status->channels));
 	domain_load_nics(d);
+	domain_load_cpuid(d);
 	domain_reset_vcpus(d);
 	d->vcpus_wanted = status->vcpus_end;
 	manager_note_id(d->manager, d->id);

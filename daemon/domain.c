@@ -88,8 +88,10 @@ void domain_clear_live(struct domain *d)
 {
 	d->live = domain_config_free(d->live);
 	d->running = definition_free(d->running);
-	if (d->run)
+	if (d->run) {
 		resources_close(&d->run->resources);
+		free(d->run->cpuid);
+	}
 	free(d->run);
 	d->run = NULL;
 }
@@ -185,6 +187,19 @@ void domain_finish_waits(struct list *waits, const struct error *error)
 	}
 }
 
+/* What runs, with the processors that it was given. 'live' itself stays as it was asked for: that is what a document is compared with. */
+static int format_given(const struct domain *d, const struct domain_live *live, char **ret_xml)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+
+	if (!d->run->cpuid)
+		return domain_xml_format(d->live, live, ret_xml);
+	if (domain_config_copy(d->live, &config) < 0)
+		return -ENOMEM;
+	domain_cpu_given(d->run->cpuid, &d->live->vm.cpu, &config->vm.cpu);
+	return domain_xml_format(config, live, ret_xml);
+}
+
 int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, struct error *error)
 {
 	const struct definition *at_rest =
@@ -213,7 +228,5 @@ int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, str
 
 		live.nics[i].target = *target ? target : NULL;
 	}
-	if (domain_xml_format(d->live, &live, ret_xml) < 0)
-		return error_set(error, ERROR_NO_MEMORY, "xml");
-	return 0;
+	return format_given(d, &live, ret_xml) < 0 ? error_set(error, ERROR_NO_MEMORY, "xml") : 0;
 }

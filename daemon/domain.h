@@ -122,6 +122,7 @@ struct domain_run {
 	struct domain_tap taps[VM_MAX_NICS];
 	struct error start_error;
 	struct domain_policy policy;
+	struct proto_cpuid *cpuid; /* what its processors are; NULL: not told yet */
 };
 
 struct manager;

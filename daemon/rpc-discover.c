@@ -225,7 +225,7 @@ static bool may_fail_with(const struct api_method *m, enum error_code code)
 	case ERROR_CONFIG_UNSUPPORTED:
 		return has_argument(m, "xml") || reads_cpus(m);
 	case ERROR_CPU_INCOMPATIBLE:
-		return reads_cpus(m);
+		return reads_cpus(m) || (changes && !has_argument(m, "network"));
 	case ERROR_NOT_SUPPORTED:
 		return changes || has_argument(m, "virttype");
 	case ERROR_OPERATION_FAILED:

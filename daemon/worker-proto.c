@@ -228,6 +228,21 @@ static const char *on_memories(struct worker *w, const struct packet *packet)
 	return NULL;
 }
 
+static const char *on_cpuid(struct worker *w, const struct packet *packet)
+{
+	struct proto_cpuid cpuid;
+
+	if (packet->header.len != sizeof(cpuid) || packet->header.seq != 0)
+		return "leaves of CPUID of the wrong length";
+	if (!w->hello)
+		return "leaves of CPUID before HELLO";
+	memcpy(&cpuid, packet->payload, sizeof(cpuid));
+	if (!w->ops->cpuid || cpuid.n > PROTO_MAX_LEAVES)
+		return "leaves of CPUID that cannot be";
+	w->ops->cpuid(w->opaque, &cpuid);
+	return NULL;
+}
+
 static const char *on_reply(struct worker *w, const struct packet *packet)
 {
 	int32_t error = packet->header.error;
@@ -274,6 +289,8 @@ static const char *on_packet(struct worker *w, const struct packet *packet, size
 		return on_vcpus(w, packet);
 	case PROTO_MEMORIES:
 		return on_memories(w, packet);
+	case PROTO_CPUID:
+		return on_cpuid(w, packet);
 	case PROTO_REPLY:
 		return on_reply(w, packet);
 	default:

@@ -59,6 +59,8 @@ struct worker_ops {
 	/* Of a vm: the vCPUs that are there. False: they cannot be. */
 	bool (*vcpus)(void *opaque, const struct proto_vcpus *vcpus);
 	bool (*memories)(void *opaque, const struct proto_memories *memories);
+	/* Of a vm: what its processors are; the number of leaves is possible, nothing else is checked. */
+	void (*cpuid)(void *opaque, const struct proto_cpuid *cpuid);
 	/* It does not answer worker_probe() in time (true), or something came from it again (false). NULL: nobody asks. */
 	void (*hung)(void *opaque, bool hung);
 	/* No HELLO within WORKER_HELLO_USEC. A spawned worker is then killed; an adopted one lives on and may still

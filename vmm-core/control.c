@@ -204,6 +204,31 @@ static void on_memories(void *opaque)
 	send_message(opaque, PROTO_MEMORIES, 0, 0, &memories, sizeof(memories));
 }
 
+static void tell_cpuid(struct control *control)
+{
+	const struct vm *vm = control->vm;
+	struct proto_cpuid told = {0};
+
+	if (!vm)
+		return;
+	static_assert(CPUID_MAX_ENTRIES <= PROTO_MAX_LEAVES, "all of them fit");
+	told.n = vm->cpuid.n;
+	told.tsc_khz = vm->vcpus[0].tsc_khz;
+	for (unsigned i = 0; i < told.n; i++) {
+		const struct kvm_cpuid_entry2 *e = &vm->cpuid.entries[i];
+
+		told.leaves[i] = (struct proto_leaf){.leaf = e->function,
+			.subleaf = e->index |
+				(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX ? PROTO_LEAF_INDEXED
+									    : 0),
+			.eax = e->eax,
+			.ebx = e->ebx,
+			.ecx = e->ecx,
+			.edx = e->edx};
+	}
+	send_message(control, PROTO_CPUID, 0, 0, &told, sizeof(told));
+}
+
 static void on_settled(void *opaque, enum vm_aim aim, int error)
 {
 	struct control *control = opaque;
@@ -623,11 +648,15 @@ static int answer_start(struct control *control, struct message *m, int r, const
 static int handle_start(struct control *control, struct message *m)
 {
 	char reason[PROTO_REASON_MAX] = "";
+	int r;
 
 	if (control->vm || control->network)
 		return -EALREADY;
 	outlive_daemon();
-	return answer_start(control, m, start(control, m, reason), reason);
+	r = start(control, m, reason);
+	if (r >= 0)
+		tell_cpuid(control);
+	return answer_start(control, m, r, reason);
 }
 
 static int handle_start_network(struct control *control, struct message *m)
@@ -733,6 +762,7 @@ static int connect_control(struct control *control)
 	on_vcpus(control);
 	if (control->vm && control->vm->mem.plug)
 		on_memories(control);
+	tell_cpuid(control);
 	if (control->network)
 		network_connected(control->network);
 	if (control->vm && control->vm->state == PROTO_VM_STOPPED && control->connected)

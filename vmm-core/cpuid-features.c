@@ -220,7 +220,8 @@ static int check_host(struct cpuid_builder *b, const struct cpu_feature_set *hos
 	if (!is_empty(missing))
 		return refuse(b,
 			cpu->check == CHECK_FULL
-				? "guest CPU doesn't match specification: missing features"
+				? "operation failed: guest CPU doesn't match specification: "
+				  "missing features"
 				: "the CPU is incompatible with host CPU: Host CPU does not "
 				  "provide required features",
 			missing);

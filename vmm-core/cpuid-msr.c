@@ -3,6 +3,8 @@
 #include "vmm-core/cpuid.h"
 
 #include <asm/kvm_para.h>
+#include <errno.h>
+#include <stdio.h>
 
 #include "vmm-core/cpu-model.h"
 
@@ -52,6 +54,28 @@ static bool has(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf
 		return false;
 	value = reg == 0 ? e->eax : reg == 1 ? e->ebx : reg == 2 ? e->ecx : e->edx;
 	return value >> bit & 1;
+}
+
+#define TSC_TOLERANCE_PPM 250
+
+int cpuid_judge_tsc(
+	uint64_t wanted_hz, uint32_t host_khz, bool scaling, struct cpuid_report *ret_report)
+{
+	uint64_t host_hz = host_khz * UINT64_C(1000);
+	uint64_t tolerance = host_hz * TSC_TOLERANCE_PPM / 1000000;
+	bool near = wanted_hz >= host_hz - tolerance && wanted_hz <= host_hz + tolerance;
+
+	*ret_report = (struct cpuid_report){0};
+	if (scaling)
+		return wanted_hz / 1000 != host_khz;
+	if (near)
+		return 0;
+	(void)snprintf(ret_report->text, sizeof(ret_report->text),
+		"Requested TSC frequency %llu Hz is outside tolerance range ([%llu, %llu] Hz) "
+		"around host frequency %llu Hz and TSC scaling is not supported by the host CPU",
+		(unsigned long long)wanted_hz, (unsigned long long)(host_hz - tolerance),
+		(unsigned long long)(host_hz + tolerance), (unsigned long long)host_hz);
+	return -ENOTSUP;
 }
 
 struct list {

@@ -158,6 +158,9 @@ static void copy_host(struct cpuid_builder *b)
 
 		if (!(e->eax | e->ebx | e->ecx | e->edx) || !keeps_leaf(b, e->function))
 			continue;
+		/* The host's frequencies, which are not the guest's then. */
+		if (b->config->tsc_hz && (e->function == 0x15 || e->function == 0x16))
+			continue;
 		*cpuid_entry(b, e->function, e->index, false) = *e;
 	}
 	/* An MSR that is kept as if it were a leaf. */

@@ -71,6 +71,12 @@ int cpuid_build(const struct cpuid_host *host, const struct vm_config *config,
 void cpuid_vcpu(const struct cpuid_table *table, const struct vm_config *config, unsigned index,
 	struct cpuid_table *ret_table);
 
+/* May a guest's counter run at 'wanted_hz' (not 0) on a host where it runs at 'host_khz' by itself (0: unknown)? 0: it does, closely
+ * enough (250 ppm, as libvirt has it); 1: when KVM is told to; -ENOTSUP with the reason: it cannot ('scaling':
+ * KVM_CAP_TSC_CONTROL). */
+int cpuid_judge_tsc(
+	uint64_t wanted_hz, uint32_t host_khz, bool scaling, struct cpuid_report *ret_report);
+
 /* All that the host could give, by name; who makes it; and leaf 1, EAX. */
 void cpuid_host_features(const struct cpuid_host *host, struct cpu_feature_set *ret);
 enum cpu_vendor cpuid_host_vendor(const struct cpuid_host *host);

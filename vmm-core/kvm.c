@@ -173,6 +173,11 @@ int kvm_supported_cpuid(struct kvm *kvm, struct kvm_cpuid_entry2 *entries, unsig
 	return 0;
 }
 
+int kvm_vcpu_set_tsc_khz(int fd, uint32_t khz)
+{
+	return kvm_ioctl_long(fd, KVM_SET_TSC_KHZ, khz);
+}
+
 uint32_t kvm_tsc_khz(struct kvm *kvm, int vcpu_fd)
 {
 	(void)kvm;

@@ -51,6 +51,8 @@ int kvm_set_halt_poll(struct kvm *kvm, uint32_t us);
 int kvm_split_irqchip(struct kvm *kvm, unsigned pins);
 /* Supported CPUID leaves; *n is the array's size and becomes the count. -E2BIG: array too small. */
 int kvm_supported_cpuid(struct kvm *kvm, struct kvm_cpuid_entry2 *entries, unsigned *n);
+/* The frequency of a vCPU's counter, where the host can scale it (kvm->tsc_control). */
+int kvm_vcpu_set_tsc_khz(int fd, uint32_t khz);
 uint32_t kvm_tsc_khz(struct kvm *kvm, int vcpu_fd); /* 0: unknown */
 
 /* The backends of irq.h and bus.h; opaque is the struct kvm. 'extint' of the former is the vm's. */

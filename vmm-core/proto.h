@@ -102,6 +102,7 @@ enum proto_type {
 	PROTO_MEMORY_REMOVE, /* struct proto_memory_id: ask the guest to let go of it; MEMORIES follows when it has; -EBUSY: not empty */
 	/* worker -> daemon, seq 0 */
 	PROTO_MEMORIES, /* struct proto_memories: of a vm, after HELLO if it can have any, and when there are others than before */
+	PROTO_CPUID,    /* struct proto_cpuid: of a vm, before the REPLY of START and after HELLO */
 	PROTO_TYPE_X_MAX
 };
 
@@ -269,6 +270,24 @@ struct proto_memories {
 	uint32_t bits;
 };
 static_assert(VM_MAX_MEMORIES <= 32, "a bit each");
+
+/* What a vm's processors are: leaves without what differs from one to the next (APIC ids), and MSR 0x10a as if it were a leaf
+ * (vmm-core/cpu-model.h). */
+#define PROTO_MAX_LEAVES   160
+#define PROTO_LEAF_INDEXED (UINT32_C(1) << 31) /* in 'subleaf': the subleaf matters */
+
+struct proto_leaf {
+	uint32_t leaf, subleaf, eax, ebx, ecx, edx;
+};
+
+struct proto_cpuid {
+	uint32_t n;
+	uint32_t tsc_khz; /* of the guest's counter; 0: unknown */
+	uint32_t pad[2];
+	struct proto_leaf leaves[PROTO_MAX_LEAVES];
+};
+static_assert(sizeof(struct proto_cpuid) == 16 + 24 * PROTO_MAX_LEAVES, "wire format");
+static_assert(sizeof(struct proto_cpuid) <= PROTO_MAX_PAYLOAD, "one message");
 
 enum proto_console_kind { PROTO_CONSOLE_SERIAL, PROTO_CONSOLE_VIRTIO, PROTO_CONSOLE_KIND_X_MAX };
 

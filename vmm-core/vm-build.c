@@ -477,6 +477,27 @@ static int build_cpuid(struct vm *vm, struct cpuid_table *ret_table, char *reaso
 	return 0;
 }
 
+/* <timer name='tsc' frequency=>; each vCPU has its counter. */
+static int set_tsc(struct vm *vm, struct vcpu *vcpu, char *reason)
+{
+	uint64_t wanted_hz = vm->config.tsc_hz;
+	struct cpuid_report report;
+	int r;
+
+	if (!wanted_hz)
+		return 0;
+	r = cpuid_judge_tsc(wanted_hz, vcpu->tsc_khz, vm->kvm.tsc_control, &report);
+	if (r < 0)
+		(void)snprintf(reason, PROTO_REASON_MAX, "cpu: %.240s", report.text);
+	if (r <= 0)
+		return r;
+	r = kvm_vcpu_set_tsc_khz(vcpu->fd, (uint32_t)(wanted_hz / 1000));
+	if (r < 0)
+		return failed(reason, r, "KVM_SET_TSC_KHZ");
+	vcpu->tsc_khz = kvm_tsc_khz(&vm->kvm, vcpu->fd);
+	return 0;
+}
+
 static int build_vcpus(struct vm *vm, char *reason)
 {
 	struct cpu_topology topology = cpu_topology_of(&vm->config);
@@ -508,6 +529,9 @@ static int build_vcpus(struct vm *vm, char *reason)
 		r = vcpu_init(&vm->vcpus[i], &vm->kvm, &vm->vcpu_host, i, apic_id, &stage);
 		if (r < 0)
 			return failed(reason, r, stage);
+		r = set_tsc(vm, &vm->vcpus[i], reason);
+		if (r < 0)
+			return r;
 		vm->vcpus[i].off = i >= vm->config.vcpus;
 		if (vm->stats)
 			vm->vcpus[i].stats = &vm->stats->vcpus[i];

@@ -19,6 +19,9 @@
  *			changes none, fake=keep-memory gives nothing back
  *	vCPUs		likewise; fake=keep-vcpus releases none before the line release, fake=refuse-vcpus says that it will not
  *
+ *	processors	fake=cpuid tells what they are, twice and differently; fake=cpuid-many and fake=cpuid-short what cannot be;
+ *			fake=cpu-lacks, fake=cpu-differs and fake=cpu-tsc do not start for what the host's lack
+ *
  * The power button powers off. A console echoes, and says which console has which size when it is resized.
  *
  * As a network's worker it takes ports and counts them where its statistics are: tx_packets of a port goes up when it is
@@ -152,6 +155,22 @@ static void notice(struct fake *f, uint32_t kind)
 	send_raw(f, PROTO_NOTICE, 0, 0, &n, sizeof(n), NULL, 0);
 }
 
+/* A Nehalem that also has x2apic, and lacks nothing but popcnt. */
+static void tell_cpuid(struct fake *f, uint32_t tsc_khz)
+{
+	struct proto_cpuid cpuid = {.n = 4,
+		.tsc_khz = tsc_khz,
+		.leaves = {{0, 0, 0xb, 0x756e6547, 0x6c65746e, 0x49656e69},
+			{1, 0, 0x000106a3, 0x10800, 0x80382201, 0x078bfbfd},
+			{0xd, 1 | PROTO_LEAF_INDEXED, 0, 0, 0, 0},
+			{0x80000001, 0, 0, 0, 1, 0x20100800}}};
+
+	if (told(f, "cpuid-many"))
+		cpuid.n = PROTO_MAX_LEAVES + 1;
+	send_raw(f, PROTO_CPUID, 0, 0, &cpuid, sizeof(cpuid) - (told(f, "cpuid-short") ? 1 : 0),
+		NULL, 0);
+}
+
 static void misbehave(struct fake *f)
 {
 	struct proto_state bad = {.state = PROTO_VM_RUNNING};
@@ -176,6 +195,8 @@ static void misbehave(struct fake *f)
 	}
 	for (unsigned i = 0; told(f, "flood") && i < 20000; i++)
 		notice(f, PROTO_NOTICE_GUEST_RESET);
+	if (told(f, "cpuid-many") || told(f, "cpuid-short"))
+		tell_cpuid(f, 0);
 	if (told(f, "exit-quietly"))
 		exit(3);
 	while (told(f, "stop-reading"))
@@ -282,6 +303,18 @@ static void have_memory(struct fake *f, unsigned number, uint64_t kib)
 		stat_set(&stats->plugged, kib * 1024);
 }
 
+static const struct {
+	const char *word, *text;
+} cpu_errors[] = {
+	{"cpu-lacks",
+		"cpu: the CPU is incompatible with host CPU: Host CPU does not provide "
+		"required features: avx"},
+	{"cpu-differs",
+		"cpu: operation failed: guest CPU doesn't match specification: missing "
+		"features: avx"},
+	{"cpu-tsc", "cpu: Requested TSC frequency 1 Hz is outside tolerance range"},
+};
+
 static void start(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
 {
 	struct proto_start s;
@@ -299,6 +332,11 @@ static void start(struct fake *f, const struct packet *p, const int *fds, unsign
 	have_vcpus(f, f->config.vcpus);
 	for (unsigned i = 0; i < f->config.n_memories; i++)
 		have_memory(f, i, f->config.memories[i].requested_kib);
+	for (size_t i = 0; i < ARRAY_SIZE(cpu_errors); i++)
+		if (told(f, cpu_errors[i].word)) {
+			reply(f, p->header.seq, -ENOTSUP, cpu_errors[i].text);
+			exit(1);
+		}
 	if (told(f, "fail-start")) {
 		reply(f, p->header.seq, -ENOMEM, "KVM_CREATE_VM: Cannot allocate memory");
 		exit(1);
@@ -308,6 +346,8 @@ static void start(struct fake *f, const struct packet *p, const int *fds, unsign
 		start_threads(f);
 	f->state = s.flags & PROTO_START_PAUSED ? PROTO_VM_PAUSED : PROTO_VM_RUNNING;
 	f->reason = s.flags & PROTO_START_PAUSED ? PROTO_REASON_USER : PROTO_REASON_NONE;
+	for (uint32_t i = 0; i < 2 && told(f, "cpuid"); i++)
+		tell_cpuid(f, 2400000 + i);
 	if (!told(f, "no-reply"))
 		reply(f, p->header.seq, 0, "");
 }

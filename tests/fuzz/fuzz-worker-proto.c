@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/domain-internal.h"
 #include "daemon/worker-internal.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -89,6 +90,17 @@ static bool on_vcpus(void *opaque, const struct proto_vcpus *vcpus)
 	return vcpus->bits[0] & 1;
 }
 
+static void on_cpuid(void *opaque, const struct proto_cpuid *cpuid)
+{
+	const struct vm_cpu asked = {0};
+	struct vm_cpu given;
+
+	check(((struct fuzz *)opaque)->hellos == 1 && cpuid->n <= PROTO_MAX_LEAVES);
+	domain_cpu_given(cpuid, &asked, &given);
+	check(given.mode == VM_CPU_MODE_CUSTOM && given.n_features <= VM_MAX_CPU_FEATURES &&
+		*given.model);
+}
+
 static bool on_links(void *opaque, const struct proto_links *links)
 {
 	check(((struct fuzz *)opaque)->hellos == 1 && links->nic < VM_MAX_NICS);
@@ -140,6 +152,7 @@ static const struct worker_ops ops = {
 	.team_report = on_team_report,
 	.links = on_links,
 	.vcpus = on_vcpus,
+	.cpuid = on_cpuid,
 	.silent = on_silent,
 	.gone = on_gone,
 };

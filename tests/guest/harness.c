@@ -197,6 +197,8 @@ static int receive(struct harness *h, int timeout_ms, struct proto_header *ret_h
 		memcpy(&h->state, packet.payload, sizeof(h->state));
 	if (packet.header.type == PROTO_VCPUS)
 		memcpy(&h->vcpus, packet.payload, sizeof(h->vcpus));
+	if (packet.header.type == PROTO_CPUID)
+		memcpy(&h->cpuid, packet.payload, sizeof(h->cpuid));
 	if (packet.header.type == PROTO_NOTICE && h->n_notices < ARRAY_SIZE(h->notices))
 		memcpy(&h->notices[h->n_notices++], packet.payload, sizeof(h->notices[0]));
 	*ret_header = packet.header;

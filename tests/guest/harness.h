@@ -33,6 +33,7 @@ struct harness {
 	uint32_t seq;
 	struct proto_state state; /* the last HELLO or STATE */
 	struct proto_vcpus vcpus; /* the last VCPUS */
+	struct proto_cpuid cpuid; /* the last CPUID */
 	struct proto_notice notices[16];
 	unsigned n_notices;
 	struct vm_stats_page *stats;

@@ -100,7 +100,7 @@ static void test_itself(void **state)
 		char *xml;
 
 		cpu_host_of(hosts[i], &host);
-		cpu_describe(&host.features, host.vendor, host.signature, &cpu);
+		cpu_describe(&host.features, NULL, host.vendor, host.signature, &cpu);
 		assert_int_equal(cpu_xml_format(&cpu, &xml), 0);
 		assert_int_equal(compare(hosts[i], xml, 0), CPU_IDENTICAL);
 		host_without(hosts[i], "cx16 sse2", &less);
@@ -208,7 +208,7 @@ static void test_two_hosts(void **state)
 
 		cpu = (struct vm_cpu){.vendor = "Intel"};
 		cpu_host_of(hosts[i], &host);
-		cpu_describe(&host.features, host.vendor, host.signature, &cpu);
+		cpu_describe(&host.features, NULL, host.vendor, host.signature, &cpu);
 		assert_int_equal(cpu_xml_format(&cpu, &xml[i]), 0);
 	}
 	assert_true(asprintf(&both, "%s%s", xml[0], xml[1]) > 0);

@@ -318,6 +318,40 @@ static void test_arch_capabilities(void **state)
 	assert_refused(&host, &config, -ENOTSUP, "rdctl-no");
 }
 
+static void test_tsc(void **state)
+{
+	const uint32_t khz = 2000000;
+	struct vm_config config;
+
+	(void)state;
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(2000000000), khz, false, &report), 0);
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(2000500000), khz, false, &report), 0);
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(1999500000), khz, false, &report), 0);
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(2000500001), khz, false, &report), -ENOTSUP);
+	assert_string_equal(report.text,
+		"Requested TSC frequency 2000500001 Hz is outside tolerance range ([1999500000, "
+		"2000500000] Hz) around host frequency 2000000000 Hz and TSC scaling is not "
+		"supported by the host CPU");
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(1999499999), khz, false, &report), -ENOTSUP);
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(2000000000), 0, false, &report), -ENOTSUP);
+	/* With scaling it is what was asked for, and nothing near it. */
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(2000000000), khz, true, &report), 0);
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(2000001000), khz, true, &report), 1);
+	assert_int_equal(cpuid_judge_tsc(UINT64_C(3000000000), khz, true, &report), 1);
+	/* The host's frequency leaves go. */
+	config_init(&config, VM_CPU_MODE_HOST_MODEL, "");
+	build(&intel_host, &config);
+	assert_int_equal(reg(0x15, 0, 'c'), 25000000);
+	config.tsc_hz = UINT64_C(2000000000);
+	build(&intel_host, &config);
+	assert_null(cpuid_find(&table, 0x15, 0));
+	/* Asked for by name, the invariant counter is a feature as others. */
+	add_feature(&config, "invtsc", VM_CPU_POLICY_REQUIRE);
+	build(&amd_host, &config);
+	assert_true(has("invtsc"));
+	assert_refused(&intel_host, &config, -ENOTSUP, "required features: invtsc");
+}
+
 static void test_hypervisor(void **state)
 {
 	struct cpuid_host host = amd_host;
@@ -506,6 +540,7 @@ int main(void)
 		cmocka_unit_test(test_check_full),
 		cmocka_unit_test(test_match),
 		cmocka_unit_test(test_arch_capabilities),
+		cmocka_unit_test(test_tsc),
 		cmocka_unit_test(test_hypervisor),
 		cmocka_unit_test(test_bare_metal_host),
 		cmocka_unit_test(test_apic_ids),

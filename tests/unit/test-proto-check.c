@@ -67,9 +67,9 @@ static const struct {
 	{PROTO_MEMORY_ADD, sizeof(struct proto_memory_add), 0, 0},
 	{PROTO_MEMORY_REMOVE, sizeof(struct proto_memory_id), 0, 0},
 };
-/* From TEAM_STATE to LINKS are workers', and VCPUS and MEMORIES are; new numbers are at the end, since workers of an earlier version may be running. */
+/* From TEAM_STATE to LINKS are workers', and VCPUS, MEMORIES and CPUID are; new numbers are at the end, since workers of an earlier version may be running. */
 static_assert(ARRAY_SIZE(known) ==
-		(PROTO_TEAM_STATE - PROTO_START) + (PROTO_TYPE_X_MAX - PROTO_LINKS - 3),
+		(PROTO_TEAM_STATE - PROTO_START) + (PROTO_TYPE_X_MAX - PROTO_LINKS - 4),
 	"a new request: add a row");
 static_assert(PROTO_LINKS == PROTO_TEAM_STATE + 2, "of workers");
 

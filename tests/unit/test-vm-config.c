@@ -168,6 +168,10 @@ static void test_cpu(void **state)
 	BREAK(c.cpu.sockets = 4, "cpu/topology");
 	BREAK((c.cpu.sockets = c.cpu.dies = 1, c.cpu.cores = 2, c.cpu.threads = 2), NULL);
 	BREAK((c.cpu.sockets = c.cpu.dies = c.cpu.cores = c.cpu.threads = 65535), "topology");
+	BREAK(c.tsc_hz = 999999, "clock/timer/@frequency: 999999 Hz; write 1000000 to");
+	BREAK(c.tsc_hz = VM_MAX_TSC_HZ + 1, "clock/timer/@frequency");
+	BREAK(c.tsc_hz = VM_MAX_TSC_HZ, NULL);
+	BREAK(c.tsc_mode = 3, "clock/timer/@mode");
 	BREAK(c.cpu.check = 4, "cpu/@check");
 	BREAK(c.cpu.match = 4, "cpu/@match");
 	BREAK(c.cpu.migratable = 3, "cpu/@migratable");

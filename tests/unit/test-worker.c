@@ -131,6 +131,12 @@ static bool on_vcpus(void *opaque, const struct proto_vcpus *vcpus)
 	return true;
 }
 
+static void on_cpuid(void *opaque, const struct proto_cpuid *cpuid)
+{
+	(void)opaque;
+	(void)cpuid;
+}
+
 static void on_silent(void *opaque)
 {
 	((struct fixture *)opaque)->silents++;
@@ -149,6 +155,7 @@ static const struct worker_ops ops = {
 	.state = on_state,
 	.notice = on_notice,
 	.vcpus = on_vcpus,
+	.cpuid = on_cpuid,
 	.silent = on_silent,
 	.gone = on_gone,
 };
@@ -298,6 +305,8 @@ static void test_violations_are_the_end(void **state)
 		{"hello-fds", NULL, "carries fds"},
 		{"good", "fake=garbage", "a packet of the wrong length"},
 		{"good", "fake=bad-type", "an unknown message type"},
+		{"good", "fake=cpuid-many", "leaves of CPUID that cannot be"},
+		{"good", "fake=cpuid-short", "leaves of CPUID of the wrong length"},
 		{"good", "fake=short", "a state of the wrong length"},
 		{"good", "fake=fds", "carries fds"},
 		{"good", "fake=wrong-seq", "a reply nobody asked for"},
