@@ -11,8 +11,6 @@
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
 
-#define SETTLE_AT_ONCE     STORE_MAX_SAVES /* files, in one turn of the loop */
-#define SETTLE_RETRY_USEC  (5 * UINT64_C(1000000))
 #define INTERFACE_PATH     "devices/interface["
 #define INTERFACE_PATH_LEN (sizeof(INTERFACE_PATH) - 1)
 
@@ -30,36 +28,6 @@ struct step {
 	struct plan_change *change;
 	char mac[NET_MAC_STRING_SIZE]; /* of PLAN_PORT: all changes of this interface */
 };
-
-/* Files. */
-
-static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct manager *m = userdata;
-	int r = store_settle(m->store, SETTLE_AT_ONCE);
-
-	if (r == 0) {
-		m->settle_timer = sd_event_source_disable_unref(m->settle_timer);
-		return 0;
-	}
-	if (r < 0)
-		(void)log_error_errno(r,
-			"the files of definitions do not follow; they are in %s/changes: %m",
-			m->store->state_dir);
-	(void)sd_event_source_set_time(source, r < 0 ? usec + SETTLE_RETRY_USEC : usec);
-	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	return 0;
-}
-
-static void settle_soon(struct manager *m)
-{
-	uint64_t now = 0;
-
-	m->settle_timer = sd_event_source_disable_unref(m->settle_timer);
-	(void)sd_event_now(m->event, CLOCK_MONOTONIC, &now);
-	/* Without a timer, the next write lets them follow, or the next start. */
-	(void)sd_event_add_time(m->event, &m->settle_timer, CLOCK_MONOTONIC, now, 1, on_settle, m);
-}
 
 /* Definitions. */
 
@@ -113,27 +81,18 @@ static int commit(struct manager *m, const struct plan *plan, struct error *erro
 
 		if (!item->writes)
 			continue;
+		items[n].verb = item->action == PLAN_DELETE ? CHANGESET_DELETE : CHANGESET_SAVE;
 		items[n].kind = item->is_network ? CHANGESET_NETWORKS : CHANGESET_DOMAINS;
 		memcpy(items[n].uuid, item->uuid, 16);
 		items[n++].xml = item->is_network ? item->xml
 			: item->definition        ? item->definition->xml
 						  : NULL;
 	}
-	r = n ? store_commit(m->store, items, n) : 0;
-	if (r == -EEXIST)
-		return error_set(error, ERROR_OPERATION_FAILED,
-			"%s/changes is damaged: what was to change together before may have "
-			"changed in part. Compare the definitions, and move the file away",
-			m->store->state_dir);
-	if (r == -EFBIG)
-		return error_set(error, ERROR_INVALID_ARGUMENT,
-			"the definitions are more than %u bytes together; give fewer at once",
-			CHANGESET_MAX_BYTES);
-	if (r < 0)
-		return error_set_errno(error, r, "cannot save the definitions");
-	if (n)
-		settle_soon(m);
-	return 0;
+	if (n == 0)
+		return 0;
+	r = store_change(m->store, items, n);
+	manager_tend_store(m);
+	return r == 0 ? 0 : manager_fail_change(m, r, error, "cannot save the definitions");
 }
 
 static void take_item(struct manager *m, struct plan_item *item)

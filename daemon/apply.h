@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A plan carried out. All definitions change in one moment (store_commit()), or none does; then, what runs is changed, one thing
+ * A plan carried out. All definitions change in one moment (store_change()), or none does; then, what runs is changed, one thing
  * after the other: what fails there is told in the plan, and the definitions stay.
  *
  *	plan refuses something ──► an error, nothing has changed
- *	store_commit()         ──► the moment: a daemon that dies before it leaves all old, after it all new
+ *	store_change()         ──► the moment: a daemon that dies before it leaves all old, after it all new
  *	memory follows             in the same turn of the loop; nothing in it can fail
- *	files follow               store_settle(), a few in each turn
+ *	files follow               manager_tend_store(), a few in each turn
  *	what runs follows          interfaces go, come, change; networks
  *
  * Threads: the daemon's one. Tested by tests/unit/test-apply.c and tests/unit/test-kills.c.

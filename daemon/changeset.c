@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Definitions that change together, as text: see changeset.h. */
+/* Definitions that change together, as a record of the journal: see changeset.h. */
 #include "daemon/changeset.h"
 
 #include <errno.h>
@@ -12,15 +12,18 @@
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
 
-#define MAGIC "vmmd-changes 1 "
+#define MAGIC   "vmmd-journal "
+#define VERSION "1 "
 /* "save networks UUID LENGTH" and a newline fit, with room; so does the first line. */
-#define LINE_MAX_BYTES 128
+#define LINE_MAX_BYTES 192
 
 static const char *const kind_names[CHANGESET_KIND_X_MAX] = {"domains", "networks"};
+static const char *const verb_names[CHANGESET_VERB_X_MAX] = {"save", "delete", "flag", "unflag"};
 
-static void digest(const char *bytes, size_t size, char ret[DIGEST_TEXT_SIZE])
+/* Of what follows the first line, and of that line as far as it goes. */
+static void digest(const char *body, size_t size, const char *head, char ret[DIGEST_TEXT_SIZE])
 {
-	digest_format(digest_of(bytes, size), ret);
+	digest_format(digest_more(digest_of(body, size), head, strlen(head)), ret);
 }
 
 /* At 'out', of LINE_MAX_BYTES. */
@@ -30,12 +33,17 @@ static size_t put_line(char *out, const struct changeset_item *item)
 	int n;
 
 	uuid_format(item->uuid, uuid);
-	if (item->xml)
-		n = snprintf(out, LINE_MAX_BYTES, "save %s %s %zu\n", kind_names[item->kind], uuid,
-			strlen(item->xml));
-	else
-		n = snprintf(out, LINE_MAX_BYTES, "delete %s %s\n", kind_names[item->kind], uuid);
-	return (size_t)n;
+	n = snprintf(out, LINE_MAX_BYTES, "%s %s %s", verb_names[item->verb],
+		kind_names[item->kind], uuid);
+	if (item->verb == CHANGESET_SAVE)
+		n += snprintf(out + n, LINE_MAX_BYTES - (size_t)n, " %zu", strlen(item->xml));
+	out[n] = '\n';
+	return (size_t)n + 1;
+}
+
+static size_t xml_len(const struct changeset_item *item)
+{
+	return item->verb == CHANGESET_SAVE ? strlen(item->xml) : 0;
 }
 
 static size_t put_items(char *out, const struct changeset_item *items, size_t n)
@@ -43,10 +51,10 @@ static size_t put_items(char *out, const struct changeset_item *items, size_t n)
 	char *end = out;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t len = items[i].xml ? strlen(items[i].xml) : 0;
+		size_t len = xml_len(&items[i]);
 
 		end += put_line(end, &items[i]);
-		if (!items[i].xml)
+		if (items[i].verb != CHANGESET_SAVE)
 			continue;
 		memcpy(end, items[i].xml, len);
 		end += len;
@@ -55,31 +63,40 @@ static size_t put_items(char *out, const struct changeset_item *items, size_t n)
 	return (size_t)(end - out);
 }
 
-int changeset_encode(
-	const struct changeset_item *items, size_t n, char **ret_text, size_t *ret_size)
+/* An upper bound of the text, or 0: it is too long. */
+static size_t bound(const struct changeset_item *items, size_t n)
 {
-	size_t max = 2 * LINE_MAX_BYTES, size, head_len;
-	char head[LINE_MAX_BYTES], hash[DIGEST_TEXT_SIZE], *text;
+	size_t max = 2 * LINE_MAX_BYTES;
 
 	if (n > CHANGESET_MAX)
-		return -EFBIG;
+		return 0;
 	for (size_t i = 0; i < n; i++) {
-		size_t len = items[i].xml ? strlen(items[i].xml) : 0;
+		size_t len = xml_len(&items[i]);
 
 		if (len > VMMD_MAX_XML_BYTES || max > CHANGESET_MAX_BYTES)
-			return -EFBIG;
+			return 0;
 		max += LINE_MAX_BYTES + len + 1;
 	}
-	if (max > CHANGESET_MAX_BYTES)
+	return max > CHANGESET_MAX_BYTES ? 0 : max;
+}
+
+int changeset_encode(const struct changeset_place *place, const struct changeset_item *items,
+	size_t n, char **ret_text, size_t *ret_size)
+{
+	char head[LINE_MAX_BYTES], hash[DIGEST_TEXT_SIZE], *text;
+	size_t max = bound(items, n), size, head_len;
+
+	if (!max)
 		return -EFBIG;
 	text = malloc(max);
 	if (!text)
 		return -ENOMEM;
 	/* The first line is known when the rest is: it moves up to it. */
 	size = put_items(text + LINE_MAX_BYTES, items, n);
-	digest(text + LINE_MAX_BYTES, size, hash);
-	head_len = (size_t)snprintf(head, sizeof(head), MAGIC "%zu %zu %s\n", n, size, hash);
-	memcpy(text, head, head_len);
+	(void)snprintf(head, sizeof(head), MAGIC VERSION "%016" PRIx64 " %" PRIu64 " %zu %zu ",
+		place->generation, place->sequence, n, size);
+	digest(text + LINE_MAX_BYTES, size, head, hash);
+	head_len = (size_t)sprintf(text, "%s%s\n", head, hash);
 	memmove(text + head_len, text + LINE_MAX_BYTES, size);
 	text[head_len + size] = 0;
 	*ret_text = text;
@@ -159,60 +176,112 @@ static int take_xml(char **at, char *end, char **line, struct changeset_item *it
 	return 0;
 }
 
+static int take_verb(char **at, enum changeset_verb *ret)
+{
+	const char *word = take_word(at);
+
+	for (int i = 0; i < CHANGESET_VERB_X_MAX; i++)
+		if (streq(word, verb_names[i])) {
+			*ret = (enum changeset_verb)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int take_item(char **at, char *end, struct changeset_item *item)
 {
 	char *line = take_line(at, end);
-	const char *verb;
 	int r = 0;
 
-	if (!line)
+	if (!line || take_verb(&line, &item->verb) < 0 || take_kind(&line, &item->kind) < 0 ||
+		take_uuid(&line, item->uuid) < 0)
 		return -EBADMSG;
-	verb = take_word(&line);
-	if (take_kind(&line, &item->kind) < 0 || take_uuid(&line, item->uuid) < 0)
-		return -EBADMSG;
-	if (streq(verb, "save"))
+	if (item->verb == CHANGESET_SAVE)
 		r = take_xml(at, end, &line, item);
-	else if (!streq(verb, "delete"))
-		return -EBADMSG;
 	return r < 0 || *line ? -EBADMSG : 0;
 }
 
-/* The first line, and whether the rest is what it says. */
-static int take_head(char **at, char *end, uint64_t *ret_n)
-{
-	char *line = take_line(at, end), hash[DIGEST_TEXT_SIZE];
-	uint64_t size;
+struct head {
+	struct changeset_place place;
+	uint64_t n, size; /* items, and bytes after it */
+	size_t len;       /* its own */
+};
 
-	if (!line || strncmp(line, MAGIC, strlen(MAGIC)) != 0)
+static int take_generation(char **at, uint64_t *ret)
+{
+	char *word = take_word(at), again[24], *end;
+
+	*ret = strtoull(word, &end, 16);
+	(void)snprintf(again, sizeof(again), "%016" PRIx64, *ret);
+	return streq(word, again) ? 0 : -EINVAL;
+}
+
+/* The first line, and whether the rest is what it says. */
+static int look(const char *text, size_t size, struct head *ret)
+{
+	char copy[LINE_MAX_BYTES + 1], signed_part[LINE_MAX_BYTES + 1], hash[DIGEST_TEXT_SIZE];
+	char *at = copy, *line;
+	size_t n = size < LINE_MAX_BYTES ? size : LINE_MAX_BYTES;
+
+	if (n < strlen(MAGIC VERSION) || memcmp(text, MAGIC, strlen(MAGIC)) != 0)
 		return -EBADMSG;
-	line += strlen(MAGIC);
-	if (take_number(&line, CHANGESET_MAX, ret_n) < 0 ||
-		take_number(&line, CHANGESET_MAX_BYTES, &size) < 0 || size != (uint64_t)(end - *at))
+	if (memcmp(text + strlen(MAGIC), VERSION, strlen(VERSION)) != 0)
+		return -EPROTONOSUPPORT;
+	memcpy(copy, text, n);
+	copy[n] = 0;
+	line = take_line(&at, copy + n);
+	if (!line)
 		return -EBADMSG;
-	digest(*at, size, hash);
+	ret->len = (size_t)(at - copy);
+	memcpy(signed_part, copy, sizeof(copy));
+	line += strlen(MAGIC VERSION);
+	if (take_generation(&line, &ret->place.generation) < 0 ||
+		take_number(&line, UINT64_MAX, &ret->place.sequence) < 0 ||
+		take_number(&line, CHANGESET_MAX, &ret->n) < 0 ||
+		take_number(&line, CHANGESET_MAX_BYTES, &ret->size) < 0 ||
+		ret->size > size - ret->len)
+		return -EBADMSG;
+	signed_part[line - copy] = 0;
+	digest(text + ret->len, ret->size, signed_part, hash);
 	return streq(line, hash) ? 0 : -EBADMSG;
+}
+
+int changeset_look(
+	const char *text, size_t size, struct changeset_place *ret_place, size_t *ret_len)
+{
+	struct head head;
+	int r = look(text, size, &head);
+
+	if (r < 0)
+		return r;
+	*ret_place = head.place;
+	*ret_len = head.len + head.size;
+	return 0;
 }
 
 int changeset_decode(char *text, size_t size, struct changeset_item **ret_items, size_t *ret_n)
 {
 	_cleanup_(freep) struct changeset_item *items = NULL;
-	char *at = text, *end = text + size;
-	uint64_t n;
+	struct head head;
+	char *at, *end;
+	int r = look(text, size, &head);
 
-	if (take_head(&at, end, &n) < 0)
-		return -EBADMSG;
+	if (r < 0)
+		return r;
+	at = text + head.len;
+	end = at + head.size;
 	/* An item has a line at least: the number is not believed before that is so. */
-	if (n > size / strlen("delete domains \n"))
+	if (head.n > head.size / strlen("flag domains \n"))
 		return -EBADMSG;
-	items = calloc(n ? n : 1, sizeof(*items));
+	items = calloc(head.n ? head.n : 1, sizeof(*items));
 	if (!items)
 		return -ENOMEM;
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < head.n; i++)
 		if (take_item(&at, end, &items[i]) < 0)
 			return -EBADMSG;
 	if (at != end)
 		return -EBADMSG;
 	*ret_items = TAKE_PTR(items);
-	*ret_n = n;
+	*ret_n = head.n;
 	return 0;
 }

@@ -80,9 +80,10 @@ static int change_definition(struct domain *d, struct definition **definition,
 
 	if (!*definition)
 		return 0;
-	r = store_save(&d->manager->store->domains, d->uuid, (*definition)->xml);
+	r = manager_change(d->manager, CHANGESET_SAVE, CHANGESET_DOMAINS, d->uuid, d->name,
+		(*definition)->xml, error);
 	if (r < 0)
-		return error_set_errno(error, r, "cannot save the definition of '%s'", d->name);
+		return r;
 	ret->old = d->definition;
 	ret->new = d->definition = TAKE_PTR(*definition);
 	manager_changed(d->manager, d);
@@ -97,17 +98,16 @@ static void keep_change(struct config_change *change)
 /* As it was, unless somebody has changed it again meanwhile. */
 static void undo_change(struct domain *d, struct config_change *change)
 {
-	int r;
+	struct error e = {0};
 
 	if (!change->old || d->definition != change->new) {
 		keep_change(change);
 		return;
 	}
-	r = store_save(&d->manager->store->domains, d->uuid, change->old->xml);
-	if (r < 0)
-		(void)log_error_errno(r,
-			"domain '%s': its definition keeps an interface that failed: %m", d->name);
-	if (r < 0) {
+	if (manager_change(d->manager, CHANGESET_SAVE, CHANGESET_DOMAINS, d->uuid, d->name,
+		    change->old->xml, &e) < 0) {
+		log_error("domain '%s': its definition keeps an interface that failed: %s", d->name,
+			e.message);
 		keep_change(change);
 		return;
 	}

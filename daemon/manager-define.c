@@ -14,6 +14,7 @@
 
 #define DEFINE_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 1)
 #define DEFINE_USEC     UINT64_C(20000)
+#define DEFINE_TOGETHER 64
 
 int manager_parse(const char *xml, const char *source, unsigned flags,
 	const struct xml_identify *identify, struct domain_config **ret_config,
@@ -105,7 +106,8 @@ static int take(struct manager *m, struct defining *p, struct error *error)
 	struct domain *d = old ? old : manager_add(m, p->uuid, p->name, error);
 
 	if (!d) {
-		(void)store_delete(&m->store->domains, p->uuid);
+		(void)manager_change(m, CHANGESET_DELETE, CHANGESET_DOMAINS, p->uuid, p->name, NULL,
+			&(struct error){0});
 		return -ENOMEM;
 	}
 	manager_take_definition(m, d, TAKE_PTR(p->definition), !old);
@@ -114,10 +116,12 @@ static int take(struct manager *m, struct defining *p, struct error *error)
 
 static void settle(struct manager *m, struct defining *p, int r)
 {
+	char what[64 + VM_NAME_MAX];
 	struct error e = {0};
 
+	(void)snprintf(what, sizeof(what), "cannot save the definition of '%s'", p->name);
 	if (r < 0)
-		r = error_set_errno(&e, r, "cannot save the definition of '%s'", p->name);
+		r = manager_fail_change(m, r, &e, what);
 	else
 		r = take(m, p, &e);
 	p->done(p->userdata, r < 0 ? &e : NULL);
@@ -126,17 +130,20 @@ static void settle(struct manager *m, struct defining *p, int r)
 
 void manager_commit(struct manager *m)
 {
-	struct store_save saves[STORE_MAX_SAVES];
-	struct defining *group[STORE_MAX_SAVES];
+	struct changeset_item items[DEFINE_TOGETHER];
+	struct defining *group[DEFINE_TOGETHER];
 	struct list *pos, *tmp;
 	size_t n = 0;
+	int r;
 
 	if (m->n_defining == 0)
 		return;
 	list_for_each_safe (pos, tmp, &m->defining) {
 		group[n] = list_entry(pos, struct defining, link);
-		saves[n] = (struct store_save){
-			.uuid = group[n]->uuid, .xml = group[n]->definition->xml};
+		items[n] = (struct changeset_item){.verb = CHANGESET_SAVE,
+			.kind = CHANGESET_DOMAINS,
+			.xml = group[n]->definition->xml};
+		memcpy(items[n].uuid, group[n]->uuid, sizeof(items[n].uuid));
 		list_del(pos);
 		n++;
 	}
@@ -144,9 +151,10 @@ void manager_commit(struct manager *m)
 	m->n_defining = 0;
 	(void)sd_event_source_set_enabled(m->define_source, SD_EVENT_OFF);
 	(void)sd_event_source_set_enabled(m->define_timer, SD_EVENT_OFF);
-	store_save_many(&m->store->domains, saves, n);
+	r = store_change(m->store, items, n);
+	manager_tend_store(m);
 	for (size_t i = 0; i < n; i++)
-		settle(m, group[i], saves[i].result);
+		settle(m, group[i], r);
 }
 
 static int on_define(sd_event_source *source, void *userdata)
@@ -240,7 +248,7 @@ int manager_define_soon(struct manager *m, const char *xml, const char *source, 
 
 	if (r < 0)
 		return r;
-	if (m->n_defining == STORE_MAX_SAVES || clashes(m, config))
+	if (m->n_defining == DEFINE_TOGETHER || clashes(m, config))
 		manager_commit(m);
 	r = check_identity(m, config, &old, error);
 	if (r == 0 && !old)
@@ -280,12 +288,12 @@ int manager_define(struct manager *m, const char *xml, const char *source, unsig
 	d = old ? old : manager_add(m, config->vm.uuid, config->vm.name, error);
 	if (!d)
 		return -ENOMEM;
-	r = store_save(&m->store->domains, config->vm.uuid, definition->xml);
+	r = manager_change(
+		m, CHANGESET_SAVE, CHANGESET_DOMAINS, d->uuid, d->name, definition->xml, error);
 	if (r < 0) {
 		if (!old)
 			manager_remove(m, d);
-		return error_set_errno(
-			error, r, "cannot save the definition of '%s'", config->vm.name);
+		return r;
 	}
 	manager_take_definition(m, d, TAKE_PTR(definition), !old);
 	*ret_domain = d;
@@ -310,9 +318,10 @@ int manager_redefine(struct manager *m, struct domain *d, const struct domain_co
 
 	if (r < 0)
 		return manager_fail_definition(r, error);
-	r = store_save(&m->store->domains, d->uuid, definition->xml);
+	r = manager_change(
+		m, CHANGESET_SAVE, CHANGESET_DOMAINS, d->uuid, d->name, definition->xml, error);
 	if (r < 0)
-		return error_set_errno(error, r, "cannot save the definition of '%s'", d->name);
+		return r;
 	manager_take_definition(m, d, TAKE_PTR(definition), false);
 	return 0;
 }
@@ -324,9 +333,9 @@ int manager_undefine(struct manager *m, struct domain *d, struct error *error)
 	if (!domain_is_persistent(d))
 		return error_set(
 			error, ERROR_OPERATION_INVALID, "cannot undefine transient domain");
-	r = store_delete(&m->store->domains, d->uuid);
+	r = manager_change(m, CHANGESET_DELETE, CHANGESET_DOMAINS, d->uuid, d->name, NULL, error);
 	if (r < 0)
-		return error_set_errno(error, r, "cannot delete the definition of '%s'", d->name);
+		return r;
 	manager_drop_definition(m, d);
 	return 0;
 }
@@ -386,9 +395,10 @@ int manager_set_autostart(struct manager *m, struct domain *d, bool on, struct e
 	if (!domain_is_persistent(d))
 		return error_set(error, ERROR_OPERATION_INVALID,
 			"cannot set autostart for transient domain");
-	r = store_set_autostart(&m->store->domains, d->uuid, on);
+	r = manager_change(m, on ? CHANGESET_FLAG : CHANGESET_UNFLAG, CHANGESET_DOMAINS, d->uuid,
+		d->name, NULL, error);
 	if (r < 0)
-		return error_set_errno(error, r, "cannot save the autostart flag of '%s'", d->name);
+		return r;
 	d->autostart = on;
 	manager_changed(m, d);
 	return 0;

@@ -104,7 +104,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	m->options.worker_path = m->worker_path;
 	if (prepare_slots(m) < 0 || jobs_new(m, &m->jobs) < 0 ||
 		mounts_new(event, "/proc/self/mountinfo", &m->mounts) < 0 ||
-		memory_policy_new(m, &m->memory_policy) < 0)
+		memory_policy_new(m, &m->memory_policy) < 0 || manager_watch_store(m) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "manager");
 	prepare_jail(m);
 	*ret_manager = TAKE_PTR(m);
@@ -118,8 +118,11 @@ struct manager *manager_free(struct manager *m)
 	if (!m)
 		return NULL;
 	reach_end(m);
-	if (m->store)
+	if (m->store) {
 		manager_commit(m);
+		/* Who looks at the files now finds all in them, also a vmmd that knows no journal. */
+		(void)store_checkpoint_now(m->store);
+	}
 	list_for_each_safe (pos, tmp, &m->domains)
 		(void)domain_free(list_entry(pos, struct domain, link));
 	list_for_each_safe (pos, tmp, &m->networks)
@@ -130,7 +133,8 @@ struct manager *manager_free(struct manager *m)
 	(void)mounts_free(m->mounts);
 	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
-	(void)sd_event_source_disable_unref(m->settle_timer);
+	(void)sd_event_source_disable_unref(m->store_timer);
+	(void)sd_event_source_disable_unref(m->store_source);
 	(void)sd_event_source_disable_unref(m->define_source);
 	(void)sd_event_source_disable_unref(m->define_timer);
 	(void)cgroup_root_free(m->cgroup_root);
@@ -227,24 +231,12 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 	domain_adopt(opaque, uuid);
 }
 
-/* What was to change together may have changed in part: nobody can know. */
-static void tell_changes_left_out(const struct manager *m)
-{
-	char file[4096];
-
-	(void)snprintf(file, sizeof(file), "%s/changes", m->store->state_dir);
-	journal_write(JOURNAL_DEFINITION_LEFT_OUT, &(struct journal_field){"VMMD_FILE", file}, 1,
-		"%s is left out, and kept as it is: it is damaged. Definitions that were to change "
-		"together may be old and new. Compare them, and move it away",
-		file);
-}
-
 int manager_load(struct manager *m, struct error *error)
 {
 	int r;
 
 	if (m->store->left_out)
-		tell_changes_left_out(m);
+		manager_tell_left_out(m);
 	r = store_each(&m->store->domains, load_one, m);
 	/* Before what runs is found again: then what has ended meanwhile leaves no trace. */
 	if (r == 0)
@@ -259,6 +251,7 @@ int manager_load(struct manager *m, struct error *error)
 	network_adopt_all(m);
 	once_settle(m->once);
 	memory_policy_load(m->memory_policy);
+	manager_tend_store(m);
 	log_info("%u domains, %u networks in %s", m->n_domains, m->n_networks, m->store->state_dir);
 	return 0;
 }

@@ -57,8 +57,9 @@ struct manager {
 	sd_event_source *directs_timer;
 	sd_event_source *guests_timer; /* network-uplink.c's */
 	unsigned guests_delay_s;
-	sd_event_source *settle_timer; /* apply.c's */
-	struct list defining;          /* manager-define.c's: not durable yet */
+	sd_event_source *store_timer, *store_source; /* manager-store.c's */
+	bool store_fails;
+	struct list defining; /* manager-define.c's: not durable yet */
 	unsigned n_defining;
 	sd_event_source *define_source, *define_timer;
 	struct mounts *mounts;
@@ -108,7 +109,7 @@ struct domain *manager_find_name(struct manager *manager, const char *name);
 int manager_define(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error);
 /* The same, answered by 'done' when the definition is durable: those that come while there is something to read become so together
- * (store_save_many()), in the order in which they came. '*ret_name' lives until then. Whatever else looks at domains or
+ * (store_change()), in the order in which they came. '*ret_name' lives until then. Whatever else looks at domains or
  * changes them comes after manager_commit(), which does now what is still to be done. */
 int manager_define_soon(struct manager *manager, const char *xml, const char *source,
 	unsigned flags, domain_done_fn done, void *userdata, const char **ret_name,
@@ -134,6 +135,16 @@ int manager_create(struct manager *manager, const char *xml, const char *source,
 	struct contract_report **ret_report, struct error *error);
 int manager_set_autostart(
 	struct manager *manager, struct domain *domain, bool on, struct error *error);
+/* Change one definition, or its flag, durably (store_change()); 'xml' is CHANGESET_SAVE's. Returns 0, or a negative errno with
+ * 'error' set: then nothing has changed. */
+int manager_change(struct manager *manager, enum changeset_verb verb, enum changeset_kind kind,
+	const uint8_t uuid[16], const char *name, const char *xml, struct error *error);
+/* The parts of it: after each change, what is to follow; and what store_change() answered, of 'what': "cannot …". */
+void manager_tend_store(struct manager *manager);
+int manager_fail_change(struct manager *manager, int r, struct error *error, const char *what);
+/* For manager.c: at the beginning, and what the journal has left out, for who looks at the log. */
+int manager_watch_store(struct manager *manager);
+void manager_tell_left_out(const struct manager *manager);
 /* Would manager_define() accept it? Changes nothing. */
 int manager_check(const char *xml, const char *source, unsigned flags,
 	struct contract_report **ret_report, struct error *error);

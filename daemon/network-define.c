@@ -94,12 +94,12 @@ int network_define(struct manager *m, const char *xml, const char *source, unsig
 	n = old ? old : network_new(m, config->net.uuid, config->net.name, error);
 	if (!n)
 		return -ENOMEM;
-	r = store_save(&m->store->networks, n->uuid, canonical);
+	r = manager_change(
+		m, CHANGESET_SAVE, CHANGESET_NETWORKS, n->uuid, n->name, canonical, error);
 	if (r < 0) {
 		if (!old)
 			(void)network_free(n);
-		return error_set_errno(
-			error, r, "cannot save the definition of network '%s'", config->net.name);
+		return r;
 	}
 	network_take_definition(n, TAKE_PTR(canonical), TAKE_PTR(config));
 	*ret_network = n;
@@ -127,10 +127,10 @@ int network_undefine(struct network *n, struct error *error)
 	if (!network_is_persistent(n))
 		return error_set(
 			error, ERROR_OPERATION_INVALID, "cannot undefine transient network");
-	r = store_delete(&n->manager->store->networks, n->uuid);
+	r = manager_change(
+		n->manager, CHANGESET_DELETE, CHANGESET_NETWORKS, n->uuid, n->name, NULL, error);
 	if (r < 0)
-		return error_set_errno(
-			error, r, "cannot delete the definition of network '%s'", n->name);
+		return r;
 	network_drop_definition(n);
 	return 0;
 }
@@ -183,10 +183,10 @@ int network_set_autostart(struct network *n, bool on, struct error *error)
 	if (!network_is_persistent(n))
 		return error_set(error, ERROR_OPERATION_INVALID,
 			"cannot set autostart for transient network");
-	r = store_set_autostart(&n->manager->store->networks, n->uuid, on);
+	r = manager_change(n->manager, on ? CHANGESET_FLAG : CHANGESET_UNFLAG, CHANGESET_NETWORKS,
+		n->uuid, n->name, NULL, error);
 	if (r < 0)
-		return error_set_errno(
-			error, r, "cannot save the autostart flag of network '%s'", n->name);
+		return r;
 	n->autostart = on;
 	network_event(n, "Changed");
 	return 0;

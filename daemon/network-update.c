@@ -126,14 +126,15 @@ static int apply(struct network *n, struct change *change, struct error *error)
 
 	if (r < 0 || !change->xml)
 		return r;
-	r = store_save(&n->manager->store->networks, n->uuid, change->xml);
+	r = manager_change(n->manager, CHANGESET_SAVE, CHANGESET_NETWORKS, n->uuid, n->name,
+		change->xml, error);
 	if (r == 0)
 		return 0;
 	if (change->live)
 		(void)update_gateway(n, n->config, NULL);
 	if (change->uplink_fd >= 0)
 		network_give_back_nic(n, &change->uplink);
-	return error_set_errno(error, r, "cannot save the definition of network '%s'", n->name);
+	return r;
 }
 
 static void take_uplink(struct network *n, struct change *change)

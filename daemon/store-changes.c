@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Definitions that change together: see store.h. STATE/changes is renamed to its place: that is the moment. All that follows can be done
- * again from its beginning, and is, if the daemon ends before the file goes.
+ * How definitions change: see store.h. A record of all that change together becomes durable in the journal: that is the moment. The files
+ * follow later, in the order of the records, which can be done again from the beginning, and is, by the next daemon, if this one ends before
+ * they are durable themselves.
  *
- * Tested by tests/unit/test-store.c and tests/unit/test-kills.c.
+ * Tested by tests/unit/test-store.c, tests/unit/test-power-cut.c and tests/unit/test-kills.c.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,202 +16,266 @@
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
-#define CHANGES_FILE "changes"
-
-struct store_pending {
-	char *text; /* the items lie in it */
-	struct changeset_item *items;
-	size_t n, next;
-};
-
-struct store_pending *store_pending_free(struct store_pending *pending)
+struct store_record *store_record_free(struct store_record *record)
 {
-	if (!pending)
+	if (!record)
 		return NULL;
-	free(pending->text);
-	free(pending->items);
-	free(pending);
+	free(record->text);
+	free(record->items);
+	free(record);
 	return NULL;
 }
-DEFINE_CLEANUP(struct store_pending *, store_pending_free);
+DEFINE_CLEANUP(struct store_record *, store_record_free);
+
+void store_forget(struct store *store, const struct store_journal_file *file)
+{
+	struct store_record **at = &store->records, *record;
+
+	while ((record = *at)) {
+		if (file && record->file != file) {
+			at = &record->after;
+			continue;
+		}
+		if (store->unsettled == record)
+			store->unsettled = record->after;
+		*at = record->after;
+		(void)store_record_free(record);
+	}
+}
 
 /* Takes 'text'. */
-static int pending_new(char *text, size_t size, struct store_pending **ret)
+static int record_new(
+	char *text, size_t size, const struct store_journal_file *file, struct store_record **ret)
 {
-	_cleanup_(store_pending_freep) struct store_pending *p = calloc(1, sizeof(*p));
+	_cleanup_(store_record_freep) struct store_record *record = calloc(1, sizeof(*record));
 	int r;
 
-	if (!p) {
+	if (!record) {
 		free(text);
 		return -ENOMEM;
 	}
-	p->text = text;
-	r = changeset_decode(p->text, size, &p->items, &p->n);
+	record->text = text;
+	record->file = file;
+	r = changeset_decode(record->text, size, &record->items, &record->n);
 	if (r == 0)
-		*ret = TAKE_PTR(p);
+		*ret = TAKE_PTR(record);
 	return r;
 }
+
+/* It is durable. */
+static void append(struct store *store, struct store_record *record)
+{
+	struct store_record **last = &store->records;
+
+	/* There are as many as a file of the journal has. */
+	while (*last)
+		last = &(*last)->after;
+	*last = record;
+	if (!store->unsettled)
+		store->unsettled = record;
+}
+
+/* Files. */
 
 static struct store_room *room_of(struct store *store, const struct changeset_item *item)
 {
 	return item->kind == CHANGESET_DOMAINS ? &store->domains : &store->networks;
 }
 
-/* Definitions of one room that are to be there: the disk is waited for once for all of them. */
-static int follow_saves(struct store *store, struct store_pending *p, size_t max)
+/* A flag without a definition counts for nothing: it is not that of the next one with this UUID. */
+static int clear_stray_flag(const struct store_room *room, const char *file, const char *flag)
 {
-	const struct changeset_item *item = &p->items[p->next];
-	struct store_room *room = room_of(store, item);
-	struct store_file files[STORE_MAX_SAVES];
-	size_t left = MIN(max, p->n - p->next), n = 0;
+	if (faccessat(room->definitions_fd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return store_remove_file(room->store, room->autostart_fd, flag);
+}
 
-	left = MIN(left, (size_t)STORE_MAX_SAVES);
-	for (; n < left && item[n].xml && item[n].kind == item->kind; n++) {
-		int r = store_clear_stray_flag(room, item[n].uuid);
+static int set_flag(const struct store_room *room, const char *flag)
+{
+	int fd =
+		openat(room->autostart_fd, flag, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-		if (r < 0)
-			return r;
-		store_definition_file(item[n].uuid, files[n].name);
-		files[n].text = item[n].xml;
-	}
-	store_save_files(store, room->definitions_fd, files, n);
-	for (size_t i = 0; i < n; i++, p->next++)
-		if (files[i].result < 0)
-			return files[i].result;
+	if (fd < 0)
+		return -errno;
+	(void)close(fd);
 	return 0;
 }
 
-/* One that is to go, with its flag. The folders are synced once, in the end. */
-static int follow_delete(struct store *store, struct store_pending *p)
+/* It has that text: nothing needs room on a disk that may have none. */
+static bool is_same(const struct store_room *room, const char *file, const char *xml)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	return read_file(room->definitions_fd, file, VMMD_MAX_XML_BYTES, &text, NULL) == 0 &&
+		streq(text, xml);
+}
+
+/* Its definition is written again, or goes, by a later one. */
+static bool is_overtaken(const struct store_record *p, const struct changeset_item *item)
+{
+	for (size_t i = p->next + 1; p; p = p->after, i = 0)
+		for (; i < p->n; i++)
+			if (p->items[i].verb <= CHANGESET_DELETE &&
+				p->items[i].kind == item->kind &&
+				memcmp(p->items[i].uuid, item->uuid, 16) == 0)
+				return true;
+	return false;
+}
+
+static int follow_save(const struct store_record *p, const struct store_room *room,
+	const char *file, const char *flag)
+{
+	const struct changeset_item *item = &p->items[p->next];
+	int r;
+
+	if (p->is_again &&
+		(is_overtaken(p, item) || (p->may_skip && is_same(room, file, item->xml))))
+		return 0;
+	/* Again: a flag that is there is its own; what was there before was removed in turn. */
+	r = p->is_again ? 0 : clear_stray_flag(room, file, flag);
+	return r < 0 ? r : store_save_file(room->store, room->definitions_fd, file, item->xml);
+}
+
+static int follow(struct store *store, const struct store_record *p)
 {
 	const struct changeset_item *item = &p->items[p->next];
 	struct store_room *room = room_of(store, item);
-	char name[STORE_FILE_NAME_MAX], flag[UUID_STRING_LEN + 1];
+	char file[STORE_FILE_NAME_MAX], flag[UUID_STRING_LEN + 1];
+	int r = 0;
 
-	store_definition_file(item->uuid, name);
+	store_definition_file(item->uuid, file);
 	uuid_format(item->uuid, flag);
-	if (unlinkat(room->definitions_fd, name, 0) < 0 && errno != ENOENT)
-		return -errno;
-	if (unlinkat(room->autostart_fd, flag, 0) < 0 && errno != ENOENT)
-		return -errno;
-	p->next++;
+	if (item->verb == CHANGESET_SAVE)
+		return follow_save(p, room, file, flag);
+	if (item->verb == CHANGESET_FLAG)
+		return set_flag(room, flag);
+	if (item->verb == CHANGESET_DELETE)
+		r = store_remove_file(store, room->definitions_fd, file);
+	return r < 0 ? r : store_remove_file(store, room->autostart_fd, flag);
+}
+
+int store_settle_file(struct store *store, const struct store_journal_file *file, size_t max)
+{
+	struct store_record *p;
+
+	for (; (p = store->unsettled) && (!file || p->file == file); store->unsettled = p->after)
+		for (; p->next < p->n; p->next++) {
+			int r;
+
+			if (max-- == 0)
+				return 1;
+			r = follow(store, p);
+			if (r < 0)
+				return r;
+		}
 	return 0;
 }
 
-/* Whether the file is there, or not there any more, survives a power cut from now on. */
-static int make_sure(struct store *store)
+void store_unsettle(struct store *store)
 {
-	int r = store->changes_unsure ? store_sync_dir(store, store->state_fd) : 0;
+	struct store_record *p;
 
-	if (r == 0)
-		store->changes_unsure = false;
-	return r;
-}
-
-/* All have followed. */
-static int finish(struct store *store)
-{
-	const int dirs[] = {store->domains.definitions_fd, store->domains.autostart_fd,
-		store->networks.definitions_fd, store->networks.autostart_fd};
-	const int *dir;
-
-	FOREACH_ELEMENT (dir, dirs) {
-		int r = store_sync_dir(store, *dir);
-
-		if (r < 0)
-			return r;
+	for (p = store->records; p; p = p->after) {
+		p->is_again = true;
+		p->may_skip = false;
+		p->next = 0;
 	}
-	if (unlinkat(store->state_fd, CHANGES_FILE, 0) < 0 && errno != ENOENT)
-		return -errno;
-	store->changes_unsure = true;
-	store->pending = store_pending_free(store->pending);
-	return make_sure(store);
+	store->unsettled = store->records;
 }
 
 int store_settle(struct store *store, size_t max)
 {
-	struct store_pending *p = store->pending;
-
-	/* A file that came back would undo what is saved from now on. */
-	if (!p)
-		return make_sure(store);
-	while (p->next < p->n) {
-		size_t before = p->next;
-		int r;
-
-		if (max == 0)
-			return 1;
-		r = p->items[before].xml ? follow_saves(store, p, max) : follow_delete(store, p);
-		if (r < 0)
-			return r;
-		max -= p->next - before;
-	}
-	return finish(store);
+	return store_settle_file(store, NULL, max);
 }
 
-/* Nothing that can fail comes after it is there. If it is there and that may not last, it goes again. */
-static int write_changes(struct store *store, const char *text)
-{
-	int r = store_save_file(store, store->state_fd, CHANGES_FILE, text, STORE_SYNC_ALL);
+/* Changes. */
 
-	if (r < 0) {
-		(void)unlinkat(store->state_fd, CHANGES_FILE, 0);
-		store->changes_unsure = true;
-		(void)make_sure(store);
-	}
-	return r;
-}
-
-int store_commit(struct store *store, const struct changeset_item *items, size_t n)
+static int change_begin(struct store *store, const struct changeset_item *items, size_t n)
 {
-	_cleanup_(store_pending_freep) struct store_pending *pending = NULL;
+	struct store_commit *c = &store->commit;
 	_cleanup_(freep) char *text = NULL;
-	size_t size;
-	char *copy;
-	int r = store_settle(store, STORE_SETTLE_ALL);
+	int r;
 
-	if (r == 0 && store->left_out &&
-		faccessat(store->state_fd, CHANGES_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		r = -EEXIST;
+	assert(!c->record);
+	r = store_journal_prepare(store);
 	if (r == 0)
-		r = changeset_encode(items, n, &text, &size);
+		r = store_make_room(store);
+	if (r == 0)
+		r = store_journal_write(store, items, n, &text, &c->size);
 	if (r < 0)
 		return r;
-	copy = malloc(size + 1);
+	r = record_new(TAKE_PTR(text), c->size, store_journal_active(store), &c->record);
+	if (r == 0)
+		r = store_fault(store, STORE_STEP_SYNC);
+	if (r < 0) {
+		store_journal_settle(store, c->size, r);
+		c->record = store_record_free(c->record);
+	}
+	return r;
+}
+
+/* The disk has answered. */
+static int change_end(struct store *store, int r)
+{
+	struct store_commit *c = &store->commit;
+
+	store_journal_settle(store, c->size, r);
+	if (r < 0)
+		c->record = store_record_free(c->record);
+	else
+		append(store, TAKE_PTR(c->record));
+	return r;
+}
+
+int store_change(struct store *store, const struct changeset_item *items, size_t n)
+{
+	int r = change_begin(store, items, n);
+
+	if (r < 0)
+		return r;
+	return change_end(store, fdatasync(store_journal_active(store)->fd) < 0 ? -errno : 0);
+}
+
+/* What the journal has, at the start. */
+static int take_record(
+	struct store *store, struct store_journal_file *file, const char *text, size_t size)
+{
+	struct store_record *record;
+	char *copy = malloc(size + 1);
+	int r;
+
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, text, size + 1);
-	r = pending_new(copy, size, &pending);
-	if (r == 0)
-		r = write_changes(store, text);
-	if (r == 0)
-		store->pending = TAKE_PTR(pending);
-	return r;
+	memcpy(copy, text, size);
+	copy[size] = 0;
+	r = record_new(copy, size, file, &record);
+	if (r < 0)
+		return r;
+	record->is_again = record->may_skip = true;
+	append(store, record);
+	return 0;
 }
 
 int store_recover(struct store *store, struct error *error)
 {
-	char *text;
-	size_t size;
-	int r = read_file(store->state_fd, CHANGES_FILE, CHANGESET_MAX_BYTES, &text, &size);
+	int r;
 
-	if (r == -ENOENT)
-		return 0;
+	if (faccessat(store->state_fd, "changes", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"'%s/changes' is of an earlier vmmd that was killed while definitions "
+			"changed. "
+			"Start that one once more, or move the file away and compare the "
+			"definitions",
+			store->state_dir);
+	r = store_journal_read(store, take_record);
 	if (r == 0)
-		r = pending_new(text, size, &store->pending);
+		r = store_settle(store, STORE_SETTLE_ALL);
 	if (r == -ENOMEM)
 		return error_set(error, ERROR_NO_MEMORY, "store");
-	if (r == -EBADMSG || r == -EFBIG || r == -ELOOP || r == -EISDIR) {
-		store->left_out = true;
-		return 0;
-	}
-	/* It may be whole: what is saved without it would be undone by the next one who can read it. */
+	/* What is saved without it would be undone by the next one who can read it. */
 	if (r < 0)
-		return error_set_errno(
-			error, r, "cannot read '%s/%s'", store->state_dir, CHANGES_FILE);
-	r = store_settle(store, STORE_SETTLE_ALL);
-	if (r < 0)
-		return error_set_errno(error, r, "cannot write the definitions of '%s/%s'",
-			store->state_dir, CHANGES_FILE);
+		return error_set_errno(error, r,
+			"cannot read the journal of '%s', or write the definitions that are in it",
+			store->state_dir);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between store.c (what is kept where), store-file.c (how a file is written), store-sync.c (waiting for the disk) and store-changes.c
- * (definitions that change together). */
+/* Between store.c (what is kept where), store-changes.c (how definitions change), store-journal.c (the files of the journal),
+ * store-checkpoint.c (how they begin anew), store-sync.c (waiting for the disk) and store-file.c (how a file is written). */
 #pragma once
 
 #include "daemon/store.h"
@@ -10,33 +10,61 @@
 /* A UUID and ".xml" fit, with room. */
 #define STORE_FILE_NAME_MAX 64
 
-/* Old-or-new: 'name' has the new text, or what it had, whatever fails. After a power cut, too, when the file and then its folder have been
- * synced. */
-enum store_sync { STORE_SYNC_NOTHING, STORE_SYNC_FILE, STORE_SYNC_ALL };
-int store_save_file(
-	struct store *store, int dir_fd, const char *name, const char *text, enum store_sync sync);
-/* STORE_SYNC_ALL for several files of one folder, at most STORE_MAX_SAVES: all are written before the first is waited for, and the
- * folder is synced once. Each has its own 'result'. */
-struct store_file {
-	char name[STORE_FILE_NAME_MAX];
-	const char *text;
-	int result;
-};
-void store_save_files(struct store *store, int dir_fd, struct store_file *files, size_t n);
-/* fsync() of each, at most STORE_MAX_SAVES, beside each other: a disk flushes once for several that wait. */
-void store_sync_files(struct store *store, const int *fds, int *ret_results, size_t n);
-void store_sync_done(struct store *store);
-/* Durably, or not at all; 0 also if it is not there. */
+/* A step that tests let fail. */
+int store_fault(struct store *store, enum store_step step);
+
+/* store-file.c: old-or-new: 'name' has the new text, or what it had, whatever fails. Nothing is synced. */
+int store_save_file(struct store *store, int dir_fd, const char *name, const char *text);
+/* 0 also if it is not there. */
 int store_remove_file(struct store *store, int dir_fd, const char *name);
 /* What the folder's entries are now survives a power cut. */
 int store_sync_dir(struct store *store, int dir_fd);
-
 void store_definition_file(const uint8_t uuid[16], char ret[STORE_FILE_NAME_MAX]);
-/* As store_set_autostart(), without regard to what is to follow. */
-int store_flag(struct store_room *room, const uint8_t uuid[16], bool on);
-/* Before a definition is written that was not there: a flag that could not be removed with an earlier one is not its. */
-int store_clear_stray_flag(struct store_room *room, const uint8_t uuid[16]);
 
-/* At the start: let follow what an earlier daemon has left to do. */
+/* store-sync.c: fsync() of each of at most STORE_MAX_SAVES, beside each other; the fds may be closed at once. _reap: take what the kernel
+ * has to say; 'block': wait until it says something of the checkpoint. _end: -EAGAIN, or what came of it. */
+int store_sync_init(struct store *store);
+int store_sync_begin(struct store *store, struct store_wait *wait, const int *fds, size_t n);
+void store_sync_reap(struct store *store, bool block);
+int store_sync_end(const struct store_wait *wait);
+void store_sync_done(struct store *store);
+
+/* store-journal.c. */
+typedef int (*store_record_fn)(
+	struct store *store, struct store_journal_file *file, const char *text, size_t size);
+/* At the start: make durable what it has, and call 'record' for each record, in their order, until it fails. A file that is damaged or of
+ * another version is left out (store->left_out); what is whole before the damage counts. */
+int store_journal_read(struct store *store, store_record_fn record);
+/* Make the files, if they are not there. Returns store->left_out, too. */
+int store_journal_prepare(struct store *store);
+/* Write the next record, whose text is the caller's; then sync the file and say how that went: _settle. */
+int store_journal_write(struct store *store, const struct changeset_item *items, size_t n,
+	char **ret_text, size_t *ret_size);
+void store_journal_settle(struct store *store, size_t size, int result);
+int store_journal_write_head(struct store *store, struct store_journal_file *file);
+void store_journal_begin(struct store *store, struct store_journal_file *file);
+struct store_journal_file *store_journal_active(struct store *store);
+void store_journal_close(struct store *store);
+
+/* store-changes.c: a record that is durable, until its files are. */
+struct store_record {
+	struct store_record *after;
+	const struct store_journal_file *file; /* where it is */
+	char *text;                            /* the items lie in it */
+	struct changeset_item *items;
+	size_t n, next; /* the next one to follow */
+	bool is_again;  /* they may have followed before */
+	bool may_skip;  /* what has followed, is there */
+};
+struct store_record *store_record_free(struct store_record *record);
+/* Those of 'file' (NULL: all). */
+void store_forget(struct store *store, const struct store_journal_file *file);
+/* As store_settle(). */
+int store_settle_file(struct store *store, const struct store_journal_file *file, size_t max);
+/* All are to follow once more. */
+void store_unsettle(struct store *store);
 int store_recover(struct store *store, struct error *error);
-struct store_pending *store_pending_free(struct store_pending *pending);
+
+/* store-checkpoint.c. */
+/* Before a record is written. */
+int store_make_room(struct store *store);

@@ -1,79 +1,102 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Several files made durable at once: see store-internal.h. By the kernel's own asynchronous I/O, whose syncs run beside each
- * other; unlike io_uring, no host switches it off.
+ * Waiting for the disk, without anybody who waits: see store-internal.h. By the kernel's own asynchronous I/O, whose syncs run beside each
+ * other; unlike io_uring, no host switches it off. What the kernel does not take is synced in the ordinary way.
  *
  * Tested by tests/unit/test-store.c.
  */
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/store-internal.h"
 
-static void sync_in_turn(const int *fds, int *ret_results, size_t n)
+/* A checkpoint's, and a record. */
+#define MAX_SYNCS (STORE_MAX_SAVES + 1)
+
+int store_sync_init(struct store *store)
 {
-	for (size_t i = 0; i < n; i++)
-		ret_results[i] = fsync(fds[i]) < 0 ? -errno : 0;
+	store->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return store->event_fd < 0 ? -errno : 0;
 }
 
 /* Returns how many of them, from the first on, the kernel has taken; none, or less: it does not do it. */
-static long submit(aio_context_t context, const int *fds, struct iocb *blocks, size_t n)
+static long submit(struct store *store, uint64_t serial, const int *fds, size_t n, unsigned opcode)
 {
-	struct iocb *list[STORE_MAX_SAVES];
+	struct iocb blocks[STORE_MAX_SAVES], *list[STORE_MAX_SAVES];
+	aio_context_t context = store->aio;
 
+	if (!context && syscall(SYS_io_setup, MAX_SYNCS, &context) < 0)
+		return -1;
+	store->aio = context;
 	for (size_t i = 0; i < n; i++) {
-		blocks[i] = (struct iocb){.aio_data = i,
-			.aio_lio_opcode = IOCB_CMD_FSYNC,
-			.aio_fildes = (uint32_t)fds[i]};
+		blocks[i] = (struct iocb){.aio_data = serial,
+			.aio_lio_opcode = (uint16_t)opcode,
+			.aio_fildes = (uint32_t)fds[i],
+			.aio_flags = IOCB_FLAG_RESFD,
+			.aio_resfd = (uint32_t)store->event_fd};
 		list[i] = &blocks[i];
 	}
 	return syscall(SYS_io_submit, context, (long)n, list);
 }
 
-/* Wait for all of them. What the kernel would not say is asked of it in the ordinary way. */
-static void reap(aio_context_t context, const int *fds, int *ret_results, size_t n)
+int store_sync_begin(struct store *store, struct store_wait *wait, const int *fds, size_t n)
 {
-	struct io_event events[STORE_MAX_SAVES];
-	bool told[STORE_MAX_SAVES] = {0};
-
-	for (size_t left = n; left;) {
-		long got = syscall(
-			SYS_io_getevents, context, 1L, (long)left, events, (struct timespec *)NULL);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		for (long i = 0; i < got; i++) {
-			ret_results[events[i].data] = (int)events[i].res;
-			told[events[i].data] = true;
-		}
-		left -= (size_t)got;
-	}
-	for (size_t i = 0; i < n; i++)
-		if (!told[i] || ret_results[i] == -EINVAL)
-			sync_in_turn(&fds[i], &ret_results[i], 1);
-}
-
-void store_sync_files(struct store *store, const int *fds, int *ret_results, size_t n)
-{
-	struct iocb blocks[STORE_MAX_SAVES];
-	aio_context_t context = store->aio;
-	long taken = 0;
+	long taken;
 
 	assert(n <= STORE_MAX_SAVES);
-	if (n > 1 && !context && syscall(SYS_io_setup, STORE_MAX_SAVES, &context) == 0)
-		store->aio = context;
-	if (n > 1 && context)
-		taken = submit(context, fds, blocks, n);
-	if (taken > 0)
-		reap(context, fds, ret_results, (size_t)taken);
-	else
-		taken = 0;
-	sync_in_turn(fds + taken, ret_results + taken, n - (size_t)taken);
+	*wait = (struct store_wait){.serial = ++store->sync_serial};
+	taken = submit(store, wait->serial, fds, n, IOCB_CMD_FSYNC);
+	wait->n_left = taken > 0 ? (unsigned)taken : 0;
+	for (size_t i = wait->n_left; i < n; i++)
+		if (fsync(fds[i]) < 0 && wait->result == 0)
+			wait->result = -errno;
+	return 0;
+}
+
+static void take(struct store *store, const struct io_event *event)
+{
+	struct store_wait *wait = &store->journal.wait;
+
+	/* Of one that was given up nobody wants to know. */
+	if (event->data != wait->serial)
+		return;
+	wait->n_left--;
+	if (event->res < 0 && wait->result == 0)
+		wait->result = (int)event->res;
+}
+
+void store_sync_reap(struct store *store, bool block)
+{
+	struct timespec no_time = {0}, *patience = block ? NULL : &no_time;
+	struct io_event events[MAX_SYNCS];
+	uint64_t count;
+	long n;
+
+	if (!store->aio || (block && !store->journal.wait.n_left))
+		return;
+	(void)!read(store->event_fd, &count, sizeof(count));
+	do
+		n = syscall(SYS_io_getevents, (aio_context_t)store->aio, block ? 1L : 0L,
+			(long)MAX_SYNCS, events, patience);
+	while (n < 0 && errno == EINTR);
+	for (long i = 0; i < n; i++)
+		take(store, &events[i]);
+	/* Only a kernel that does not know what it was asked for says no. */
+	if (n < 0 && block) {
+		store->journal.wait.result = -errno;
+		store->journal.wait.n_left = 0;
+		store->journal.wait.serial = 0;
+	}
+}
+
+int store_sync_end(const struct store_wait *wait)
+{
+	return wait->n_left ? -EAGAIN : wait->result;
 }
 
 void store_sync_done(struct store *store)
@@ -81,4 +104,5 @@ void store_sync_done(struct store *store)
 	if (store->aio)
 		(void)syscall(SYS_io_destroy, (aio_context_t)store->aio);
 	store->aio = 0;
+	store->event_fd = safe_close(store->event_fd);
 }

@@ -182,13 +182,6 @@ static void sweep_flags(const struct store_room *room)
 		free_names(names, n);
 }
 
-static void sweep_room(const struct store_room *room)
-{
-	sweep(room->definitions_fd);
-	sweep(room->autostart_fd);
-	sweep_flags(room);
-}
-
 static int open_folders(struct store *store, struct error *error)
 {
 	const struct {
@@ -215,9 +208,21 @@ static int open_folders(struct store *store, struct error *error)
 	}
 	sweep(store->state_fd);
 	sweep(store->runtime_fd);
-	sweep_room(&store->domains);
-	sweep_room(&store->networks);
+	sweep(store->domains.definitions_fd);
+	sweep(store->domains.autostart_fd);
+	sweep(store->networks.definitions_fd);
+	sweep(store->networks.autostart_fd);
 	return 0;
+}
+
+static void init(struct store *store)
+{
+	store->state_fd = store->log_fd = store->runtime_fd = store->lock_fd = -EBADF;
+	store->event_fd = -EBADF;
+	store->domains = store->networks = (struct store_room){store, -EBADF, -EBADF, -EBADF};
+	store->journal.bytes = STORE_JOURNAL_BYTES;
+	for (unsigned i = 0; i < STORE_JOURNAL_FILES; i++)
+		store->journal.files[i].fd = -EBADF;
 }
 
 int store_open(const char *state_dir, const char *runtime_dir, struct store **ret_store,
@@ -228,8 +233,7 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 
 	if (!store)
 		return error_set(error, ERROR_NO_MEMORY, "store");
-	store->state_fd = store->log_fd = store->runtime_fd = store->lock_fd = -EBADF;
-	store->domains = store->networks = (struct store_room){store, -EBADF, -EBADF, -EBADF};
+	init(store);
 	store->state_dir = strdup(state_dir);
 	store->runtime_dir = strdup(runtime_dir);
 	if (!store->state_dir || !store->runtime_dir)
@@ -245,10 +249,14 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 	if (r < 0)
 		return r;
 	r = open_folders(store, error);
+	if (r == 0 && store_sync_init(store) < 0)
+		r = error_set_errno(error, errno, "cannot make an event");
 	if (r == 0)
 		r = store_recover(store, error);
 	if (r < 0)
 		return r;
+	sweep_flags(&store->domains);
+	sweep_flags(&store->networks);
 	*ret_store = TAKE_PTR(store);
 	return 0;
 }
@@ -264,7 +272,9 @@ struct store *store_free(struct store *store)
 {
 	if (!store)
 		return NULL;
-	store->pending = store_pending_free(store->pending);
+	store_forget(store, NULL);
+	(void)store_record_free(store->commit.record);
+	store_journal_close(store);
 	store_sync_done(store);
 	close_room(&store->domains);
 	close_room(&store->networks);
@@ -278,93 +288,30 @@ struct store *store_free(struct store *store)
 	return NULL;
 }
 
-int store_clear_stray_flag(struct store_room *room, const uint8_t uuid[16])
+static int change_one(
+	struct store_room *room, enum changeset_verb verb, const uint8_t uuid[16], const char *xml)
 {
-	char name[STORE_FILE_NAME_MAX];
+	struct changeset_item item = {.verb = verb,
+		.kind = room == &room->store->domains ? CHANGESET_DOMAINS : CHANGESET_NETWORKS,
+		.xml = xml};
 
-	store_definition_file(uuid, name);
-	if (!store_get_autostart(room, uuid) || has_file(room->definitions_fd, name))
-		return 0;
-	return store_flag(room, uuid, false);
+	memcpy(item.uuid, uuid, sizeof(item.uuid));
+	return store_change(room->store, &item, 1);
 }
 
 int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml)
 {
-	char name[STORE_FILE_NAME_MAX];
-	int r = store_settle(room->store, STORE_SETTLE_ALL);
-
-	if (r == 0)
-		r = store_clear_stray_flag(room, uuid);
-	if (r < 0)
-		return r;
-	store_definition_file(uuid, name);
-	return store_save_file(room->store, room->definitions_fd, name, xml, STORE_SYNC_ALL);
-}
-
-void store_save_many(struct store_room *room, struct store_save *saves, size_t n)
-{
-	struct store_file files[STORE_MAX_SAVES];
-	size_t which[STORE_MAX_SAVES], n_files = 0;
-	int r = store_settle(room->store, STORE_SETTLE_ALL);
-
-	assert(n <= STORE_MAX_SAVES);
-	for (size_t i = 0; i < n; i++) {
-		saves[i].result = r < 0 ? r : store_clear_stray_flag(room, saves[i].uuid);
-		if (saves[i].result < 0)
-			continue;
-		store_definition_file(saves[i].uuid, files[n_files].name);
-		files[n_files].text = saves[i].xml;
-		which[n_files++] = i;
-	}
-	store_save_files(room->store, room->definitions_fd, files, n_files);
-	for (size_t k = 0; k < n_files; k++)
-		saves[which[k]].result = files[k].result;
-}
-
-static int remove_definition(struct store_room *room, const uint8_t uuid[16])
-{
-	char name[STORE_FILE_NAME_MAX];
-
-	store_definition_file(uuid, name);
-	return store_remove_file(room->store, room->definitions_fd, name);
+	return change_one(room, CHANGESET_SAVE, uuid, xml);
 }
 
 int store_delete(struct store_room *room, const uint8_t uuid[16])
 {
-	int r = store_settle(room->store, STORE_SETTLE_ALL);
-
-	if (r == 0)
-		r = remove_definition(room, uuid);
-	/* Without its definition the flag is nothing: whoever opens the store, or saves another, removes it. */
-	if (r == 0)
-		(void)store_flag(room, uuid, false);
-	return r;
+	return change_one(room, CHANGESET_DELETE, uuid, NULL);
 }
 
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on)
 {
-	int r = store_settle(room->store, STORE_SETTLE_ALL);
-
-	return r < 0 ? r : store_flag(room, uuid, on);
-}
-
-int store_flag(struct store_room *room, const uint8_t uuid[16], bool on)
-{
-	_cleanup_(closep) int fd = -EBADF;
-	char name[UUID_STRING_LEN + 1];
-	int r;
-
-	uuid_format(uuid, name);
-	if (!on)
-		return store_remove_file(room->store, room->autostart_fd, name);
-	fd = openat(room->autostart_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		0600);
-	if (fd < 0)
-		return errno == EEXIST ? 0 : -errno;
-	r = store_sync_dir(room->store, room->autostart_fd);
-	if (r < 0)
-		(void)unlinkat(room->autostart_fd, name, 0);
-	return r;
+	return change_one(room, on ? CHANGESET_FLAG : CHANGESET_UNFLAG, uuid, NULL);
 }
 
 bool store_get_autostart(struct store_room *room, const uint8_t uuid[16])
@@ -380,8 +327,11 @@ int store_each(struct store_room *room,
 	void *opaque)
 {
 	struct dirent **names;
-	int n = scandirat(room->definitions_fd, ".", &names, not_hidden, alphasort);
+	int n = store_settle(room->store, STORE_SETTLE_ALL);
 
+	if (n < 0)
+		return n;
+	n = scandirat(room->definitions_fd, ".", &names, not_hidden, alphasort);
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
@@ -469,12 +419,12 @@ int store_save_runtime(
 	r = store_open_runtime(room, uuid, true, &fd);
 	if (r < 0)
 		return r;
-	return store_save_file(room->store, fd, name, text, STORE_SYNC_NOTHING);
+	return store_save_file(room->store, fd, name, text);
 }
 
 int store_save_in(struct store *store, int dir_fd, const char *name, const char *text)
 {
-	return store_save_file(store, dir_fd, name, text, STORE_SYNC_NOTHING);
+	return store_save_file(store, dir_fd, name, text);
 }
 
 int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const char *name,
@@ -494,7 +444,7 @@ int store_set_number(struct store *store, const char *name, uint64_t number)
 	char text[24];
 
 	(void)snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
-	return store_save_file(store, store->runtime_fd, name, text, STORE_SYNC_NOTHING);
+	return store_save_file(store, store->runtime_fd, name, text);
 }
 
 int store_get_number(struct store *store, const char *name, uint64_t max, uint64_t *ret_number)
@@ -530,7 +480,17 @@ bool store_has_mark(struct store *store, const char *name)
 
 int store_set_mark(struct store *store, const char *name)
 {
-	return store_save_file(store, store->state_fd, name, "", STORE_SYNC_ALL);
+	int fd = openat(
+		store->state_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return errno == EEXIST ? 0 : -errno;
+	(void)close(fd);
+	r = store_sync_dir(store, store->state_fd);
+	if (r < 0)
+		(void)unlinkat(store->state_fd, name, 0);
+	return r;
 }
 
 int store_put_mark(struct store *store, const char *name, bool on)

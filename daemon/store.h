@@ -4,7 +4,7 @@
  *
  *	STATE/domains/UUID.xml		a definition; the file's name is the UUID
  *	STATE/autostart/UUID		empty; its presence is the flag
- *	STATE/changes			definitions that change together, while they do (changeset.h)
+ *	STATE/journal-0, journal-1	what changed and is not durable in the files above (changeset.h, store-journal.c)
  *	STATE/NAME			a mark: empty; something was done that is to be done once
  *	STATE/log/			what workers wrote on standard error (worker-log.c)
  *	RUNTIME/vmmd.lock		flock'ed by the one daemon, holds its pid
@@ -14,20 +14,25 @@
  *	RUNTIME/next-job		numbers of jobs go on from here
  *	RUNTIME/next-slot		where the search for a free uid goes on
  *
- * Writing is old-or-new: a temporary file of the same folder, fsync, rename, fsync of the folder; when a function
- * returns 0, the change survives a power cut. When it returns an error, nothing has changed for who reads on: the old file is kept by
- * another name until the folder is synced, and comes back if that fails. (After a power cut it may be old or new then.) A definition goes
- * before its flag; a flag without a definition counts for nothing, and is swept, as are temporary files that a crash left, by store_open().
+ * Definitions change by records of the journal: one for all that change together, or that came together. The record becomes durable (one
+ * sync of blocks that were there before), and that is the moment: what is answered after it survives a power cut, and a kill or a power cut
+ * at any time leaves all of the record's definitions old or all new. Their files follow later, in the order of the records: a temporary
+ * file of the same folder, and a rename; nobody waits for it. When a file of the journal is full, or the daemon has nothing to do, all that
+ * its records are about is synced in the background, and it begins anew; records go to the other file meanwhile (store-checkpoint.c).
  *
- * An fsync that failed does not make the store read-only: a file whose fsync failed is thrown away, never synced again, so no later
- * success can cover for a lost write; the next change writes files of its own, and is told what becomes of these.
+ * store_open() makes durable what it finds in the journal, as a daemon that was killed may not have come to that, and then lets all
+ * of it follow again, whatever the files hold by then; so what it serves is durable. The last record may be cut short: it was
+ * never answered, and goes. A file of the journal that is damaged otherwise, or that a newer vmmd wrote, is left as it is, and said
+ * (left_out); what is whole before the damage counts, and definitions do not change until somebody has looked at it and moved it away.
+ *
+ * When a function returns an error, nothing has changed for who reads on. (After a power cut it may be old or new then.) A sync
+ * that failed does not make the store read-only: the record is thrown away, and the next one is written in its place; no success
+ * of a later sync covers for it. When a sync of the files fails, they are written again, from the journal. Files that cannot follow
+ * (no space) stay to be done, durable in the journal; when it is full, definitions change again when they have.
+ *
+ * A flag without a definition counts for nothing, and is swept, as are temporary files that a crash left, by store_open(). All else that is
+ * saved here is old-or-new for who is killed, and not durable unless it is said.
  * The store knows no XML and no JSON: it keeps bytes.
- *
- * Several definitions change together by STATE/changes: when it is there, all of them have changed, whatever moment the daemon
- * is killed at; when it is not, none has. Then the files follow, a few in each turn of the loop (store_settle()), and it goes.
- * Any other write to definitions lets all of them follow first, so that none is overtaken by an older one; store_open() does, too.
- * A file of that name that is not whole is left as it is, and said (store.left_out); until somebody has looked at it
- * and moved it away, definitions do not change together.
  *
  * Threads: the daemon's one. Paths are used once, to open the two folders; after that everything is relative to
  * their fds, and symbolic links below them are refused.
@@ -42,34 +47,84 @@
 #define STORE_STATUS                                                                               \
 	"status.json" /* of what runs: without it a runtime folder is that of nothing */
 
-/* Where a write can be cut short, for tests. */
+/* Where a change can be cut short, for tests. */
 enum store_step {
-	STORE_STEP_CREATE,
+	STORE_STEP_RECORD, /* of the journal */
+	STORE_STEP_SYNC,   /* of the record: behind it is the moment */
+	STORE_STEP_CREATE, /* of a file */
 	STORE_STEP_WRITE,
-	STORE_STEP_SYNC,
 	STORE_STEP_RENAME,
+	STORE_STEP_REMOVE,
+	STORE_STEP_SYNC_FILES, /* of a checkpoint */
 	STORE_STEP_SYNC_DIR,
+	STORE_STEP_HEAD,
 	STORE_STEP_X_MAX
 };
 
 struct store;
 
-/* All that is kept of one kind of thing: STATE/KIND/UUID.xml, an autostart flag, RUNTIME/KIND/UUID/. */
-struct store_pending;
+struct store_record;
 
+/* All that is kept of one kind of thing: STATE/KIND/UUID.xml, an autostart flag, RUNTIME/KIND/UUID/. */
 struct store_room {
 	struct store *store;
 	int definitions_fd, autostart_fd, live_fd;
+};
+
+/* Syncs that were asked for. */
+struct store_wait {
+	uint64_t serial;
+	unsigned n_left;
+	int result;
+};
+
+#define STORE_JOURNAL_FILES 2
+#define STORE_JOURNAL_BLOCK 4096
+#define STORE_JOURNAL_BYTES (1024 * 1024) /* of each file, written beforehand */
+#define STORE_JOURNAL_FULL  4             /* times that; then a change waits for the checkpoint */
+
+/* store-journal.c's, and store-checkpoint.c's. */
+struct store_journal {
+	struct store_journal_file {
+		int fd;       /* -EBADF: it is not there, or left out */
+		int left_out; /* as below */
+		uint64_t generation, end;
+		bool is_ready;   /* its head is durable */
+		bool is_spoiled; /* what lies at its end may look like a record, and is none */
+	} files[STORE_JOURNAL_FILES];
+	unsigned active; /* where the next record goes */
+	uint64_t sequence;
+	size_t bytes;                        /* STORE_JOURNAL_BYTES, or what a test likes */
+	struct store_journal_file *retiring; /* its checkpoint is going on; NULL: none is */
+	enum store_checkpoint_step {
+		STORE_CHECKPOINT_BEGIN,
+		STORE_CHECKPOINT_SETTLE,
+		STORE_CHECKPOINT_FILES,
+		STORE_CHECKPOINT_FOLDERS,
+		STORE_CHECKPOINT_HEAD
+	} step;
+	struct store_record *to_sync;
+	size_t n_synced;
+	bool is_again; /* it has failed */
+	struct store_wait wait;
 };
 
 struct store {
 	char *state_dir, *runtime_dir;
 	int state_fd, log_fd, runtime_fd, lock_fd;
 	struct store_room domains, networks;
-	struct store_pending *pending; /* store-changes.c's: what is to follow; NULL: nothing */
-	unsigned long aio;             /* store-sync.c's; 0: none */
-	bool left_out;                 /* STATE/changes is there, and is not one */
-	bool changes_unsure;           /* whether it is there may be different after a power cut */
+	struct store_journal journal;
+	struct store_commit { /* store-changes.c's: the record that becomes durable */
+		struct store_record *record;
+		size_t size;
+	} commit;
+	struct store_record *records;   /* store-changes.c's: all that are in the journal */
+	struct store_record *unsettled; /* the first of them that is to follow; NULL: none is */
+	unsigned long aio;              /* store-sync.c's; 0: none */
+	uint64_t sync_serial;
+	int event_fd; /* readable: store_tend() has something to do */
+	int left_out; /* a file of the journal: -EUCLEAN (damage) or -EPROTONOSUPPORT; 0: none */
+	const char *left_out_name;
 	/* Tests: called before each step; a negative answer is the step's error. */
 	int (*fault)(void *opaque, enum store_step step);
 	void *fault_opaque;
@@ -82,30 +137,35 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 struct store *store_free(struct store *store);
 DEFINE_CLEANUP(struct store *, store_free);
 
-/* Definitions. save: durable when 0 is returned. delete: also removes the autostart flag; 0 if there was none. */
+/* Change all of them, or none: when 0 is returned they have changed, durably. No UUID comes twice with the same verb. -EFBIG: see
+ * changeset.h. -EUCLEAN, -EPROTONOSUPPORT: left_out. Their files are left for store_settle(). */
+int store_change(struct store *store, const struct changeset_item *items, size_t n);
+/* One of them. delete: also removes the autostart flag; 0 if there was none. */
 int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml);
-/* The same for several at once, which share what a disk does in the end: each has its own 'result', 0 or -errno, and no UUID comes
- * twice. At most STORE_MAX_SAVES. */
-#define STORE_MAX_SAVES 64
-struct store_save {
-	const uint8_t *uuid;
-	const char *xml;
-	int result;
-};
-void store_save_many(struct store_room *room, struct store_save *saves, size_t n);
 int store_delete(struct store_room *room, const uint8_t uuid[16]);
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on);
+/* As the files say. */
 bool store_get_autostart(struct store_room *room, const uint8_t uuid[16]);
 
-/* Change all of them, or none: when 0 is returned they have changed, durably, and store_settle() is to be called until it
- * returns 0. -EEXIST: STATE/changes cannot be read (left_out). -EFBIG: see changeset.h. */
-int store_commit(struct store *store, const struct changeset_item *items, size_t n);
-/* Let up to 'max' definitions follow. Returns 1 when there are more, 0 when all have, or -errno: they stay to be done. */
-#define STORE_SETTLE_ALL SIZE_MAX
+/* Let the files of up to 'max' definitions follow. Returns 1 when there are more, 0 when all have, or -errno: they stay to be done. */
+#define STORE_SETTLE_ALL     SIZE_MAX
+#define STORE_SETTLE_AT_ONCE 16 /* in one turn of the loop */
 int store_settle(struct store *store, size_t max);
 
-/* Call 'found' for each definition, in the order of the names. 'xml' is NULL and 'error' negative when the file
- * could not be read (it stays where it is). Returns 0 or -errno of the folder. */
+/* A file of the journal is to begin anew, in the background: store_tend() does what can be done without waiting. It is to be called as
+ * long as store_wants_turn(), in turns of the loop, and when 'event_fd' is readable. An error: try again later, nothing is lost.
+ * A change that finds the file full begins it, too. */
+#define STORE_MAX_SAVES 64 /* syncs at once */
+int store_checkpoint(struct store *store);
+int store_tend(struct store *store);
+bool store_wants_turn(const struct store *store);
+/* The journal has nothing that the files have not, durably. */
+bool store_is_settled(const struct store *store);
+/* Wait for that: who ends can. */
+int store_checkpoint_now(struct store *store);
+
+/* Call 'found' for each definition, in the order of the names, when all files have followed. 'xml' is NULL and 'error' negative when the file
+ * could not be read (it stays where it is). Returns 0, or -errno of the folder or of store_settle(). */
 int store_each(struct store_room *room,
 	void (*found)(void *opaque, const uint8_t uuid[16], const char *xml, int error),
 	void *opaque);

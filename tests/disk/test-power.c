@@ -153,12 +153,18 @@ static int change_both(struct store *s)
 {
 	struct changeset_item items[] = {{.kind = CHANGESET_DOMAINS, .xml = "<new/>"},
 		{.kind = CHANGESET_DOMAINS, .xml = "<b/>"}};
-	int r;
 
 	memcpy(items[0].uuid, uuid_a, 16);
 	memcpy(items[1].uuid, uuid_b, 16);
-	r = store_commit(s, items, 2);
-	return r < 0 ? r : store_settle(s, STORE_SETTLE_ALL);
+	return store_change(s, items, 2);
+}
+
+/* And the journal begins anew. */
+static int redefine_for_good(struct store *s)
+{
+	int r = redefine_a(s);
+
+	return r < 0 ? r : store_checkpoint_now(s);
 }
 
 static enum found look_both(struct store *s)
@@ -177,6 +183,7 @@ static const struct change changes[] = {
 	{"net-define", redefine_n, look_n},
 	{"mark", mark, look_mark},
 	{"together", change_both, look_both},
+	{"redefine, for good", redefine_for_good, look_a},
 };
 
 static void open_store(struct disk *d)

@@ -106,7 +106,6 @@ WRAP(int, mkdirat, of_new(a, b), (int a, const char *b, mode_t c), (a, b, c))
 WRAP(int, flock, 0, (int a, int b), (a, b))
 WRAP(int, fstat64, 0, (int a, void *b), (a, b))
 WRAP(int, chmod, 0, (const char *a, mode_t b), (a, b))
-WRAP(int, ftruncate64, FAULTS_SPACE, (int a, off_t b), (a, b))
 WRAP(int, scandirat64, FAULTS_FILES, (int a, const char *b, void *c, void *d, void *e), (a, b, c, d, e))
 WRAP_TO(void *, NULL, opendir, FAULTS_FILES, (const char *a), (a))
 WRAP(void *, mmap64, 0, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f))
@@ -128,7 +127,7 @@ ssize_t __wrap_write(int fd, const void *data, size_t len)
 	n = __real_write(fd, data, shorter(len));
 	if (n >= 0)
 		tell(&(struct faults_call){
-			FAULTS_CALL_WRITE, .fd = fd, .data = data, .len = (size_t)n});
+			FAULTS_CALL_WRITE, .fd = fd, .data = data, .len = (size_t)n, .at = -1});
 	return n;
 }
 
@@ -136,9 +135,26 @@ ssize_t __real_pwrite64(int fd, const void *data, size_t len, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t at)
 {
-	return strikes("pwrite", FAULTS_IO | FAULTS_SPACE)
-		? -1
-		: __real_pwrite64(fd, data, shorter(len), at);
+	ssize_t n;
+
+	if (strikes("pwrite", FAULTS_IO | FAULTS_SPACE))
+		return -1;
+	n = __real_pwrite64(fd, data, shorter(len), at);
+	if (n >= 0)
+		tell(&(struct faults_call){
+			FAULTS_CALL_WRITE, .fd = fd, .data = data, .len = (size_t)n, .at = at});
+	return n;
+}
+
+int __real_ftruncate64(int fd, off_t len);
+int __wrap_ftruncate64(int fd, off_t len);
+int __wrap_ftruncate64(int fd, off_t len)
+{
+	int r = strikes("ftruncate64", FAULTS_SPACE) ? -1 : __real_ftruncate64(fd, len);
+
+	if (r == 0)
+		tell(&(struct faults_call){FAULTS_CALL_TRUNCATE, .fd = fd, .at = len});
+	return r;
 }
 
 /* Unless a test cuts the power of the file system nothing is gained by waiting for its disk. */
@@ -147,6 +163,16 @@ int __wrap_fsync(int fd);
 int __wrap_fsync(int fd)
 {
 	if (strikes("fsync", FAULTS_SYNC) || (faults.sync && __real_fsync(fd) < 0))
+		return -1;
+	tell(&(struct faults_call){FAULTS_CALL_SYNC, .fd = fd});
+	return 0;
+}
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+	if (strikes("fdatasync", FAULTS_SYNC) || (faults.sync && __real_fdatasync(fd) < 0))
 		return -1;
 	tell(&(struct faults_call){FAULTS_CALL_SYNC, .fd = fd});
 	return 0;
@@ -167,9 +193,9 @@ int __wrap_openat64(int dir_fd, const char *name, int flags, ...)
 	if (strikes("openat", FAULTS_FILES | (flags & O_CREAT ? of_new(dir_fd, name) : 0)))
 		return -1;
 	fd = __real_openat64(dir_fd, name, flags, mode);
-	if (fd >= 0 && flags & O_CREAT)
-		tell(&(struct faults_call){
-			FAULTS_CALL_CREATE, .dir_fd = dir_fd, .fd = fd, .name = name});
+	if (fd >= 0)
+		tell(&(struct faults_call){flags & O_CREAT ? FAULTS_CALL_CREATE : FAULTS_CALL_OPEN,
+			.dir_fd = dir_fd, .fd = fd, .name = name});
 	return fd;
 }
 
@@ -253,6 +279,11 @@ long __wrap_syscall(long number, ...)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
 	(void)snprintf(name, sizeof(name), "syscall %ld", number);
+	/* Syncs that nobody looks at, and that take their time. */
+	if (number == SYS_io_setup && !faults.sync) {
+		errno = ENOSYS;
+		return -1;
+	}
 	/* A signal to a process of our own is always sent. */
 	if (number != SYS_pidfd_send_signal &&
 		strikes(number == SYS_clone ? "clone" : name,

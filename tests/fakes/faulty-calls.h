@@ -20,14 +20,16 @@ enum faults_flags {
 	FAULTS_IO = 8,     /* only those that move bytes */
 	FAULTS_SHORT = 16, /* what moves bytes moves one */
 	FAULTS_EVERY = 32, /* each call is first interrupted; with FAULTS_IO only */
-	FAULTS_SYNC = 64,  /* only fsync */
+	FAULTS_SYNC = 64,  /* only fsync and fdatasync */
 };
 
 /* A call that has worked, for who looks: the store's own, with what they were about. */
 struct faults_call {
 	enum faults_kind {
-		FAULTS_CALL_CREATE, /* fd: the new one */
-		FAULTS_CALL_WRITE,  /* data, len */
+		FAULTS_CALL_OPEN,     /* fd: the new one, of what may have been there */
+		FAULTS_CALL_CREATE,   /* the same, of what may not */
+		FAULTS_CALL_WRITE,    /* data, len; at: -1 for the end */
+		FAULTS_CALL_TRUNCATE, /* at: the length from now on */
 		FAULTS_CALL_SYNC,
 		FAULTS_CALL_RENAME, /* name, to */
 		FAULTS_CALL_LINK,   /* name, to */
@@ -37,6 +39,7 @@ struct faults_call {
 	const char *name, *to;
 	const void *data;
 	size_t len;
+	long at;
 };
 
 struct faults {
@@ -45,7 +48,7 @@ struct faults {
 	unsigned injected; /* since the program began */
 	int error;
 	unsigned flags;
-	bool sync;       /* fsync does what it says */
+	bool sync; /* syncs do what they say; the kernel's asynchronous ones are not there otherwise */
 	char failed[64]; /* the name of the last one that failed */
 	void (*seen)(const struct faults_call *call);
 };

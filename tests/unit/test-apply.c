@@ -152,14 +152,6 @@ static struct domain *domain(struct fixture *f, const char *name)
 	return manager_find_name(f->manager, name);
 }
 
-static bool is_written(struct fixture *f, const char *name)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/%s", f->state, name);
-	return access(path, F_OK) == 0;
-}
-
 static void test_new_changed_same(void **state)
 {
 	struct fixture *f = *state;
@@ -196,7 +188,7 @@ static void test_new_changed_same(void **state)
 	assert_int_equal(domain(f, "a")->definition->memory_kib, 32768);
 
 	/* The files follow by themselves; another daemon finds the same. */
-	RUN_UNTIL(f, !is_written(f, "changes"));
+	RUN_UNTIL(f, !f->manager->store->unsettled);
 	reopen(f);
 	assert_int_equal(domain(f, "a")->definition->memory_kib, 32768);
 	assert_non_null(network_find_name(f->manager, "red"));
@@ -210,9 +202,8 @@ static void test_files_follow(void **state)
 
 	give_domain(f, "a", 16, "", "");
 	apply_ok(f, 0, "domain a create now done\n");
-	assert_true(is_written(f, "changes"));
+	assert_non_null(f->manager->store->unsettled);
 	reopen(f);
-	assert_false(is_written(f, "changes"));
 	assert_int_equal(domain(f, "a")->definition->memory_kib, 16384);
 	reset();
 	give_domain(f, "a", 32, "", "");
@@ -220,7 +211,8 @@ static void test_files_follow(void **state)
 		"domain a change now done memory: 16384 KiB -> 32768 KiB\n"
 		"domain a change now done currentMemory: 16384 KiB -> 32768 KiB\n");
 	assert_int_equal(manager_undefine(f->manager, domain(f, "a"), &f->error), 0);
-	assert_false(is_written(f, "changes"));
+	assert_non_null(f->manager->store->unsettled);
+	RUN_UNTIL(f, !f->manager->store->unsettled);
 	reopen(f);
 	assert_null(domain(f, "a"));
 }
@@ -276,7 +268,6 @@ static void test_nothing_changes_when_refused(void **state)
 	assert_null(domain(f, "new"));
 	assert_null(network_find_name(f->manager, "red"));
 	assert_int_equal(domain(f, "old")->definition->memory_kib, 16384);
-	assert_false(is_written(f, "changes"));
 	assert_int_equal(f->manager->n_domains, 1);
 	assert_int_equal(f->manager->n_networks, 0);
 }
@@ -284,7 +275,7 @@ static void test_nothing_changes_when_refused(void **state)
 static int no_space(void *opaque, enum store_step step)
 {
 	(void)opaque;
-	return step == STORE_STEP_WRITE ? -ENOSPC : 0;
+	return step == STORE_STEP_RECORD ? -ENOSPC : 0;
 }
 
 static void test_nothing_changes_without_space(void **state)
@@ -445,7 +436,7 @@ static void test_live_failure(void **state)
 	}
 	assert_int_equal(d->live->vm.n_nics, 0);
 	assert_int_equal(d->definition->n_nics, 1);
-	RUN_UNTIL(f, !is_written(f, "changes"));
+	RUN_UNTIL(f, !f->manager->store->unsettled);
 	reopen(f);
 	assert_int_equal(domain(f, "a")->definition->n_nics, 1);
 }
@@ -483,7 +474,7 @@ static void test_hundreds(void **state)
 	assert_int_equal(apply_plan(f->manager, plan, on_applied, f, &f->error), 1);
 	plan_free(plan);
 	assert_int_equal(f->manager->n_domains, 300);
-	RUN_UNTIL(f, !is_written(f, "changes"));
+	RUN_UNTIL(f, !f->manager->store->unsettled);
 	reopen(f);
 	assert_int_equal(f->manager->n_domains, 300);
 }

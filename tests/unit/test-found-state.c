@@ -28,8 +28,9 @@ static const struct finding findings[] = {
 	{"state/networks", UUID_OTHER ".xml", "<network><name>z</name><uuid>", false},
 	{"state/networks", UUID_OTHER ".xml", "<domain/>", false},
 	{"state/autostart", "README", "not a UUID", false},
-	{"state", "changes", "vmmd-changes 2 0 0 00000000000000000000000000000000\n", false},
-	{"state", "changes", "vmmd-changes 1 1 99 0000", false},
+	{"state", "journal-0", "vmmd-journal 2 0123456789abcdef 1 0 0 0000\n", false},
+	{"state", "journal-1", "vmmd-journal 1 0123456789abcd",
+		true}, /* cut short when it was made */
 	{"state", "settings-of-a-later-version", "x", false},
 	{"run/domains/" UUID_OTHER, "status.json", "{\"version\":3," STATUS, false},
 	{"run/domains/" UUID_OTHER, "status.json", "{\"version\":1," STATUS, false},

@@ -45,7 +45,7 @@ static int apply(struct fixture *f)
 	assert_int_equal(plan_new(f->manager, documents, 3, PLAN_PRUNE, &plan, &f->error), 0);
 	assert_int_equal(apply_plan(f->manager, plan, on_applied, f, &f->error), 1);
 	plan_free(plan);
-	RUN_UNTIL(f, !f->manager->settle_timer);
+	RUN_UNTIL(f, !f->manager->store->unsettled);
 	free(a);
 	free(b);
 	return 0;

@@ -114,9 +114,11 @@ static void define_soon(struct fixture *f, const char *name, const char *cmdline
 	assert_string_equal(given, name);
 }
 
-static int count_dir_syncs(void *opaque, enum store_step step)
+#define TOGETHER 64 /* manager-define.c's */
+
+static int count_syncs(void *opaque, enum store_step step)
 {
-	*(unsigned *)opaque += step == STORE_STEP_SYNC_DIR;
+	*(unsigned *)opaque += step == STORE_STEP_SYNC;
 	return 0;
 }
 
@@ -126,7 +128,7 @@ static void test_define_soon(void **state)
 	struct fixture *f = *state;
 	unsigned n_syncs = 0;
 
-	f->manager->store->fault = count_dir_syncs;
+	f->manager->store->fault = count_syncs;
 	f->manager->store->fault_opaque = &n_syncs;
 	for (unsigned i = 0; i < 3; i++) {
 		char name[8];
@@ -141,17 +143,17 @@ static void test_define_soon(void **state)
 	assert_int_equal(f->done_error.code, ERROR_NONE);
 	assert_int_equal(f->manager->n_domains, 3);
 	/* More than a group, and the end of the daemon: all of them are there. */
-	for (unsigned i = 0; i < STORE_MAX_SAVES + 1; i++) {
+	for (unsigned i = 0; i < TOGETHER + 1; i++) {
 		char name[8];
 
 		(void)snprintf(name, sizeof(name), "e%u", i);
 		define_soon(f, name, "", "");
 	}
-	assert_int_equal(f->n_done, 3 + STORE_MAX_SAVES);
+	assert_int_equal(f->n_done, 3 + TOGETHER);
 	f->manager = manager_free(f->manager);
-	assert_int_equal(f->n_done, 3 + STORE_MAX_SAVES + 1);
+	assert_int_equal(f->n_done, 3 + TOGETHER + 1);
 	fixture_open_manager(f);
-	assert_int_equal(f->manager->n_domains, 3 + STORE_MAX_SAVES + 1);
+	assert_int_equal(f->manager->n_domains, 3 + TOGETHER + 1);
 }
 
 /* Two of one name go in their order; the first one counts. */
@@ -179,7 +181,7 @@ static void test_define_soon_clash(void **state)
 static int full(void *opaque, enum store_step step)
 {
 	(void)opaque;
-	return step == STORE_STEP_WRITE ? -ENOSPC : 0;
+	return step == STORE_STEP_RECORD ? -ENOSPC : 0;
 }
 
 /* What is not on the disk is not there. */
@@ -199,6 +201,61 @@ static void test_define_soon_on_a_full_disk(void **state)
 		"operation failed: cannot save the definition of 'b': No space left on device");
 	assert_int_equal(f->manager->n_domains, 1);
 	assert_non_null(strstr(a->definition->xml, "<cmdline>old</cmdline>"));
+}
+
+static int full_for_files(void *opaque, enum store_step step)
+{
+	(void)opaque;
+	return step == STORE_STEP_WRITE ? -ENOSPC : 0;
+}
+
+/* It is durable in the journal, and its file follows when it can. What has followed is made durable when nothing else is to be done. */
+static void test_files_follow(void **state)
+{
+	struct fixture *f = *state;
+	struct store *store = f->manager->store;
+	char path[192], uuid[UUID_STRING_LEN + 1];
+
+	store->fault = full_for_files;
+	uuid_format(fixture_define(f, "a", "", "")->uuid, uuid);
+	(void)snprintf(path, sizeof(path), "%s/domains/%s.xml", f->state, uuid);
+	RUN_UNTIL(f, f->manager->store_fails);
+	assert_int_equal(access(path, F_OK), -1);
+	(void)fixture_define(f, "b", "", "");
+	store->fault = NULL;
+	(void)sd_event_source_set_time_relative(f->manager->store_timer, 0);
+	RUN_UNTIL(f, !store->unsettled);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_false(store_is_settled(store));
+	(void)sd_event_source_set_time_relative(f->manager->store_timer, 0);
+	RUN_UNTIL(f, store_is_settled(store));
+	assert_int_equal(f->manager->n_domains, 2);
+}
+
+/* The journal is of a newer vmmd: domains are there, and can be used, but none is defined, and it is said why. */
+static void test_journal_left_out(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d;
+	char path[192];
+	int fd;
+
+	(void)fixture_define(f, "a", "", "");
+	f->manager = manager_free(f->manager);
+	(void)snprintf(path, sizeof(path), "%s/journal-0", f->state);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "vmmd-journal 2 and so on", 24, 0), 24);
+	close(fd);
+	fixture_open_manager(f);
+	assert_int_equal(f->manager->n_domains, 1);
+	fixture_start(f, manager_find_name(f->manager, "a"));
+	assert_int_equal(manager_define(f->manager, fixture_xml(f, "b", "", ""), "x", 0, &d, NULL,
+				 &f->error),
+		-EIO);
+	assert_non_null(strstr(f->error.message, "/journal-0 is of a newer vmmd"));
+	assert_int_equal(f->manager->n_domains, 1);
+	assert_int_equal(unlink(path), 0);
+	(void)fixture_define(f, "b", "", "");
 }
 
 static void test_undefine_running(void **state)
@@ -490,11 +547,14 @@ static void test_definitions_are_small(void **state)
 	const unsigned n = 64;
 	char name[16];
 
+	assert_int_equal(store_checkpoint_now(f->manager->store), 0);
 	before = mallinfo2().uordblks; /* 0 where a sanitizer has its own */
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "small%u", i);
 		fixture_define(f, name, "", "");
 	}
+	/* What the journal has is kept for a moment. */
+	assert_int_equal(store_checkpoint_now(f->manager->store), 0);
 	bytes = (mallinfo2().uordblks - before) / n;
 	if (bytes > xml + 1024)
 		fail_msg("%zu bytes for a definition with %zu of XML", bytes, xml);
@@ -517,6 +577,8 @@ int main(void)
 		T(test_define_soon),
 		T(test_define_soon_clash),
 		T(test_define_soon_on_a_full_disk),
+		T(test_files_follow),
+		T(test_journal_left_out),
 		T(test_undefine_running),
 		T(test_create),
 		T(test_cpu_names),

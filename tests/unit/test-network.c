@@ -180,10 +180,10 @@ static void test_update(void **state)
 	assert_true(has(n, false, "'kept'") && !has(n, false, "'live'"));
 }
 
-static int fail_rename(void *opaque, enum store_step step)
+static int fail_record(void *opaque, enum store_step step)
 {
 	(void)opaque;
-	return step == STORE_STEP_RENAME ? -ENOSPC : 0;
+	return step == STORE_STEP_RECORD ? -ENOSPC : 0;
 }
 
 static void test_update_refused(void **state)
@@ -206,7 +206,7 @@ static void test_update_refused(void **state)
 	assert_int_equal(update(f, n, NETWORK_SECTION_PORTGROUP, "<portgroup/>", 0), -EBADMSG);
 	assert_int_equal(f->error.code, ERROR_XML_ERROR);
 	/* The disk is full: what runs goes back. */
-	f->manager->store->fault = fail_rename;
+	f->manager->store->fault = fail_record;
 	assert_int_equal(update(f, n, NETWORK_SECTION_PORTGROUP, GROUP("a"), both), -ENOSPC);
 	f->manager->store->fault = NULL;
 	assert_false(has(n, false, "'a'") || has(n, true, "'a'"));

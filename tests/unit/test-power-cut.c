@@ -2,15 +2,18 @@
 /*
  * Power cuts, by enumeration: what the store does to its folders is recorded call by call. After each call, everything that a file system
  * may have kept by then is made again as a folder, and a store is opened on it: it finds the definitions and flags of before the
- * operation or of after it, none other; what was acknowledged is there; temporary files are swept.
+ * operation or of after it, none other; what was acknowledged is there; temporary files are swept. Of some, the store makes its files
+ * durable and is opened once more.
  *
  * What a file system may have kept: of each folder the entries up to any moment since the last fsync of that folder, independent of the
- * other folders; of a file that was not synced since it was written, nothing, a part, all, or its length in zeros. tests/disk has the
- * same with real file systems.
+ * other folders; of a new file that was not synced since it was written, nothing, a part, all, or its length in zeros; of one that
+ * was there, what it had when it was synced last, with the beginning or the end of what was written since. Of all these
+ * combinations after one call at most MAX_STATES are looked at, evenly. tests/disk has the same with real file systems.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,6 +35,9 @@
 #define PARTS        4 /* a file is cut at each quarter */
 #define MAX_ENTRIES  32
 #define MAX_FILES    4096
+#define MAX_STATES   10
+#define MAX_BLOCKS   6 /* of a file of the journal, before it begins anew */
+#define OTHER        UINT_MAX
 #define MARK         "done-once"
 
 enum folder { DOMAINS, NETWORKS, FLAGS, NETWORK_FLAGS, STATE, N_FOLDERS };
@@ -46,8 +52,9 @@ struct model {
 };
 
 struct file {
-	char *data;
-	size_t len;
+	char *data, *durable;
+	size_t len, durable_len;
+	size_t from, to; /* what was written since it was synced */
 	bool synced;
 };
 
@@ -106,15 +113,18 @@ static struct folder_state *now(enum folder folder)
 	return &t.folders[folder].states[t.folders[folder].n - 1];
 }
 
+/* Also while no store is open yet. */
 static int folder_of(int fd)
 {
-	const int fds[N_FOLDERS] = {t.store->domains.definitions_fd,
-		t.store->networks.definitions_fd, t.store->domains.autostart_fd,
-		t.store->networks.autostart_fd, t.store->state_fd};
+	struct stat st, of;
 
-	for (int i = 0; i < N_FOLDERS; i++)
-		if (fds[i] == fd)
+	for (int i = 0; fstat(fd, &st) == 0 && i < N_FOLDERS; i++) {
+		char path[256];
+
+		snprintf(path, sizeof(path), "%s/state/%s", t.dir, folder_names[i]);
+		if (stat(path, &of) == 0 && of.st_ino == st.st_ino && of.st_dev == st.st_dev)
 			return i;
+	}
 	return -1;
 }
 
@@ -165,14 +175,39 @@ static void note_create(const struct faults_call *call, enum folder folder)
 	}
 }
 
+static void note_open(const struct faults_call *call, enum folder folder)
+{
+	struct entry *e = find(now(folder), call->name);
+
+	t.of_fd[call->fd] = e ? e->file : OTHER;
+}
+
 static void note_write(const struct faults_call *call)
 {
 	struct file *f = &t.files[t.of_fd[call->fd]];
+	size_t at = call->at < 0 ? f->len : (size_t)call->at;
 
-	f->data = realloc(f->data, f->len + call->len + 1);
-	memcpy(f->data + f->len, call->data, call->len);
-	f->len += call->len;
-	f->synced = f->len == 0;
+	if (at + call->len > f->len) {
+		f->data = realloc(f->data, at + call->len + 1);
+		if (at > f->len)
+			memset(f->data + f->len, 0, at - f->len);
+		f->len = at + call->len;
+	}
+	memcpy(f->data + at, call->data, call->len);
+	f->from = f->synced ? at : MIN(f->from, at);
+	f->to = f->synced ? at + call->len : MAX(f->to, at + call->len);
+	f->synced = false;
+}
+
+static void note_truncate(const struct faults_call *call)
+{
+	struct file *f = &t.files[t.of_fd[call->fd]];
+
+	assert_true((size_t)call->at <= f->len);
+	f->len = (size_t)call->at;
+	f->from = f->synced ? f->len : MIN(f->from, f->len);
+	f->to = f->synced ? f->len : MIN(f->to, f->len);
+	f->synced = false;
 }
 
 static void note_sync(int fd)
@@ -180,7 +215,12 @@ static void note_sync(int fd)
 	int folder = folder_of(fd);
 
 	if (folder < 0) {
-		t.files[t.of_fd[fd]].synced = true;
+		struct file *f = &t.files[t.of_fd[fd]];
+
+		f->durable = realloc(f->durable, f->len + 1);
+		memcpy(f->durable, f->data ? f->data : "", f->len);
+		f->durable_len = f->len;
+		f->synced = true;
 		return;
 	}
 	t.folders[folder].states[0] = *now((enum folder)folder);
@@ -204,12 +244,21 @@ static void seen(const struct faults_call *call)
 {
 	int folder = folder_of(call->kind == FAULTS_CALL_SYNC ? call->fd : call->dir_fd);
 
+	/* The runtime folder's files do not outlive a power cut. */
+	if (folder < 0 && (call->kind == FAULTS_CALL_CREATE || call->kind == FAULTS_CALL_OPEN))
+		t.of_fd[call->fd] = OTHER;
+	if (folder < 0 && t.of_fd[call->fd] == OTHER)
+		return;
 	if (call->kind == FAULTS_CALL_WRITE)
 		note_write(call);
+	else if (call->kind == FAULTS_CALL_TRUNCATE)
+		note_truncate(call);
 	else if (call->kind == FAULTS_CALL_SYNC)
 		note_sync(call->fd);
 	else if (folder < 0)
 		return;
+	else if (call->kind == FAULTS_CALL_OPEN)
+		return note_open(call, (enum folder)folder);
 	else if (call->kind == FAULTS_CALL_CREATE)
 		note_create(call, (enum folder)folder);
 	else if (call->kind == FAULTS_CALL_RENAME || call->kind == FAULTS_CALL_LINK)
@@ -234,16 +283,38 @@ static void empty_folder(int fd)
 	closedir(dir);
 }
 
-/* 'part': of PARTS; one more: its length in zeros. */
+/* What there is of what was written: the first of PARTS; and one more, the second half of them, or, of a new file, its length in zeros. */
+static size_t mix(const struct file *f, unsigned part, char *ret)
+{
+	size_t kept = f->from + (f->to - f->from) * MIN(part, (unsigned)PARTS) / PARTS;
+	size_t len = MAX(f->len, f->durable_len);
+
+	memset(ret, 0, len);
+	memcpy(ret, f->durable ? f->durable : "", f->durable_len);
+	if (part <= PARTS) {
+		memcpy(ret + f->from, f->data + f->from, kept - f->from);
+		if (f->len < f->durable_len) /* cut shorter, or not yet */
+			return part ? f->len : f->durable_len;
+		return MAX(kept, f->durable_len);
+	}
+	kept = (f->from + f->to) / 2;
+	if (f->durable_len)
+		memcpy(ret + kept, f->data + kept, f->to - kept);
+	return f->len;
+}
+
 static void make_file(int dir_fd, const struct entry *e, unsigned part)
 {
-	static const char zeros[8192];
+	static char mixed[64 * 4096];
 	const struct file *f = &t.files[e->file];
-	size_t len = f->synced ? f->len : f->len * MIN(part, (unsigned)PARTS) / PARTS;
 	int fd = openat(dir_fd, e->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	size_t len = f->len;
 
 	assert_true(fd >= 0);
-	assert_int_equal(write_full(fd, !f->synced && part > PARTS ? zeros : f->data, len), 0);
+	assert_in_range(MAX(f->len, f->durable_len), 0, sizeof(mixed));
+	if (!f->synced)
+		len = mix(f, part, mixed);
+	assert_int_equal(write_full(fd, f->synced ? f->data : mixed, len), 0);
 	close(fd);
 }
 
@@ -331,8 +402,16 @@ static void look_at_state(const unsigned at[N_FOLDERS], unsigned part)
 			is_old ? "what was acknowledged is not there" : "neither old nor new");
 	if (has_temporary())
 		fail_msg("after call %u: a temporary file is left", t.n_calls);
+	if (++t.n_states % 4 == 0) {
+		struct model *found = is_new ? &t.new : &t.old;
+
+		assert_int_equal(store_checkpoint_now(store), 0);
+		(void)store_free(store);
+		assert_int_equal(store_open(t.copy, t.runtime, &store, &e), 0);
+		if (!is_as(store, found))
+			fail_msg("after call %u: it does not last", t.n_calls);
+	}
 	(void)store_free(store);
-	t.n_states++;
 }
 
 static bool any_unsynced(const unsigned at[N_FOLDERS])
@@ -347,20 +426,26 @@ static bool any_unsynced(const unsigned at[N_FOLDERS])
 	return false;
 }
 
-/* Every combination of the folders' moments. */
+/* Combinations of the folders' moments and of parts, evenly. */
 static void look_at_all(void)
 {
 	void (*hook)(const struct faults_call *) = faults.seen;
-	unsigned at[N_FOLDERS] = {0}, i = 0;
+	unsigned n = PARTS + 2, step;
 
 	faults.seen = NULL;
-	while (i < N_FOLDERS) {
-		unsigned last = any_unsynced(at) ? PARTS + 1 : 0;
+	for (unsigned i = 0; i < N_FOLDERS; i++)
+		n *= t.folders[i].n;
+	step = n / MAX_STATES + 1;
+	/* The first, the last, and others between them each time. */
+	for (unsigned k = 0; k < n; k = k == n - 1 ? n : MIN(k + step + t.n_states % 2, n - 1)) {
+		unsigned at[N_FOLDERS], part = k % (PARTS + 2), left = k / (PARTS + 2);
 
-		for (unsigned part = 0; part <= last; part++)
+		for (unsigned i = 0; i < N_FOLDERS; i++) {
+			at[i] = left % t.folders[i].n;
+			left /= t.folders[i].n;
+		}
+		if (part == 0 || any_unsynced(at))
 			look_at_state(at, part);
-		for (i = 0; i < N_FOLDERS && ++at[i] == t.folders[i].n; i++)
-			at[i] = 0;
 	}
 	faults.seen = hook;
 }
@@ -370,12 +455,12 @@ static void look_at_all(void)
 /* Three definitions change together: one domain goes, another and a network are written. */
 static int change_together(unsigned thing)
 {
-	struct changeset_item items[3] = {{.kind = CHANGESET_DOMAINS}, {.kind = CHANGESET_DOMAINS},
-		{.kind = CHANGESET_NETWORKS}};
+	struct changeset_item items[3] = {{.verb = CHANGESET_DELETE, .kind = CHANGESET_DOMAINS},
+		{.verb = CHANGESET_SAVE, .kind = CHANGESET_DOMAINS},
+		{.verb = CHANGESET_SAVE, .kind = CHANGESET_NETWORKS}};
 	const unsigned things[3] = {thing % N_DOMAINS, (thing + 1) % N_DOMAINS,
 		N_DOMAINS + thing % (N_THINGS - N_DOMAINS)};
 	char texts[3][TEXT_MAX];
-	int r;
 
 	for (unsigned i = 0; i < 3; i++) {
 		uuid_of(things[i], items[i].uuid);
@@ -384,12 +469,7 @@ static int change_together(unsigned thing)
 			items[i].xml = text_of(t.version, texts[i]);
 	}
 	t.new.flag[things[0]] = false;
-	r = store_commit(t.store, items, 3);
-	if (r < 0)
-		return r;
-	t.acknowledged = true;
-	look_at_all();
-	return store_settle(t.store, STORE_SETTLE_ALL);
+	return store_change(t.store, items, 3);
 }
 
 static void operate(unsigned thing, unsigned what)
@@ -423,6 +503,64 @@ static void operate(unsigned thing, unsigned what)
 	look_at_all();
 }
 
+static jmp_buf killed;
+
+static int die(void *opaque, enum store_step step)
+{
+	(void)opaque;
+	if (step == STORE_STEP_SYNC)
+		longjmp(killed, 1);
+	return 0;
+}
+
+/* A daemon is killed when a record is written and not durable; the power goes when the next one has begun: what that one serves is there. */
+static void kill_and_serve(unsigned thing)
+{
+	char path[128], runtime[128], text[TEXT_MAX];
+	struct error e = {0};
+	uint8_t uuid[16];
+
+	uuid_of(thing, uuid);
+	t.old = t.new;
+	t.new.version[thing] = ++t.version;
+	t.acknowledged = false;
+	t.store->fault = die;
+	if (setjmp(killed) == 0) {
+		(void)store_save(room_of(t.store, thing), uuid, text_of(t.version, text));
+		fail();
+	}
+	t.store = store_free(t.store);
+	snprintf(path, sizeof(path), "%s/state", t.dir);
+	snprintf(runtime, sizeof(runtime), "%s/run", t.dir);
+	assert_int_equal(store_open(path, runtime, &t.store, &e), 0);
+	t.store->journal.bytes = MAX_BLOCKS * STORE_JOURNAL_BLOCK;
+	if (!is_as(t.store, &t.new)) {
+		assert_true(is_as(t.store, &t.old));
+		t.new = t.old;
+	}
+	t.acknowledged = true;
+	look_at_all();
+}
+
+static int hinder(void *opaque, enum store_step step)
+{
+	return step == *(enum store_step *)opaque ? -EIO : 0;
+}
+
+/* Nobody asks for it, and nothing is to be seen of it. Or it does not come to its end: then it goes on with the next one, and what is
+ * done meanwhile is in the other file. */
+static void checkpoint(unsigned random)
+{
+	enum store_step step = STORE_STEP_SYNC_FILES + random % 4;
+
+	t.old = t.new;
+	t.store->fault = hinder;
+	t.store->fault_opaque = &step;
+	if (store_checkpoint_now(t.store) < 0)
+		assert_true(step < STORE_STEP_X_MAX);
+	t.store->fault = NULL;
+}
+
 static void test_power_cut(void **state)
 {
 	uint64_t random = 1;
@@ -442,17 +580,26 @@ static void test_power_cut(void **state)
 	t.store = store_free(t.store);
 	snprintf(command, sizeof(command), "%s/run", t.dir);
 	assert_int_equal(store_open(path, command, &t.store, &e), 0);
+	t.store->journal.bytes = MAX_BLOCKS * STORE_JOURNAL_BLOCK;
 	for (unsigned i = 0; i < N_FOLDERS; i++)
 		t.folders[i].n = 1;
 	faults.seen = seen;
 	for (unsigned i = 0; i < N_OPERATIONS; i++) {
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
 		operate((unsigned)(random >> 33) % N_THINGS, (unsigned)(random >> 40) % 10);
+		t.old = t.new;
+		assert_true(store_settle(t.store, (random >> 45) % 4) >= 0);
+		if ((random >> 50) % 5 == 0)
+			checkpoint((unsigned)(random >> 53));
+		if (i % 8 == 7)
+			kill_and_serve((unsigned)(random >> 35) % N_THINGS);
 	}
 	faults.seen = NULL;
 	t.store = store_free(t.store);
-	for (unsigned i = 0; i < t.n_files; i++)
+	for (unsigned i = 0; i < t.n_files; i++) {
 		free(t.files[i].data);
+		free(t.files[i].durable);
+	}
 	snprintf(command, sizeof(command), "rm -rf %s", t.dir);
 	assert_int_equal(system(command), 0);
 	print_message("%u calls of %d operations, %u states of the disk\n", t.n_calls, N_OPERATIONS,

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <cmocka.h>
 
+#include "daemon/store-internal.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
@@ -64,6 +65,12 @@ static void see(void *opaque, const uint8_t uuid[16], const char *xml, int error
 	seen->error[seen->n++] = error;
 }
 
+static bool has_flag(struct fixture *f, const uint8_t uuid[16])
+{
+	assert_int_equal(store_settle(f->store, STORE_SETTLE_ALL), 0);
+	return store_get_autostart(&f->store->domains, uuid);
+}
+
 static unsigned count_files(const char *dir, const char *sub)
 {
 	char command[256], text[16] = "";
@@ -89,12 +96,12 @@ static void test_save_load_delete(void **state)
 	assert_string_equal(seen.xml[0], "<a2/>");
 	assert_memory_equal(seen.uuid[1], uuid_b, 16);
 
-	assert_false(store_get_autostart(&f->store->domains, uuid_a));
+	assert_false(has_flag(f, uuid_a));
 	assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, true), 0);
 	assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, true), 0);
-	assert_true(store_get_autostart(&f->store->domains, uuid_a));
+	assert_true(has_flag(f, uuid_a));
 	assert_int_equal(store_delete(&f->store->domains, uuid_a), 0);
-	assert_false(store_get_autostart(&f->store->domains, uuid_a));
+	assert_false(has_flag(f, uuid_a));
 	assert_int_equal(store_delete(&f->store->domains, uuid_a), 0);
 	memset(&seen, 0, sizeof(seen));
 	assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
@@ -123,22 +130,46 @@ static int die_at(void *opaque, enum store_step step)
 	return 0;
 }
 
-/* A failing step leaves the old text and no temporary file. */
+/* A failing step before the moment leaves the old text; one after it is made up for. */
 static void test_failure_at_each_step(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
-	f->store->fault = fail_at;
-	for (enum store_step step = 0; step < STORE_STEP_X_MAX; step++) {
+	for (enum store_step step = 0; step < STORE_STEP_REMOVE; step++) {
+		bool is_late = step > STORE_STEP_SYNC;
 		struct seen seen = {0};
 
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
+		assert_int_equal(store_settle(f->store, STORE_SETTLE_ALL), 0);
+		f->store->fault = fail_at;
 		f->store->fault_opaque = &step;
-		assert_int_equal(store_save(&f->store->domains, uuid_a, "<new/>"), -ENOSPC);
+		assert_int_equal(
+			store_save(&f->store->domains, uuid_a, "<new/>"), is_late ? 0 : -ENOSPC);
+		assert_int_equal(store_settle(f->store, STORE_SETTLE_ALL), is_late ? -ENOSPC : 0);
+		assert_int_equal(store_each(&f->store->domains, see, &seen), is_late ? -ENOSPC : 0);
+		assert_int_equal(count_files(f->state, "domains"), 1);
+		f->store->fault = NULL;
+		memset(&seen, 0, sizeof(seen));
 		assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
-		assert_string_equal(seen.xml[0], "<old/>");
+		assert_string_equal(seen.xml[0], is_late ? "<new/>" : "<old/>");
 		assert_int_equal(count_files(f->state, "domains"), 1);
 	}
+}
+
+static void reopen(struct fixture *f)
+{
+	f->store = store_free(f->store);
+	if (store_open(f->state, f->runtime, &f->store, &f->error) < 0)
+		fail_msg("%s", f->error.message);
+}
+
+static const char *text_of_a(struct fixture *f)
+{
+	static struct seen seen;
+
+	memset(&seen, 0, sizeof(seen));
+	assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
+	return seen.n ? seen.xml[0] : "";
 }
 
 /* A daemon killed before any step leaves old or new; the next one sweeps. */
@@ -146,8 +177,7 @@ static void test_crash_at_each_step(void **state)
 {
 	struct fixture *f = *state;
 
-	for (enum store_step step = 0; step < STORE_STEP_X_MAX; step++) {
-		struct seen seen = {0};
+	for (enum store_step step = 0; step < STORE_STEP_REMOVE; step++) {
 		int status;
 		pid_t pid;
 
@@ -158,88 +188,336 @@ static void test_crash_at_each_step(void **state)
 		pid = fork();
 		if (pid == 0) {
 			(void)store_save(&f->store->domains, uuid_a, "<new/>");
+			(void)store_settle(f->store, STORE_SETTLE_ALL);
 			_exit(0);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(WEXITSTATUS(status), 42);
 
-		f->store = store_free(f->store);
-		assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
+		reopen(f);
 		assert_int_equal(count_files(f->state, "domains"), 1);
-		assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
-		assert_string_equal(seen.xml[0], step < STORE_STEP_SYNC_DIR ? "<old/>" : "<new/>");
+		assert_string_equal(text_of_a(f), step < STORE_STEP_SYNC ? "<old/>" : "<new/>");
 	}
 }
 
 struct steps {
-	unsigned n[STORE_STEP_X_MAX], n_before_sync;
-	enum store_step fail; /* its second time; STORE_STEP_X_MAX: none */
+	unsigned n[STORE_STEP_X_MAX];
 };
 
 static int count_step(void *opaque, enum store_step step)
 {
-	struct steps *s = opaque;
-
-	s->n[step]++;
-	if (step == STORE_STEP_SYNC && s->n[step] == 1)
-		s->n_before_sync = s->n[STORE_STEP_WRITE];
-	return step == s->fail && s->n[step] == 2 ? -ENOSPC : 0;
+	((struct steps *)opaque)->n[step]++;
+	return 0;
 }
 
-/* All are written before the first is waited for, the folder is synced once, and who fails fails alone. */
+/* All that came together is one record, and waits for the disk once; the files wait for nothing. */
 static void test_many_share_the_disk(void **state)
 {
 	struct fixture *f = *state;
-	static const uint8_t uuid_3[16] = {0xee, 1};
+	const struct changeset_item items[] = {
+		{.kind = CHANGESET_DOMAINS, .uuid = {1, 2, 3, 4}, .xml = "<a/>"},
+		{.kind = CHANGESET_DOMAINS, .uuid = {5, 6, 7, 8}, .xml = "<b/>"},
+		{.kind = CHANGESET_DOMAINS, .uuid = {9}, .xml = "<c/>"}};
+	struct steps steps = {0};
 
-	for (unsigned fail = STORE_STEP_CREATE; fail <= STORE_STEP_X_MAX; fail++) {
-		struct steps steps = {.fail = fail};
-		struct store_save saves[] = {{.uuid = uuid_a, .xml = "<a/>"},
-			{.uuid = uuid_b, .xml = "<b/>"}, {.uuid = uuid_3, .xml = "<c/>"}};
-		struct seen seen = {0};
-
-		if (fail == STORE_STEP_SYNC_DIR)
-			continue;
-		f->store->fault = count_step;
-		f->store->fault_opaque = &steps;
-		store_save_many(&f->store->domains, saves, 3);
-		f->store->fault = NULL;
-		assert_int_equal(steps.n_before_sync, fail < STORE_STEP_WRITE ? 2 : 3);
-		assert_int_equal(steps.n[STORE_STEP_SYNC_DIR], 1);
-		assert_int_equal(saves[0].result, 0);
-		assert_int_equal(saves[1].result, fail == STORE_STEP_X_MAX ? 0 : -ENOSPC);
-		assert_int_equal(saves[2].result, 0);
-		assert_int_equal(store_each(&f->store->domains, see, &seen), 0);
-		assert_int_equal(seen.n, fail == STORE_STEP_X_MAX ? 3 : 2);
-		assert_int_equal(count_files(f->state, "domains"), seen.n);
-		for (unsigned i = 0; i < 3; i++)
-			assert_int_equal(store_delete(&f->store->domains, saves[i].uuid), 0);
-	}
+	/* The journal is made by the first change. */
+	assert_int_equal(store_delete(&f->store->domains, uuid_a), 0);
+	assert_int_equal(store_settle(f->store, 1), 0);
+	f->store->fault = count_step;
+	f->store->fault_opaque = &steps;
+	assert_int_equal(store_change(f->store, items, 3), 0);
+	assert_int_equal(steps.n[STORE_STEP_RECORD], 1);
+	assert_int_equal(steps.n[STORE_STEP_SYNC], 1);
+	assert_int_equal(steps.n[STORE_STEP_CREATE], 0);
+	assert_int_equal(store_settle(f->store, 2), 1);
+	assert_int_equal(steps.n[STORE_STEP_CREATE], 2);
+	assert_int_equal(store_settle(f->store, 2), 0);
+	assert_int_equal(steps.n[STORE_STEP_SYNC_DIR] + steps.n[STORE_STEP_SYNC_FILES], 0);
+	assert_int_equal(count_files(f->state, "domains"), 3);
 }
 
-/* None is said to be durable when the folder is not. */
-static void test_many_fail_with_their_folder(void **state)
+/* The disk refuses the record: none of them has changed, for the next daemon neither. */
+static void test_many_fail_with_their_record(void **state)
 {
 	struct fixture *f = *state;
-	enum store_step step = STORE_STEP_SYNC_DIR;
-	struct store_save saves[] = {
-		{.uuid = uuid_a, .xml = "<a/>"}, {.uuid = uuid_b, .xml = "<b/>"}};
+	const struct changeset_item items[] = {
+		{.kind = CHANGESET_DOMAINS, .uuid = {1, 2, 3, 4}, .xml = "<a/>"},
+		{.kind = CHANGESET_DOMAINS, .uuid = {5, 6, 7, 8}, .xml = "<b/>"}};
+	enum store_step step = STORE_STEP_SYNC;
 
 	f->store->fault = fail_at;
 	f->store->fault_opaque = &step;
-	store_save_many(&f->store->domains, saves, 2);
-	assert_int_equal(saves[0].result, -ENOSPC);
-	assert_int_equal(saves[1].result, -ENOSPC);
+	assert_int_equal(store_change(f->store, items, 2), -ENOSPC);
+	assert_int_equal(count_files(f->state, "domains"), 0);
+	reopen(f);
+	assert_int_equal(count_files(f->state, "domains"), 0);
+}
+
+/* The journal. */
+
+/* Overwrite 'len' bytes of a file of the journal. */
+static void scribble(struct fixture *f, const char *name, const void *bytes, size_t len, off_t at)
+{
+	int fd = openat(f->store->state_fd, name, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, len, at), len);
+	close(fd);
+}
+
+/* As if what a change has done to the files had never reached the disk. */
+static void lose_files(struct fixture *f)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "rm -f %s/domains/* %s/autostart/*", f->state, f->state);
+	assert_int_equal(system(command), 0);
+}
+
+/* What was answered is in the journal, whatever became of the files; what is later wins. */
+static void test_journal_replays(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+	assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, true), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_b, "<b/>"), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<2/>"), 0);
+	assert_int_equal(store_delete(&f->store->domains, uuid_b), 0);
+	lose_files(f);
+	for (unsigned i = 0; i < 2; i++) {
+		reopen(f);
+		assert_string_equal(text_of_a(f), "<2/>");
+		assert_true(has_flag(f, uuid_a));
+		assert_int_equal(count_files(f->state, "domains"), 1);
+	}
+	/* What the files have durably is theirs: who changes them while no daemon runs is not overruled. */
+	assert_int_equal(store_checkpoint_now(f->store), 0);
+	assert_true(store_is_settled(f->store));
+	lose_files(f);
+	reopen(f);
+	assert_int_equal(count_files(f->state, "domains"), 0);
+}
+
+/* A full disk hinders no start when the files have followed. */
+static void test_journal_replays_without_space(void **state)
+{
+	struct fixture *f = *state;
+	struct stat before, after;
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/domains/01020304-0000-0000-0000-000000000000.xml",
+		f->state);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<2/>"), 0);
+	assert_int_equal(store_settle(f->store, STORE_SETTLE_ALL), 0);
+	assert_int_equal(stat(path, &before), 0);
+	reopen(f);
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+}
+
+/* Full files begin anew, in turns; records never stop. */
+static void test_journal_turns(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_turns = 0, active = 0;
+	char xml[64];
+
+	f->store->journal.bytes = 4 * STORE_JOURNAL_BLOCK;
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(xml, sizeof(xml), "<a n='%u'/>", i);
+		assert_int_equal(store_save(&f->store->domains, uuid_a, xml), 0);
+		n_turns += f->store->journal.active != active;
+		active = f->store->journal.active;
+		if (i % 7 == 0) {
+			lose_files(f);
+			assert_int_equal(store_save(&f->store->domains, uuid_b, "<b/>"), 0);
+			reopen(f);
+			f->store->journal.bytes = 4 * STORE_JOURNAL_BLOCK;
+			active = f->store->journal.active;
+			assert_string_equal(text_of_a(f), xml);
+		}
+	}
+	assert_true(n_turns > 10);
+	assert_true(f->store->journal.files[active].end <=
+		STORE_JOURNAL_FULL * 4 * STORE_JOURNAL_BLOCK + STORE_JOURNAL_BLOCK);
+}
+
+/* One that is larger than a file of the journal, between others. */
+static void test_journal_large(void **state)
+{
+	struct fixture *f = *state;
+	struct changeset_item items[8];
+	char *big = malloc(VMMD_MAX_XML_BYTES + 1);
+
+	memset(big, 'x', VMMD_MAX_XML_BYTES);
+	big[VMMD_MAX_XML_BYTES] = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(items); i++)
+		items[i] = (struct changeset_item){
+			.kind = CHANGESET_NETWORKS, .uuid = {(uint8_t)(i + 1)}, .xml = big};
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+	assert_int_equal(store_change(f->store, items, ARRAY_SIZE(items)), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<2/>"), 0);
+	lose_files(f);
+	reopen(f);
+	assert_string_equal(text_of_a(f), "<2/>");
+	assert_int_equal(count_files(f->state, "networks"), ARRAY_SIZE(items));
+	assert_int_equal(store_checkpoint_now(f->store), 0);
+	free(big);
+}
+
+/* The last record is cut short, anywhere: it was not answered, and all before it is there. */
+static void test_journal_torn(void **state)
+{
+	struct fixture *f = *state;
+	char garbage[STORE_JOURNAL_BLOCK];
+
+	memset(garbage, 0xa5, sizeof(garbage));
+	for (off_t cut = 0; cut <= 128; cut += 16) {
+		off_t at;
+
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
+		at = (off_t)f->store->journal.files[f->store->journal.active].end;
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<new/>"), 0);
+		/* All of it, to its last bytes; or nothing. */
+		if (cut < 128)
+			scribble(f, f->store->journal.active ? "journal-1" : "journal-0", garbage,
+				sizeof(garbage) - (size_t)cut, at + cut);
+		reopen(f);
+		assert_int_equal(f->store->left_out, 0);
+		assert_string_equal(text_of_a(f), cut < 128 ? "<old/>" : "<new/>");
+	}
+}
+
+/* Damage in the middle, and another version: left as it is, and said; what is whole before it counts; nothing changes meanwhile. */
+static void test_journal_left_out(void **state)
+{
+	struct fixture *f = *state;
+	const struct {
+		const char *bytes;
+		int why;
+	} kinds[] = {{"vmmd-journam", -EUCLEAN}, {"vmmd-journal 2 ", -EPROTONOSUPPORT}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		char path[128], text[32] = "";
+		const char *name;
+		int fd;
+
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<2/>"), 0);
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<3/>"), 0);
+		name = f->store->journal.active ? "journal-1" : "journal-0";
+		scribble(f, name, kinds[i].bytes, strlen(kinds[i].bytes),
+			(off_t)f->store->journal.files[f->store->journal.active].end -
+				2 * STORE_JOURNAL_BLOCK);
+		lose_files(f);
+		reopen(f);
+		assert_int_equal(f->store->left_out, kinds[i].why);
+		assert_string_equal(f->store->left_out_name, name);
+		assert_string_equal(text_of_a(f), "<1/>");
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<4/>"), kinds[i].why);
+		assert_true(store_is_settled(f->store));
+		assert_string_equal(text_of_a(f), "<1/>");
+		fd = openat(f->store->state_fd, name, O_RDONLY | O_CLOEXEC);
+		assert_int_equal(pread(fd, text, 13, 0), 13);
+		assert_string_equal(text, "vmmd-journal ");
+		close(fd);
+		snprintf(path, sizeof(path), "%s/%s", f->state, name);
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<4/>"), 0);
+		reopen(f);
+		assert_string_equal(text_of_a(f), "<4/>");
+	}
+}
+
+/* Both: each has to be looked at. */
+static void test_journal_both_left_out(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+	assert_int_equal(store_checkpoint_now(f->store), 0);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<2/>"), 0);
+	for (unsigned i = 0; i < STORE_JOURNAL_FILES; i++)
+		scribble(f, i ? "journal-1" : "journal-0", "vmmd-journal 2 ", 15,
+			(off_t)f->store->journal.files[i].end);
+	reopen(f);
+	assert_string_equal(text_of_a(f), "<2/>");
+	for (unsigned i = 0; i < STORE_JOURNAL_FILES; i++) {
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<3/>"), -EPROTONOSUPPORT);
+		assert_int_equal(unlinkat(f->store->state_fd, f->store->left_out_name, 0), 0);
+	}
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<3/>"), 0);
+	assert_int_equal(store_checkpoint_now(f->store), 0);
+	assert_true(store_is_settled(f->store));
+	assert_null(f->store->records);
+}
+
+/* A record of an earlier generation, behind the new ones, is nothing, also when its number is greater. */
+static void test_journal_generations(void **state)
+{
+	struct fixture *f = *state;
+	const struct changeset_item item = {
+		.kind = CHANGESET_DOMAINS, .uuid = {1, 2, 3, 4}, .xml = "<forged/>"};
+	const struct changeset_place place = {.generation = 1, .sequence = 1000};
+	_cleanup_(freep) char *text = NULL;
+	size_t size;
+
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+	assert_int_equal(changeset_encode(&place, &item, 1, &text, &size), 0);
+	scribble(f, f->store->journal.active ? "journal-1" : "journal-0", text, size,
+		(off_t)f->store->journal.files[f->store->journal.active].end);
+	reopen(f);
+	assert_int_equal(f->store->left_out, 0);
+	assert_string_equal(text_of_a(f), "<1/>");
+}
+
+/* What fails in the background is tried again, and nothing is lost meanwhile. */
+static void test_checkpoint_failures(void **state)
+{
+	struct fixture *f = *state;
+
+	for (enum store_step step = STORE_STEP_SYNC_FILES; step < STORE_STEP_X_MAX; step++) {
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+		f->store->fault = fail_at;
+		f->store->fault_opaque = &step;
+		assert_int_equal(store_checkpoint_now(f->store), -ENOSPC);
+		assert_false(store_is_settled(f->store));
+		assert_int_equal(store_checkpoint_now(f->store), -ENOSPC);
+		assert_int_equal(store_save(&f->store->domains, uuid_a, "<2/>"), 0);
+		f->store->fault = NULL;
+		lose_files(f);
+		/* The files are written again. */
+		assert_int_equal(store_checkpoint_now(f->store), 0);
+		assert_true(store_is_settled(f->store));
+		assert_string_equal(text_of_a(f), "<2/>");
+		reopen(f);
+		assert_string_equal(text_of_a(f), "<2/>");
+	}
+}
+
+/* It is not known what an earlier vmmd was about to do. */
+static void test_changes_of_an_earlier_version(void **state)
+{
+	struct fixture *f = *state;
+	struct store *other;
+
+	assert_int_equal(
+		store_save_in(f->store, f->store->state_fd, "changes", "vmmd-changes 1"), 0);
+	f->store = store_free(f->store);
+	assert_true(store_open(f->state, f->runtime, &other, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "/changes' is of an earlier vmmd"));
 }
 
 static const uint8_t uuid_c[16] = {9, 10, 11, 12};
 
 /* Together: 'a' is another, 'b' is new, 'c' goes, and a network comes. */
 static const struct changeset_item together[] = {
-	{CHANGESET_DOMAINS, {1, 2, 3, 4}, "<new/>"},
-	{CHANGESET_DOMAINS, {5, 6, 7, 8}, "<b/>"},
-	{CHANGESET_DOMAINS, {9, 10, 11, 12}, NULL},
-	{CHANGESET_NETWORKS, {1}, "<net/>"},
+	{CHANGESET_SAVE, CHANGESET_DOMAINS, {1, 2, 3, 4}, "<new/>"},
+	{CHANGESET_SAVE, CHANGESET_DOMAINS, {5, 6, 7, 8}, "<b/>"},
+	{CHANGESET_DELETE, CHANGESET_DOMAINS, {9, 10, 11, 12}, NULL},
+	{CHANGESET_SAVE, CHANGESET_NETWORKS, {1}, "<net/>"},
 };
 
 static void make_old(struct fixture *f)
@@ -261,17 +539,17 @@ static bool is_new(struct fixture *f)
 	assert_int_equal(domains.n, 2);
 	assert_int_equal(count_files(f->state, "domains"), 2);
 	assert_int_equal(count_files(f->state, "networks"), networks.n);
-	assert_int_equal(count_files(f->state, "."), 5);
+	assert_int_equal(count_files(f->state, "."), 7);
 	if (networks.n == 0) {
 		assert_string_equal(domains.xml[0], "<old/>");
 		assert_string_equal(domains.xml[1], "<c/>");
-		assert_true(store_get_autostart(&f->store->domains, uuid_c));
+		assert_true(has_flag(f, uuid_c));
 		return false;
 	}
 	assert_string_equal(domains.xml[0], "<new/>");
 	assert_string_equal(domains.xml[1], "<b/>");
 	assert_string_equal(networks.xml[0], "<net/>");
-	assert_false(store_get_autostart(&f->store->domains, uuid_c));
+	assert_false(has_flag(f, uuid_c));
 	return true;
 }
 
@@ -295,11 +573,28 @@ static void test_together(void **state)
 
 	make_old(f);
 	assert_false(is_new(f));
-	assert_int_equal(store_commit(f->store, together, ARRAY_SIZE(together)), 0);
-	assert_int_equal(store_settle(f->store, 3), 1);
-	assert_int_equal(store_settle(f->store, 1), 0);
-	assert_int_equal(store_settle(f->store, 1), 0);
+	assert_int_equal(store_change(f->store, together, ARRAY_SIZE(together)), 0);
 	assert_true(is_new(f));
+}
+
+/* They follow a few at a time, in their order. */
+static void test_together_many(void **state)
+{
+	struct fixture *f = *state;
+	struct changeset_item items[70];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(items); i++)
+		items[i] = (struct changeset_item){
+			.kind = CHANGESET_DOMAINS, .uuid = {(uint8_t)(i + 1)}, .xml = "<x/>"};
+	assert_int_equal(store_change(f->store, items, ARRAY_SIZE(items)), 0);
+	assert_int_equal(count_files(f->state, "domains"), 0);
+	assert_int_equal(store_settle(f->store, 64), 1);
+	assert_int_equal(count_files(f->state, "domains"), 64);
+	assert_int_equal(store_delete(&f->store->domains, items[0].uuid), 0);
+	assert_int_equal(store_settle(f->store, 6), 1);
+	assert_int_equal(count_files(f->state, "domains"), 70);
+	assert_int_equal(store_settle(f->store, 1), 0);
+	assert_int_equal(count_files(f->state, "domains"), 69);
 }
 
 /* Whatever step it dies before, the next one finds all old or all new: all old before the one, all new from there. */
@@ -319,14 +614,12 @@ static void test_together_crash_at_each_step(void **state)
 		f->store->fault_opaque = &left;
 		pid = fork();
 		if (pid == 0) {
-			(void)store_commit(f->store, together, ARRAY_SIZE(together));
-			while (store_settle(f->store, 1) > 0)
-				;
+			(void)store_change(f->store, together, ARRAY_SIZE(together));
+			(void)store_checkpoint_now(f->store);
 			_exit(0);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
-		f->store = store_free(f->store);
-		assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
+		reopen(f);
 		if (is_new(f))
 			n_new++;
 		else if (n_new == 0)
@@ -337,11 +630,11 @@ static void test_together_crash_at_each_step(void **state)
 			break;
 		assert_int_equal(WEXITSTATUS(status), 42);
 	}
-	assert_int_equal(n_old, STORE_STEP_SYNC_DIR);
+	assert_int_equal(n_old, 1);
 	assert_in_range(n_new, 15, 40);
 }
 
-/* What fails before it is there leaves all as it was; what fails after it is made up for, by the next write at the latest. */
+/* What fails before the moment leaves all as it was; what fails after it is made up for, by the next change at the latest. */
 static void test_together_failure_at_each_step(void **state)
 {
 	struct fixture *f = *state;
@@ -354,39 +647,16 @@ static void test_together_failure_at_each_step(void **state)
 		make_old(f);
 		f->store->fault = fail_in;
 		f->store->fault_opaque = &left;
-		r = store_commit(f->store, together, ARRAY_SIZE(together));
-		settled = r == 0 ? store_settle(f->store, STORE_SETTLE_ALL) : 0;
+		r = store_change(f->store, together, ARRAY_SIZE(together));
+		settled = r == 0 ? store_checkpoint_now(f->store) : 0;
 		f->store->fault = NULL;
-		assert_int_equal(r, n <= STORE_STEP_SYNC_DIR ? -ENOSPC : 0);
+		assert_int_equal(r, n <= STORE_STEP_SYNC ? -ENOSPC : 0);
 		if (settled < 0)
 			assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, false), 0);
 		assert_int_equal(is_new(f), r == 0);
-		if (r == 0 && settled == 0)
+		if (r == 0 && left > n)
 			break;
 	}
-}
-
-/* One that is not whole stays as it is, and nothing changes together until somebody has moved it away. */
-static void test_together_garbage(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_(freep) char *text = NULL;
-	const char garbage[] = "vmmd-changes 1 1 0 00000000000000000000000000000000\n";
-
-	make_old(f);
-	assert_int_equal(store_save_in(f->store, f->store->state_fd, "changes", garbage), 0);
-	f->store = store_free(f->store);
-	assert_int_equal(store_open(f->state, f->runtime, &f->store, &f->error), 0);
-	assert_true(f->store->left_out);
-	assert_int_equal(store_commit(f->store, together, ARRAY_SIZE(together)), -EEXIST);
-	assert_int_equal(store_save(&f->store->domains, uuid_a, "<old/>"), 0);
-	assert_int_equal(read_file(f->store->state_fd, "changes", 1024, &text, NULL), 0);
-	assert_string_equal(text, garbage);
-	assert_int_equal(unlinkat(f->store->state_fd, "changes", 0), 0);
-	assert_false(is_new(f));
-	assert_int_equal(store_commit(f->store, together, ARRAY_SIZE(together)), 0);
-	assert_int_equal(store_settle(f->store, STORE_SETTLE_ALL), 0);
-	assert_true(is_new(f));
 }
 
 static void test_second_daemon_is_refused(void **state)
@@ -501,11 +771,21 @@ int main(void)
 		T(test_failure_at_each_step),
 		T(test_crash_at_each_step),
 		T(test_many_share_the_disk),
-		T(test_many_fail_with_their_folder),
+		T(test_many_fail_with_their_record),
+		T(test_journal_replays),
+		T(test_journal_replays_without_space),
+		T(test_journal_turns),
+		T(test_journal_large),
+		T(test_journal_torn),
+		T(test_journal_left_out),
+		T(test_journal_both_left_out),
+		T(test_journal_generations),
+		T(test_checkpoint_failures),
+		T(test_changes_of_an_earlier_version),
 		T(test_together),
+		T(test_together_many),
 		T(test_together_crash_at_each_step),
 		T(test_together_failure_at_each_step),
-		T(test_together_garbage),
 		T(test_second_daemon_is_refused),
 		T(test_bad_folders_are_refused),
 		T(test_foreign_files_are_left_alone),

@@ -11,6 +11,9 @@
 /* Write all of buf[len], going on after EINTR and short writes. Returns 0 or -errno. */
 int write_full(int fd, const void *buf, size_t len);
 
+/* The same at 'offset'; where the file is stays as it was. */
+int pwrite_full(int fd, const void *buf, size_t len, uint64_t offset);
+
 /* Read exactly 'len' bytes at 'offset'. Returns 0, -errno, or -ENODATA when the file ends first. */
 int pread_full(int fd, void *buf, size_t len, uint64_t offset);
 
