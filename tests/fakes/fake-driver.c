@@ -215,8 +215,14 @@ static void read_caps(struct fake_driver *d)
 
 bool fake_driver_probe(struct fake_driver *d, struct fake_machine *f, unsigned type)
 {
+	return fake_driver_probe_from(d, f, type, 0);
+}
+
+bool fake_driver_probe_from(
+	struct fake_driver *d, struct fake_machine *f, unsigned type, unsigned slot)
+{
 	*d = (struct fake_driver){.f = f, .heap = FAKE_DRIVER_HEAP};
-	for (d->slot = 0; d->slot < 32; d->slot++)
+	for (d->slot = slot; d->slot < 32; d->slot++)
 		if (fake_pci_read(f, d->slot, 0, 4) == (0x1af4 | (uint64_t)(0x1040 + type) << 16))
 			break;
 	if (d->slot == 32)

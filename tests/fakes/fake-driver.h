@@ -83,6 +83,9 @@ void fake_pci_write(
 
 /* Find the device of virtio type 'type', read its capabilities, allow bus mastering. False: not there. */
 bool fake_driver_probe(struct fake_driver *d, struct fake_machine *f, unsigned type);
+/* The same from slot 'slot' on, for the second of a kind; its buffers begin where the first's do: move 'heap'. */
+bool fake_driver_probe_from(
+	struct fake_driver *d, struct fake_machine *f, unsigned type, unsigned slot);
 uint64_t fake_driver_alloc(struct fake_driver *d, uint64_t len);
 /* The steps, */
 void fake_driver_reset(struct fake_driver *d);
