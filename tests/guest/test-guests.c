@@ -5,11 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <glob.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -353,6 +353,123 @@ static void test_small(void **state)
 	harness_done(&h);
 }
 
+/* All that a thread of the worker can do shows here: it slept and was woken, or it ran. */
+#define MAX_THREADS 32
+struct cost {
+	unsigned n;
+	struct {
+		char name[16];
+		uint64_t switches, run_ns;
+	} threads[MAX_THREADS];
+};
+
+static void read_thread(const char *folder, const char *file, char ret[4096])
+{
+	char path[320];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%.256s/%s", folder, file);
+	memset(ret, 0, 4096);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!read(fd, ret, 4095);
+	(void)close(fd);
+}
+
+/* But for the kernel's own threads for io_uring, which end by themselves some time after they had work. */
+static void look_at_cost(const struct harness *h, struct cost *ret)
+{
+	char path[64], text[4096];
+	glob_t found;
+
+	memset(ret, 0, sizeof(*ret));
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/*", (int)h->pid);
+	assert_int_equal(glob(path, 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc && ret->n < MAX_THREADS; i++) {
+		const char *p;
+
+		read_thread(found.gl_pathv[i], "status", text);
+		p = strstr(text, "\nvoluntary_ctxt_switches:");
+		if (!p || strncmp(text, "Name:\tiou-", 10) == 0)
+			continue;
+		(void)sscanf(text, "Name:\t%15[^\n]", ret->threads[ret->n].name);
+		ret->threads[ret->n].switches = strtoull(strchr(p + 1, ':') + 1, NULL, 10);
+		read_thread(found.gl_pathv[i], "schedstat", text);
+		ret->threads[ret->n++].run_ns = strtoull(text, NULL, 10);
+	}
+	globfree(&found);
+}
+
+/* The first thread that did something between the looks, or NULL. */
+static const char *find_active(const struct cost *before, const struct cost *after)
+{
+	if (before->n != after->n)
+		return "another thread";
+	for (unsigned i = 0; i < after->n; i++)
+		if (before->threads[i].switches != after->threads[i].switches ||
+			before->threads[i].run_ns != after->threads[i].run_ns)
+			return after->threads[i].name;
+	return NULL;
+}
+
+/* While other guests are started, run and end, no thread of this one wakes or runs. What it was told last may take its time, and KVM
+ * itself wakes a vCPU once, some time after it began, to set its clock: so not the first look has to find it so, but one of a few. */
+static void expect_quiet(const struct harness *h)
+{
+	const char *active = "not looked at";
+	struct cost before, after;
+
+	for (unsigned attempt = 0; active && attempt < 4; attempt++) {
+		look_at_cost(h, &before);
+		for (unsigned i = 0; i < 24; i++)
+			run("exit", "7", 7);
+		look_at_cost(h, &after);
+		active = find_active(&before, &after);
+	}
+	if (active)
+		fail_msg("a machine that is to be quiet is not: %s", active);
+}
+
+/* A machine with all that a new domain has, and processors that could come: what the guest does not ask for does not happen. */
+static void test_quiet(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	prepare_disk(&h, "spin", "halt", VM_DISK_IO_DEFAULT, 0);
+	h.config.vcpus_max = 4;
+	h.config.acpi = 1;
+	h.config.balloon.model = VM_BALLOON_VIRTIO;
+	h.config.rng.source = VM_RNG_BUILTIN;
+	h.config.n_channels = 1;
+	h.config.channels[0].type = VM_CHARDEV_UNIX;
+	(void)strcpy(h.config.channels[0].name, "org.qemu.guest_agent.0");
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
+	expect_quiet(&h);
+	(void)close(h.disks[0]);
+	harness_done(&h);
+}
+
+/* A guest that would never rest, paused. */
+static void test_quiet_paused(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	prepare_disk(&h, "spin", "", VM_DISK_IO_DEFAULT, 3);
+	h.config.vcpus_max = 4;
+	h.config.balloon.model = VM_BALLOON_VIRTIO;
+	h.config.balloon.stats_period_s = 1;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
+	expect_ok(&h, harness_request(&h, PROTO_PAUSE, WAIT_MS));
+	expect_quiet(&h);
+	(void)close(h.disks[0]);
+	harness_done(&h);
+}
+
 /* What no other test has: disks on both backends beside an entropy device and 16 processors. In the sandbox that
  * ships everything is built, reset, and ends in order: threads joined, rings given back. */
 static void test_all_kinds(void **state)
@@ -622,6 +739,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_panic),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_quiet_paused),
 		cmocka_unit_test(test_all_kinds),
 		cmocka_unit_test(test_disk_reset),
 		cmocka_unit_test(test_busy_iothread),
