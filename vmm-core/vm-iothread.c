@@ -75,6 +75,7 @@ static void *iothread(void *arg)
 	take_name(t);
 	loop_unlock(t->loop);
 	r = t->vm->owner->enter_iothread_sandbox(t->vm->owner->opaque);
+	(void)sem_post(&t->ready);
 	if (r < 0) {
 		fail(t, "close its sandbox", r);
 		return NULL;
@@ -115,6 +116,7 @@ static int start(struct vm_iothread *t)
 
 	if (r < 0)
 		return r;
+	(void)sem_init(&t->ready, 0, 0);
 	loop_set_locking(t->loop, true);
 	if (t->vm->stats)
 		loop_set_ledger(t->loop, t->vm->stats->loop_ns);
@@ -152,6 +154,13 @@ int vm_iothreads_start(struct vm *vm, char *ret_reason)
 	if (r < 0)
 		(void)snprintf(ret_reason, PROTO_REASON_MAX, "an iothread: %s", strerror(-r));
 	return r;
+}
+
+void vm_iothreads_wait(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->n_iothreads; i++)
+		while (sem_wait(&vm->iothreads[i].ready) < 0 && errno == EINTR)
+			;
 }
 
 void vm_iothreads_stop(struct vm *vm)

@@ -472,5 +472,6 @@ int vm_start_threads(struct vm *vm)
 	r = loop_add_fd(vm->loop, vm->gate.event_fd, EPOLLIN, on_gate, vm, &vm->gate_source);
 	for (unsigned i = 0; r >= 0 && i < vm->n_vcpus; i++)
 		r = vcpu_start_thread(&vm->vcpus[i]);
+	vm_iothreads_wait(vm);
 	return r;
 }

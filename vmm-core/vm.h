@@ -19,6 +19,8 @@
  */
 #pragma once
 
+#include <semaphore.h>
+
 #include "vmm-core/device.h"
 #include "vmm-core/proto.h"
 #include "vmm-core/vcpu.h"
@@ -67,6 +69,7 @@ struct vm_iothread {
 	struct loop *loop; /* its own; the following is under its lock */
 	pthread_t thread;
 	bool started, quit;
+	sem_t ready; /* it has its first name, and its sandbox is closed (or cannot be) */
 	int bell_fd; /* look at this */
 	struct loop_source *bell;
 	uint32_t id, named; /* as it is to be called (0: a spare), and as the thread calls itself */
@@ -207,6 +210,8 @@ void vm_vcpus(const struct vm *vm, uint32_t ret_vcpus[PROTO_VCPU_WORDS]);
 
 /* Make those of the configuration, and the spare ones. Before any device is made. 'ret_reason' as with the others. */
 int vm_iothreads_start(struct vm *vm, char *ret_reason);
+/* All are called as they are to be, and in their sandboxes: the host may look for them. Once. */
+void vm_iothreads_wait(struct vm *vm);
 /* They end; then their devices may be freed, and then the rest of them. Both cope with what was never started. */
 void vm_iothreads_stop(struct vm *vm);
 void vm_iothreads_free(struct vm *vm);

@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,22 @@ static bool find_role(pid_t pid, pid_t tid, enum seccomp_role *ret)
 	return *name != 'k';
 }
 
+/* An iothread's START is over when its sandbox is closed, which is shortly before it waits for something to do. */
+static void wait_for_sleep(pid_t pid, pid_t tid)
+{
+	char path[64], text[512] = "";
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	do {
+		FILE *f = fopen(path, "re");
+
+		assert_non_null(f);
+		assert_non_null(fgets(text, sizeof(text), f));
+		(void)fclose(f);
+		(void)sched_yield();
+	} while (!strstr(text, ") S "));
+}
+
 static void start(struct subject *s, uint32_t flags, unsigned slot)
 {
 	static char kernel[4096];
@@ -109,6 +126,9 @@ static void start(struct subject *s, uint32_t flags, unsigned slot)
 	(void)closedir(d);
 	/* The loop, an iothread and a spare one, two vCPUs. */
 	assert_int_equal(s->n_tids, 5);
+	for (unsigned i = 0; i < s->n_tids; i++)
+		if (s->roles[i] == SECCOMP_IOTHREAD)
+			wait_for_sleep(s->h.pid, s->tids[i]);
 }
 
 static void finish(struct subject *s)

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,17 +145,7 @@ static void start(struct fixture *f)
 	char reason[PROTO_REASON_MAX] = "";
 
 	assert_int_equal(vm_iothreads_start(&f->vm, reason), 0);
-	for (unsigned i = 0; i < f->vm.n_iothreads; i++) {
-		struct vm_iothread *t = &f->vm.iothreads[i];
-		bool named = false;
-
-		while (!named) {
-			loop_lock(t->loop);
-			named = t->named == t->id;
-			loop_unlock(t->loop);
-			(void)sched_yield();
-		}
-	}
+	vm_iothreads_wait(&f->vm);
 }
 
 /* The request that is under way ends, with 'tag'. */
@@ -275,6 +264,7 @@ static void test_no_sandbox(void **state)
 	f->sandbox_error = -EPERM;
 	f->vm.config.n_iothreads = 0;
 	assert_int_equal(vm_iothreads_start(&f->vm, reason), 0);
+	vm_iothreads_wait(&f->vm);
 	wait_fd(f->failed_fd);
 	assert_string_equal(f->failure, "an iothread cannot close its sandbox: error 1");
 }
