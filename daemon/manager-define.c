@@ -209,9 +209,12 @@ static bool clashes(const struct manager *m, const struct domain_config *config)
 	return false;
 }
 
-static int check_room(const struct manager *m, struct error *error)
+static int check_room(struct manager *m, struct error *error)
 {
-	if (m->n_domains + m->n_defining < VMMD_MAX_DOMAINS)
+	/* Those that wait may be of domains that are there. */
+	if (m->n_domains + m->n_defining >= VMMD_MAX_DOMAINS)
+		manager_commit(m);
+	if (m->n_domains < VMMD_MAX_DOMAINS)
 		return 0;
 	return error_set(
 		error, ERROR_OPERATION_FAILED, "there are %u domains already", m->n_domains);

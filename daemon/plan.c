@@ -8,6 +8,7 @@
 
 #include "daemon/domain-internal.h"
 #include "daemon/network-internal.h"
+#include "daemon/plan-index.h"
 #include "vmm-core/base/strutil.h"
 
 static const char *const action_names[PLAN_ACTION_X_MAX] = {
@@ -153,21 +154,12 @@ static int compare_network(struct plan_item *item)
 }
 
 /* Another document about the same, if there is one. */
-static const struct plan_item *find_twin(const struct plan *plan, const struct plan_item *item)
+static int check_twin(const struct plan_index *index, struct plan_item *item)
 {
-	for (const struct plan_item *i = plan->items; i < item; i++)
-		if (i->is_network == item->is_network && i->name &&
-			(streq(i->name, item->name) || memcmp(i->uuid, item->uuid, 16) == 0))
-			return i;
-	return NULL;
-}
-
-static int check_twin(const struct plan *plan, struct plan_item *item)
-{
-	const struct plan_item *twin = find_twin(plan, item);
+	const struct plan_item *twin = plan_index_twin(index, item);
 	char reason[512];
 
-	if (!twin)
+	if (!twin || item->action == PLAN_REFUSE)
 		return 0;
 	(void)snprintf(reason, sizeof(reason), "'%.200s' is about %s, too", twin->source,
 		streq(twin->name, item->name) ? "the same name" : "the same UUID");
@@ -220,11 +212,7 @@ static int add_document(struct reader *r, const struct plan_document *document, 
 	err = read_document(r, document, item, &e);
 	if (err < 0 && e.code == ERROR_NO_MEMORY)
 		return error_set(error, ERROR_NO_MEMORY, "plan");
-	if (err < 0)
-		err = refuse(item, e.message);
-	else
-		err = check_twin(r->plan, item);
-	if (err < 0)
+	if (err < 0 && refuse(item, e.message) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "plan");
 	r->plan->n_changes += item->n_changes;
 	if (r->plan->n_changes > PLAN_MAX_CHANGES)
@@ -234,15 +222,6 @@ static int add_document(struct reader *r, const struct plan_document *document, 
 }
 
 /* Prune. */
-
-static bool is_given(const struct plan *plan, bool is_network, const uint8_t uuid[16])
-{
-	for (size_t i = 0; i < plan->n_items; i++)
-		if (plan->items[i].is_network == is_network && plan->items[i].name &&
-			memcmp(plan->items[i].uuid, uuid, 16) == 0)
-			return true;
-	return false;
-}
 
 static int add_rest(
 	struct reader *r, bool is_network, const uint8_t uuid[16], const char *name, bool is_active)
@@ -260,7 +239,7 @@ static int add_rest(
 	return name_item(item, name, uuid);
 }
 
-static int add_prunes(struct reader *r)
+static int add_prunes(struct reader *r, const struct plan_index *index)
 {
 	struct manager *m = r->manager;
 	struct list *pos;
@@ -270,7 +249,7 @@ static int add_prunes(struct reader *r)
 		struct domain *d = list_entry(pos, struct domain, link);
 
 		if (e < 0 || !r->has_kind[0] || !domain_is_persistent(d) ||
-			is_given(r->plan, false, d->uuid))
+			plan_index_find(index, false, d->uuid))
 			continue;
 		e = add_rest(r, false, d->uuid, d->name, domain_is_active(d));
 		r->plan->items[r->plan->n_items - 1].domain = d;
@@ -279,11 +258,28 @@ static int add_prunes(struct reader *r)
 		struct network *n = list_entry(pos, struct network, link);
 
 		if (e < 0 || !r->has_kind[1] || !network_is_persistent(n) ||
-			is_given(r->plan, true, n->uuid))
+			plan_index_find(index, true, n->uuid))
 			continue;
 		e = add_rest(r, true, n->uuid, n->name, network_is_active(n));
 		r->plan->items[r->plan->n_items - 1].network = n;
 	}
+	return e;
+}
+
+/* What documents have to do with each other, and what none of them is about. */
+static int look_at_all(struct reader *r)
+{
+	struct plan *plan = r->plan;
+	struct plan_index index;
+	int e = plan_index_init(&index, plan);
+
+	if (e < 0)
+		return e;
+	for (size_t i = 0; e == 0 && i < plan->n_items; i++)
+		e = check_twin(&index, &plan->items[i]);
+	if (e == 0 && r->flags & PLAN_PRUNE)
+		e = add_prunes(r, &index);
+	plan_index_done(&index);
 	return e;
 }
 
@@ -344,7 +340,7 @@ int plan_new(struct manager *m, const struct plan_document *documents, size_t n,
 		if (r < 0)
 			return r;
 	}
-	if (((flags & PLAN_PRUNE) && add_prunes(&reader) < 0) || check_room(&reader) < 0)
+	if (look_at_all(&reader) < 0 || check_room(&reader) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "plan");
 	for (size_t i = plan->n_items; i-- > 0;)
 		if (plan->items[i].action == PLAN_REFUSE) {
@@ -382,6 +378,14 @@ struct plan *plan_free(struct plan *plan)
 	free(plan->items);
 	free(plan);
 	return NULL;
+}
+
+bool plan_writes(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_items; i++)
+		if (plan->items[i].writes)
+			return true;
+	return false;
 }
 
 /* JSON. */

@@ -114,6 +114,9 @@ int plan_new(struct manager *manager, const struct plan_document *documents, siz
 struct plan *plan_free(struct plan *plan);
 DEFINE_CLEANUP(struct plan *, plan_free);
 
+/* Some definition would change. */
+bool plan_writes(const struct plan *plan);
+
 /* An array with an object for each difference, and for each document without one (docs/api.md). */
 struct json_object *plan_to_json(const struct plan *plan);
 /* Two plans that would do the same have the same digest. */

@@ -122,6 +122,28 @@ static int count_syncs(void *opaque, enum store_step step)
 	return 0;
 }
 
+/* There is room for one more: others that wait are of domains that are there, and take none. */
+static void test_define_soon_full(void **state)
+{
+	struct fixture *f = *state;
+	const unsigned others = VMMD_MAX_DOMAINS - 2;
+	const char *name;
+
+	(void)fixture_define(f, "a", "", "");
+	f->manager->n_domains += others;
+	assert_int_equal(
+		manager_define_soon(f->manager, manager_find_name(f->manager, "a")->definition->xml,
+			"x", 0, fixture_done, f, &name, NULL, &f->error),
+		0);
+	define_soon(f, "b", "", "");
+	RUN_UNTIL(f, f->n_done == 2);
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	assert_true(manager_define_soon(f->manager, fixture_xml(f, "c", "", ""), "x", 0,
+			    fixture_done, f, &name, NULL, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "domains already"));
+	f->manager->n_domains -= others;
+}
+
 /* What is defined in one turn becomes durable, and is answered, together. */
 static void test_define_soon(void **state)
 {
@@ -575,6 +597,7 @@ int main(void)
 		T(test_bad_xml_changes_nothing),
 		T(test_definitions_survive),
 		T(test_define_soon),
+		T(test_define_soon_full),
 		T(test_define_soon_clash),
 		T(test_define_soon_on_a_full_disk),
 		T(test_files_follow),

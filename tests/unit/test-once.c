@@ -109,6 +109,49 @@ static void test_retry(void **state)
 	assert_non_null(find(f, "b"));
 }
 
+/* Of one domain with so much memory, with what 'more' has. */
+static const char *documents_request(struct fixture *f, const char *method, const char *more)
+{
+	static char text[8192];
+	struct json_object *xml = json_object_new_string(fixture_xml(f, "a", more, ""));
+
+	snprintf(text, sizeof(text),
+		"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"%s\",\"params\":{\"documents\":[%s],"
+		"\"sources\":[\"a.xml\"]",
+		method, json_object_to_json_string(xml));
+	json_object_put(xml);
+	return text;
+}
+
+static const char *apply(struct fixture *f, const char *more, const char *digest, const char *key)
+{
+	static char text[8192];
+
+	snprintf(text, sizeof(text), "%s,\"digest\":\"%s\"%s%s%s}}",
+		documents_request(f, "ApplyDefinitions", more), digest,
+		key ? ",\"idempotency_key\":\"" : "", key ? key : "", key ? "\"" : "");
+	return ask(f, &c1, text);
+}
+
+/* Cut short when all definitions had changed: the plan is another one then, because it has been carried out. */
+static void test_applied(void **state)
+{
+	struct fixture *f = *state;
+	char text[8192], digest[64];
+	const char *p;
+
+	snprintf(text, sizeof(text), "%s}}", documents_request(f, "PlanDefinitions", ""));
+	p = strstr(ask(f, &c1, text), "\"digest\":\"");
+	assert_non_null(p);
+	assert_int_equal(sscanf(p, "\"digest\":\"%63[^\"]", digest), 1);
+	assert_non_null(strstr(apply(f, "", digest, NULL), "\"result\""));
+	assert_non_null(find(f, "a"));
+	assert_non_null(strstr(apply(f, "", digest, "k"), "\"action\":\"same\""));
+	/* Who gives no key has not retried, and what is not so yet is another plan. */
+	assert_non_null(strstr(apply(f, "", digest, NULL), "it is another plan now"));
+	assert_non_null(strstr(apply(f, "other", digest, "l"), "it is another plan now"));
+}
+
 /* An error is an answer, too, also when the reason for it is gone. */
 static void test_errors(void **state)
 {
@@ -669,7 +712,7 @@ static void test_table(void **state)
 		"SetInterfaceLink", "SetInterfaceTune", "SetVcpus", "SetVcpuPin", "SetEmulatorPin",
 		"SetIothreadPin", "SetCpuTune", "SetMemoryTune", "SetNumaTune", "SetMemory",
 		"SetMaxMemory", "SetMemoryStatsPeriod", "OpenConsole", "OpenCapture",
-		"OpenNetworkCapture"};
+		"OpenNetworkCapture", "UpdateDevice"};
 
 	(void)state;
 	for (size_t i = 0; i < n_api_methods; i++) {
@@ -687,6 +730,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_retry, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_applied, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_under_way, setup, teardown),
