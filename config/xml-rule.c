@@ -546,8 +546,9 @@ static int parse_element(struct xml_parser *p, xmlNode *node, const struct xml_r
 		rule->name, bracket);
 	if (again && !repeats)
 		return xml_fail(p, line_of(node), path, NULL, "given twice; remove one");
-	entry = add_entry(
-		p, verdict, line_of(node), path, verdict == CONTRACT_HONOURED ? NULL : rule->why);
+	/* Of what is required, it is what to write when it is missing. */
+	entry = add_entry(p, verdict, line_of(node), path,
+		verdict == CONTRACT_HONOURED && rule->flags & XML_REQUIRED ? NULL : rule->why);
 	if (entry < 0)
 		return (int)entry;
 	place.entry = (size_t)entry;
