@@ -117,7 +117,7 @@ static void add_head(struct xml_buf *out, const struct domain_capabilities *caps
 	xml_buf_escape(out, caps->emulator, false);
 	xml_buf_addf(out,
 		"</path>\n  <domain>kvm</domain>\n  <machine>%s</machine>\n"
-		"  <arch>x86_64</arch>\n  <vcpu max='%u'/>\n  <iothreads supported='no'/>\n"
+		"  <arch>x86_64</arch>\n  <vcpu max='%u'/>\n  <iothreads supported='yes'/>\n"
 		"  <os supported='yes'>\n    <enum name='firmware'/>\n"
 		"    <loader supported='no'/>\n  </os>\n",
 		caps->machine, caps->max_vcpus);

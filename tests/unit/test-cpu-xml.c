@@ -153,6 +153,7 @@ static void test_domain_capabilities(void **state)
 
 	(void)state;
 	assert_int_equal(domain_capabilities_xml_format(&caps, &xml), 0);
+	assert_non_null(strstr(xml, "<iothreads supported='yes'/>"));
 	assert_non_null(strstr(xml,
 		"<domainCapabilities>\n  <path>/a&amp;b</path>\n  <domain>kvm</domain>\n"
 		"  <machine>q35</machine>\n  <arch>x86_64</arch>\n  <vcpu max='7'/>\n"));
