@@ -36,6 +36,7 @@ void api_audit_begin(struct api_call *call)
 		const struct network *n = network_find(call->manager, key, NULL);
 
 		note(&call->audit, n ? n->name : key, n ? n->uuid : NULL);
+		call->audit.is_claimed = !n;
 		return;
 	}
 	key = api_arg_string(call, "domain");
@@ -43,6 +44,7 @@ void api_audit_begin(struct api_call *call)
 		const struct domain *d = api_arg_domain(call, NULL);
 
 		note(&call->audit, d ? d->name : key, d ? d->uuid : NULL);
+		call->audit.is_claimed = !d;
 	}
 }
 
@@ -104,11 +106,15 @@ static void write_record(struct api_call *call, const char *result, const struct
 	bool is_network =
 		strstr(call->method->name, "Network") || strstr(call->method->name, "Team");
 	const char *from = *peer->sender ? peer->sender : peer->address;
+	bool is_claimed = call->audit.is_claimed;
+	const char *object = call->audit.object;
 	char who[API_CALLER_MAX + 96], uid[16] = "";
+	/* Whoever looks for all about a domain finds nothing that somebody only says of one. */
 	const struct journal_field fields[] = {
 		{"VMMD_METHOD", call->method->name},
-		{"VMMD_OBJECT", call->audit.object},
-		{is_network ? "VMMD_NETWORK" : "VMMD_DOMAIN", call->audit.object},
+		{is_claimed ? "VMMD_CLAIMED" : "VMMD_OBJECT", object},
+		{is_network ? "VMMD_NETWORK" : "VMMD_DOMAIN",
+			is_claimed || call->audit.is_plain ? NULL : object},
 		{is_network ? "VMMD_NETWORK_UUID" : "VMMD_DOMAIN_UUID", call->audit.uuid},
 		{"VMMD_UID", uid},
 		{"VMMD_USER", peer->user.name},
@@ -122,10 +128,10 @@ static void write_record(struct api_call *call, const char *result, const struct
 	if (peer->user.uid_known)
 		(void)snprintf(uid, sizeof(uid), "%u", (unsigned)peer->user.uid);
 	format_who(peer, who, sizeof(who));
-	journal_write(JOURNAL_AUDIT, fields, ARRAY_SIZE(fields), "%s (%s%s%s): %s%s%s: %s%s%s", who,
-		peer->transport ? peer->transport : "unknown", *from ? " " : "", from,
-		call->method->name, *call->audit.object ? " " : "", call->audit.object, result,
-		error ? ": " : "", error ? error->message : "");
+	journal_write(JOURNAL_AUDIT, fields, ARRAY_SIZE(fields), "%s (%s%s%s): %s%s%s%s: %s%s%s",
+		who, peer->transport ? peer->transport : "unknown", *from ? " " : "", from,
+		call->method->name, *object ? " " : "", object, is_claimed ? " (so called)" : "",
+		result, error ? ": " : "", error ? error->message : "");
 }
 
 void api_audit_end(struct api_call *call, struct json_object *out, const struct error *error)

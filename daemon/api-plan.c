@@ -82,6 +82,7 @@ int api_apply_definitions(struct api_call *call, struct error *error)
 		return r;
 	(void)snprintf(
 		call->audit.object, sizeof(call->audit.object), "%zu definitions", plan->n_items);
+	call->audit.is_plain = true;
 	plan_digest(plan, digest);
 	/* A retry of one that was cut short behind the moment when all definitions change: they are as the documents say, and what runs may yet
 	 * have to follow. */

@@ -81,6 +81,8 @@ struct api_call_ops {
 struct api_audit {
 	char object[VM_NAME_MAX]; /* a name; "": not known */
 	char uuid[UUID_STRING_LEN + 1];
+	bool is_claimed; /* it is only what the caller called it: there is no such one, or not for him */
+	bool is_plain; /* it is no domain or network */
 };
 
 struct api_call {

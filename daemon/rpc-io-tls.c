@@ -335,8 +335,7 @@ int rpc_io_tls_peer(struct rpc_io *io, struct api_peer *peer, char why[TLS_WHY_M
 	struct rpc_io_tls *t = of_io(io);
 
 	*peer = (struct api_peer){.role = API_ROLE_NONE, .transport = "tls"};
-	/* A name that no CA of ours vouches for is nobody's. */
-	if (t->status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNATURE_FAILURE))
+	if (!tls_status_vouches(t->status))
 		return -EACCES;
 	t->expires_s = gnutls_certificate_expiration_time_peers(t->session);
 	if (t->expires_s < 0)

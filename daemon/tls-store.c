@@ -348,6 +348,17 @@ unsigned tls_creds_verify_again(const struct tls_creds *creds, gnutls_session_t 
 	return status | list_status(creds);
 }
 
+bool tls_status_vouches(unsigned status)
+{
+	const unsigned fine = GNUTLS_CERT_REVOKED | GNUTLS_CERT_EXPIRED |
+		GNUTLS_CERT_NOT_ACTIVATED | GNUTLS_CERT_PURPOSE_MISMATCH |
+		GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED |
+		GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE;
+
+	/* INVALID alone: it could not be looked at. */
+	return !status || (status & fine && !(status & ~(fine | GNUTLS_CERT_INVALID)));
+}
+
 const char *tls_status_text(unsigned status, gnutls_alert_description_t *ret_alert)
 {
 	static const struct {

@@ -55,6 +55,8 @@ int tls_creds_load(const char *dir, struct tls_creds **ret_creds, char why[TLS_W
 unsigned tls_creds_verify(const struct tls_creds *creds, gnutls_session_t session);
 /* The same for a session that was let in by others. */
 unsigned tls_creds_verify_again(const struct tls_creds *creds, gnutls_session_t session);
+/* A CA of ours has signed the certificate, whatever else is wrong with it: its names are somebody's. */
+bool tls_status_vouches(unsigned status);
 /* What is wrong, for people; and the alert that says so. */
 const char *tls_status_text(unsigned status, gnutls_alert_description_t *ret_alert);
 

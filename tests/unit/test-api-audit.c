@@ -89,7 +89,11 @@ static void test_results(void **state)
 	(void)ask(f, &c1, REQUEST("2", "SuspendDomain", "[\"a\"]"));
 	expect_record("SuspendDomain", "a", "failed", "OperationInvalid");
 	(void)ask(f, &c1, REQUEST("3", "StartDomain", "[\"gone\\nVMMD_UID=0\"]"));
-	expect_record("StartDomain", "gone?VMMD_UID=0", "failed", "NoDomain");
+	expect_record("StartDomain", NULL, "failed", "NoDomain");
+	field("VMMD_CLAIMED", "gone?VMMD_UID=0");
+	field("VMMD_DOMAIN", NULL);
+	assert_non_null(strstr(journald_field(&journald, "MESSAGE"),
+		": StartDomain gone?VMMD_UID=0 (so called): failed"));
 	(void)ask(f, &c1, REQUEST("4", "StartDomain", "{\"nonsense\":1}"));
 	expect_record("StartDomain", NULL, "failed", "InvalidArgument");
 	/* It is done when the guest runs; and undefined, it still had a name. */
@@ -131,7 +135,9 @@ static void test_denials(void **state)
 	field("VMMD_UID", "4712");
 	become(API_ROLE_NONE, 4711);
 	(void)ask(f, &c1, REQUEST("2", "StartDomain", "[\"b\"]"));
-	expect_record("StartDomain", "b", "denied", "AccessDenied");
+	expect_record("StartDomain", NULL, "denied", "AccessDenied");
+	field("VMMD_CLAIMED", "b");
+	field("VMMD_DOMAIN", NULL);
 	field("VMMD_UID", "4711");
 	(void)ask(f, &c1, REQUEST("3", "UndefineDomain", "[\"a\"]"));
 	expect_record("UndefineDomain", NULL, "denied", "AccessDenied");

@@ -712,7 +712,7 @@ static void test_table(void **state)
 		"SetInterfaceLink", "SetInterfaceTune", "SetVcpus", "SetVcpuPin", "SetEmulatorPin",
 		"SetIothreadPin", "SetCpuTune", "SetMemoryTune", "SetNumaTune", "SetMemory",
 		"SetMaxMemory", "SetMemoryStatsPeriod", "OpenConsole", "OpenCapture",
-		"OpenNetworkCapture", "UpdateDevice"};
+		"OpenNetworkCapture", "UpdateDevice", "UpdateMemoryDevice", "SetMemoryPolicy"};
 
 	(void)state;
 	for (size_t i = 0; i < n_api_methods; i++) {

@@ -215,6 +215,32 @@ static void test_no_fds(void **state)
 	}
 }
 
+/* Only what a CA has signed has a name: weak algorithms, signers that are no CAs and what could not be looked at have none. */
+static void test_vouches(void **state)
+{
+	static const struct {
+		unsigned status;
+		bool vouches;
+	} rows[] = {
+		{0, true},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_REVOKED, true},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_EXPIRED, true},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_PURPOSE_MISMATCH, true},
+		{GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, true},
+		{GNUTLS_CERT_INVALID, false},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_NOT_FOUND, false},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_NOT_CA, false},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_EXPIRED, false},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_INSECURE_ALGORITHM, false},
+		{GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (tls_status_vouches(rows[i].status) != rows[i].vouches)
+			fail_msg("status %#x", rows[i].status);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +250,7 @@ int main(void)
 		cmocka_unit_test(test_no_folder),
 		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_fds, setup, teardown),
+		cmocka_unit_test(test_vouches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
