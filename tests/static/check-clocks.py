@@ -20,6 +20,7 @@ ALLOWED = {
     "daemon/network-team.c": "when a failover was, as it is shown",
     "daemon/resources.c": "the guest's clock, when its XML gives it another time",
     "daemon/worker-log.c": "the time before a line of a log",
+    "daemon/rpc-io-tls.c": "whether a certificate has expired since its connection began",
     "daemon/rpc-stream.c": "what a reader on another host adds to the times of packets",
     "daemon/tls-store.c": "whether a list of revoked certificates is out of date",
     "devices/legacy/mc146818.c": "the guest's real-time clock",

@@ -19,6 +19,7 @@
 #include "vmm-core/base/strutil.h"
 #include "vmm-core/chardev.h"
 #include "vmm-core/device.h"
+#include "vmm-core/guest-plug.h"
 
 /* A probe that notes what is done to it. */
 
@@ -234,6 +235,31 @@ static void add(struct board *b, const char *name)
 	b->n++;
 }
 
+static int set_slot(void *opaque, unsigned slot, uint64_t gpa, uint64_t size, void *host)
+{
+	(void)opaque;
+	(void)slot;
+	(void)gpa;
+	(void)size;
+	(void)host;
+	return 0;
+}
+
+/* Room for a memory device. */
+static void add_plug(struct fake_machine *f)
+{
+	static const struct guest_plug_ops ops = {.set_slot = set_slot};
+	struct guest_file room = {
+		.fd = memfd_create("room", MFD_CLOEXEC), .size = MIB(1024), .page_len = 4096};
+
+	assert_int_equal(ftruncate(room.fd, MIB(1024)), 0);
+	assert_int_equal(guest_plug_init(&f->mem, &room, &ops, f), 0);
+	assert_int_equal(guest_plug_add(&f->mem, 0, MIB(64), MIB(2)), 0);
+	f->config.n_memories = 1;
+	f->config.memories[0] =
+		(struct vm_memory){.size_kib = 65536, .requested_kib = 32768, .block_kib = 2048};
+}
+
 /* One of each class, those that others stand on first. */
 static void board_init(struct board *b)
 {
@@ -247,6 +273,7 @@ static void board_init(struct board *b)
 	b->f->config.n_nics = 1;
 	b->f->config.nics[0].port.mac[0] = 0x52;
 	b->f->config.rng.source = VM_RNG_BUILTIN;
+	add_plug(b->f);
 	b->f->fds.disks[0] = memfd_create("disk", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(b->f->fds.disks[0], KIB(64)), 0);
 	assert_int_equal(chardev_new(b->f->m.loop, -EBADF, 0, &b->f->m.serials[0]), 0);
