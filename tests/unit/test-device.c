@@ -20,6 +20,7 @@
 #include "vmm-core/chardev.h"
 #include "vmm-core/device.h"
 #include "vmm-core/guest-plug.h"
+#include "vmm-core/layout.h"
 
 /* A probe that notes what is done to it. */
 
@@ -249,10 +250,11 @@ static int set_slot(void *opaque, unsigned slot, uint64_t gpa, uint64_t size, vo
 static void add_plug(struct fake_machine *f)
 {
 	static const struct guest_plug_ops ops = {.set_slot = set_slot};
-	struct guest_file room = {
-		.fd = memfd_create("room", MFD_CLOEXEC), .size = MIB(1024), .page_len = 4096};
+	struct guest_file room = {.fd = memfd_create("room", MFD_CLOEXEC),
+		.size = LAYOUT_PLUG_ALIGN,
+		.page_len = 4096};
 
-	assert_int_equal(ftruncate(room.fd, MIB(1024)), 0);
+	assert_int_equal(ftruncate(room.fd, LAYOUT_PLUG_ALIGN), 0);
 	assert_int_equal(guest_plug_init(&f->mem, &room, &ops, f), 0);
 	assert_int_equal(guest_plug_add(&f->mem, 0, MIB(64), MIB(2)), 0);
 	f->config.n_memories = 1;
