@@ -38,7 +38,7 @@ static void offer_domains(const struct completer *c, uint32_t flags)
 {
 	_cleanup_(json_putp) struct json_object *list = NULL;
 
-	if (remote_connect(c->ctl) < 0 || remote_list_domains(c->ctl, flags, &list) < 0)
+	if (remote_connect(c->ctl) < 0 || remote_list_domain_names(c->ctl, flags, &list) < 0)
 		return;
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		offer(c, json_string(json_object_array_get_idx(list, i), "name", ""));

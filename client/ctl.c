@@ -152,7 +152,7 @@ static bool report_no_domain(struct ctl *ctl, const char *name)
 	if (!ctl->error_code || !streq(ctl->error_code, "NoDomain"))
 		return false;
 	(void)ctl_error(ctl, "failed to get domain '%s'", name);
-	if (remote_list_domains(ctl, 0, &list) < 0) {
+	if (remote_list_domain_names(ctl, 0, &list) < 0) {
 		/* No hint; and the error stays what it was. */
 		(void)ctl_set_error(ctl, "NoDomain", "failed to get domain '%s'", name);
 		return true;

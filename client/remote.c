@@ -182,6 +182,33 @@ int remote_list_domains(struct ctl *ctl, uint32_t flags, struct json_object **re
 	return check_type(ctl, "ListDomains", &value, json_type_array, ret_list);
 }
 
+int remote_list_domain_names(struct ctl *ctl, uint32_t flags, struct json_object **ret_list)
+{
+	static const char *const keys[] = {"name", "uuid", "id"};
+	_cleanup_(json_putp) struct json_object *columns = NULL;
+	_cleanup_(json_putp) struct json_object *list = json_object_new_array();
+	int r = remote_call(ctl, "ListDomainNames", CTL_CALL_TIMEOUT_USEC, &columns, "u", flags);
+
+	if (r < 0)
+		return r;
+	for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
+		struct json_object *column = json_object_array_get_idx(columns, k);
+
+		if (!json_object_is_type(column, json_type_array) ||
+			(k && json_object_array_length(column) != json_object_array_length(list)))
+			return ctl_set_error(ctl, "Internal",
+				"internal error: strange answer to ListDomainNames");
+		for (size_t i = 0; i < json_object_array_length(column); i++) {
+			if (k == 0)
+				(void)json_object_array_add(list, json_object_new_object());
+			(void)json_object_object_add(json_object_array_get_idx(list, i), keys[k],
+				json_object_get(json_object_array_get_idx(column, i)));
+		}
+	}
+	*ret_list = TAKE_PTR(list);
+	return 0;
+}
+
 int remote_get_domain(struct ctl *ctl, const char *domain, struct json_object **ret_domain)
 {
 	_cleanup_(json_putp) struct json_object *value = NULL;

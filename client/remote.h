@@ -32,6 +32,8 @@ int remote_call(struct ctl *ctl, const char *method, uint64_t timeout_usec,
 
 /* An array of objects; 'flags' 0: all domains. */
 int remote_list_domains(struct ctl *ctl, uint32_t flags, struct json_object **ret_list);
+/* The same with name, uuid and id alone, which costs everybody much less. */
+int remote_list_domain_names(struct ctl *ctl, uint32_t flags, struct json_object **ret_list);
 int remote_get_domain(struct ctl *ctl, const char *domain, struct json_object **ret_domain);
 
 /* The statistics of the n_domains named ones (0: all), of these groups (0: all; bits as in the API): an array

@@ -98,6 +98,20 @@ static int compare_domains(const void *a, const void *b)
 	return strcasecmp(json_string(x, "name", ""), json_string(y, "name", ""));
 }
 
+/* Names, UUIDs and ids are all that is asked for, and all that decides. */
+static bool by_names(const struct ctl *ctl, const struct args *args)
+{
+	static const char *const others[] = {"table", "wide", "state-running", "state-paused",
+		"state-shutoff", "state-other", "persistent", "transient", "autostart",
+		"no-autostart"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (args_flag(args, others[i]))
+			return false;
+	return !ctl->json &&
+		(args_flag(args, "name") || args_flag(args, "uuid") || args_flag(args, "id"));
+}
+
 static int get_domains(struct ctl *ctl, const struct args *args, struct json_object **ret)
 {
 	_cleanup_(json_putp) struct json_object *all = NULL, *list = json_object_new_array();
@@ -109,7 +123,8 @@ static int get_domains(struct ctl *ctl, const struct args *args, struct json_obj
 		flags = 0;
 	if (!list)
 		return ctl_error(ctl, "out of memory");
-	if (remote_list_domains(ctl, flags, &all) < 0)
+	if (by_names(ctl, args) ? remote_list_domain_names(ctl, flags, &all) < 0
+				: remote_list_domains(ctl, flags, &all) < 0)
 		return ctl_fail(ctl, "Failed to list domains");
 	for (size_t i = 0; i < json_object_array_length(all); i++) {
 		struct json_object *domain = json_object_array_get_idx(all, i);

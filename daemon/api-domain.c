@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/api-column.h"
 #include "daemon/api.h"
 #include "daemon/mounts.h"
 #include "daemon/process.h"
@@ -17,19 +18,26 @@
 #define LIST_INACTIVE (1U << 1)
 #define XML_INACTIVE  (1U << 0)
 
+/* Keys are literals, and each comes once. */
+static void add(struct json_object *o, const char *key, struct json_object *value)
+{
+	json_object_object_add_ex(
+		o, key, value, JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}
+
 static void add_string(struct json_object *o, const char *key, const char *value)
 {
-	json_object_object_add(o, key, json_object_new_string(value));
+	add(o, key, json_object_new_string(value));
 }
 
 static void add_bool(struct json_object *o, const char *key, bool value)
 {
-	json_object_object_add(o, key, json_object_new_boolean(value));
+	add(o, key, json_object_new_boolean(value));
 }
 
 static void add_uint(struct json_object *o, const char *key, uint64_t value)
 {
-	json_object_object_add(o, key, json_object_new_uint64(value));
+	add(o, key, json_object_new_uint64(value));
 }
 
 /* Asks workers that were not asked for a while whether they answer; what is known is shown. A list asks a few of many, so that it
@@ -45,7 +53,7 @@ static struct json_object *summary(const struct domain *d)
 	api_domain_path(d, path);
 	add_string(o, "name", d->name);
 	add_string(o, "uuid", uuid);
-	json_object_object_add(o, "id", json_object_new_int(d->id));
+	add(o, "id", json_object_new_int(d->id));
 	add_string(o, "state", domain_state_name(d->state));
 	add_string(o, "reason", domain_reason_name(d->state, d->reason));
 	add_bool(o, "persistent", domain_is_persistent(d));
@@ -58,23 +66,36 @@ static struct json_object *summary(const struct domain *d)
 	return o;
 }
 
+/* What a list's flags mean; false: the call has others. */
+static bool list_flags(struct api_call *call, uint32_t *ret_flags, struct error *error)
+{
+	*ret_flags = api_arg_uint(call, "flags");
+	if (api_check_flags(call, LIST_ACTIVE | LIST_INACTIVE, error) < 0)
+		return false;
+	if (!*ret_flags)
+		*ret_flags = LIST_ACTIVE | LIST_INACTIVE;
+	return true;
+}
+
+static bool is_listed(const struct api_call *call, const struct domain *d, uint32_t flags)
+{
+	return flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE) && api_sees(call, d);
+}
+
 int api_list_domains(struct api_call *call, struct error *error)
 {
-	uint32_t flags = api_arg_uint(call, "flags");
 	struct json_object *out, *array;
 	unsigned n_probes = 0;
 	struct list *pos;
+	uint32_t flags;
 
-	if (api_check_flags(call, LIST_ACTIVE | LIST_INACTIVE, error) < 0)
+	if (!list_flags(call, &flags, error))
 		return -EINVAL;
-	if (!flags)
-		flags = LIST_ACTIVE | LIST_INACTIVE;
 	array = json_object_new_array();
 	list_for_each (pos, &call->manager->domains) {
 		struct domain *d = list_entry(pos, struct domain, link);
 
-		if (!api_sees(call, d) ||
-			!(flags & (domain_is_active(d) ? LIST_ACTIVE : LIST_INACTIVE)))
+		if (!is_listed(call, d, flags))
 			continue;
 		if (d->phase == DOMAIN_ACTIVE && d->worker && n_probes < LIST_MAX_PROBES)
 			n_probes += worker_probe(d->worker);
@@ -82,6 +103,40 @@ int api_list_domains(struct api_call *call, struct error *error)
 	}
 	out = json_object_new_object();
 	json_object_object_add(out, "domains", array);
+	api_call_reply(call, out);
+	return 0;
+}
+
+int api_list_domain_names(struct api_call *call, struct error *error)
+{
+	struct json_object *out = json_object_new_object();
+	struct api_column *names = api_column_add(out, "names", 's');
+	struct api_column *uuids = api_column_add(out, "uuids", 's');
+	struct api_column *ids = api_column_add(out, "ids", 'i');
+	struct list *pos;
+	uint32_t flags;
+	int r = list_flags(call, &flags, error) ? 0 : -EINVAL;
+
+	if (r == 0 && (!names || !uuids || !ids))
+		r = error_set(error, ERROR_NO_MEMORY, "list");
+	if (r < 0) {
+		json_object_put(out);
+		return r;
+	}
+	list_for_each (pos, &call->manager->domains) {
+		const struct domain *d = list_entry(pos, struct domain, link);
+		char uuid[UUID_STRING_LEN + 1];
+
+		if (!is_listed(call, d, flags))
+			continue;
+		uuid_format(d->uuid, uuid);
+		if (api_column_put_string(names, d->name) < 0 ||
+			api_column_put_string(uuids, uuid) < 0 ||
+			api_column_put_int(ids, d->id) < 0) {
+			json_object_put(out);
+			return error_set(error, ERROR_NO_MEMORY, "list");
+		}
+	}
 	api_call_reply(call, out);
 	return 0;
 }

@@ -12,7 +12,7 @@ size_t api_type_len(const char *signature)
 		return 6;
 	if (strncmp(signature, "a{sv}", 5) == 0)
 		return 5;
-	if (strncmp(signature, "as", 2) == 0)
+	if (strncmp(signature, "as", 2) == 0 || strncmp(signature, "ai", 2) == 0)
 		return 2;
 	return 1;
 }

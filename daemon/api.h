@@ -41,7 +41,7 @@ enum api_owner {
 struct api_method {
 	const char *name, *about; /* one sentence, for who discovers the interface */
 	const char *in,
-		*out; /* D-Bus signatures of s u b i x t d as a{sv} aa{sv}, and h in 'out' */
+		*out; /* D-Bus signatures of s u b i x t d as ai a{sv} aa{sv}, and h in 'out' */
 	const char *names;
 	unsigned
 		n_optional; /* of the last arguments: JSON may leave them out, which is 0, false or "" */
@@ -144,6 +144,7 @@ int api_check_flags(const struct api_call *call, unsigned known, struct error *e
 
 /* Handlers, by the file they live in: api-domain.c */
 int api_list_domains(struct api_call *call, struct error *error);
+int api_list_domain_names(struct api_call *call, struct error *error);
 int api_get_domain(struct api_call *call, struct error *error);
 int api_get_domain_xml(struct api_call *call, struct error *error);
 int api_start_domain(struct api_call *call, struct error *error);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/api-column.h"
 #include "daemon/api-signature.h"
 #include "vmm-core/base/macro.h"
 
@@ -143,6 +144,8 @@ static int read_value(sd_bus_message *m, const char *type, unsigned depth, struc
 		return read_dict(m, depth, ret);
 	if (strncmp(type, "as", 2) == 0)
 		return read_array(m, "s", depth, ret);
+	if (strncmp(type, "ai", 2) == 0)
+		return read_array(m, "i", depth, ret);
 	if (!*type || !strchr("suibxtd", *type))
 		return -ENOTSUP;
 	return read_basic(m, *type, ret);
@@ -186,6 +189,20 @@ static int append_dicts(sd_bus_message *m, struct json_object *array, unsigned d
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+static int append_column(sd_bus_message *m, const struct api_column *column)
+{
+	size_t size;
+	const char *data = api_column_data(column, &size);
+	int r;
+
+	if (api_column_type(column) == 'i')
+		return sd_bus_message_append_array(m, 'i', data, size);
+	r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "s");
+	for (size_t at = 0; r >= 0 && at < size; at += strlen(data + at) + 1)
+		r = sd_bus_message_append_basic(m, 's', data + at);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int append_strings(sd_bus_message *m, struct json_object *array)
 {
 	size_t n = array ? json_object_array_length(array) : 0;
@@ -198,6 +215,23 @@ static int append_strings(sd_bus_message *m, struct json_object *array)
 		if (!json_object_is_type(v, json_type_string))
 			return -EINVAL;
 		r = sd_bus_message_append_basic(m, 's', json_object_get_string(v));
+	}
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_ints(sd_bus_message *m, struct json_object *array)
+{
+	size_t n = array ? json_object_array_length(array) : 0;
+	int r;
+
+	r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "i");
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		struct json_object *v = json_object_array_get_idx(array, i);
+		int32_t x = json_object_get_int(v);
+
+		if (!json_object_is_type(v, json_type_int))
+			return -EINVAL;
+		r = sd_bus_message_append_basic(m, 'i', &x);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
@@ -265,6 +299,8 @@ static int append_basic(sd_bus_message *m, char type, struct json_object *v)
 
 static int append_value(sd_bus_message *m, const char *type, struct json_object *v, unsigned depth)
 {
+	const struct api_column *column;
+
 	if (depth > DBUS_JSON_MAX_DEPTH)
 		return -EMSGSIZE;
 	if (strncmp(type, "a{sv}", 5) == 0) {
@@ -275,7 +311,13 @@ static int append_value(sd_bus_message *m, const char *type, struct json_object 
 	if (*type == 'a') {
 		if (v && !json_object_is_type(v, json_type_array))
 			return -EINVAL;
-		return type[1] == 's' ? append_strings(m, v) : append_dicts(m, v, depth);
+		column = api_column_of(v);
+		if (column)
+			return api_column_type(column) == type[1] ? append_column(m, column)
+								  : -EINVAL;
+		return type[1] == 's'    ? append_strings(m, v)
+			: type[1] == 'i' ? append_ints(m, v)
+					 : append_dicts(m, v, depth);
 	}
 	return append_basic(m, *type, v);
 }

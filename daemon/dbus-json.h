@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * JSON values <-> D-Bus message bodies, by signature. Served types: s u i b x t d as a{sv} aa{sv}, and h towards the
- * caller. Within a{sv} the variant's type follows the JSON value: string s, boolean b, integer x (t above INT64_MAX),
+ * JSON values <-> D-Bus message bodies, by signature. Served types: s u i b x t d as ai a{sv} aa{sv}, and h towards
+ * the caller. Within a{sv} the variant's type follows the JSON value: string s, boolean b, integer x (t above INT64_MAX),
  * double d, object a{sv}, array as or aa{sv} by its first element.
  *
  * 'names' is a sequence of NUL-terminated strings, one for each complete type of the signature.

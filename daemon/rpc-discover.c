@@ -18,6 +18,7 @@
 #include "vmm-core/base/strutil.h"
 
 #define STRINGS           "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"
+#define INTEGERS          "{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}"
 #define OBJECTS           "{\"type\":\"array\",\"items\":{\"type\":\"object\"}}"
 #define INTEGER(min, max) "{\"type\":\"integer\",\"minimum\":" min ",\"maximum\":" max "}"
 
@@ -37,6 +38,7 @@ static const struct {
 		"with the message (SCM_RIGHTS); not in the answer to a call with 'stream'\"}",
 		"0"},
 	{"as", STRINGS, "[]"},
+	{"ai", INTEGERS, "[]"},
 	{"a{sv}", "{\"type\":\"object\"}", "{}"},
 	{"aa{sv}", OBJECTS, "[]"},
 };

@@ -206,7 +206,36 @@ static size_t count(sd_bus_message *answer)
 	return n;
 }
 
+static size_t read_strings(sd_bus_message *answer)
+{
+	const char *s;
+	size_t n = 0;
+
+	if (sd_bus_message_enter_container(answer, 'a', "s") < 0)
+		die("D-Bus: no list");
+	while (sd_bus_message_read_basic(answer, 's', &s) > 0)
+		n++;
+	(void)sd_bus_message_exit_container(answer);
+	return n;
+}
+
 static size_t dbus_list(void)
+{
+	sd_bus_message *m = new_call("ListDomainNames");
+	const void *ids;
+	size_t n, size;
+
+	(void)sd_bus_message_append(m, "u", 0);
+	m = call(m);
+	n = read_strings(m);
+	if (read_strings(m) != n || sd_bus_message_read_array(m, 'i', &ids, &size) < 0 ||
+		size != n * sizeof(int32_t))
+		die("D-Bus: columns of different lengths");
+	sd_bus_message_unref(m);
+	return n;
+}
+
+static size_t dbus_list_all(void)
 {
 	sd_bus_message *m = new_call("ListDomains");
 
@@ -236,5 +265,6 @@ const struct side_ops side_dbus = {
 	.null_many = dbus_null_many,
 	.info = dbus_info,
 	.list = dbus_list,
+	.list_all = dbus_list_all,
 	.stats = dbus_stats,
 };

@@ -196,6 +196,11 @@ static size_t count(const char *method, const char *member)
 
 static size_t rpc_list(void)
 {
+	return count("ListDomainNames", "names");
+}
+
+static size_t rpc_list_all(void)
+{
 	return count("ListDomains", "domains");
 }
 
@@ -268,6 +273,7 @@ const struct side_ops side_rpc = {
 	.null_many = rpc_null_many,
 	.info = rpc_info,
 	.list = rpc_list,
+	.list_all = rpc_list_all,
 	.stats = rpc_stats,
 	.look = rpc_look,
 	.stall = rpc_stall,

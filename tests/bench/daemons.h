@@ -63,8 +63,10 @@ struct side_ops {
 	/* n null calls, as many under way as the side allows; seconds. */
 	double (*null_many)(unsigned n);
 	void (*info)(const char *name); /* of one domain */
-	/* Decoded; how many entries there were. */
+	/* Decoded; how many entries there were. list: names, UUIDs and ids, which is what libvirt's answer has; list_all: all that
+	 * vmmd's list of domains says. */
 	size_t (*list)(void);
+	size_t (*list_all)(void);
 	size_t (*stats)(void);
 	/* Whatever answers, or -ECONNREFUSED. */
 	int (*look)(struct bench_seen *seen);

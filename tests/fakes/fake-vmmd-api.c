@@ -185,6 +185,39 @@ static int on_list(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	return sd_bus_send(NULL, reply, NULL);
 }
 
+static bool is_listed(const struct fake_domain *d, uint32_t flags)
+{
+	return d->used && (flags == 0 || flags & (d->id >= 0 ? 1U : 2U));
+}
+
+static int on_list_names(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	struct fake *f = opaque;
+	struct fake_domain *d;
+	uint32_t flags;
+
+	(void)error;
+	(void)sd_bus_message_read(m, "u", &flags);
+	(void)sd_bus_message_new_method_return(m, &reply);
+	(void)sd_bus_message_open_container(reply, 'a', "s");
+	FOREACH_ELEMENT (d, f->domains)
+		if (is_listed(d, flags))
+			(void)sd_bus_message_append(reply, "s", d->name);
+	(void)sd_bus_message_close_container(reply);
+	(void)sd_bus_message_open_container(reply, 'a', "s");
+	FOREACH_ELEMENT (d, f->domains)
+		if (is_listed(d, flags))
+			(void)sd_bus_message_append(reply, "s", d->uuid);
+	(void)sd_bus_message_close_container(reply);
+	(void)sd_bus_message_open_container(reply, 'a', "i");
+	FOREACH_ELEMENT (d, f->domains)
+		if (is_listed(d, flags))
+			(void)sd_bus_message_append(reply, "i", (int32_t)d->id);
+	(void)sd_bus_message_close_container(reply);
+	return sd_bus_send(NULL, reply, NULL);
+}
+
 static int on_get(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
@@ -663,6 +696,7 @@ const sd_bus_vtable fake_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	METHOD("Ping", "", "", on_ping),
 	METHOD("ListDomains", "u", "aa{sv}", on_list),
+	METHOD("ListDomainNames", "u", "asasai", on_list_names),
 	METHOD("GetDomain", "s", "a{sv}", on_get),
 	METHOD("GetDomainXml", "su", "s", on_get_xml),
 	METHOD("DefineDomain", "ssu", "saa{sv}", on_define),

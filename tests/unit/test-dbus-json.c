@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "daemon/api-column.h"
 #include "daemon/api-signature.h"
 #include "daemon/api.h"
 
@@ -78,6 +79,7 @@ static void test_round_trips(void **state)
 			"{\"a\":\"\",\"b\":4294967295,\"c\":true,\"d\":18446744073709551615}"},
 		{"ix", "a\0b\0", "{\"a\":-5,\"b\":-9223372036854775808}"},
 		{"as", "a\0", "{\"a\":[\"x\",\"y\"]}"},
+		{"asaiai", "a\0b\0c\0", "{\"a\":[],\"b\":[-1,2147483647],\"c\":[]}"},
 		{"a{sv}", "a\0",
 			"{\"a\":{\"s\":\"x\",\"n\":-1,\"big\":18446744073709551615,\"b\":false,"
 			"\"o\":{\"k\":1},\"l\":[\"p\"],\"lo\":[{\"q\":2},{}]}}"},
@@ -92,6 +94,46 @@ static void test_round_trips(void **state)
 		assert_non_null(got);
 		assert_string_equal(got, cases[i].text);
 	}
+}
+
+/* Columns are arrays to both: the same text, the same body. */
+static void test_columns(void **state)
+{
+	static const char *const strings[] = {"", "plain", "a/b", "\"q\"", "\\", "\n", "\303\274"};
+	struct json_object *out = json_object_new_object(), *array = json_object_new_array();
+	struct json_object *back = NULL;
+	struct api_column *s = api_column_add(out, "s", 's'), *i = api_column_add(out, "i", 'i');
+	sd_bus_message *m = new_message();
+	char text[256];
+
+	(void)state;
+	assert_string_equal(
+		json_object_to_json_string_ext(out, JSON_C_TO_STRING_PLAIN), "{\"s\":[],\"i\":[]}");
+	for (size_t k = 0; k < ARRAY_SIZE(strings); k++) {
+		assert_int_equal(api_column_put_string(s, strings[k]), 0);
+		json_object_array_add(array, json_object_new_string(strings[k]));
+	}
+	assert_int_equal(api_column_put_int(i, INT32_MIN), 0);
+	assert_int_equal(api_column_put_int(i, 7), 0);
+	for (int flags = 0; flags <= JSON_C_TO_STRING_NOSLASHESCAPE;
+		flags += JSON_C_TO_STRING_NOSLASHESCAPE)
+		assert_string_equal(json_object_to_json_string_ext(json_object_object_get(out, "s"),
+					    flags | JSON_C_TO_STRING_PLAIN),
+			json_object_to_json_string_ext(array, flags | JSON_C_TO_STRING_PLAIN));
+	snprintf(text, sizeof(text), "{\"s\":%s,\"i\":[-2147483648,7]}",
+		json_object_to_json_string_ext(array, JSON_C_TO_STRING_PLAIN));
+	assert_string_equal(json_object_to_json_string_ext(out, JSON_C_TO_STRING_PLAIN), text);
+	assert_true(dbus_json_append(m, "asai", "s\0i\0", out, -1) >= 0);
+	assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
+	assert_int_equal(dbus_json_read(m, "asai", "s\0i\0", &back), 0);
+	assert_string_equal(json_object_to_json_string_ext(back, JSON_C_TO_STRING_PLAIN), text);
+	sd_bus_message_unref(m);
+	m = new_message();
+	assert_int_equal(dbus_json_append(m, "ai", "s\0", out, -1), -EINVAL);
+	sd_bus_message_unref(m);
+	json_object_put(back);
+	json_object_put(array);
+	json_object_put(out);
 }
 
 static void test_missing_members_are_empty(void **state)
@@ -111,6 +153,7 @@ static void test_wrong_types_are_refused(void **state)
 	assert_null(round_trip("u", "a\0", "{\"a\":\"1\"}"));
 	assert_null(round_trip("b", "a\0", "{\"a\":1}"));
 	assert_null(round_trip("as", "a\0", "{\"a\":[1]}"));
+	assert_null(round_trip("ai", "a\0", "{\"a\":[\"1\"]}"));
 	assert_null(round_trip("a{sv}", "a\0", "{\"a\":[]}"));
 	assert_null(round_trip("aa{sv}", "a\0", "{\"a\":[1]}"));
 	assert_null(round_trip("a{sv}", "a\0", "{\"a\":{\"k\":[{},\"x\"]}}"));
@@ -248,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trips),
+		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_missing_members_are_empty),
 		cmocka_unit_test(test_wrong_types_are_refused),
 		cmocka_unit_test(test_other_signatures_are_refused),

@@ -82,6 +82,37 @@ static unsigned count_dicts(sd_bus_message *m)
 	return n;
 }
 
+/* Columns that belong together: the running domain 'c' among those that are listed, with its id. */
+static void check_names(struct fixture *f, uint32_t flags, unsigned n)
+{
+	sd_bus_message *m = CALL(f, "ListDomainNames", "u", flags);
+	char **names = NULL, **uuids = NULL;
+	const struct domain *c = manager_find_name(f->manager, "c");
+	char uuid[UUID_STRING_LEN + 1];
+	const int32_t *ids;
+	size_t size = 0;
+	bool found = false;
+
+	uuid_format(c->uuid, uuid);
+	assert_true(sd_bus_message_read_strv(m, &names) >= 0);
+	assert_true(sd_bus_message_read_strv(m, &uuids) >= 0);
+	assert_true(sd_bus_message_read_array(m, 'i', (const void **)&ids, &size) >= 0);
+	assert_int_equal(size, n * sizeof(int32_t));
+	for (unsigned i = 0; i < n; i++) {
+		bool is_c = streq(names[i], "c");
+
+		assert_int_equal(ids[i], is_c ? c->id : -1);
+		assert_int_equal(streq(uuids[i], uuid), is_c);
+		found |= is_c;
+		free(names[i]);
+		free(uuids[i]);
+	}
+	assert_int_equal(found, flags != 2);
+	free(names);
+	free(uuids);
+	ok(m);
+}
+
 static void test_lists_and_reads(void **state)
 {
 	struct fixture *f = *state;
@@ -100,6 +131,7 @@ static void test_lists_and_reads(void **state)
 		m = CALL(f, "ListDomains", "u", lists[i].flags);
 		assert_int_equal(count_dicts(m), lists[i].n);
 		ok(m);
+		check_names(f, lists[i].flags, lists[i].n);
 	}
 	m = CALL(f, "GetDomainStats", "asu", 0, 0);
 	assert_int_equal(count_dicts(m), 3);
