@@ -55,7 +55,7 @@ def is_daemon(pid):
 
 
 def daemons():
-    """Process ids of the daemon: its gateways' keepers are children that share its executable."""
+    """Process ids of the daemon: its spawner and its gateways' keepers are children that share its executable."""
     return [pid for pid in processes("vmmd") if is_daemon(pid)]
 
 
