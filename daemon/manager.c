@@ -17,6 +17,7 @@
 #include "daemon/mounts.h"
 #include "daemon/network.h"
 #include "daemon/once.h"
+#include "daemon/plan-soon.h"
 #include "daemon/reach.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
@@ -88,6 +89,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 		list_init(&m->by_uuid[i]);
 	}
 	list_init(&m->defining);
+	list_init(&m->plannings);
 	list_init(&m->reaches);
 	list_init(&m->networks);
 	list_init(&m->directs);
@@ -118,6 +120,7 @@ struct manager *manager_free(struct manager *m)
 	if (!m)
 		return NULL;
 	reach_end(m);
+	plans_end(m);
 	if (m->store) {
 		manager_commit(m);
 		/* Who looks at the files now finds all in them, also a vmmd that knows no journal. */

@@ -61,6 +61,8 @@ struct manager {
 	bool store_fails;
 	struct list defining; /* manager-define.c's: not durable yet */
 	unsigned n_defining;
+	struct list plannings; /* plan-soon.c's */
+	unsigned n_plannings;
 	sd_event_source *define_source, *define_timer;
 	struct mounts *mounts;
 	struct list reaches; /* reach.c's */

@@ -199,10 +199,53 @@ static int read_document(struct reader *r, const struct plan_document *document,
 	return e;
 }
 
-/* The next item of the plan; a document that is not valid is one, too. */
-static int add_document(struct reader *r, const struct plan_document *document, struct error *error)
+/* What a document is compared with: when that is another, so may be what comes of it. */
+static struct digest add_text(struct digest digest, const char *text)
 {
-	struct plan_item *item = &r->plan->items[r->plan->n_items++];
+	return digest_more(digest, text ? text : "", text ? strlen(text) + 1 : 1);
+}
+
+static struct digest look_at_domain(struct manager *m, const struct plan_item *item)
+{
+	const struct domain *d = manager_find_uuid(m, item->uuid);
+	const struct domain *by_name = manager_find_name(m, item->name);
+	char state[2] = {d && d->phase == DOMAIN_ACTIVE && !d->degraded ? 'a' : 'i', 0};
+	struct digest digest = digest_of(state, 1);
+
+	digest = add_text(digest, d ? d->name : NULL);
+	digest = add_text(digest, d && d->definition ? d->definition->xml : NULL);
+	digest = add_text(digest, d && d->running ? d->running->xml : NULL);
+	return by_name ? digest_more(digest, (const char *)by_name->uuid, 16) : digest;
+}
+
+static struct digest look_at_network(struct manager *m, const struct plan_item *item)
+{
+	const struct network *n = network_find_uuid(m, item->uuid);
+	const struct network *by_name = network_find_name(m, item->name);
+	bool connected = n && n->phase == NETWORK_ACTIVE && worker_is_connected(n->worker);
+	_cleanup_(freep) char *running = NULL;
+	struct digest digest = digest_of(connected ? "a" : "i", 1);
+
+	if (n && network_is_active(n))
+		(void)network_xml_format(n->config, NULL, &running);
+	digest = add_text(digest, n ? n->name : NULL);
+	digest = add_text(digest, n ? n->xml : NULL);
+	digest = add_text(digest, running);
+	return by_name ? digest_more(digest, (const char *)by_name->uuid, 16) : digest;
+}
+
+static struct digest look_at(struct manager *m, const struct plan_item *item)
+{
+	/* One that is not valid is so whatever there is. */
+	if (!item->name)
+		return (struct digest){0};
+	return item->is_network ? look_at_network(m, item) : look_at_domain(m, item);
+}
+
+/* An item of the plan; a document that is not valid is one, too. */
+static int add_document(struct reader *r, const struct plan_document *document,
+	struct plan_item *item, struct error *error)
+{
 	struct error e = {0};
 	int err;
 
@@ -214,6 +257,7 @@ static int add_document(struct reader *r, const struct plan_document *document, 
 		return error_set(error, ERROR_NO_MEMORY, "plan");
 	if (err < 0 && refuse(item, e.message) < 0)
 		return error_set(error, ERROR_NO_MEMORY, "plan");
+	item->seen = look_at(r->manager, item);
 	r->plan->n_changes += item->n_changes;
 	if (r->plan->n_changes > PLAN_MAX_CHANGES)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
@@ -321,36 +365,6 @@ static int check_size(const struct plan_document *documents, size_t n, struct er
 	return 0;
 }
 
-int plan_new(struct manager *m, const struct plan_document *documents, size_t n, unsigned flags,
-	struct plan **ret_plan, struct error *error)
-{
-	_cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
-	struct reader reader = {.manager = m, .flags = flags, .plan = plan};
-	size_t max = n + m->n_domains + m->n_networks;
-	int r = check_size(documents, n, error);
-
-	if (r < 0)
-		return r;
-	if (plan)
-		plan->items = calloc(max ? max : 1, sizeof(*plan->items));
-	if (!plan || !plan->items)
-		return error_set(error, ERROR_NO_MEMORY, "plan");
-	for (size_t i = 0; i < n; i++) {
-		r = add_document(&reader, &documents[i], error);
-		if (r < 0)
-			return r;
-	}
-	if (look_at_all(&reader) < 0 || check_room(&reader) < 0)
-		return error_set(error, ERROR_NO_MEMORY, "plan");
-	for (size_t i = plan->n_items; i-- > 0;)
-		if (plan->items[i].action == PLAN_REFUSE) {
-			plan->n_refused++;
-			plan->refused = &plan->items[i];
-		}
-	*ret_plan = TAKE_PTR(plan);
-	return 0;
-}
-
 static void item_done(struct plan_item *item)
 {
 	for (size_t i = 0; i < item->n_changes; i++) {
@@ -367,6 +381,133 @@ static void item_done(struct plan_item *item)
 	free(item->xml);
 	(void)definition_free(item->definition);
 	(void)network_config_free(item->config);
+}
+
+struct plan_work {
+	struct reader reader;
+	const struct plan_document *documents;
+	size_t n;
+};
+
+struct plan_work *plan_work_free(struct plan_work *work)
+{
+	if (!work)
+		return NULL;
+	(void)plan_free(work->reader.plan);
+	free(work);
+	return NULL;
+}
+
+int plan_begin(struct manager *m, const struct plan_document *documents, size_t n, unsigned flags,
+	struct plan_work **ret_work, struct error *error)
+{
+	_cleanup_(plan_work_freep) struct plan_work *work = NULL;
+	int r = check_size(documents, n, error);
+
+	if (r < 0)
+		return r;
+	work = calloc(1, sizeof(*work));
+	if (work)
+		work->reader.plan = calloc(1, sizeof(*work->reader.plan));
+	if (!work || !work->reader.plan)
+		return error_set(error, ERROR_NO_MEMORY, "plan");
+	work->reader.manager = m;
+	work->reader.flags = flags;
+	work->documents = documents;
+	work->n = n;
+	work->reader.plan->items = calloc(n + 1, sizeof(*work->reader.plan->items));
+	if (!work->reader.plan->items)
+		return error_set(error, ERROR_NO_MEMORY, "plan");
+	*ret_work = TAKE_PTR(work);
+	return 0;
+}
+
+int plan_step(struct plan_work *work, struct error *error)
+{
+	struct plan *plan = work->reader.plan;
+	size_t i = plan->n_items;
+	int r;
+
+	if (i == work->n)
+		return 0;
+	plan->n_items++;
+	r = add_document(&work->reader, &work->documents[i], &plan->items[i], error);
+	return r < 0 ? r : 1;
+}
+
+/* What was there when it was read may be gone, or another: then it is read again. */
+static int refresh(struct plan_work *work, struct error *error)
+{
+	struct reader *r = &work->reader;
+	int e = 0;
+
+	for (size_t i = 0; e == 0 && i < work->n; i++) {
+		struct plan_item *item = &r->plan->items[i];
+		struct digest now = look_at(r->manager, item);
+
+		if (now.high == item->seen.high && now.low == item->seen.low) {
+			/* The same, though perhaps in another place. */
+			if (item->domain)
+				item->domain = manager_find_uuid(r->manager, item->uuid);
+			if (item->network)
+				item->network = network_find_uuid(r->manager, item->uuid);
+			continue;
+		}
+		r->plan->n_changes -= item->n_changes;
+		item_done(item);
+		*item = (struct plan_item){0};
+		e = add_document(r, &work->documents[i], item, error);
+	}
+	return e;
+}
+
+/* For what no document is about. */
+static int make_room(struct plan_work *work)
+{
+	const struct manager *m = work->reader.manager;
+	struct plan *plan = work->reader.plan;
+	size_t n = work->n + m->n_domains + m->n_networks + 1;
+	struct plan_item *items = realloc(plan->items, n * sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	memset(items + plan->n_items, 0, (n - plan->n_items) * sizeof(*items));
+	plan->items = items;
+	return 0;
+}
+
+int plan_end(struct plan_work *work, struct plan **ret_plan, struct error *error)
+{
+	struct reader *reader = &work->reader;
+	struct plan *plan = reader->plan;
+	int r = refresh(work, error);
+
+	assert(plan->n_items == work->n);
+	if (r < 0)
+		return r;
+	if (make_room(work) < 0 || look_at_all(reader) < 0 || check_room(reader) < 0)
+		return error_set(error, ERROR_NO_MEMORY, "plan");
+	for (size_t i = plan->n_items; i-- > 0;)
+		if (plan->items[i].action == PLAN_REFUSE) {
+			plan->n_refused++;
+			plan->refused = &plan->items[i];
+		}
+	*ret_plan = TAKE_PTR(reader->plan);
+	return 0;
+}
+
+int plan_new(struct manager *m, const struct plan_document *documents, size_t n, unsigned flags,
+	struct plan **ret_plan, struct error *error)
+{
+	_cleanup_(plan_work_freep) struct plan_work *work = NULL;
+	int r = plan_begin(m, documents, n, flags, &work, error);
+
+	if (r < 0)
+		return r;
+	do
+		r = plan_step(work, error);
+	while (r > 0);
+	return r < 0 ? r : plan_end(work, ret_plan, error);
 }
 
 struct plan *plan_free(struct plan *plan)

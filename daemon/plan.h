@@ -86,11 +86,12 @@ struct plan_item {
 	enum plan_action action;
 	enum plan_outcome outcome;
 	uint8_t uuid[16];
-	char *name;   /* "": not known */
-	char *source; /* "": it is in no document */
-	char *reason; /* of refuse and keep; NULL */
-	bool writes;  /* its definition changes */
-	bool is_made; /* apply.c's: 'domain' or 'network' was made for it */
+	char *name;         /* "": not known */
+	char *source;       /* "": it is in no document */
+	char *reason;       /* of refuse and keep; NULL */
+	bool writes;        /* its definition changes */
+	bool is_made;       /* apply.c's: 'domain' or 'network' was made for it */
+	struct digest seen; /* plan.c's: what it was compared with */
 	size_t n_changes;
 	struct plan_change *changes;
 	/* What it is, if it is there, and what it will be. */
@@ -111,6 +112,16 @@ struct plan {
 /* 0 with a plan, which may refuse some or all; or a negative errno with 'error' set: over a limit, no memory. */
 int plan_new(struct manager *manager, const struct plan_document *documents, size_t n,
 	unsigned flags, struct plan **ret_plan, struct error *error);
+/* The same in steps, for plan-soon.c: 'documents' must stay. A step reads one document: 1, 0 when all are read, or -errno. The end, when all are
+ * read, looks whether what they were compared with is still the same, and reads again those for which it is not. */
+struct plan_work;
+int plan_begin(struct manager *manager, const struct plan_document *documents, size_t n,
+	unsigned flags, struct plan_work **ret_work, struct error *error);
+int plan_step(struct plan_work *work, struct error *error);
+int plan_end(struct plan_work *work, struct plan **ret_plan, struct error *error);
+struct plan_work *plan_work_free(struct plan_work *work);
+DEFINE_CLEANUP(struct plan_work *, plan_work_free);
+
 struct plan *plan_free(struct plan *plan);
 DEFINE_CLEANUP(struct plan *, plan_free);
 

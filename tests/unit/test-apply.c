@@ -4,6 +4,7 @@
 #include "daemon/apply.h"
 
 #include "config/net-addr.h"
+#include "daemon/plan-soon.h"
 #include "network-fixture.h"
 
 #define MAX_DOCUMENTS 512
@@ -479,6 +480,84 @@ static void test_hundreds(void **state)
 	assert_int_equal(f->manager->n_domains, 300);
 }
 
+static struct plan *planned;
+
+static void on_planned(void *userdata, struct plan *plan, const struct error *error)
+{
+	struct fixture *f = userdata;
+
+	f->n_done++;
+	f->done_error = error ? *error : (struct error){0};
+	planned = plan;
+}
+
+static int plan_later(struct fixture *f)
+{
+	struct plan_document *copy = calloc(n_documents, sizeof(*copy));
+
+	memcpy(copy, documents, n_documents * sizeof(*copy));
+	f->error = (struct error){0};
+	return plan_soon(f->manager, copy, n_documents, 0, on_planned, f, &f->error);
+}
+
+static unsigned n_turns;
+
+static int on_other_turn(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)userdata;
+	n_turns++;
+	(void)sd_event_source_set_time(source, usec);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* Some documents in a turn, others have theirs in between; what changes meanwhile is in the plan as it is in the end. */
+static void test_in_turns(void **state)
+{
+	const unsigned n = 10 * PLAN_AT_ONCE;
+	struct fixture *f = *state;
+	sd_event_source *other;
+	struct plan *whole;
+	char name[32], text[16 * 1024];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "d%02u", i);
+		give_domain(f, name, 16, "", "");
+		if (i < 4)
+			(void)fixture_define(f, name, "", "");
+	}
+	assert_true(sd_event_add_time_relative(
+			    f->event, &other, CLOCK_MONOTONIC, 0, 1, on_other_turn, NULL) >= 0);
+	assert_int_equal(plan_later(f), 0);
+	RUN_UNTIL(f, n_turns == 4);
+	assert_int_equal(f->n_done, 0);
+	/* Read already: one is gone, and another one in its place; one is new; one is another. */
+	assert_int_equal(manager_undefine(f->manager, domain(f, "d00"), &f->error), 0);
+	assert_int_equal(manager_undefine(f->manager, domain(f, "d01"), &f->error), 0);
+	(void)fixture_define(f, "d01", "", "<title>new</title>");
+	(void)fixture_define(f, "d05", "", "");
+	RUN_UNTIL(f, f->n_done == 1);
+	assert_true(n_turns >= n / PLAN_AT_ONCE - 1);
+	assert_non_null(planned);
+	snprintf(text, sizeof(text), "%s", lines(planned));
+	whole = make(f, 0);
+	assert_string_equal(text, lines(whole));
+	for (size_t i = 0; i < whole->n_items; i++)
+		assert_ptr_equal(planned->items[i].domain, whole->items[i].domain);
+	plan_free(whole);
+	plan_free(planned);
+	sd_event_source_disable_unref(other);
+	/* So many at a time; and the end of the daemon is the end of them. */
+	for (unsigned i = 0; i < PLANS_AT_ONCE; i++)
+		assert_int_equal(plan_later(f), 0);
+	assert_true(plan_later(f) < 0);
+	assert_int_equal(f->error.code, ERROR_RESOURCE_BUSY);
+	manager_free(f->manager);
+	assert_int_equal(f->n_done, 1 + PLANS_AT_ONCE);
+	assert_int_equal(f->done_error.code, ERROR_INTERRUPTED);
+	assert_null(planned);
+	fixture_open_manager(f);
+}
+
 static void test_limits(void **state)
 {
 	static struct plan_document many[PLAN_MAX_DOCUMENTS + 1];
@@ -534,6 +613,7 @@ int main(void)
 		T(test_live_failure),
 		T(test_running_network),
 		T(test_hundreds),
+		T(test_in_turns),
 		T(test_limits),
 		T(test_digest),
 	};
