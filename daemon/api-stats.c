@@ -220,11 +220,27 @@ static void add_iothreads(struct json_object *o, const struct domain *d)
 		add(o, "iothread.count", d->live ? d->live->vm.n_iothreads : 0);
 }
 
-/* What of the loop's thread each account had. The worker measures time that passed: where that is more than the thread ran, all
- * get their share of what it did. */
-static void add_loop_accounts(struct json_object *o, const struct domain *d,
-	const struct vm_stats_page *page, uint64_t loop_ns)
+/* Accounts of the loop's thread, and those of disks that have an iothread. */
+static void split_accounts(const struct domain *d, const struct vm_stats_page *page,
+	stat_counter ret_loop[VM_LEDGER_X_MAX], stat_counter ret_iothreads[VM_LEDGER_X_MAX])
 {
+	for (unsigned i = 0; i < VM_LEDGER_X_MAX; i++) {
+		unsigned disk = i - VM_LEDGER_DISKS;
+		bool away = i >= VM_LEDGER_DISKS && disk < VM_MAX_DISKS && d->live &&
+			d->live->vm.disks[disk].iothread;
+		uint64_t ns = stat_read(&page->loop_ns[i]);
+
+		ret_loop[i] = away ? 0 : ns;
+		ret_iothreads[i] = away ? ns : 0;
+	}
+}
+
+/* What of the loop's thread, and of iothreads, each account had. The worker measures time that passed: where that is more than the
+ * threads ran, all get their share of what they did. */
+static void add_loop_accounts(struct json_object *o, const struct domain *d,
+	const struct vm_stats_page *page, uint64_t loop_ns, uint64_t iothread_ns)
+{
+	stat_counter loop[VM_LEDGER_X_MAX], iothreads[VM_LEDGER_X_MAX];
 	static const char *const names[VM_LEDGER_DISKS] = {
 		[VM_LEDGER_OTHER] = "overhead.loop.other",
 		[VM_LEDGER_MACHINE] = "overhead.loop.machine",
@@ -233,13 +249,16 @@ static void add_loop_accounts(struct json_object *o, const struct domain *d,
 		[VM_LEDGER_SWITCH] = "overhead.loop.switch",
 	};
 	unsigned n_disks = MIN(domain_current(d)->n_disks, (uint32_t)VM_MAX_DISKS);
-	uint64_t ns[VM_LEDGER_X_MAX];
+	uint64_t ns[VM_LEDGER_X_MAX], away_ns[VM_LEDGER_X_MAX];
 
-	add(o, "overhead.loop.rest", ledger_shares(page->loop_ns, loop_ns, ns));
+	split_accounts(d, page, loop, iothreads);
+	add(o, "overhead.loop.rest", ledger_shares(loop, loop_ns, ns));
+	add(o, "overhead.iothread.rest", ledger_shares(iothreads, iothread_ns, away_ns));
 	for (unsigned i = 0; i < VM_LEDGER_DISKS; i++)
 		add(o, names[i], ns[i]);
 	for (unsigned i = 0; i < n_disks; i++)
-		add_indexed(o, "overhead.block", i, "time", ns[VM_LEDGER_DISKS + i]);
+		add_indexed(o, "overhead.block", i, "time",
+			ns[VM_LEDGER_DISKS + i] + away_ns[VM_LEDGER_DISKS + i]);
 	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++)
 		add_indexed(
 			o, "overhead.net", i, "time", ns[VM_LEDGER_NICS + d->live->nics[i].number]);
@@ -262,7 +281,7 @@ static void add_overhead(struct json_object *o, const struct domain *d)
 	add(o, "overhead.io", s.io_ns);
 	if (!page)
 		return;
-	add_loop_accounts(o, d, page, s.loop_ns + s.iothread_ns);
+	add_loop_accounts(o, d, page, s.loop_ns, s.iothread_ns);
 	for (size_t i = 0; i < ARRAY_SIZE(stats_exits); i++) {
 		uint64_t sum = 0, ns = 0;
 		char key[64];

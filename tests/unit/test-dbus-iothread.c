@@ -67,6 +67,9 @@ static void test_iothreads(void **state)
 	assert_true(json_object_object_get_ex(o, "cpu_time", NULL));
 	json_object_put(v);
 	has_number(CALL(f, "GetDomainStats", "asu", 1, "vm", 128), "iothread.count", 2);
+	assert_true(has_key(CALL(f, "GetDomainStats", "asu", 1, "vm", 2048), "overhead.iothread"));
+	assert_true(
+		has_key(CALL(f, "GetDomainStats", "asu", 1, "vm", 2048), "overhead.iothread.rest"));
 	ok(CALL(f, "SetIothreadPin", "susu", "vm", 4, text, 1));
 	assert_non_null(strstr(d->running->xml, "<iothreadpin iothread='4'"));
 	fails(CALL(f, "SetIothreadPin", "susu", "vm", 3, text, 0),

@@ -4,6 +4,7 @@
 # reaches beside the serial one, and a named port with a unix socket on the host.
 
 import hashlib
+import json
 import os
 import pathlib
 import re
