@@ -34,7 +34,8 @@
 #include "vmm-core/proto.h"
 #include "vmm-core/stats.h"
 
-/* Feature bits (5.15.3). ACPI_PXM (0) is of guests with more than one NUMA node. */
+/* Feature bits (5.15.3). */
+#define F_ACPI_PXM               0 /* node_id is one of the cells that the guest was told of (SRAT) */
 #define F_UNPLUGGED_INACCESSIBLE 1
 
 /* Requests and answers (5.15.6). */
@@ -112,6 +113,7 @@ static void show_config(struct virtio_mem *m)
 	struct vm_stats_page *page = m->v.machine->stats;
 	struct mem_config c = {
 		.block_size = htole64(p->block_len),
+		.node_id = htole16((uint16_t)m->v.machine->config->memories[m->number].node),
 		.addr = htole64(p->base),
 		.region_size = htole64(p->size),
 		.usable_region_size = htole64(p->usable),
@@ -532,6 +534,8 @@ static int mem_realize(struct virtio_device *v)
 	v->n_queues = 1;
 	v->config_len = sizeof(struct mem_config);
 	v->host_features = VIRTIO_BIT(F_UNPLUGGED_INACCESSIBLE);
+	if (config->n_cells)
+		v->host_features |= VIRTIO_BIT(F_ACPI_PXM);
 	loop_timer_init(&m->turn_timer, v->machine->loop, turn_due);
 	loop_timer_init(&m->tell_timer, v->machine->loop, tell_size);
 	show_config(m);

@@ -50,6 +50,7 @@ void harness_init(struct harness *h, const char *worker, const char *kernel)
 		.listen_fd = -EBADF,
 		.serial_fd = -EBADF,
 		.ram = -EBADF,
+		.plug = -EBADF,
 		.config = {.magic = VM_CONFIG_MAGIC,
 			.version = VM_CONFIG_VERSION,
 			.name = "guest",
@@ -81,6 +82,7 @@ void harness_done(struct harness *h)
 	h->listen_fd = safe_close(h->listen_fd);
 	h->serial_fd = safe_close(h->serial_fd);
 	h->ram = safe_close(h->ram);
+	h->plug = safe_close(h->plug);
 	if (h->stats)
 		(void)munmap(h->stats, sizeof(*h->stats));
 	h->stats = NULL;
@@ -199,6 +201,8 @@ static int receive(struct harness *h, int timeout_ms, struct proto_header *ret_h
 		memcpy(&h->vcpus, packet.payload, sizeof(h->vcpus));
 	if (packet.header.type == PROTO_CPUID)
 		memcpy(&h->cpuid, packet.payload, sizeof(h->cpuid));
+	if (packet.header.type == PROTO_MEMORIES)
+		memcpy(&h->memories, packet.payload, sizeof(h->memories));
 	if (packet.header.type == PROTO_NOTICE && h->n_notices < ARRAY_SIZE(h->notices))
 		memcpy(&h->notices[h->n_notices++], packet.payload, sizeof(h->notices[0]));
 	*ret_header = packet.header;
@@ -242,6 +246,10 @@ int harness_send_start(struct harness *h)
 	add_fd(&s, PROTO_FD_RAM, 0, fcntl(h->ram, F_DUPFD_CLOEXEC, 3));
 	for (unsigned i = 1; i < h->config.n_cells; i++)
 		add_fd(&s, PROTO_FD_RAM, i, ram_fd(h->config.cells[i].memory_kib));
+	if (h->config.max_memory_kib) {
+		h->plug = ram_fd(vm_config_plug_room_kib(&h->config));
+		add_fd(&s, PROTO_FD_PLUG, 0, fcntl(h->plug, F_DUPFD_CLOEXEC, 3));
+	}
 	add_fd(&s, PROTO_FD_STATS, 0, stats_fd(h));
 	add_fd(&s, PROTO_FD_KERNEL, 0, open(h->kernel, O_RDONLY | O_CLOEXEC));
 	if (h->initrd)

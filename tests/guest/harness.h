@@ -25,7 +25,8 @@ struct harness {
 	const char *worker, *kernel, *initrd;
 	uint32_t flags; /* PROTO_START_… */
 	int disks[VM_MAX_DISKS];
-	int ram; /* guest memory, once it is started */
+	int ram;  /* guest memory, once it is started */
+	int plug; /* room for memory devices, likewise */
 
 	pid_t pid;
 	int control_fd, listen_fd;
@@ -34,6 +35,7 @@ struct harness {
 	struct proto_state state; /* the last HELLO or STATE */
 	struct proto_vcpus vcpus; /* the last VCPUS */
 	struct proto_cpuid cpuid; /* the last CPUID */
+	struct proto_memories memories;
 	struct proto_notice notices[16];
 	unsigned n_notices;
 	struct vm_stats_page *stats;

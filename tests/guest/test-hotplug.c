@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vNICs that come to and go from one of our own guests while it runs, by the shipped worker under /dev/kvm.
+ * vNICs and memory that come to and go from one of our own guests while it runs, by the shipped worker under /dev/kvm.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "tests/guest/guests.h"
 
@@ -114,11 +115,94 @@ static void test_hotplug_unheard(void **state)
 	harness_done(&h);
 }
 
+#define BLOCK MIB(2)
+
+static int memory_set(struct harness *h, unsigned number, uint64_t kib)
+{
+	struct proto_memory_set set = {.number = number, .kib = kib};
+	uint32_t seq;
+	int r = harness_send(h, PROTO_MEMORY_SET, &set, sizeof(set), NULL, 0, &seq);
+
+	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+}
+
+static int memory_add(struct harness *h, unsigned number, const struct vm_memory *memory)
+{
+	struct proto_memory_add add = {.number = number, .config = *memory};
+	uint32_t seq;
+	int r = harness_send(h, PROTO_MEMORY_ADD, &add, sizeof(add), NULL, 0, &seq);
+
+	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+}
+
+static int memory_remove(struct harness *h, unsigned number)
+{
+	struct proto_memory_id id = {number};
+	uint32_t seq;
+	int r = harness_send(h, PROTO_MEMORY_REMOVE, &id, sizeof(id), NULL, 0, &seq);
+
+	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+}
+
+static uint64_t plug_bytes(const struct harness *h)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(h->plug, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* Memory that a guest plugs in and out, with memory slots that come and go in the closed sandbox. */
+static void test_memory(void **state)
+{
+	const struct vm_memory memory = {.size_kib = 262144, .block_kib = 2048};
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "memory", "");
+	h.config.max_memory_kib = h.config.memory_kib + 1048576;
+	h.config.memory_slots = 2;
+	h.config.n_memories = 1;
+	h.config.memories[0] = memory;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "ready\n", WAIT_MS, NULL));
+	assert_int_equal(plug_bytes(&h), 0);
+	assert_int_equal(memory_set(&h, 0, 262144 + 2048), -EINVAL);
+	assert_int_equal(memory_set(&h, 1, 2048), -ENODEV);
+	expect_ok(&h, memory_set(&h, 0, 4 * 2048));
+	expect_ok(&h, harness_expect(&h, "plugged\n", WAIT_MS, NULL));
+	expect_ok(&h, harness_wait_notice(&h, PROTO_NOTICE_MEMORY, 1, WAIT_MS));
+	assert_int_equal(h.stats->memories[0].plugged, 4 * BLOCK);
+	assert_in_range(plug_bytes(&h), 4 * 4096, 4 * BLOCK);
+	assert_int_equal(memory_remove(&h, 0), -EBUSY);
+	expect_ok(&h, memory_set(&h, 0, 0));
+	expect_ok(&h, harness_expect(&h, "unplugged\n", WAIT_MS, NULL));
+	assert_int_equal(plug_bytes(&h), 0);
+	/* One that comes meanwhile, and goes at a reset of the guest, which lets everything go. */
+	expect_ok(&h, memory_add(&h, 1, &memory));
+	assert_int_equal(memory_add(&h, 1, &memory), -EEXIST);
+	expect_ok(&h, memory_remove(&h, 1));
+	expect_ok(&h, memory_set(&h, 0, 2048));
+	expect_ok(&h, harness_expect(&h, "again\n", WAIT_MS, NULL));
+	assert_in_range(plug_bytes(&h), 4096, BLOCK);
+	expect_ok(&h, harness_request(&h, PROTO_RESET, WAIT_MS));
+	assert_int_equal(plug_bytes(&h), 0);
+	expect_ok(&h, harness_expect(&h, "plugged\n", WAIT_MS, NULL));
+	expect_ok(&h, memory_set(&h, 0, 0));
+	assert_int_equal(h.memories.bits, 1);
+	expect_ok(&h, harness_expect(&h, "unplugged\n", WAIT_MS, NULL));
+	expect_ok(&h, memory_set(&h, 0, 2048));
+	expect_ok(&h, harness_expect(&h, "again\n", WAIT_MS, NULL));
+	expect_ok(&h, memory_set(&h, 0, 0));
+	expect_exit(&h, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hotplug),
 		cmocka_unit_test(test_hotplug_unheard),
+		cmocka_unit_test(test_memory),
 	};
 
 	return guests_main(argc, argv, tests);

@@ -567,6 +567,25 @@ static void test_save(void **state)
 	destroy(&fx);
 }
 
+/* Which node it belongs to, where there are any. */
+static void test_node(void **state)
+{
+	struct fixture fx;
+
+	(void)state;
+	build(&fx, 0);
+	assert_false(fx.d.features & VIRTIO_BIT(0));
+	destroy(&fx);
+	prepare(&fx, 0);
+	fx.f->config.n_cells = 2;
+	fx.f->config.memories[0].node = 1;
+	make_device(&fx);
+	fake_driver_start(&fx.d, UINT64_MAX);
+	assert_true(fx.d.features & VIRTIO_BIT(0));
+	assert_int_equal(fake_config_read(&fx.d, 8, 2), 1);
+	destroy(&fx);
+}
+
 /* Drivers of before UNPLUGGED_INACCESSIBLE are served. */
 static void test_old_driver(void **state)
 {
@@ -595,6 +614,7 @@ int main(void)
 		cmocka_unit_test(test_resets),
 		cmocka_unit_test(test_told),
 		cmocka_unit_test(test_save),
+		cmocka_unit_test(test_node),
 		cmocka_unit_test(test_old_driver),
 	};
 
