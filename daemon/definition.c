@@ -19,7 +19,8 @@ static const char *put(char **end, const char *s)
 
 static size_t size_of(const struct domain_config *config, const char *xml)
 {
-	size_t size = sizeof(struct definition) + strlen(xml) + 1 + strlen(config->title) + 1;
+	size_t size = sizeof(struct definition) + strlen(xml) + 1 + strlen(config->title) + 1 +
+		config->vm.n_nics * (size_t)NET_MAC_LEN;
 
 	for (uint32_t i = 0; i < config->vm.n_disks; i++)
 		size += sizeof(struct definition_disk) + strlen(config->vm.disks[i].target) + 1 +
@@ -31,7 +32,12 @@ static void fill(struct definition *d, const struct domain_config *config, const
 {
 	const struct vm_config *vm = &config->vm;
 	char *end = (char *)&d->disks[vm->n_disks];
+	uint8_t(*macs)[NET_MAC_LEN] = (uint8_t(*)[NET_MAC_LEN])end;
 
+	end += vm->n_nics * (size_t)NET_MAC_LEN;
+	for (uint32_t i = 0; i < vm->n_nics; i++)
+		memcpy(macs[i], vm->nics[i].port.mac, NET_MAC_LEN);
+	d->macs = (const uint8_t(*)[NET_MAC_LEN])macs;
 	d->xml = put(&end, xml);
 	d->title = put(&end, config->title);
 	owner_set(&d->owner, config->owner);
@@ -71,6 +77,14 @@ struct definition *definition_free(struct definition *d)
 {
 	free(d);
 	return NULL;
+}
+
+bool definition_has_mac(const struct definition *d, const uint8_t mac[NET_MAC_LEN])
+{
+	for (uint32_t i = 0; d && i < d->n_nics; i++)
+		if (memcmp(d->macs[i], mac, NET_MAC_LEN) == 0)
+			return true;
+	return false;
 }
 
 int definition_parse(const struct definition *d, struct domain_config **ret_config)

@@ -23,6 +23,7 @@ struct definition {
 	uint32_t vcpus, vcpus_max;
 	uint64_t memory_kib, current_memory_kib;
 	uint32_t n_nics;
+	const uint8_t (*macs)[NET_MAC_LEN]; /* of them */
 	uint32_t n_disks;
 	struct definition_disk disks[]; /* the strings are behind them */
 };
@@ -30,6 +31,8 @@ struct definition {
 /* Returns 0, -ENOMEM, or -EFBIG when the canonical XML is longer than what could be read back (VMMD_MAX_XML_BYTES). */
 int definition_new(const struct domain_config *config, struct definition **ret_definition);
 struct definition *definition_free(struct definition *definition);
+/* One of its interfaces has this address. Takes NULL. */
+bool definition_has_mac(const struct definition *definition, const uint8_t mac[NET_MAC_LEN]);
 DEFINE_CLEANUP(struct definition *, definition_free);
 
 /* The whole of it. Returns 0 or what domain_xml_parse() says; the caller frees the config. */

@@ -199,23 +199,16 @@ int domain_settle_flags(const struct domain *d, unsigned flags, bool *ret_live, 
 
 /* Attaching. */
 
-static bool mentions(const struct definition *definition, const char *mac)
-{
-	return definition && strcasestr(definition->xml, mac);
-}
-
 static bool is_mac_known(const struct manager *m, const uint8_t mac[NET_MAC_LEN])
 {
-	char text[NET_MAC_STRING_SIZE];
 	struct list *pos;
 
 	if (network_find_mac(m, mac))
 		return true;
-	net_mac_format(mac, text);
 	list_for_each (pos, &m->domains) {
 		const struct domain *d = list_entry(pos, struct domain, link);
 
-		if (mentions(d->definition, text) || mentions(d->running, text))
+		if (definition_has_mac(d->definition, mac) || definition_has_mac(d->running, mac))
 			return true;
 	}
 	return false;

@@ -31,6 +31,11 @@ static void check_facts(const struct definition *d, const struct domain_config *
 	assert_int_equal(d->vcpus_max, config->vm.vcpus_max);
 	assert_int_equal(d->memory_kib, vm_config_total_kib(&config->vm));
 	assert_int_equal(d->current_memory_kib, config->vm.current_memory_kib);
+	assert_int_equal(d->n_nics, config->vm.n_nics);
+	for (unsigned i = 0; i < d->n_nics; i++)
+		assert_true(definition_has_mac(d, config->vm.nics[i].port.mac));
+	assert_false(definition_has_mac(d, (const uint8_t[NET_MAC_LEN]){2, 2, 2, 2, 2, 2}));
+	assert_false(definition_has_mac(NULL, (const uint8_t[NET_MAC_LEN]){0}));
 	assert_int_equal(d->n_disks, config->vm.n_disks);
 	for (unsigned i = 0; i < d->n_disks; i++) {
 		assert_string_equal(d->disks[i].target, config->vm.disks[i].target);
