@@ -5,6 +5,7 @@
 
 #include "daemon/api-cpu.h"
 #include "daemon/cgroup.h"
+#include "daemon/memory-limit.h"
 #include "daemon/process.h"
 #include "vmm-core/base/strutil.h"
 
@@ -475,8 +476,8 @@ int api_get_memory_tune(struct api_call *call, struct error *error)
 	/* A worker is never without one. */
 	if (!s.owned && !s.config->memtune.hard_kib)
 		add(o, "hard_limit",
-			s.config->vm.memory_kib +
-				cgroup_memory_extra(s.config->vm.memory_kib) / 1024);
+			memory_granted_kib(s.config) +
+				cgroup_memory_extra(memory_granted_kib(s.config)) / 1024);
 	api_source_done(&s);
 	api_call_reply(call, result("tune", o));
 	return 0;
