@@ -90,6 +90,8 @@ static int finish_cpus(struct xml_parser *p, struct vm_config *vm)
 {
 	char path[XML_PATH_MAX];
 
+	if (!vm->vcpus_max || vm->vcpus_max > VM_MAX_VCPUS)
+		return 0; /* the validator says so */
 	for (unsigned i = 0; i < vm->n_cells; i++) {
 		path_of_cell(i, "/@cpus", path);
 		if (find_last(vm->cells[i].cpus) >= (int)vm->vcpus_max)
@@ -103,7 +105,7 @@ static int finish_cpus(struct xml_parser *p, struct vm_config *vm)
 					"each vCPU in one",
 					i, k);
 	}
-	for (unsigned cpu = 0; cpu < MIN(vm->vcpus_max, (uint32_t)VM_MAX_VCPUS); cpu++) {
+	for (unsigned cpu = 0; cpu < vm->vcpus_max; cpu++) {
 		bool found = false;
 
 		for (unsigned i = 0; i < vm->n_cells && !found; i++)

@@ -178,6 +178,10 @@ static void test_wrong_cells(void **state)
 		"cell[1]/@cpus: '0-x' is wrong; write vCPUs, for example");
 	wrong(CELLS("<cell cpus='0-2' memory='65536'/><cell cpus='2-3' memory='65536'/>"),
 		"cell[2]/@cpus: NUMA cells 1 and 0 have overlapping vCPU ids");
+	wrong("<domain type='kvm'><name>n</name><memory>65536</memory><vcpu>4294967295</vcpu>"
+	      "<os><type>hvm</type><kernel>/k</kernel></os>" NUMA(
+		      "<cell cpus='0' memory='65536'/>") "</domain>",
+		"vcpu: 4294967295 vCPUs");
 	wrong(CELLS("<cell memory='65536'/><cell memory='0'/>"),
 		"cpu/numa/cell[2]/@memory: 0 KiB is too little");
 	wrong(CELLS("<cell memory='1' unit='parsec'/>"), "cell[1]/@memory: unit 'parsec' is wrong");
@@ -269,6 +273,55 @@ static void test_wrong_numatune(void **state)
 		"numatune/memnode[1]: NUMA memory tuning in 'preferred' mode");
 }
 
+static void check_mutant(const char *xml, size_t len)
+{
+	struct domain_config *config = NULL;
+	char *error = NULL;
+
+	if (domain_xml_parse(xml, len, "f", 0, &config, NULL, &error) == 0) {
+		assert_int_equal(vm_config_validate(&config->vm, NULL, 0), 0);
+		domain_config_free(config);
+	} else {
+		assert_null(config);
+	}
+	free(error);
+}
+
+static void test_mutations(void **state)
+{
+	static const char *const parts[] = {"0", "1", "16", "255", "1023", "4294967295", "<cell/>",
+		"id='1'", "cpus='0-3'", "memory='0'", "nodeset='1'", "<memnode/>",
+		"mode='restrictive'", "2048", "", "'", NULL};
+
+	(void)state;
+	xml_mutate(
+		DOMAIN(PAGES(
+			"<page size='2048'/><page size='4' nodeset='0'/>") "<numatune><memory "
+									   "mode='strict' "
+									   "nodeset='0-1'/>"
+									   "<memnode cellid='1' "
+									   "mode='preferred' "
+									   "nodeset='1'/></"
+									   "numatune>" NUMA(
+										   "<cell id='0' "
+										   "cpus='0-1' "
+										   "memory='32' "
+										   "unit='MiB'><"
+										   "distances>"
+										   "<sibling "
+										   "id='0' "
+										   "value='10'/"
+										   "><sibling "
+										   "id='1' "
+										   "value='31'/>"
+										   "</distances></"
+										   "cell>"
+										   "<cell id='1' "
+										   "memory='32' "
+										   "unit='MiB'/>")),
+		parts, 2000, check_mutant);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_cells),
 		cmocka_unit_test(test_wrong_pages),
 		cmocka_unit_test(test_wrong_numatune),
+		cmocka_unit_test(test_mutations),
 	};
 
 	return cmocka_run_group_tests_name("domain-numa", tests, NULL, NULL);

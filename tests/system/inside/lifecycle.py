@@ -11,7 +11,7 @@ import signal
 import time
 
 from domain import JOB, daemons, processes, status_of, write_xml
-from harness import Console, Failed, check, equal, note, run, suite, vmctl, wait_state, wait_until
+from harness import Console, Failed, check, equal, note, run, suite, vmctl, vmctl_fails, wait_state, wait_until
 
 BOOT_S = 400
 
@@ -31,6 +31,15 @@ def boot(domain, *start):
             note(f"boot of '{domain}' failed, trying once more: {e}")
             run("vmctl", "destroy", domain)
             wait_state(domain, "shut off")
+
+
+def nodes_of(pid):
+    """Nodes of the host that a worker's control group lets its memory come from."""
+    group = pathlib.Path(f"/proc/{pid}/cgroup").read_text().strip().partition("::")[2]
+    try:
+        return pathlib.Path(f"/sys/fs/cgroup{group}/cpuset.mems").read_text()
+    except OSError:
+        return None
 
 
 def reason(domain):
@@ -241,9 +250,16 @@ def out_of_memory():
 
 @suite.case("transient domain", needs="define")
 def transient():
-    path = write_xml("passing", 1, disk="deb1.img")
+    path = write_xml("passing", 1, disk="deb1.img", **{
+        "<vcpu>": "<numatune><memory mode='restrictive' nodeset='0'/></numatune><vcpu>"})
     equal(vmctl("create", path).splitlines()[0], f"Domain 'passing' created from {path}", "answer to create")
     equal(vmctl("domstate", "passing"), "running", "state")
+    # Its memory is held to nodes by its group, which can change: not to nodes that are not there.
+    pid = processes("vmmd-worker")[0]
+    wait_until("the worker's group has its nodes", lambda: "0\n" == nodes_of(pid), 20)
+    vmctl("numatune", "passing", "--nodeset", "0", "--live")
+    check("NUMA node 1 is unavailable" in vmctl_fails("numatune", "passing", "--nodeset", "0-1", "--live"), "a node that is not there")
+    equal(nodes_of(pid), "0\n", "the group's nodes")
     vmctl("destroy", "passing")
     check("passing" not in vmctl("list", "--all", "--name").split(), "a transient domain outlived its end")
 
