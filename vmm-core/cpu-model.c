@@ -42,10 +42,10 @@ static bool same_name(const char *a, const char *b)
 int cpu_feature_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(other_names); i++)
-		if (streq(name, other_names[i].name))
+		if (*name == *other_names[i].name && streq(name, other_names[i].name))
 			name = other_names[i].ours;
 	for (unsigned i = 0; i < cpu_n_features; i++)
-		if (same_name(name, cpu_features[i].name))
+		if (*name == *cpu_features[i].name && same_name(name, cpu_features[i].name))
 			return (int)i;
 	return -ENOENT;
 }

@@ -108,6 +108,7 @@ void cpuid_host_features(const struct cpuid_host *host, struct cpu_feature_set *
 /* What <cpu> asks for. */
 struct wish {
 	struct cpu_feature_set required, optional, forbidden, forced, disabled;
+	struct cpu_feature_set usual; /* of those that are optional: nobody has asked for them */
 };
 
 static int find_model(struct cpuid_builder *b)
@@ -147,7 +148,7 @@ static int wish_of_mode(
 		cpu_model_features(b->model, &model);
 		ret->required = model.required;
 		if (!as_written)
-			ret->optional = model.usual;
+			ret->optional = ret->usual = model.usual;
 	}
 	for (unsigned i = 0; i < cpu_n_features; i++) {
 		if (!cpu_feature_in(host, i) || as_written)
@@ -179,6 +180,7 @@ static int wish_feature(struct cpuid_builder *b, const struct vm_cpu_feature *f,
 		return 0;
 	for (size_t k = 0; k < ARRAY_SIZE(sets); k++)
 		cpu_feature_remove(sets[k], (unsigned)i);
+	cpu_feature_remove(&wish->usual, (unsigned)i);
 	cpu_feature_add(into, (unsigned)i);
 	return 0;
 }
@@ -257,6 +259,7 @@ static int grant(struct cpuid_builder *b, const struct cpu_feature_set *host, st
 	cpu_features_join(&b->features, &wish->forced);
 	cpu_features_close(&b->features);
 	cpu_features_cut(&lost, &b->features);
+	cpu_features_cut(&lost, &wish->usual);
 	cpu_features_cut(&wish->required, &missing);
 	cpu_features_cut(&wish->required, &b->features);
 	if (!is_empty(&wish->required) && b->config->cpu.check != CHECK_NONE)
