@@ -72,29 +72,62 @@ static void wait_for_job(struct api_call *call)
 		reply_job(call);
 }
 
-static void run(struct api_call *call)
+static void fail(struct api_call *call, int r, struct error *error)
+{
+	if (error->code == ERROR_NONE)
+		(void)error_set_errno(error, r, "%s failed", call->method->name);
+	api_call_fail(call, error);
+}
+
+static void run_now(struct api_call *call)
 {
 	struct error e = {0};
-	int r;
+	int r = 0;
 
-	r = call->in ? 0 : call->ops->read_args(call, &call->in, &e);
-	/* What was defined before is there for every other call. */
-	if (r == 0 && (call->key || call->method->handler != api_define_domain))
-		manager_commit(call->manager);
-	if (r == 0 && call->key)
+	if (call->key)
 		r = once_begin(call->manager->once, call, &e);
 	if (r == 0) {
 		api_audit_begin(call);
 		job_begin(call);
 		r = call->method->handler(call, &e);
 	}
-	if (r < 0) {
-		if (e.code == ERROR_NONE)
-			(void)error_set_errno(&e, r, "%s failed", call->method->name);
-		api_call_fail(call, &e);
-	} else if (call->job && !call->done) {
+	if (r < 0)
+		fail(call, r, &e);
+	else if (call->job && !call->done)
 		wait_for_job(call);
+}
+
+static void run_after(void *userdata, bool is_end)
+{
+	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
+
+	if (!is_end)
+		run_now(call);
+}
+
+/* What was defined before is there for every other call: these wait until it is durable, in their order. */
+static bool has_to_wait(const struct api_call *call)
+{
+	if (call->key || call->method->handler != api_define_domain)
+		return manager_is_defining(call->manager);
+	return manager_has_waiters(call->manager);
+}
+
+static void run(struct api_call *call)
+{
+	struct error e = {0};
+	int r = call->in ? 0 : call->ops->read_args(call, &call->in, &e);
+
+	if (r == 0 && has_to_wait(call)) {
+		r = manager_wait(call->manager, run_after, api_call_ref(call));
+		if (r == 0)
+			return;
+		(void)api_call_unref(call);
 	}
+	if (r < 0)
+		fail(call, r, &e);
+	else
+		run_now(call);
 }
 
 static void on_authorised(void *userdata, bool allowed, const char *why)

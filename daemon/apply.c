@@ -90,6 +90,7 @@ static int commit(struct manager *m, const struct plan *plan, struct error *erro
 	}
 	if (n == 0)
 		return 0;
+	manager_commit(m);
 	r = store_change(m->store, items, n);
 	manager_tend_store(m);
 	return r == 0 ? 0 : manager_fail_change(m, r, error, "cannot save the definitions");

@@ -100,6 +100,7 @@ static void undo_change(struct domain *d, struct config_change *change)
 {
 	struct error e = {0};
 
+	manager_commit(d->manager);
 	if (!change->old || d->definition != change->new) {
 		keep_change(change);
 		return;

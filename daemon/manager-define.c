@@ -15,6 +15,7 @@
 #define DEFINE_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 1)
 #define DEFINE_USEC     UINT64_C(20000)
 #define DEFINE_TOGETHER 64
+#define DEFINE_WAITING  (4 * DEFINE_TOGETHER) /* more wait for the disk */
 
 int manager_parse(const char *xml, const char *source, unsigned flags,
 	const struct xml_identify *identify, struct domain_config **ret_config,
@@ -128,39 +129,135 @@ static void settle(struct manager *m, struct defining *p, int r)
 	(void)defining_free(p);
 }
 
-void manager_commit(struct manager *m)
+/* They go to the disk together. */
+static void begin_group(struct manager *m)
 {
 	struct changeset_item items[DEFINE_TOGETHER];
-	struct defining *group[DEFINE_TOGETHER];
 	struct list *pos, *tmp;
-	size_t n = 0;
-	int r;
+	unsigned n = 0;
 
-	if (m->n_defining == 0)
-		return;
 	list_for_each_safe (pos, tmp, &m->defining) {
-		group[n] = list_entry(pos, struct defining, link);
+		const struct defining *d = list_entry(pos, struct defining, link);
+
+		if (n == DEFINE_TOGETHER)
+			break;
 		items[n] = (struct changeset_item){.verb = CHANGESET_SAVE,
 			.kind = CHANGESET_DOMAINS,
-			.xml = group[n]->definition->xml};
-		memcpy(items[n].uuid, group[n]->uuid, sizeof(items[n].uuid));
+			.xml = d->definition->xml};
+		memcpy(items[n].uuid, d->uuid, sizeof(items[n].uuid));
 		list_del(pos);
+		list_add_tail(&m->committing, pos);
 		n++;
 	}
-	/* Whoever is told may define more. */
-	m->n_defining = 0;
-	(void)sd_event_source_set_enabled(m->define_source, SD_EVENT_OFF);
-	(void)sd_event_source_set_enabled(m->define_timer, SD_EVENT_OFF);
-	r = store_change(m->store, items, n);
+	m->n_defining -= n;
+	m->n_committing = n;
+	if (m->n_defining == 0) {
+		(void)sd_event_source_set_enabled(m->define_source, SD_EVENT_OFF);
+		(void)sd_event_source_set_enabled(m->define_timer, SD_EVENT_OFF);
+	}
+	m->define_result = store_change_begin(m->store, items, n);
+}
+
+/* The disk has answered 'r'. Whoever is told may define more. */
+static void end_group(struct manager *m, int r)
+{
+	struct defining *group[DEFINE_TOGETHER];
+	struct list *pos, *tmp;
+	unsigned n = 0;
+
+	list_for_each_safe (pos, tmp, &m->committing) {
+		group[n++] = list_entry(pos, struct defining, link);
+		list_del(pos);
+	}
+	m->n_committing = 0;
 	manager_tend_store(m);
-	for (size_t i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++)
 		settle(m, group[i], r);
+}
+
+/* Returns false when the disk is at work, and 'wait' is false. */
+static bool go_on(struct manager *m, bool wait)
+{
+	while (m->n_committing || m->n_defining) {
+		int r;
+
+		if (!m->n_committing)
+			begin_group(m);
+		r = m->define_result;
+		if (r == 0)
+			r = wait ? store_change_wait(m->store) : store_change_end(m->store);
+		if (r == -EAGAIN)
+			return false;
+		end_group(m, r);
+	}
+	return true;
+}
+
+/* Those who came before the next definition. */
+struct waiter {
+	struct list link;
+	void (*run)(void *userdata, bool is_end);
+	void *userdata;
+};
+
+static void run_waiter(struct manager *m, bool is_end)
+{
+	struct waiter *w = list_entry(m->waiters.next, struct waiter, link);
+
+	list_del(&w->link);
+	w->run(w->userdata, is_end);
+	free(w);
+}
+
+void manager_go_on_defining(struct manager *m)
+{
+	if (!go_on(m, false))
+		return;
+	while (!list_empty(&m->waiters) && !m->n_committing && !m->n_defining)
+		run_waiter(m, false);
+}
+
+void manager_commit(struct manager *m)
+{
+	(void)go_on(m, true);
+	if (!list_empty(&m->waiters))
+		(void)sd_event_source_set_enabled(m->define_source, SD_EVENT_ONESHOT);
+}
+
+bool manager_is_defining(const struct manager *m)
+{
+	return m->n_committing || m->n_defining || !list_empty(&m->waiters);
+}
+
+bool manager_has_waiters(const struct manager *m)
+{
+	return !list_empty(&m->waiters);
+}
+
+int manager_wait(struct manager *m, void (*run)(void *userdata, bool is_end), void *userdata)
+{
+	struct waiter *w = malloc(sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct waiter){.run = run, .userdata = userdata};
+	list_init(&w->link);
+	list_add_tail(&m->waiters, &w->link);
+	/* Who is waited for does not wait for company. */
+	manager_go_on_defining(m);
+	return 0;
+}
+
+void manager_drop_waiters(struct manager *m)
+{
+	while (!list_empty(&m->waiters))
+		run_waiter(m, true);
 }
 
 static int on_define(sd_event_source *source, void *userdata)
 {
 	(void)source;
-	manager_commit(userdata);
+	manager_go_on_defining(userdata);
 	return 0;
 }
 
@@ -168,7 +265,7 @@ static int on_define_timer(sd_event_source *source, uint64_t usec, void *userdat
 {
 	(void)source;
 	(void)usec;
-	manager_commit(userdata);
+	manager_go_on_defining(userdata);
 	return 0;
 }
 
@@ -178,7 +275,8 @@ static int arm(struct manager *m)
 {
 	int r = 0;
 
-	if (m->n_defining)
+	/* What is on its way goes on with it. */
+	if (m->n_defining || m->n_committing)
 		return 0;
 	if (!m->define_source)
 		r = sd_event_add_defer(m->event, &m->define_source, on_define, m);
@@ -194,12 +292,11 @@ static int arm(struct manager *m)
 	return r < 0 ? r : sd_event_source_set_enabled(m->define_timer, SD_EVENT_ONESHOT);
 }
 
-/* The same name or UUID is on its way: in their order, then. */
-static bool clashes(const struct manager *m, const struct domain_config *config)
+static bool has_clash(const struct list *list, const struct domain_config *config)
 {
 	struct list *pos;
 
-	list_for_each (pos, &m->defining) {
+	list_for_each (pos, list) {
 		const struct defining *d = list_entry(pos, struct defining, link);
 
 		if (streq(d->name, config->vm.name) ||
@@ -209,10 +306,16 @@ static bool clashes(const struct manager *m, const struct domain_config *config)
 	return false;
 }
 
+/* The same name or UUID is on its way: in their order, then. */
+static bool clashes(const struct manager *m, const struct domain_config *config)
+{
+	return has_clash(&m->defining, config) || has_clash(&m->committing, config);
+}
+
 static int check_room(struct manager *m, struct error *error)
 {
 	/* Those that wait may be of domains that are there. */
-	if (m->n_domains + m->n_defining >= VMMD_MAX_DOMAINS)
+	if (m->n_domains + m->n_defining + m->n_committing >= VMMD_MAX_DOMAINS)
 		manager_commit(m);
 	if (m->n_domains < VMMD_MAX_DOMAINS)
 		return 0;
@@ -251,7 +354,7 @@ int manager_define_soon(struct manager *m, const char *xml, const char *source, 
 
 	if (r < 0)
 		return r;
-	if (m->n_defining == DEFINE_TOGETHER || clashes(m, config))
+	if (m->n_defining == DEFINE_WAITING || clashes(m, config))
 		manager_commit(m);
 	r = check_identity(m, config, &old, error);
 	if (r == 0 && !old)

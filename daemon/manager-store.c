@@ -77,6 +77,7 @@ static int on_synced(sd_event_source *source, int fd, uint32_t revents, void *us
 	(void)source;
 	(void)fd;
 	(void)revents;
+	manager_go_on_defining(m);
 	done(m, store_tend(m->store));
 	return 0;
 }
@@ -138,6 +139,7 @@ int manager_change(struct manager *m, enum changeset_verb verb, enum changeset_k
 	int r;
 
 	memcpy(item.uuid, uuid, sizeof(item.uuid));
+	manager_commit(m);
 	r = store_change(m->store, &item, 1);
 	manager_tend_store(m);
 	if (r == 0)

@@ -90,6 +90,8 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	}
 	list_init(&m->defining);
 	list_init(&m->plannings);
+	list_init(&m->committing);
+	list_init(&m->waiters);
 	list_init(&m->reaches);
 	list_init(&m->networks);
 	list_init(&m->directs);
@@ -123,6 +125,7 @@ struct manager *manager_free(struct manager *m)
 	plans_end(m);
 	if (m->store) {
 		manager_commit(m);
+		manager_drop_waiters(m);
 		/* Who looks at the files now finds all in them, also a vmmd that knows no journal. */
 		(void)store_checkpoint_now(m->store);
 	}

@@ -59,11 +59,13 @@ struct manager {
 	unsigned guests_delay_s;
 	sd_event_source *store_timer, *store_source; /* manager-store.c's */
 	bool store_fails;
-	struct list defining; /* manager-define.c's: not durable yet */
-	unsigned n_defining;
+	/* manager-define.c's: what is not durable yet: to be begun, and on its way to the disk; and who waits for both. */
+	struct list defining, committing, waiters;
+	unsigned n_defining, n_committing;
+	int define_result; /* of those on their way: an error before the disk was asked */
+	sd_event_source *define_source, *define_timer;
 	struct list plannings; /* plan-soon.c's */
 	unsigned n_plannings;
-	sd_event_source *define_source, *define_timer;
 	struct mounts *mounts;
 	struct list reaches; /* reach.c's */
 	unsigned n_reaches;
@@ -110,13 +112,23 @@ struct domain *manager_find_name(struct manager *manager, const char *name);
  * 'ret_report' (may be NULL) is the contract, set on -EOPNOTSUPP too; the caller frees it. */
 int manager_define(struct manager *manager, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error);
-/* The same, answered by 'done' when the definition is durable: those that come while there is something to read become so together
- * (store_change()), in the order in which they came. '*ret_name' lives until then. Whatever else looks at domains or
- * changes them comes after manager_commit(), which does now what is still to be done. */
+/* The same, answered by 'done' when the definition is durable: those that come while there is something to read, or while the disk
+ * works for those before them, become so together (store_change_begin()), in the order in which they came, and nobody waits for the disk.
+ * '*ret_name' lives until then. Whatever else looks at domains or changes them comes after them: by manager_wait(), or by
+ * manager_commit(), which waits for the disk. */
 int manager_define_soon(struct manager *manager, const char *xml, const char *source,
 	unsigned flags, domain_done_fn done, void *userdata, const char **ret_name,
 	struct contract_report **ret_report, struct error *error);
 void manager_commit(struct manager *manager);
+/* Is anything under way, or anybody waiting? */
+bool manager_is_defining(const struct manager *manager);
+bool manager_has_waiters(const struct manager *manager);
+/* Call 'run' when all that was under way before is durable, in the order of the calls; soon, or before this returns. 'is_end': the manager
+ * ends instead. Returns 0 or -ENOMEM. */
+int manager_wait(struct manager *manager, void (*run)(void *userdata, bool is_end), void *userdata);
+/* For manager-store.c: the disk may have answered. For manager.c: at the end. */
+void manager_go_on_defining(struct manager *manager);
+void manager_drop_waiters(struct manager *manager);
 /* The parts of it. manager_parse: what may be defined. 'identify' (may be NULL): whose UUID it has when it says none. The others
  * are for when the store has been written: they cannot fail; manager_take_definition() takes 'definition',
  * manager_drop_definition() frees a domain that is inactive. */

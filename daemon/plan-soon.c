@@ -53,8 +53,11 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *userdata)
 		(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 		return 0;
 	}
-	if (r == 0)
+	/* It is compared, and perhaps applied, with all that was defined before. */
+	if (r == 0) {
+		manager_commit(p->manager);
 		r = plan_end(p->work, &plan, &error);
+	}
 	finish(p, plan, r < 0 ? &error : NULL);
 	return 0;
 }

@@ -190,7 +190,7 @@ int store_settle(struct store *store, size_t max)
 
 /* Changes. */
 
-static int change_begin(struct store *store, const struct changeset_item *items, size_t n)
+static int prepare(struct store *store, const struct changeset_item *items, size_t n)
 {
 	struct store_commit *c = &store->commit;
 	_cleanup_(freep) char *text = NULL;
@@ -229,11 +229,36 @@ static int change_end(struct store *store, int r)
 
 int store_change(struct store *store, const struct changeset_item *items, size_t n)
 {
-	int r = change_begin(store, items, n);
+	int r = prepare(store, items, n);
 
 	if (r < 0)
 		return r;
 	return change_end(store, fdatasync(store_journal_active(store)->fd) < 0 ? -errno : 0);
+}
+
+int store_change_begin(struct store *store, const struct changeset_item *items, size_t n)
+{
+	int r = prepare(store, items, n);
+
+	if (r < 0)
+		return r;
+	return store_sync_begin(store, &store->commit.wait, &store_journal_active(store)->fd, 1);
+}
+
+int store_change_end(struct store *store)
+{
+	int r;
+
+	store_sync_reap(store, false);
+	r = store_sync_end(&store->commit.wait);
+	return r == -EAGAIN ? r : change_end(store, r);
+}
+
+int store_change_wait(struct store *store)
+{
+	while (store->commit.wait.n_left)
+		store_sync_reap(store, true);
+	return store_change_end(store);
 }
 
 /* What the journal has, at the start. */

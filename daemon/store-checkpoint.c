@@ -209,7 +209,10 @@ static int finish(struct store *store)
 
 int store_checkpoint_now(struct store *store)
 {
-	int r = finish(store);
+	int r;
+
+	assert(!store->commit.record);
+	r = finish(store);
 
 	while (r == 0 && !store_is_settled(store)) {
 		r = store_checkpoint(store);

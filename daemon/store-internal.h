@@ -21,8 +21,9 @@ int store_remove_file(struct store *store, int dir_fd, const char *name);
 int store_sync_dir(struct store *store, int dir_fd);
 void store_definition_file(const uint8_t uuid[16], char ret[STORE_FILE_NAME_MAX]);
 
-/* store-sync.c: fsync() of each of at most STORE_MAX_SAVES, beside each other; the fds may be closed at once. _reap: take what the kernel
- * has to say; 'block': wait until it says something of the checkpoint. _end: -EAGAIN, or what came of it. */
+/* store-sync.c: fsync() of each of at most STORE_MAX_SAVES, beside each other, or fdatasync() of the commit's record; the fds may be
+ * closed at once. 'wait' is the commit's or the journal's. _reap: take what the kernel has to say; 'block': wait until it says
+ * something. _end: -EAGAIN, or what came of it. */
 int store_sync_init(struct store *store);
 int store_sync_begin(struct store *store, struct store_wait *wait, const int *fds, size_t n);
 void store_sync_reap(struct store *store, bool block);

@@ -46,22 +46,21 @@ static long submit(struct store *store, uint64_t serial, const int *fds, size_t 
 
 int store_sync_begin(struct store *store, struct store_wait *wait, const int *fds, size_t n)
 {
+	bool is_record = wait == &store->commit.wait;
 	long taken;
 
 	assert(n <= STORE_MAX_SAVES);
 	*wait = (struct store_wait){.serial = ++store->sync_serial};
-	taken = submit(store, wait->serial, fds, n, IOCB_CMD_FSYNC);
+	taken = submit(store, wait->serial, fds, n, is_record ? IOCB_CMD_FDSYNC : IOCB_CMD_FSYNC);
 	wait->n_left = taken > 0 ? (unsigned)taken : 0;
 	for (size_t i = wait->n_left; i < n; i++)
-		if (fsync(fds[i]) < 0 && wait->result == 0)
+		if ((is_record ? fdatasync(fds[i]) : fsync(fds[i])) < 0 && wait->result == 0)
 			wait->result = -errno;
 	return 0;
 }
 
-static void take(struct store *store, const struct io_event *event)
+static void take(struct store_wait *wait, const struct io_event *event)
 {
-	struct store_wait *wait = &store->journal.wait;
-
 	/* Of one that was given up nobody wants to know. */
 	if (event->data != wait->serial)
 		return;
@@ -70,27 +69,38 @@ static void take(struct store *store, const struct io_event *event)
 		wait->result = (int)event->res;
 }
 
+static void give_up(struct store_wait *wait, int r)
+{
+	if (wait->n_left)
+		*wait = (struct store_wait){.result = r};
+}
+
 void store_sync_reap(struct store *store, bool block)
 {
+	struct store_wait *record = &store->commit.wait, *files = &store->journal.wait;
 	struct timespec no_time = {0}, *patience = block ? NULL : &no_time;
 	struct io_event events[MAX_SYNCS];
 	uint64_t count;
 	long n;
 
-	if (!store->aio || (block && !store->journal.wait.n_left))
-		return;
+	/* Also when what it told of is known already. */
 	(void)!read(store->event_fd, &count, sizeof(count));
+	if (!record->n_left && !files->n_left)
+		return;
 	do
 		n = syscall(SYS_io_getevents, (aio_context_t)store->aio, block ? 1L : 0L,
 			(long)MAX_SYNCS, events, patience);
 	while (n < 0 && errno == EINTR);
-	for (long i = 0; i < n; i++)
-		take(store, &events[i]);
+	for (long i = 0; i < n; i++) {
+		take(record, &events[i]);
+		take(files, &events[i]);
+	}
 	/* Only a kernel that does not know what it was asked for says no. */
-	if (n < 0 && block) {
-		store->journal.wait.result = -errno;
-		store->journal.wait.n_left = 0;
-		store->journal.wait.serial = 0;
+	if (n < 0) {
+		const int r = -errno;
+
+		give_up(record, r);
+		give_up(files, r);
 	}
 }
 

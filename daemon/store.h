@@ -115,8 +115,9 @@ struct store {
 	struct store_room domains, networks;
 	struct store_journal journal;
 	struct store_commit { /* store-changes.c's: the record that becomes durable */
-		struct store_record *record;
+		struct store_record *record; /* NULL: none does */
 		size_t size;
+		struct store_wait wait;
 	} commit;
 	struct store_record *records;   /* store-changes.c's: all that are in the journal */
 	struct store_record *unsettled; /* the first of them that is to follow; NULL: none is */
@@ -140,6 +141,12 @@ DEFINE_CLEANUP(struct store *, store_free);
 /* Change all of them, or none: when 0 is returned they have changed, durably. No UUID comes twice with the same verb. -EFBIG: see
  * changeset.h. -EUCLEAN, -EPROTONOSUPPORT: left_out. Their files are left for store_settle(). */
 int store_change(struct store *store, const struct changeset_item *items, size_t n);
+/* The same for who does not wait: after _begin has returned 0, _end answers -EAGAIN until the disk has, and then once what came of
+ * it; store->event_fd says when to ask again. Only one change is under way, and no other one begins meanwhile.
+ * _wait: as _end, and waits. */
+int store_change_begin(struct store *store, const struct changeset_item *items, size_t n);
+int store_change_end(struct store *store);
+int store_change_wait(struct store *store);
 /* One of them. delete: also removes the autostart flag; 0 if there was none. */
 int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml);
 int store_delete(struct store_room *room, const uint8_t uuid[16]);

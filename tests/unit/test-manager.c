@@ -164,18 +164,61 @@ static void test_define_soon(void **state)
 	assert_int_equal(n_syncs, 1);
 	assert_int_equal(f->done_error.code, ERROR_NONE);
 	assert_int_equal(f->manager->n_domains, 3);
-	/* More than a group, and the end of the daemon: all of them are there. */
+	/* While the disk works, others come, and go to it together; and the end of the daemon: all of them are there. */
+	n_syncs = 0;
+	define_soon(f, "first", "", "");
+	RUN_UNTIL(f, f->manager->n_committing == 1 || f->n_done == 4);
 	for (unsigned i = 0; i < TOGETHER + 1; i++) {
 		char name[8];
 
 		(void)snprintf(name, sizeof(name), "e%u", i);
 		define_soon(f, name, "", "");
 	}
-	assert_int_equal(f->n_done, 3 + TOGETHER);
+	RUN_UNTIL(f, f->n_done == 4 + TOGETHER + 1);
+	assert_int_equal(n_syncs, 3);
+	define_soon(f, "last", "", "");
 	f->manager = manager_free(f->manager);
-	assert_int_equal(f->n_done, 3 + TOGETHER + 1);
+	assert_int_equal(f->n_done, 4 + TOGETHER + 2);
 	fixture_open_manager(f);
-	assert_int_equal(f->manager->n_domains, 3 + TOGETHER + 1);
+	assert_int_equal(f->manager->n_domains, 4 + TOGETHER + 2);
+}
+
+static unsigned n_ran, n_done_when_ran;
+
+static void ran(void *userdata, bool is_end)
+{
+	struct fixture *f = userdata;
+
+	assert_false(is_end);
+	n_ran++;
+	n_done_when_ran = f->n_done;
+}
+
+/* Who comes after a definition sees it, and waits in the loop; who defines after him comes after him. */
+static void test_wait(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n;
+
+	n_ran = 0;
+	for (n = 1; n <= 20; n++) {
+		char name[8];
+
+		(void)snprintf(name, sizeof(name), "w%u", n);
+		define_soon(f, name, "", "");
+		assert_true(manager_is_defining(f->manager));
+		assert_int_equal(manager_wait(f->manager, ran, f), 0);
+		RUN_UNTIL(f, n_ran == n);
+		assert_int_equal(n_done_when_ran, n);
+		assert_false(manager_is_defining(f->manager));
+	}
+	/* Somebody else waits for the disk meanwhile. */
+	define_soon(f, "x", "", "");
+	assert_int_equal(manager_wait(f->manager, ran, f), 0);
+	manager_commit(f->manager);
+	assert_int_equal(f->n_done, n);
+	RUN_UNTIL(f, n_ran == n);
+	assert_false(manager_has_waiters(f->manager));
 }
 
 /* Two of one name go in their order; the first one counts. */
@@ -599,6 +642,7 @@ int main(void)
 		T(test_define_soon),
 		T(test_define_soon_full),
 		T(test_define_soon_clash),
+		T(test_wait),
 		T(test_define_soon_on_a_full_disk),
 		T(test_files_follow),
 		T(test_journal_left_out),

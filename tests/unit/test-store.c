@@ -3,6 +3,7 @@
 #include "daemon/store.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -454,6 +455,45 @@ static void test_journal_both_left_out(void **state)
 	assert_null(f->store->records);
 }
 
+static void wait_for_disk(struct fixture *f)
+{
+	struct pollfd fd = {.fd = f->store->event_fd, .events = POLLIN};
+
+	assert_int_equal(poll(&fd, 1, 60000), 1);
+}
+
+/* Nobody waits: neither for records nor for the checkpoints beside them, and none is begun for the other's file. */
+static void test_change_without_waiting(void **state)
+{
+	struct fixture *f = *state;
+	struct changeset_item item = {.kind = CHANGESET_DOMAINS, .uuid = {1, 2, 3, 4}};
+	char xml[64];
+
+	f->store->journal.bytes = 4 * STORE_JOURNAL_BLOCK;
+	for (unsigned i = 0; i < 40; i++) {
+		int r;
+
+		snprintf(xml, sizeof(xml), "<a n='%u'/>", i);
+		item.xml = xml;
+		assert_int_equal(store_change_begin(f->store, &item, 1), 0);
+		assert_int_equal(store_checkpoint(f->store), 0);
+		while ((r = store_change_end(f->store)) == -EAGAIN) {
+			assert_in_range(store_tend(f->store), 0, 1);
+			if (!store_wants_turn(f->store))
+				wait_for_disk(f);
+		}
+		assert_int_equal(r, 0);
+		if (i % 8 == 0) {
+			lose_files(f);
+			store_unsettle(f->store);
+		}
+	}
+	assert_int_equal(store_change_begin(f->store, &item, 1), 0);
+	assert_int_equal(store_change_wait(f->store), 0);
+	reopen(f);
+	assert_string_equal(text_of_a(f), xml);
+}
+
 /* A record of an earlier generation, behind the new ones, is nothing, also when its number is greater. */
 static void test_journal_generations(void **state)
 {
@@ -779,6 +819,7 @@ int main(void)
 		T(test_journal_torn),
 		T(test_journal_left_out),
 		T(test_journal_both_left_out),
+		T(test_change_without_waiting),
 		T(test_journal_generations),
 		T(test_checkpoint_failures),
 		T(test_changes_of_an_earlier_version),
