@@ -83,6 +83,16 @@ static inline int op_wait(struct fixture *f, int r)
 	return f->error.code ? -EIO : 0;
 }
 
+/* As DefineDomain does it: the disk is not waited for. */
+static inline int op_define_soon(struct fixture *f)
+{
+	const char *name;
+
+	return op_wait(f,
+		manager_define_soon(f->manager, fixture_xml(f, "a", "", ""), "a.xml", 0,
+			fixture_done, f, &name, NULL, &f->error));
+}
+
 static inline int op_start(struct fixture *f)
 {
 	return op_wait(f, domain_start(the_domain(f), 0, fixture_done, f, &f->error));
@@ -248,6 +258,7 @@ static inline enum found net_is_other(struct fixture *f)
 
 static const struct operation operations[] = {
 	{"define", op_nothing, op_define, is_there},
+	{"define-soon", op_nothing, op_define_soon, is_there},
 	{"redefine", op_define, op_redefine, has_title},
 	{"undefine", op_define, op_undefine, is_gone},
 	{"undefine-autostarted", op_define_autostarted, op_undefine, is_gone_with_flag},
