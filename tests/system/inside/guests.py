@@ -61,7 +61,8 @@ def check_nodes():
           "distances and processors of the guest's nodes")
     kib = console.command(rf"sed -n 's/.*MemTotal: *\([0-9]*\).*/\1/p' {NODES}/node[01]/meminfo").split()
     mib = [int(n) // 1024 for n in kib]
-    check(len(mib) == 2 and 100 < mib[0] <= 192 and 32 < mib[1] <= 64, f"the guest's nodes have {mib} MiB")
+    # The kernel takes some 40 MiB for itself, wherever it was put.
+    check(len(mib) == 2 and 100 < mib[0] <= 192 and 0 < mib[1] <= 64 and sum(mib) > 180, f"the guest's nodes have {mib} MiB")
 
 
 def device(name, mac):
