@@ -22,24 +22,24 @@ static const struct capability devices[] = {
 	{"disk", true,
 		{{"diskDevice", {"disk", "cdrom"}}, {"bus", {"virtio", "sata"}},
 			{"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}}}},
-	{"graphics", false, {{NULL}}},
-	{"video", false, {{NULL}}},
-	{"hostdev", false, {{NULL}}},
+	{"graphics", false, {{NULL, {NULL}}}},
+	{"video", false, {{NULL, {NULL}}}},
+	{"hostdev", false, {{NULL, {NULL}}}},
 	{"rng", true,
 		{{"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}},
 			{"backendModel", {"random"}}}},
-	{"filesystem", false, {{NULL}}},
-	{"tpm", false, {{NULL}}},
-	{"redirdev", false, {{NULL}}},
+	{"filesystem", false, {{NULL, {NULL}}}},
+	{"tpm", false, {{NULL, {NULL}}}},
+	{"redirdev", false, {{NULL, {NULL}}}},
 	{"channel", true, {{"type", {"pty", "unix"}}}},
 };
 
 static const struct capability features[] = {
-	{"gic", false, {{NULL}}},
-	{"vmcoreinfo", false, {{NULL}}},
-	{"genid", true, {{NULL}}},
-	{"backingStoreInput", false, {{NULL}}},
-	{"backup", false, {{NULL}}},
+	{"gic", false, {{NULL, {NULL}}}},
+	{"vmcoreinfo", false, {{NULL, {NULL}}}},
+	{"genid", true, {{NULL, {NULL}}}},
+	{"backingStoreInput", false, {{NULL, {NULL}}}},
+	{"backup", false, {{NULL, {NULL}}}},
 };
 
 static const struct capability memory_backing = {
