@@ -34,6 +34,10 @@ CELLS = {
 POOL = pathlib.Path("/sys/devices/system/node/node0/hugepages/hugepages-2048kB")
 NODES = "/sys/devices/system/node"
 
+# Who gets memory plugged in (memory.py).
+PLUGS = "net1"
+ROOM = "<maxMemory slots='1' unit='GiB'>1</maxMemory>\n  "
+
 guests = {}
 
 
@@ -121,7 +125,7 @@ def define(name):
     vmctl("define", write_xml(name, 1, **{
         "root=/dev/vda rw": "root=/dev/vda ro quiet init=/bin/bash",
         "<target dev='vda' bus='virtio'/>": "<target dev='vda' bus='virtio'/><readonly/><shareable/>",
-        "<memory unit='MiB'>512<": "<memory unit='MiB'>256<",
+        "<memory unit='MiB'>512<": (ROOM if name == PLUGS else "") + "<memory unit='MiB'>256<",
         **(CELLS if name == TWO_NODES else {}),
         "</devices>": "\n".join(xml for _, xml, _ in interfaces[name]) + "\n  </devices>"}))
 
