@@ -115,14 +115,15 @@ class Hog:
 
     def __enter__(self):
         self.pages = pathlib.Path("/proc/sys/vm/nr_hugepages")
-        self.pages.write_text(str(max(0, meminfo("MemAvailable") - meminfo("MemTotal") // 12) // HUGE_KIB))
+        self.before = int(self.pages.read_text())
+        self.pages.write_text(str(self.before + max(0, meminfo("MemAvailable") - meminfo("MemTotal") // 12) // HUGE_KIB))
         run("systemd-run", "--unit=vmmd-hog", "--property=MemoryHigh=8M", "--property=MemorySwapMax=0",
             "sh", "-c", "head -c 256M /dev/zero | tail")
 
     def __exit__(self, *_):
         run("systemctl", "kill", "--signal=KILL", "vmmd-hog")
         run("systemctl", "reset-failed", "vmmd-hog")
-        self.pages.write_text("0")
+        self.pages.write_text(str(self.before))
 
 
 def policy():
