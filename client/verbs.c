@@ -83,11 +83,9 @@ const struct verb verbs[] = {
 		"Forcefully stop a given domain, but leave its resources intact.", destroy_options,
 		verb_simple},
 	{"detach-device", "domain", VERB_CHANGES, "detach device from an XML file",
-		"Detach device from an XML <file>. It is found by its MAC address, its place on "
-		"the "
-		"PCI\n"
-		"bus, or both. A running guest is asked to release it; if it has not done so "
-		"after\n"
+		"Detach device from an XML <file>. An interface is found by its MAC address, its\n"
+		"place on the PCI bus, or both; a memory device by its size, node, block and\n"
+		"address. A running guest is asked to release it; if it has not done so after\n"
 		"five seconds, the request stands until it does.",
 		device_options, verb_detach_device},
 	{"detach-interface", "domain", VERB_CHANGES, "detach network interface",

@@ -578,8 +578,11 @@ void cgroup_started(struct cgroup *c, int id, pid_t pid)
 	close_fds(c);
 	c->pid = pid;
 	name_scope(c, id, pid);
-	if (c->kind == CGROUP_SYSTEMD)
-		ask_for_scope(c->root, c->unit, "vmmd worker", &c->limits, pid);
+	if (c->kind != CGROUP_SYSTEMD)
+		return;
+	/* What was killed before it was no worker's, or has been told of. */
+	(void)read_slice_kills(c->root, &c->root->slice_kills);
+	ask_for_scope(c->root, c->unit, "vmmd worker", &c->limits, pid);
 }
 
 void cgroup_adopted(struct cgroup *c, int id, pid_t pid)

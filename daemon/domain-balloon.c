@@ -146,6 +146,7 @@ bool domain_read_balloon(const struct domain *d, struct domain_balloon *ret)
 {
 	const struct vm_stats_balloon *stats = stats_of(d);
 	const struct vm_config *vm;
+	uint64_t has_kib;
 
 	*ret = (struct domain_balloon){0};
 	if (!stats)
@@ -154,7 +155,9 @@ bool domain_read_balloon(const struct domain *d, struct domain_balloon *ret)
 	ret->ceiling_kib = MIN(vm->current_memory_kib ?: vm->memory_kib, vm->memory_kib);
 	ret->target_kib = vm->memory_kib -
 		MIN(stat_read(&stats->target), vm->memory_kib / PAGE_KIB) * PAGE_KIB;
-	ret->has_kib = domain_current_memory_kib(d);
+	/* Of its boot memory: what is plugged in beside it is no balloon's. */
+	has_kib = domain_current_memory_kib(d);
+	ret->has_kib = has_kib - MIN(domain_plugged_kib(d), has_kib);
 	return true;
 }
 

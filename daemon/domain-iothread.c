@@ -94,6 +94,8 @@ static int change_definition(
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	int r;
 
+	/* What was defined meanwhile comes first. */
+	manager_commit(d->manager);
 	if (definition_parse(d->definition, &config) < 0)
 		return error_set(
 			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);

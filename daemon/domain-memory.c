@@ -68,7 +68,7 @@ static void on_limits_followed(void *userdata, const struct error *error)
 		log_warning("%s", error->message);
 }
 
-/* Of each: what is requested, or what it has of what was. */
+/* Of each: what is requested, or what it has of what was. What a worker says keeps a grant, and makes none. */
 static void follow(struct domain *d)
 {
 	struct cgroup_limits old, new;
@@ -76,8 +76,8 @@ static void follow(struct domain *d)
 
 	domain_limits(d->live, d->manager->cgroup_root, &old);
 	for (unsigned i = 0; i < d->live->vm.n_memories; i++)
-		d->live->memories[i].granted_kib =
-			MAX(d->live->vm.memories[i].requested_kib, domain_memory_current_kib(d, i));
+		d->live->memories[i].granted_kib = MAX(d->live->vm.memories[i].requested_kib,
+			MIN(domain_memory_current_kib(d, i), d->live->memories[i].granted_kib));
 	domain_limits(d->live, d->manager->cgroup_root, &new);
 	if (d->guessed || !d->cgroup || memcmp(&old, &new, sizeof(old)) == 0)
 		return;

@@ -716,7 +716,7 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 	if (stop == DOMAIN_STOP_CRASHED && !d->stop_seen)
 		journal_domain(oom ? JOURNAL_DOMAIN_OUT_OF_MEMORY : JOURNAL_DOMAIN_CRASHED, d,
 			"domain '%s' crashed: %s%s", d->name, how->text,
-			oom ? ": out of memory in its control group" : "");
+			oom ? ": out of memory (of its control group, or of the host)" : "");
 	if (oom) {
 		d->manager->n_oom_kills++;
 		if (stop == DOMAIN_STOP_CRASHED)

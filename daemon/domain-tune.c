@@ -345,6 +345,8 @@ static int finish(struct tune *tune, struct error *error)
 		return 0;
 	if (!d || !d->definition)
 		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
+	/* What was defined meanwhile comes first. */
+	manager_commit(tune->manager);
 	r = definition_parse(d->definition, &config);
 	if (r == 0)
 		r = edit_tuning(config, tune->config);

@@ -46,8 +46,11 @@ static int prepare_config(const struct domain *d, uint32_t n, bool maximum,
 static int change_definition(struct domain *d, uint32_t n, struct error *error)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	int r = prepare_config(d, n, /* maximum= */ false, &config, error);
+	int r;
 
+	/* What was defined meanwhile comes first. */
+	manager_commit(d->manager);
+	r = prepare_config(d, n, /* maximum= */ false, &config, error);
 	return r < 0 ? r : manager_redefine(d->manager, d, config, error);
 }
 

@@ -79,10 +79,10 @@ static void usage(void)
 	       "127.0.0.1:9177\n"
 	       "  --tls ADDRESS       serve JSON-RPC by TLS, at ADDRESS[:PORT] (port 16515); up to "
 	       "8\n"
-	       "  --memory-limit SIZE what domains may have of the host's memory in all: 48G, "
-	       "65536M, 90%%, or none (default)\n"
 	       "  --tls-dir DIR       its certificates, key and map of roles (" VMMD_TLS_DIR
 	       ", with --session $XDG_CONFIG_HOME/vmmd/tls)\n"
+	       "  --memory-limit SIZE what domains may have of the host's memory in all: 48G, "
+	       "65536M, 90%%, or none (default)\n"
 	       "  --log-level LEVEL   error, warning, notice, info (default) or debug\n"
 	       "  --help, --version\n");
 }

@@ -93,6 +93,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	list_init(&m->committing);
 	list_init(&m->waiters);
 	list_init(&m->reaches);
+	list_init(&m->autostarts);
 	list_init(&m->networks);
 	list_init(&m->directs);
 	list_init(&m->sinks);
@@ -260,70 +261,6 @@ int manager_load(struct manager *m, struct error *error)
 	manager_tend_store(m);
 	log_info("%u domains, %u networks in %s", m->n_domains, m->n_networks, m->store->state_dir);
 	return 0;
-}
-
-static void on_autostarted(void *userdata, const struct error *error)
-{
-	(void)userdata;
-	(void)error; /* domain-run.c has logged it */
-}
-
-struct autostart {
-	struct manager *manager;
-	uint8_t uuid[16];
-};
-
-static void on_autostart_reached(void *userdata, const struct error *error)
-{
-	struct autostart *a = userdata;
-	struct domain *d = manager_find_uuid(a->manager, a->uuid);
-	struct error e = {0};
-
-	if (d && error)
-		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not start: %s",
-			d->name, error->message);
-	else if (d && !domain_is_active(d))
-		(void)domain_start(d, 0, on_autostarted, NULL, &e);
-	free(a);
-}
-
-/* The host has just started, and others perhaps not yet: nobody waits for them but the domains that need them. */
-static void autostart(struct manager *m, struct domain *d)
-{
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	struct autostart *a = NULL;
-	struct error e = {0};
-	int r = 0;
-
-	if (mounts_any_far(m->mounts) && definition_parse(d->definition, &config) == 0)
-		a = malloc(sizeof(*a));
-	if (a) {
-		a->manager = m;
-		memcpy(a->uuid, d->uuid, 16);
-		r = reach_domain(m, config, on_autostart_reached, a, &e);
-	}
-	if (r > 0)
-		return;
-	free(a);
-	if (r < 0)
-		log_warning("domain '%s' does not start: %s", d->name, e.message);
-	else
-		(void)domain_start(d, 0, on_autostarted, NULL, &e);
-}
-
-void manager_autostart(struct manager *m)
-{
-	struct list *pos;
-
-	if (!store_first_start(m->store))
-		return;
-	network_autostart_all(m);
-	list_for_each (pos, &m->domains) {
-		struct domain *d = list_entry(pos, struct domain, link);
-
-		if (d->autostart && !domain_is_active(d))
-			autostart(m, d);
-	}
 }
 
 struct domain *manager_find_uuid(struct manager *m, const uint8_t uuid[16])

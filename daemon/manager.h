@@ -68,6 +68,7 @@ struct manager {
 	unsigned n_plannings;
 	struct mounts *mounts;
 	struct list reaches; /* reach.c's */
+	struct list autostarts;
 	unsigned n_reaches;
 	struct list sinks; /* struct event_sink */
 	uint64_t sequence;
@@ -99,6 +100,8 @@ DEFINE_CLEANUP(struct manager *, manager_free);
 int manager_load(struct manager *manager, struct error *error);
 /* Start what is marked so, if this is the first start since the host booted. */
 void manager_autostart(struct manager *manager);
+/* manager_free()'s: what still waits for that does no more. */
+void manager_forget_autostart(struct manager *manager);
 
 /* By id, name or UUID, tried in this order. NULL with 'error' set when there is none. */
 struct domain *manager_find(struct manager *manager, const char *key, struct error *error);

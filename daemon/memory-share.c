@@ -89,7 +89,8 @@ static void weigh(struct share_guest *g)
 	g->expected = rest(g->usable + rest(g->target, g->has), rest(g->has, g->target));
 	g->swaps = g->swapped_in >= SHARE_SWAPS_KIB ||
 		(g->major_faults >= SHARE_SWAPS_FAULTS && g->expected < 2 * reserve);
-	if (g->target > g->ceiling) {
+	/* A target is whole pages, a ceiling any number of KiB. */
+	if (g->target >= g->ceiling + 4) {
 		g->wanted = g->ceiling;
 		g->reason = SHARE_CEILING;
 		return;

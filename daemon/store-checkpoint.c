@@ -159,7 +159,8 @@ int store_tend(struct store *store)
 		if (r == 0)
 			r = go_on(store);
 		if (r < 0 && j->step > STORE_CHECKPOINT_SETTLE) {
-			j->is_again = true;
+			/* At the head all files are durable: nothing is to be written again. */
+			j->is_again |= j->step < STORE_CHECKPOINT_HEAD;
 			j->step = STORE_CHECKPOINT_BEGIN;
 		}
 		if (r != 0)

@@ -137,7 +137,8 @@ static int read_journal(struct store *store, struct store_journal_file *file, st
 	r = find_records(f);
 	file->generation = f->generation;
 	file->end = f->end;
-	file->is_ready = f->has_head;
+	/* Of one without records the head, and the name, may not be durable: it is made again. */
+	file->is_ready = f->has_head && f->any;
 	store->journal.sequence = MAX(store->journal.sequence, f->last);
 	return r == -EPROTONOSUPPORT || r == -EUCLEAN ? r : 0;
 }

@@ -66,7 +66,8 @@ static void take(struct store_wait *wait, const struct io_event *event)
 		return;
 	wait->n_left--;
 	if (event->res < 0 && wait->result == 0)
-		wait->result = (int)event->res;
+		/* -EAGAIN is ours: not yet. */
+		wait->result = event->res == -EAGAIN ? -EIO : (int)event->res;
 }
 
 static void give_up(struct store_wait *wait, int r)

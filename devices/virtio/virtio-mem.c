@@ -153,6 +153,7 @@ static void size_changed(struct virtio_mem *m)
 		(void)loop_timer_set(&m->tell_timer, m->told_ns + TELL_NS);
 }
 
+/* The size is the caller's to tell: of what goes when it is gone, since what the worker may have follows it. */
 static void set_blocks(struct virtio_mem *m, uint64_t first, uint64_t n, bool plugged)
 {
 	struct vm_stats_page *page = m->v.machine->stats;
@@ -162,7 +163,6 @@ static void set_blocks(struct virtio_mem *m, uint64_t first, uint64_t n, bool pl
 		stat_add(plugged ? &page->memories[m->number].plugs
 				 : &page->memories[m->number].unplugs,
 			n * plug_of(m)->block_len);
-	size_changed(m);
 }
 
 /* Requests. */
@@ -224,6 +224,11 @@ static void turn_plug(struct virtio_mem *m)
 	uint64_t block_len = plug_of(m)->block_len;
 	uint64_t n = MIN(m->n - m->done, MAX(POPULATE_LEN / block_len, UINT64_C(1)));
 
+	/* Who waits for the device to be quiet does not wait for gigabytes: the driver tries again later. */
+	if (m->v.held || m->v.resetting) {
+		give_up(m);
+		return;
+	}
 	if (guest_plug_populate(m->v.machine->mem, m->number, m->first + m->done, n) < 0) {
 		/* Of this piece there may be a part. */
 		m->done += n;
@@ -239,6 +244,7 @@ static void turn_plug(struct virtio_mem *m)
 		return;
 	}
 	set_blocks(m, m->first, m->n, true);
+	size_changed(m);
 	finish(m, RESP_ACK);
 }
 
@@ -257,10 +263,9 @@ static void turn_unplug(struct virtio_mem *m)
 	m->done += n;
 	if (m->done < m->n)
 		return;
-	if (m->type == REQ_UNPLUG_ALL) {
+	if (m->type == REQ_UNPLUG_ALL)
 		guest_plug_shrink(m->v.machine->mem, m->number, m->requested);
-		show_config(m);
-	}
+	size_changed(m);
 	finish(m, RESP_ACK);
 }
 
@@ -286,6 +291,7 @@ static void request_plug(struct virtio_mem *m, struct virtq_chain *c, const stru
 		begin(m, c, REQ_PLUG, first, n);
 	} else {
 		set_blocks(m, first, n, true);
+		size_changed(m);
 		answer(m, c, RESP_ACK, 0);
 	}
 }
@@ -434,16 +440,21 @@ static bool mem_quiesce(struct virtio_device *v)
 
 static void mem_machine_reset(struct virtio_device *v)
 {
+	const struct virtio_pci *vp = v->transport_dev;
 	struct virtio_mem *m = mem_of(v);
 	const struct guest_plug_device *p = plug_of(m);
-	uint64_t n = p->size / p->block_len;
 
-	if (p->plugged) {
-		set_blocks(m, 0, n, false);
-		(void)guest_plug_discard(v->machine->mem, m->number, 0, n);
-	}
+	/* The guest has ejected it, on a vCPU's thread, which may change no slot: the loop's takes it away (guest_plug_remove()). */
+	if (vp->pci.withdrawn)
+		return;
+	if (p->plugged)
+		set_blocks(m, 0, p->size / p->block_len, false);
+	/* Also what was touched without being plugged. */
+	if (p->usable)
+		(void)guest_plug_discard(
+			v->machine->mem, m->number, 0, DIV_ROUND_UP(p->usable, p->block_len));
 	guest_plug_shrink(v->machine->mem, m->number, m->requested);
-	show_config(m);
+	size_changed(m);
 }
 
 static bool is_there(const struct virtio_mem *m, uint64_t block)

@@ -3,7 +3,8 @@
  * virtio-mem from a guest's side. What is plugged lies above 4 GiB, where this guest's processor does not reach: it lets the device write there.
  *
  * Plugs as many blocks as it is told to, and has an answer written into each. Unplugs them one by one when it is told to have none, has
- * one again, and unplugs all. Says on the serial port: "ready", "plugged", "unplugged", "again".
+ * one again, and unplugs all. With "eject" it lets the device itself go when it is asked to, after the first time. Says on the serial port:
+ * "ready", "plugged", "unplugged", "again".
  */
 #include "guest.h"
 
@@ -15,6 +16,9 @@
 #define C_USABLE    32
 #define C_PLUGGED   40
 #define C_REQUESTED 48
+/* vmm-core/acpi/acpi-hw.h */
+#define DOWN  0x634
+#define EJECT 0x638
 
 enum { PLUG, UNPLUG, UNPLUG_ALL, STATE };
 
@@ -115,7 +119,6 @@ unsigned guest_main(const struct hvm_start_info *info)
 		(uint32_t)&ring.desc, (uint32_t)&ring.avail_flags, (uint32_t)&ring.used_flags, 2};
 	unsigned r;
 
-	(void)info;
 	CHECK(virtio_find(&mem, VIRTIO_MEM) && mem.config);
 	virtio_start(&mem, FEATURES, &where, NO_VECTOR);
 	CHECK(virtio_status(&mem) == 15);
@@ -125,6 +128,15 @@ unsigned guest_main(const struct hvm_start_info *info)
 	r = up_and_down();
 	if (r)
 		return r;
+	if (guest_cmdline(info)[0] == 'e') {
+		uint32_t slots;
+
+		do
+			slots = inl(DOWN);
+		while (!slots);
+		outl(EJECT, slots);
+		return 0;
+	}
 
 	CHECK(wait_for(true) == 1);
 	CHECK(ask(PLUG, 2, 1) == 0);

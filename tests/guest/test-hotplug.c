@@ -197,12 +197,35 @@ static void test_memory(void **state)
 	expect_exit(&h, 0);
 }
 
+/* The device goes with memory that it could still have had: the guest's eject is a vCPU's, whose sandbox changes no memory slot. */
+static void test_memory_ejected(void **state)
+{
+	const struct vm_memory memory = {.size_kib = 262144, .block_kib = 2048};
+	struct harness h;
+
+	(void)state;
+	prepare(&h, "memory", "eject");
+	h.config.max_memory_kib = h.config.memory_kib + 1048576;
+	h.config.memory_slots = 2;
+	h.config.n_memories = 1;
+	h.config.memories[0] = memory;
+	expect_ok(&h, harness_start(&h));
+	expect_ok(&h, harness_expect(&h, "ready\n", WAIT_MS, NULL));
+	expect_ok(&h, memory_set(&h, 0, 4 * 2048));
+	expect_ok(&h, harness_expect(&h, "plugged\n", WAIT_MS, NULL));
+	expect_ok(&h, memory_set(&h, 0, 0));
+	expect_ok(&h, harness_expect(&h, "unplugged\n", WAIT_MS, NULL));
+	expect_ok(&h, memory_remove(&h, 0));
+	expect_exit(&h, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hotplug),
 		cmocka_unit_test(test_hotplug_unheard),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_memory_ejected),
 	};
 
 	return guests_main(argc, argv, tests);

@@ -195,11 +195,15 @@ static void test_balloon(void **state)
 {
 	struct fixture *f = *state;
 	struct domain *d = start(f, "a", "");
+	struct domain_balloon b;
 
 	f->error = (struct error){0};
 	fixture_wait(f, domain_set_memory(d, 8192, fixture_done, f, &f->error));
 	RUN_UNTIL(f, domain_current_memory_kib(d) == 8192);
 	assert_int_equal(d->live->vm.current_memory_kib, 6144);
+	/* What the policy compares. */
+	assert_true(domain_read_balloon(d, &b));
+	assert_true(b.has_kib == 6144 && b.target_kib == 6144 && b.ceiling_kib == 6144);
 	refused(f, domain_set_memory(d, 10244, fixture_done, f, &f->error),
 		"cannot set memory higher than max memory");
 	refused(f, domain_set_memory(d, 2048, fixture_done, f, &f->error), "cannot do without");

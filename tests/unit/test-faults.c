@@ -227,6 +227,7 @@ int main(void)
 	log_init("test", LOG_CRIT, NULL);
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	print_message("%u operations with a fault, %u faults injected\n", n_tries, faults.injected);
-	tally(TALLY_FAULTS, faults.injected);
+	/* Of a storm all are one. */
+	tally(TALLY_FAULTS, n_tries);
 	return r;
 }

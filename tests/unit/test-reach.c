@@ -113,6 +113,33 @@ static void test_autostart(void **state)
 	RUN_UNTIL(f, d->phase == DOMAIN_ACTIVE);
 }
 
+/* More than are looked for at a time: none is left out. */
+static void test_autostart_many(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n;
+	char name[16];
+
+	for (unsigned i = 0; i < REACH_MAX + 6; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		assert_int_equal(manager_set_autostart(f->manager, fixture_define(f, name, "", ""),
+					 true, &f->error),
+			0);
+	}
+	call_it_far(f);
+	manager_autostart(f->manager);
+	assert_int_equal(f->manager->n_reaches, REACH_MAX / 2);
+	do {
+		struct list *pos;
+
+		assert_true(sd_event_run(f->event, 1000000) >= 0);
+		n = 0;
+		list_for_each (pos, &f->manager->domains)
+			n += list_entry(pos, struct domain, link)->phase == DOMAIN_ACTIVE;
+	} while (n < REACH_MAX + 6);
+	assert_true(list_empty(&f->manager->autostarts));
+}
+
 static void test_hangs(void **state)
 {
 	struct fixture *f = *state;
@@ -181,6 +208,7 @@ int main(void)
 		T(test_answers),
 		T(test_undefined_meanwhile),
 		T(test_autostart),
+		T(test_autostart_many),
 		T(test_hangs),
 		T(test_many),
 	};

@@ -296,6 +296,40 @@ static struct rpc_conn *first_conn(void)
 
 /* All that came before the end is answered, however many turns of the loop that takes: answers that nobody takes hold up what is here, and
  * when they are taken the end is read before the last message is looked at. */
+/* While a definition is on its way to the disk, methods of the connection itself are answered at once: what they are about may be gone
+ * when that has come to its end. */
+static void test_own_methods_wait_for_nobody(void **state)
+{
+	struct fixture *f = *state;
+	char text[8192];
+
+	assert_int_equal(connect_client(&c2, server), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "d%u", i);
+		snprintf(text, sizeof(text),
+			REQUEST("1", "DefineDomain",
+				"{\"xml\":\"%s\",\"source\":\"x\",\"flags\":0}") "\n" REQUEST("2",
+				"rpc.cancel", "{\"id\":\"9\"}") "\n",
+			fixture_xml(f, name, "", ""));
+		say(&c1, text);
+		assert_string_equal(hear(f, &c1), RESULT("2", "{\"cancelled\":false}"));
+		assert_true(BEGINS(hear(f, &c1), "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\""));
+		/* Who goes meanwhile. */
+		snprintf(name, sizeof(name), "e%u", i);
+		snprintf(text, sizeof(text),
+			REQUEST("1", "DefineDomain",
+				"{\"xml\":\"%s\",\"source\":\"x\",\"flags\":0}") "\n",
+			fixture_xml(f, name, "", ""));
+		say(&c1, text);
+		say(&c2, REQUEST("1", "rpc.unsubscribe", "{\"subscription\":1}") "\n");
+		client_done(&c2);
+		assert_true(BEGINS(hear(f, &c1), "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\""));
+		assert_int_equal(connect_client(&c2, server), 0);
+	}
+}
+
 static void test_half_closed_with_many(void **state)
 {
 	struct fixture *f = *state;
@@ -639,6 +673,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_own_methods_wait_for_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_closed_with_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_fd, setup, teardown),
