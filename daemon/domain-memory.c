@@ -22,6 +22,7 @@
 #include "daemon/memory-limit.h"
 #include "daemon/stats-view.h"
 #include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
 
 /* Which of the live configuration's devices has this number. */
 static int index_of(const struct domain *d, unsigned number)
@@ -116,6 +117,7 @@ struct change {
 	unsigned number;
 	uint64_t kib;                 /* MEMORY_SET */
 	struct domain_config *config; /* the definition's, as it will be; NULL: it stays */
+	char *before;                 /* the text that it was made of */
 	domain_done_fn done;
 	void *userdata;
 };
@@ -125,6 +127,7 @@ static struct change *change_free(struct change *change)
 	if (!change)
 		return NULL;
 	(void)domain_config_free(change->config);
+	free(change->before);
 	free(change);
 	return NULL;
 }
@@ -136,6 +139,21 @@ static struct domain *domain_of(const struct change *change)
 	struct domain *d = manager_find_uuid(change->manager, change->uuid);
 
 	return d && d->id == change->id && d->live ? d : NULL;
+}
+
+/* 'config' was made of the definition with the text 'before', when it was asked for: it is not put over another one. */
+static int redefine(
+	struct domain *d, struct domain_config *config, const char *before, struct error *error)
+{
+	manager_commit(d->manager);
+	if (!d->definition)
+		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
+	if (!before || !streq(d->definition->xml, before))
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"the definition of '%s' has changed meanwhile: what runs has the change, "
+			"the definition has not",
+			d->name);
+	return manager_redefine(d->manager, d, config, error);
 }
 
 static int edit_requested(struct domain_config *config, const void *what)
@@ -183,11 +201,7 @@ static int note_success(const struct change *change, struct domain *d, struct er
 	manager_changed(d->manager, d);
 	if (r < 0)
 		return error_set_errno(error, r, "the change is not in the live XML");
-	if (!change->config)
-		return 0;
-	if (!d->definition)
-		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
-	return manager_redefine(change->manager, d, change->config, error);
+	return change->config ? redefine(d, change->config, change->before, error) : 0;
 }
 
 static void on_answer(void *userdata, const struct error *error)
@@ -381,6 +395,10 @@ int domain_update_memory(struct domain *d, const struct domain_memory_wish *wish
 	uint64_t kib = 0;
 	int r = domain_settle_flags(d, flags, &to_live, &to_config, error);
 
+	if (r == 0 && to_live && d->guessed)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"what the domain runs with could not be read: its memory devices stay as "
+			"they are");
 	if (r == 0 && to_live)
 		r = select_device(d->live, wish, &index, &kib, error);
 	if (r == 0 && to_live)
@@ -397,6 +415,7 @@ int domain_update_memory(struct domain *d, const struct domain_memory_wish *wish
 		d, PROTO_MEMORY_SET, d->live->memories[index].number, kib, done, userdata);
 	if (!change)
 		return error_set(error, ERROR_NO_MEMORY, "request");
+	change->before = config ? strdup(d->definition->xml) : NULL;
 	change->config = TAKE_PTR(config);
 	return grant(d, index, &change, error);
 }
@@ -446,6 +465,7 @@ static int attach_live(struct domain *d, struct domain_config **live, struct dom
 	(void)TAKE_PTR(*live);
 	d->memories_plugging |= UINT32_C(1) << number;
 	domain_save_status(d);
+	change->before = *config ? strdup(d->definition->xml) : NULL;
 	change->config = TAKE_PTR(*config);
 	r = grant(d, index, &change, error);
 	if (r < 0) {
@@ -464,6 +484,10 @@ int domain_attach_memory(struct domain *d, const struct domain_memory_wish *wish
 	bool to_live, to_config;
 	int r = domain_settle_flags(d, flags, &to_live, &to_config, error);
 
+	if (r == 0 && to_live && d->guessed)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"what the domain runs with could not be read: its memory devices stay as "
+			"they are");
 	if (r == 0 && to_live)
 		r = parse_attach(d->running, wish, &defaults, &live, ret_report, error);
 	if (r == 0 && to_config)
@@ -486,6 +510,7 @@ struct detach {
 	unsigned number;
 	bool asked; /* the worker has answered */
 	struct domain_config *config;
+	char *before; /* the text that it was made of */
 	sd_event_source *timer;
 	domain_detached_fn done;
 	void *userdata;
@@ -496,6 +521,7 @@ static void detach_free(struct detach *detach)
 	list_del(&detach->link);
 	(void)sd_event_source_disable_unref(detach->timer);
 	(void)domain_config_free(detach->config);
+	free(detach->before);
 	free(detach);
 }
 
@@ -569,7 +595,7 @@ static void on_asked(void *userdata, int error, const char *text)
 
 	detach->asked = true;
 	if (error == 0 && detach->config && d->definition)
-		r = manager_redefine(d->manager, d, detach->config, &e);
+		r = redefine(d, detach->config, detach->before, &e);
 	if (error < 0)
 		r = error_set(&e, error == -ETIMEDOUT ? ERROR_TIMEOUT : ERROR_OPERATION_FAILED,
 			"domain '%s': the memory device cannot be detached: %s", d->name,
@@ -617,9 +643,10 @@ static int detach_live(struct domain *d, unsigned index, struct domain_config **
 		return error_set(error, ERROR_NO_MEMORY, "request");
 	*detach = (struct detach){.domain = d,
 		.number = number,
-		.config = TAKE_PTR(*config),
+		.before = *config ? strdup(d->definition->xml) : NULL,
 		.done = done,
 		.userdata = userdata};
+	detach->config = TAKE_PTR(*config);
 	list_add_tail(&d->memory_detaches, &detach->link);
 	r = ask_to_detach(d, detach, error);
 	if (r < 0)
@@ -636,6 +663,10 @@ int domain_detach_memory(struct domain *d, const struct domain_memory_wish *wish
 	uint64_t kib;
 	int r = domain_settle_flags(d, flags, &from_live, &from_config, error);
 
+	if (r == 0 && from_live && d->guessed)
+		return error_set(error, ERROR_OPERATION_INVALID,
+			"what the domain runs with could not be read: its memory devices stay as "
+			"they are");
 	if (r == 0 && from_live)
 		r = select_device(d->live, wish, &index, &kib, error);
 	if (r == 0 && from_config && definition_parse(d->definition, &old) < 0)

@@ -101,7 +101,10 @@ static int add_line(struct mounts *m, char *line)
 	if (!point)
 		return 0;
 	unescape(point);
+	/* Of the host's own only those count that lie on top of a far one: most hosts have dozens, some thousands. */
 	at = find(m, point);
+	if (!at && !is_far_type(type))
+		return 0;
 	if (!at) {
 		struct mount *more = reallocarray(m->all, m->n + 1, sizeof(*more));
 
@@ -121,7 +124,7 @@ static int add_line(struct mounts *m, char *line)
 	return 0;
 }
 
-/* Only far ones count later: of the others most hosts have dozens. */
+/* What was covered is no more. */
 static void drop_near(struct mounts *m)
 {
 	unsigned kept = 0;

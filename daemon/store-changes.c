@@ -295,6 +295,9 @@ int store_recover(struct store *store, struct error *error)
 	r = store_journal_read(store, take_record);
 	if (r == 0)
 		r = store_settle(store, STORE_SETTLE_ALL);
+	/* Of a journal that is left out nobody else makes durable what counted. */
+	if (r == 0 && store->left_out && store->records && syncfs(store->state_fd) < 0)
+		r = -errno;
 	if (r == -ENOMEM)
 		return error_set(error, ERROR_NO_MEMORY, "store");
 	/* What is saved without it would be undone by the next one who can read it. */

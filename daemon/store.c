@@ -248,6 +248,14 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 	r = open_root(state_dir, 0700, &store->state_fd, error);
 	if (r < 0)
 		return r;
+	/* Two with one journal would write over each other's records. */
+	r = lock_soon(store->state_fd);
+	if (r < 0)
+		return r == -EWOULDBLOCK
+			? error_set(error, ERROR_RESOURCE_BUSY,
+				  "another vmmd, with another runtime folder, already serves %s",
+				  state_dir)
+			: error_set_errno(error, r, "cannot lock %s", state_dir);
 	r = open_folders(store, error);
 	if (r == 0 && store_sync_init(store) < 0)
 		r = error_set_errno(error, errno, "cannot make an event");
