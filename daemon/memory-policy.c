@@ -420,12 +420,18 @@ static void ask_all(struct memory_policy *p)
 	wait_for(p, STEP_ANSWERS, p->n_waits ? ANSWER_USEC : 0);
 }
 
+/* Who is hung, starting or busy is told later. */
+static void give_all_back(struct memory_policy *p)
+{
+	release_all(p);
+	wait_for(p, any_taken(p) ? STEP_LOOK : STEP_IDLE, SHARE_SLOW_S * second_usec(p));
+}
+
 static void look(struct memory_policy *p)
 {
 	read_host(p);
 	if (!p->on) {
-		release_all(p);
-		wait_for(p, STEP_IDLE, 0);
+		give_all_back(p);
 		return;
 	}
 	/* Guests that cannot help are not woken for that. */
@@ -506,10 +512,9 @@ static void switch_off(struct memory_policy *p)
 	p->on = p->pressed = p->is_episode = false;
 	p->error = 0;
 	p->share = (struct share){0};
-	wait_for(p, STEP_IDLE, 0);
 	read_host(p);
 	note(p, MEMORY_OFF, "", NULL, NULL);
-	release_all(p);
+	give_all_back(p);
 }
 
 int memory_policy_set(struct memory_policy *p, bool on, struct error *error)
