@@ -192,7 +192,8 @@ static int start(const struct cpuid_host *host, const char *cpu, struct cpuid_ta
  * their domain capabilities: the same processor on both. */
 static void test_two_hosts(void **state)
 {
-	_cleanup_(freep) char *xml[2] = {NULL}, *both = NULL, *common = NULL;
+	_cleanup_(freep) char *both = NULL, *common = NULL;
+	char *xml[2];
 	struct cpu_feature_set given[2];
 	struct cpuid_report report;
 	struct cpuid_table table;
@@ -230,6 +231,8 @@ static void test_two_hosts(void **state)
 		strstr(report.text, "Host CPU does not provide required features: avx512f, "));
 	assert_int_equal(start(&amd_host, common, &table, &report), -ENOTSUP);
 	assert_non_null(strstr(report.text, "host CPU vendor does not match"));
+	free(xml[0]);
+	free(xml[1]);
 }
 
 /* This machine, with and without its KVM. */

@@ -8,6 +8,7 @@
 
 #include "daemon-fixture.h"
 #include "daemon/psi.h"
+#include "daemon/worker-internal.h"
 #include "journal-fixture.h"
 
 #define MIB_KIB 1024
@@ -265,6 +266,16 @@ static void test_setmem(void **state)
 	assert_int_equal(d->n_balloon_wishes, 0);
 }
 
+/* The daemon ends. What workers had not answered is answered first, as nobody else would give it back. */
+static void end_manager(struct fixture *f)
+{
+	struct list *pos;
+
+	list_for_each (pos, &f->manager->domains)
+		worker_disconnect(list_entry(pos, struct domain, link)->worker, -ECONNRESET);
+	f->manager = manager_free(f->manager);
+}
+
 /* Off gives all back; a daemon that is started again goes on, or gives back what another has left behind. */
 static void test_restart(void **state)
 {
@@ -276,7 +287,7 @@ static void test_restart(void **state)
 	set_host(f, 700);
 	memory_policy_fire(f->manager->memory_policy);
 	RUN_UNTIL(f, target(d) < 4000 * MIB_KIB);
-	manager_free(f->manager);
+	end_manager(f);
 	set_host(f, 8000);
 	open_manager(f);
 	assert_true(memory_policy_is_on(f->manager->memory_policy));
@@ -293,7 +304,7 @@ static void test_restart(void **state)
 	RUN_UNTIL(f, !memory_policy_is_busy(f->manager->memory_policy));
 	/* A daemon that ended right then. */
 	fixture_wait(f, domain_set_balloon(d, 2000 * MIB_KIB, fixture_done, f, &f->error));
-	manager_free(f->manager);
+	end_manager(f);
 	path_of(f, "state/memory-policy", mark);
 	assert_int_equal(access(mark, F_OK), -1);
 	open_manager(f);
@@ -312,7 +323,7 @@ static void test_no_psi(void **state)
 	path_of(f, "proc/pressure/memory", path);
 	switch_it(f, true);
 	assert_int_equal(unlink(path), 0);
-	manager_free(f->manager);
+	end_manager(f);
 	open_manager(f);
 	assert_true(memory_policy_is_on(f->manager->memory_policy));
 	assert_int_equal(memory_policy_error(f->manager->memory_policy), -ENOENT);
