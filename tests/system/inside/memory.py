@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Memory that a Debian guest gives back: what it has free by itself, what it is told to give up while it works with its data;
-# memory that is plugged into it and out of it meanwhile; and what the host's policy takes while the host is short of it.
+# Memory that a Debian guest gives back: what it has free by itself, what it is told to give up while it works with its data; and
+# memory that is plugged into it and out of it meanwhile.
 
-import json
-import pathlib
 import re
 
 from domain import JOB
 from guests import guests
-from harness import check, equal, run, suite, vmctl, vmctl_fails, wait_until
-from topologies import NAMES
+from harness import check, equal, suite, vmctl, vmctl_fails, wait_until
 
 GUEST = "net1"
 WHOLE_MIB, LESS_MIB = 256, 160
@@ -98,71 +95,3 @@ def plugged():
     equal(vmctl("detach-device", GUEST, str(path), "--live"), "Device detached successfully", "detach-device")
     check("virtio-mem" not in vmctl("dumpxml", GUEST), "the device is still there")
     check("needs_reset.sum=0" in vmctl("domstats", GUEST, "--vm"), "the guest's driver broke a device")
-
-
-HUGE_KIB = 2048
-# What no guest is to be left without, in MiB; the last one weighs more.
-FLOORS = dict(zip(NAMES, (176, 128, 128)))
-
-
-def meminfo(key):
-    return int(re.search(rf"{key}: *(\d+)", pathlib.Path("/proc/meminfo").read_text())[1])
-
-
-class Hog:
-    """Takes the host's memory, all but a twelfth, and lets tasks wait for memory: huge pages that nobody may use, and a program that cannot stay
-    within what its control group is to have."""
-
-    def __enter__(self):
-        self.pages = pathlib.Path("/proc/sys/vm/nr_hugepages")
-        self.before = int(self.pages.read_text())
-        self.pages.write_text(str(self.before + max(0, meminfo("MemAvailable") - meminfo("MemTotal") // 12) // HUGE_KIB))
-        run("systemd-run", "--unit=vmmd-hog", "--property=MemoryHigh=8M", "--property=MemorySwapMax=0",
-            "sh", "-c", "head -c 256M /dev/zero | tail")
-
-    def __exit__(self, *_):
-        run("systemctl", "kill", "--signal=KILL", "vmmd-hog")
-        run("systemctl", "reset-failed", "vmmd-hog")
-        self.pages.write_text(str(self.before))
-
-
-def policy():
-    return json.loads(vmctl("memory-policy", "--json"))
-
-
-def taken():
-    return {d["domain"]: d["taken_kib"] for d in policy()["domains"] if d["domain"] in NAMES}
-
-
-@suite.case("a host under memory pressure takes what guests do not use, and gives it back", needs=[f"guest {name}" for name in NAMES])
-def pressure():
-    try:
-        press()
-    finally:
-        run("vmctl", "memory-policy", "--off")
-
-
-def press():
-    for name in NAMES:
-        guests[name].command("modprobe virtio_balloon", 60)
-        vmctl("memtune", name, "--live", "--min-guarantee", f"{FLOORS[name]}M", "--weight", "400" if name == NAMES[-1] else "100")
-    vmctl("memory-policy", "--on")
-    check("waiting for pressure" in vmctl("memory-policy"), "the policy does not wait")
-    with Hog():
-        wait_until("all guests give something up", lambda: all(taken().values()), WAIT_S, 0.5)
-        seen = policy()
-        for name in NAMES:
-            reasons = {d["reason"] for d in seen["decisions"] if d.get("domain") == name and d["action"] == "took"}
-            equal(reasons, {"pressure"}, f"why something was taken from '{name}'")
-        targets = {d["domain"]: d["target_kib"] for d in seen["domains"] if d["domain"] in NAMES}
-        for name in NAMES:
-            check(targets[name] >= FLOORS[name] * 1024, f"'{name}' is to do with {targets[name]} KiB")
-        check(targets[NAMES[1]] <= targets[NAMES[2]], f"the heavier guest gives up more: {targets}")
-        wait_until("a guest obeys", lambda: memory()["actual"] < WHOLE_MIB * 1024, WAIT_S, 0.5)
-        equal(guests[GUEST].command("head -c 8M /dev/zero | wc -c", 60).strip(), str(8 << 20), "a guest's work meanwhile")
-        check("pressure.memory.some.time=" in vmctl("domstats", GUEST, "--pressure"), "domstats does not know what the worker waited for")
-    # Without waiting for the host to be calm for long: off gives back at once.
-    vmctl("memory-policy", "--off")
-    for name in NAMES:
-        wait_until(f"'{name}' has all of it again", lambda n=name: f"Used memory:    {WHOLE_MIB * 1024} KiB" in vmctl("dominfo", n), WAIT_S, 0.5)
-    check("MESSAGE_ID=5b1a9c20845641a5934fc7f9de20d1ba" in run("journalctl", "-o", "export", "-u", "vmmd", "VMMD_ACTION=took").out, "the journal has no record")
