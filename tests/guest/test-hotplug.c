@@ -9,23 +9,27 @@
 
 #include "tests/guest/guests.h"
 
+static int request(struct harness *h, enum proto_type type, const void *payload, size_t len)
+{
+	uint32_t seq;
+	int r = harness_send(h, type, payload, len, NULL, 0, &seq);
+
+	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+}
+
 static int nic_add(struct harness *h, unsigned number)
 {
 	struct proto_nic_add add = {.nic = number,
 		.config = {.port.mac = {0x52, 0x54, 0, 0, 0, (uint8_t)(number + 1)}}};
-	uint32_t seq;
-	int r = harness_send(h, PROTO_NIC_ADD, &add, sizeof(add), NULL, 0, &seq);
 
-	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+	return request(h, PROTO_NIC_ADD, &add, sizeof(add));
 }
 
 static int nic_remove(struct harness *h, unsigned number)
 {
 	struct proto_nic_id id = {number};
-	uint32_t seq;
-	int r = harness_send(h, PROTO_NIC_REMOVE, &id, sizeof(id), NULL, 0, &seq);
 
-	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+	return request(h, PROTO_NIC_REMOVE, &id, sizeof(id));
 }
 
 static unsigned count_fds(const struct harness *h)
@@ -120,28 +124,22 @@ static void test_hotplug_unheard(void **state)
 static int memory_set(struct harness *h, unsigned number, uint64_t kib)
 {
 	struct proto_memory_set set = {.number = number, .kib = kib};
-	uint32_t seq;
-	int r = harness_send(h, PROTO_MEMORY_SET, &set, sizeof(set), NULL, 0, &seq);
 
-	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+	return request(h, PROTO_MEMORY_SET, &set, sizeof(set));
 }
 
 static int memory_add(struct harness *h, unsigned number, const struct vm_memory *memory)
 {
 	struct proto_memory_add add = {.number = number, .config = *memory};
-	uint32_t seq;
-	int r = harness_send(h, PROTO_MEMORY_ADD, &add, sizeof(add), NULL, 0, &seq);
 
-	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+	return request(h, PROTO_MEMORY_ADD, &add, sizeof(add));
 }
 
 static int memory_remove(struct harness *h, unsigned number)
 {
 	struct proto_memory_id id = {number};
-	uint32_t seq;
-	int r = harness_send(h, PROTO_MEMORY_REMOVE, &id, sizeof(id), NULL, 0, &seq);
 
-	return r < 0 ? r : harness_wait_reply(h, seq, WAIT_MS);
+	return request(h, PROTO_MEMORY_REMOVE, &id, sizeof(id));
 }
 
 static uint64_t plug_bytes(const struct harness *h)
