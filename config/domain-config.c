@@ -2,22 +2,36 @@
 /* struct domain_config on the heap: made with libvirt's defaults, copied, freed. */
 #include "config/domain-xml.h"
 
+#include <string.h>
+
 #include "config/xml-extra.h"
 #include "vmm-core/base/cleanup.h"
 
-struct domain_config *domain_config_new(void)
+/* It is all zeroes: what vm_config_init() would. */
+static void set_defaults(struct domain_config *config)
 {
-	struct domain_config *config = calloc(1, sizeof(*config));
-
-	if (!config)
-		return NULL;
-	/* It is all zeroes, most of it pages that nobody has touched: what vm_config_init() would. */
 	config->vm.magic = VM_CONFIG_MAGIC;
 	config->vm.version = VM_CONFIG_VERSION;
 	config->on_poweroff = DOMAIN_ACTION_DESTROY;
 	config->on_reboot = DOMAIN_ACTION_RESTART;
 	config->on_crash = DOMAIN_ACTION_DESTROY;
+}
+
+struct domain_config *domain_config_new(void)
+{
+	/* Most of it is pages that nobody has touched, and stays so. */
+	struct domain_config *config = calloc(1, sizeof(*config));
+
+	if (config)
+		set_defaults(config);
 	return config;
+}
+
+void domain_config_reset(struct domain_config *config)
+{
+	xml_extra_free(config->extra);
+	memset(config, 0, sizeof(*config));
+	set_defaults(config);
 }
 
 struct domain_config *domain_config_free(struct domain_config *config)

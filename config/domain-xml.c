@@ -47,23 +47,41 @@ int domain_xml_parse(const char *xml, size_t len, const char *source, unsigned f
 		xml, len, source, flags, NULL, ret_config, ret_report, ret_error);
 }
 
-int domain_xml_parse_as(const char *xml, size_t len, const char *source, unsigned flags,
-	const struct xml_identify *identify, struct domain_config **ret_config,
+/* 'config' is as new. */
+static int parse_new(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config *config,
 	struct contract_report **ret_report, char **ret_error)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = domain_config_new();
 	struct xml_document document = {.namespaces = domain_namespaces,
 		.source = source,
 		.flags = flags,
 		.identify = identify,
 		.parse = parse_document};
+
+	config->extra = document.extra = xml_extra_new();
+	return xml_document_parse(xml, len, &document, config, ret_report, ret_error);
+}
+
+int domain_xml_parse_into(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config *config,
+	struct contract_report **ret_report, char **ret_error)
+{
+	*ret_error = NULL;
+	domain_config_reset(config);
+	return parse_new(xml, len, source, flags, identify, config, ret_report, ret_error);
+}
+
+int domain_xml_parse_as(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config **ret_config,
+	struct contract_report **ret_report, char **ret_error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = domain_config_new();
 	int r;
 
 	*ret_error = NULL;
 	if (!config)
 		return -ENOMEM;
-	config->extra = document.extra = xml_extra_new();
-	r = xml_document_parse(xml, len, &document, config, ret_report, ret_error);
+	r = parse_new(xml, len, source, flags, identify, config, ret_report, ret_error);
 	if (r == 0)
 		*ret_config = TAKE_PTR(config);
 	return r;

@@ -31,6 +31,12 @@ int domain_xml_parse_as(const char *xml, size_t len, const char *source, unsigne
 	const struct xml_identify *identify, struct domain_config **ret_config,
 	struct contract_report **ret_report, char **ret_error);
 
+/* The same, into 'config', whose contents are replaced, and mean nothing after a failure. For whoever reads many: a new
+ * domain_config costs more, in pages and their faults, than the reading itself. */
+int domain_xml_parse_into(const char *xml, size_t len, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config *config,
+	struct contract_report **ret_report, char **ret_error);
+
 /* What only a running domain has, for the live form of dumpxml. All may be NULL or negative. */
 struct domain_live {
 	int id;                                   /* -1: not running */
@@ -58,6 +64,8 @@ int domain_xml_format(
 int domain_numatune_check(const struct domain_config *config, char *ret_reason, size_t reason_size);
 
 struct domain_config *domain_config_new(void); /* with libvirt's defaults */
+/* As new. Every page of it is there from then on. */
+void domain_config_reset(struct domain_config *config);
 struct domain_config *domain_config_free(struct domain_config *config);
 DEFINE_CLEANUP(struct domain_config *, domain_config_free);
 int domain_config_copy(const struct domain_config *config, struct domain_config **ret_copy);

@@ -193,13 +193,20 @@ void manager_remove(struct manager *m, struct domain *d)
 	(void)domain_free(d);
 }
 
+/* All definitions are read into one config, in turn. */
+struct load {
+	struct manager *manager;
+	struct domain_config *config;
+};
+
 static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int error)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	_cleanup_(freep) char *text = NULL;
 	char uuid_text[UUID_STRING_LEN + 1], source[UUID_STRING_LEN + 8];
 	_cleanup_(definition_freep) struct definition *definition = NULL;
-	struct manager *m = opaque;
+	struct load *load = opaque;
+	struct domain_config *config = load->config;
+	struct manager *m = load->manager;
 	struct domain *d = NULL;
 	struct error e = {0};
 	int r = error;
@@ -207,7 +214,8 @@ static void load_one(void *opaque, const uint8_t uuid[16], const char *xml, int 
 	uuid_format(uuid, uuid_text);
 	(void)snprintf(source, sizeof(source), "%s.xml", uuid_text);
 	if (xml)
-		r = domain_xml_parse(xml, strlen(xml), source, XML_STORED, &config, NULL, &text);
+		r = domain_xml_parse_into(
+			xml, strlen(xml), source, XML_STORED, NULL, config, NULL, &text);
 	if (r == 0 && memcmp(config->vm.uuid, uuid, 16) != 0)
 		text = strdup("its <uuid> is not the file's name");
 	else if (r == 0 && manager_find_name(m, config->vm.name))
@@ -240,11 +248,14 @@ static void adopt_one(void *opaque, const uint8_t uuid[16])
 
 int manager_load(struct manager *m, struct error *error)
 {
-	int r;
+	struct load load = {.manager = m, .config = domain_config_new()};
+	int r = load.config ? 0 : -ENOMEM;
 
 	if (m->store->left_out)
 		manager_tell_left_out(m);
-	r = store_each(&m->store->domains, load_one, m);
+	if (r == 0)
+		r = store_each(&m->store->domains, load_one, &load);
+	domain_config_free(load.config);
 	/* Before what runs is found again: then what has ended meanwhile leaves no trace. */
 	if (r == 0)
 		r = once_new(m, &m->once);

@@ -22,6 +22,10 @@ void figure_start(const char *what)
 	struct series start[BENCH_MAX_SIDES] = {0}, stop[BENCH_MAX_SIDES] = {0};
 	static unsigned number = START_LIMIT;
 
+	if (!bench.kvm) {
+		printf("\nskip: P2, P3 (%s): no /dev/kvm\n", what);
+		return;
+	}
 	for (unsigned i = 0; i < bench.rounds + 1; i++)
 		for (unsigned k = 0; k < BENCH_MAX_SIDES; k++) {
 			struct bench_domain d;

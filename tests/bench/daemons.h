@@ -24,6 +24,7 @@ struct bench_options {
 	char dir[256];                      /* everything is below this */
 	unsigned rounds, defined, running, alive;
 	pid_t vmmd_pid, libvirtd_pid;
+	bool kvm; /* machines can run; else the figures that need one are left out, of both sides, with a line that says so */
 };
 
 /* A domain both sides can have. */
