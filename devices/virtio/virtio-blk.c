@@ -292,12 +292,13 @@ static void blk_queue_notify(struct virtio_device *v, unsigned index)
 			break;
 		budget--;
 	}
-	block_commit(blk->block);
-	on_sweep(blk);
+	/* Before the commit: what ends in it may give the pool back, and the driver was asked not to kick. */
 	if (!blk->n_free)
 		blk->starved |= UINT32_C(1) << index;
 	else if (!budget)
 		virtio_kick_later(v, index);
+	block_commit(blk->block);
+	on_sweep(blk);
 }
 
 static void blk_config_write(
