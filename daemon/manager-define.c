@@ -17,26 +17,63 @@
 #define DEFINE_TOGETHER 64
 #define DEFINE_WAITING  (4 * DEFINE_TOGETHER) /* more wait for the disk */
 
-int manager_parse(const char *xml, const char *source, unsigned flags,
-	const struct xml_identify *identify, struct domain_config **ret_config,
+static int parse_into(const char *xml, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config *config,
 	struct contract_report **ret_report, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	_cleanup_(freep) char *text = NULL;
 	int r;
 
 	if (!*source)
 		source = "domain.xml";
-	r = domain_xml_parse_as(xml, strlen(xml), source,
-		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, identify, &config, &report, &text);
+	r = domain_xml_parse_into(xml, strlen(xml), source,
+		flags & MANAGER_DEFINE_STRICT ? XML_STRICT : 0, identify, config, &report, &text);
 	if (r == 0)
 		r = cpu_check(&config->vm.cpu, source, report, &text);
-	if (r == 0)
-		*ret_config = TAKE_PTR(config);
 	if (ret_report)
 		*ret_report = TAKE_PTR(report);
 	return error_set_xml(error, r, text);
+}
+
+int manager_parse(const char *xml, const char *source, unsigned flags,
+	const struct xml_identify *identify, struct domain_config **ret_config,
+	struct contract_report **ret_report, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = domain_config_new();
+	int r;
+
+	if (!config)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	r = parse_into(xml, source, flags, identify, config, ret_report, error);
+	if (r == 0)
+		*ret_config = TAKE_PTR(config);
+	return r;
+}
+
+/* What becomes a definition at once is read into one config that the manager keeps: the pages of a new one would be most of
+ * the work. Taken out of it while in use, since whoever is told of a definition may define more. */
+struct reading {
+	struct manager *manager;
+	struct domain_config *config;
+};
+
+static void reading_end(struct reading *reading)
+{
+	if (!reading->manager->reading)
+		reading->manager->reading = TAKE_PTR(reading->config);
+	(void)domain_config_free(reading->config);
+}
+
+static int reading_begin(struct reading *reading, const char *xml, const char *source,
+	unsigned flags, struct contract_report **ret_report, struct error *error)
+{
+	reading->config = TAKE_PTR(reading->manager->reading);
+	if (!reading->config)
+		reading->config = domain_config_new();
+	if (!reading->config)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	return parse_into(xml, source, flags, NULL, reading->config, ret_report, error);
 }
 
 int manager_check_identity(const char *what, enum error_code exists, const struct identity *by_name,
@@ -347,13 +384,15 @@ int manager_define_soon(struct manager *m, const char *xml, const char *source, 
 	domain_done_fn done, void *userdata, const char **ret_name,
 	struct contract_report **ret_report, struct error *error)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	_cleanup_(reading_end) struct reading reading = {.manager = m};
 	_cleanup_(defining_freep) struct defining *d = NULL;
+	const struct domain_config *config;
 	struct domain *old;
-	int r = manager_parse(xml, source, flags, NULL, &config, ret_report, error);
+	int r = reading_begin(&reading, xml, source, flags, ret_report, error);
 
 	if (r < 0)
 		return r;
+	config = reading.config;
 	if (m->n_defining == DEFINE_WAITING || clashes(m, config))
 		manager_commit(m);
 	r = check_identity(m, config, &old, error);
@@ -376,15 +415,17 @@ int manager_define_soon(struct manager *m, const char *xml, const char *source, 
 int manager_define(struct manager *m, const char *xml, const char *source, unsigned flags,
 	struct domain **ret_domain, struct contract_report **ret_report, struct error *error)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	_cleanup_(definition_freep) struct definition *definition = NULL;
+	_cleanup_(reading_end) struct reading reading = {.manager = m};
+	const struct domain_config *config;
 	struct domain *d, *old;
 	int r;
 
 	manager_commit(m);
-	r = manager_parse(xml, source, flags, NULL, &config, ret_report, error);
+	r = reading_begin(&reading, xml, source, flags, ret_report, error);
 	if (r < 0)
 		return r;
+	config = reading.config;
 	r = check_identity(m, config, &old, error);
 	if (r < 0)
 		return r;

@@ -147,6 +147,7 @@ struct manager *manager_free(struct manager *m)
 	(void)cgroup_root_free(m->cgroup_root);
 	(void)store_free(m->store);
 	free(m->slots_rest_until);
+	(void)domain_config_free(m->reading);
 	free(m->api_counts);
 	free(m->worker_path);
 	sd_event_unref(m->event);

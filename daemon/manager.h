@@ -62,6 +62,7 @@ struct manager {
 	/* manager-define.c's: what is not durable yet: to be begun, and on its way to the disk; and who waits for both. */
 	struct list defining, committing, waiters;
 	unsigned n_defining, n_committing;
+	struct domain_config *reading; /* NULL: in use, or none yet */
 	int define_result; /* of those on their way: an error before the disk was asked */
 	sd_event_source *define_source, *define_timer;
 	struct list plannings; /* plan-soon.c's */
