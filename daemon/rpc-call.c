@@ -75,10 +75,15 @@ const struct api_method rpc_methods[] = {
 };
 const size_t n_rpc_methods = ARRAY_SIZE(rpc_methods);
 
-/* Answers that go together. */
+/* What goes in one message: the answer to one request, or those to an array of them, as text. */
 struct rpc_batch {
-	struct json_object *answers; /* NULL: not a batch */
-	unsigned n_pending;
+	bool is_array;
+	unsigned n_pending;       /* and one while there are requests that have not begun */
+	struct json_object *rest; /* the array, while there are; else NULL */
+	size_t next;              /* of it */
+	char *text;               /* "[ANSWER,ANSWER"; NULL: there is none yet */
+	size_t len, size;
+	bool too_large;
 };
 
 /* A call under way, from its request to its answer. */
@@ -99,24 +104,78 @@ struct rpc_conn *rpc_call_conn(const struct api_call *call)
 	return c->conn;
 }
 
+static struct rpc_batch *batch_free(struct rpc_batch *batch)
+{
+	json_object_put(batch->rest);
+	free(batch->text);
+	free(batch);
+	return NULL;
+}
+
+/* As text at once: as objects, answers take ten times the memory. */
+static int append(struct rpc_batch *batch, struct json_object *message)
+{
+	size_t n;
+	const char *text = json_object_to_json_string_length(
+		message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+
+	if (!text || batch->len + n + 2 > RPC_OUT_LIMIT)
+		return -EMSGSIZE;
+	if (batch->size - batch->len < n + 2) {
+		size_t size = 2 * batch->len + n + 2;
+		char *more = realloc(batch->text, size);
+
+		if (!more)
+			return -ENOMEM;
+		batch->text = more;
+		batch->size = size;
+	}
+	batch->text[batch->len] = batch->len ? ',' : '[';
+	memcpy(batch->text + batch->len + 1, text, n);
+	batch->len += n + 1;
+	return 0;
+}
+
+static void keep_answer(struct rpc_batch *batch, struct json_object *message)
+{
+	if (!batch->too_large && append(batch, message) < 0) {
+		batch->too_large = true;
+		free(batch->text);
+		batch->text = NULL;
+		batch->len = batch->size = 0;
+	}
+	json_object_put(message);
+}
+
+static void send_batch(struct rpc_conn *conn, struct rpc_batch *batch)
+{
+	if (batch->too_large) {
+		rpc_conn_end(conn,
+			rpc_error(NULL, RPC_OVERLOADED,
+				"the answers to this batch are larger than what is kept: ask for "
+				"less at once",
+				NULL));
+	} else if (batch->len) {
+		batch->text[batch->len] = ']'; /* append() has left room */
+		rpc_conn_send_text(conn, batch->text, batch->len + 1, -EBADF);
+	}
+}
+
 /* One answer less to wait for. 'message' (taken over; NULL: none) is it. */
 static void settle(
 	struct rpc_conn *conn, struct rpc_batch *batch, struct json_object *message, int fd)
 {
-	if (message && !batch->answers) {
-		if (conn)
-			rpc_conn_send(conn, message, fd);
-		else
-			json_object_put(message);
-	} else if (message) {
-		json_object_array_add(batch->answers, message);
-	}
+	if (message && batch->is_array && conn)
+		keep_answer(batch, message);
+	else if (message && conn)
+		rpc_conn_send(conn, message, fd);
+	else
+		json_object_put(message);
 	if (--batch->n_pending)
 		return;
-	if (batch->answers && conn && json_object_array_length(batch->answers))
-		rpc_conn_send(conn, TAKE_PTR(batch->answers), -EBADF);
-	json_object_put(batch->answers);
-	free(batch);
+	if (conn)
+		send_batch(conn, batch);
+	(void)batch_free(batch);
 }
 
 /* Its answer is given, whatever the handler says later. */
@@ -153,7 +212,7 @@ static int check_fd(const struct api_call *call, const struct rpc_call *c, struc
 		answers_fd |= *p.type == 'h';
 	if (!answers_fd || !c->conn)
 		return 0;
-	if (c->batch->answers)
+	if (c->batch->is_array)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 			"%s answers a file descriptor or a stream, which a batch cannot carry: "
 			"call it alone",
@@ -318,6 +377,9 @@ static void take_request(struct rpc_conn *conn, struct rpc_batch *batch, struct 
 	else if (conn->rpc->count->n_calls >= API_MAX_CALLS && !is_own(method))
 		message = rpc_error(request.id, RPC_OVERLOADED,
 			"too many calls are being worked on; try again later", NULL);
+	else if (batch->too_large || batch->len >= RPC_BATCH_ANSWERS)
+		message = rpc_error(request.id, RPC_OVERLOADED,
+			"the answers to this batch are large already; ask in another one", NULL);
 	if (!message) {
 		begin(conn, batch, &request, method);
 		return;
@@ -329,19 +391,25 @@ static void take_request(struct rpc_conn *conn, struct rpc_batch *batch, struct 
 	settle(conn, batch, message, -EBADF);
 }
 
-/* The whole batch counts as pending until each of its requests has begun: an answer at once must not end it. */
-static void take_batch(struct rpc_conn *conn, struct rpc_batch *batch, struct json_object *array)
+/* All requests have begun, or will not. */
+static void end_rest(struct rpc_conn *conn, struct rpc_batch *batch)
 {
-	size_t n = json_object_array_length(array);
-
-	batch->answers = json_object_new_array();
-	batch->n_pending += (unsigned)n;
-	for (size_t i = 0; i < n; i++)
-		if (conn->dead) /* by an event, which nobody took */
-			settle(conn, batch, NULL, -EBADF);
-		else
-			take_request(conn, batch, json_object_array_get_idx(array, i));
+	json_object_put(batch->rest);
+	batch->rest = NULL;
 	settle(conn, batch, NULL, -EBADF);
+}
+
+size_t rpc_call_go_on(struct rpc_conn *conn)
+{
+	struct rpc_batch *batch = conn->batch;
+	size_t before = batch->len, n;
+
+	batch->n_pending++;
+	take_request(conn, batch, json_object_array_get_idx(batch->rest, batch->next++));
+	n = batch->len - MIN(before, batch->len);
+	if (batch->next == json_object_array_length(batch->rest))
+		end_rest(conn, TAKE_PTR(conn->batch));
+	return n;
 }
 
 void rpc_call_message(struct rpc_conn *conn, const char *text, size_t len)
@@ -372,16 +440,21 @@ void rpc_call_message(struct rpc_conn *conn, const char *text, size_t len)
 		rpc_conn_send(conn, rpc_error(NULL, RPC_INVALID_REQUEST, why, NULL), -EBADF);
 	} else {
 		batch->n_pending = 1;
-		if (is_array)
-			take_batch(conn, batch, value);
-		else
+		batch->is_array = is_array;
+		if (is_array) {
+			batch->rest = TAKE_PTR(value);
+			conn->batch = batch;
+		} else {
 			take_request(conn, batch, value);
+		}
 	}
 	json_object_put(value);
 }
 
 void rpc_call_orphan(struct rpc_conn *conn)
 {
+	if (conn->batch)
+		end_rest(NULL, TAKE_PTR(conn->batch));
 	while (!list_empty(&conn->calls)) {
 		struct rpc_call *c = list_entry(conn->calls.next, struct rpc_call, link);
 

@@ -8,9 +8,17 @@
 
 #include "daemon/rpc-internal.h"
 #include "daemon/rpc-message.h"
+#include "daemon/turn.h"
 #include "vmm-core/base/log.h"
 
-#define MESSAGES_AT_ONCE 32 /* then others have their turn */
+#define REQUESTS_AT_ONCE 32 /* then others have their turn */
+
+static int on_more(sd_event_source *source, void *userdata);
+
+static void ask_for_turn(struct rpc_conn *c)
+{
+	(void)turn_ask(c->rpc->event, &c->more, on_more, c);
+}
 
 static void free_out(struct rpc_out *o)
 {
@@ -54,12 +62,13 @@ static void kill_conn(struct rpc_conn *c, const char *why)
 		log_notice("JSON-RPC: a connection of %s is closed: %s", who, why);
 	}
 	(void)sd_event_source_set_enabled(c->io_source, SD_EVENT_OFF);
-	(void)sd_event_source_set_enabled(c->more, SD_EVENT_ONESHOT);
+	ask_for_turn(c);
 }
 
 static bool may_read(const struct rpc_conn *c)
 {
-	return !c->eof && c->n_calls < rpc_conn_max_calls(c) && c->out_bytes < RPC_OUT_HIGH;
+	return !c->eof && !c->batch && c->n_calls < rpc_conn_max_calls(c) &&
+		c->out_bytes < RPC_OUT_HIGH;
 }
 
 static void arm(sd_event_source *timer, bool on, uint64_t usec)
@@ -197,34 +206,47 @@ static void too_long(struct rpc_conn *c)
 	kill_conn(c, "its message is too long");
 }
 
-/* What has come whole. */
+/* The next message, which has come whole. False: there is none. */
+static bool take_message(struct rpc_conn *c)
+{
+	const char *text;
+	size_t len;
+	int r = rpc_frames_next(&c->in, &text, &len);
+
+	if (r < 0)
+		too_long(c);
+	if (r == 0)
+		c->drained = c->eof;
+	if (r <= 0)
+		return false;
+	/* The next message has its own time, if it has begun. */
+	if (c->in_armed)
+		arm(c->in_timer, false, 0);
+	c->in_armed = false;
+	rpc_call_message(c, text, len);
+	return true;
+}
+
+/* A batch goes on whatever waits to be taken: its answers are counted by themselves. */
+static bool may_take(const struct rpc_conn *c)
+{
+	return !c->dead &&
+		(c->batch || (c->n_calls < rpc_conn_max_calls(c) && c->out_bytes < RPC_OUT_HIGH));
+}
+
 static void take_messages(struct rpc_conn *c)
 {
-	unsigned n = 0;
+	size_t bytes = 0;
 
-	while (!c->dead && c->n_calls < rpc_conn_max_calls(c) && c->out_bytes < RPC_OUT_HIGH) {
-		const char *text;
-		size_t len;
-		int r;
-
-		if (n++ == MESSAGES_AT_ONCE) {
-			(void)sd_event_source_set_enabled(c->more, SD_EVENT_ONESHOT);
+	for (unsigned n = 0; may_take(c); n++) {
+		if (n == REQUESTS_AT_ONCE || bytes >= RPC_OUT_HIGH) {
+			ask_for_turn(c);
 			break;
 		}
-		r = rpc_frames_next(&c->in, &text, &len);
-		if (r == 0) {
-			c->drained = c->eof;
+		if (c->batch)
+			bytes += rpc_call_go_on(c);
+		else if (!take_message(c))
 			break;
-		}
-		if (r < 0) {
-			too_long(c);
-			return;
-		}
-		/* The next message has its own time, if it has begun. */
-		if (c->in_armed)
-			arm(c->in_timer, false, 0);
-		c->in_armed = false;
-		rpc_call_message(c, text, len);
 	}
 	update(c);
 }
@@ -303,7 +325,7 @@ static int on_more(sd_event_source *source, void *userdata)
 void rpc_conn_wake(struct rpc_conn *c)
 {
 	if (!c->dead)
-		(void)sd_event_source_set_enabled(c->more, SD_EVENT_ONESHOT);
+		ask_for_turn(c);
 }
 
 static int on_stall(sd_event_source *source, uint64_t usec, void *userdata)

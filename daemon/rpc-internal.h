@@ -50,6 +50,7 @@ struct rpc_subscription {
 	struct rpc_filter filter;
 };
 
+struct rpc_batch;
 struct rpc_conn {
 	struct rpc *rpc;
 	struct list link;
@@ -64,6 +65,7 @@ struct rpc_conn {
 	size_t out_bytes;
 	struct list calls; /* struct rpc_call */
 	unsigned n_calls;
+	struct rpc_batch *batch; /* not all of its requests have begun; NULL: none */
 	unsigned last_subscription, n_subscriptions;
 	bool hungry; /* events wait for room in 'out' */
 	struct rpc_subscription subscriptions[RPC_MAX_SUBSCRIPTIONS];
@@ -92,7 +94,10 @@ void rpc_conn_end(struct rpc_conn *conn, struct json_object *message);
 void rpc_conn_wake(struct rpc_conn *conn);
 
 /* rpc-call.c */
+/* Of a batch that leaves all for rpc_call_go_on(). */
 void rpc_call_message(struct rpc_conn *conn, const char *text, size_t len);
+/* The next request of conn->batch. Returns how many bytes of answers there are more. */
+size_t rpc_call_go_on(struct rpc_conn *conn);
 /* The connection goes: its calls have nobody to answer to. */
 void rpc_call_orphan(struct rpc_conn *conn);
 /* The connection that a call of one of the rows below came by. */

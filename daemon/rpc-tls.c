@@ -17,6 +17,7 @@
 #include "daemon/rpc-internal.h"
 #include "daemon/rpc-io-tls.h"
 #include "daemon/rpc-message.h"
+#include "daemon/turn.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
@@ -204,6 +205,13 @@ static bool has_tls_room(const struct rpc *rpc, const struct api_peer *peer)
 	return n < max && own < RPC_TLS_CERTIFICATE;
 }
 
+static int on_review(sd_event_source *source, void *userdata);
+
+static void review_soon(struct rpc_tls *tls)
+{
+	(void)turn_ask(tls->rpc->event, &tls->review, on_review, tls);
+}
+
 /* What the files say now, as tls_store_get() has it. */
 static int look_at_files(struct rpc_tls *tls, struct tls_creds **ret_creds)
 {
@@ -214,7 +222,7 @@ static int look_at_files(struct rpc_tls *tls, struct tls_creds **ret_creds)
 	if (r >= 0 && *ret_creds != tls->creds) {
 		(void)tls_creds_unref(tls->creds);
 		tls->creds = tls_creds_ref(*ret_creds);
-		(void)sd_event_source_set_enabled(tls->review, SD_EVENT_ONESHOT);
+		review_soon(tls);
 	}
 	if (r > 0)
 		log_info("TLS: certificates and roles have been read");
@@ -248,7 +256,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 		if (!is_tls(list_entry(pos, struct rpc_conn, link)))
 			continue;
 		if (look_at_files(tls, &creds) >= 0)
-			(void)sd_event_source_set_enabled(tls->review, SD_EVENT_ONESHOT);
+			review_soon(tls);
 		look_later(tls);
 		break;
 	}
@@ -273,14 +281,17 @@ static int on_review(sd_event_source *source, void *userdata)
 	unsigned left = REVIEWS;
 	struct list *pos;
 
+	(void)source;
 	list_for_each (pos, &tls->rpc->connections) {
 		struct rpc_conn *conn = list_entry(pos, struct rpc_conn, link);
 
 		if (!is_tls(conn) || !rpc_io_tls_is_due(conn->io, tls->creds))
 			continue;
 		/* Signatures take time: others have their turn. */
-		if (!left--)
-			return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+		if (!left--) {
+			review_soon(tls);
+			break;
+		}
 		review(tls, conn);
 	}
 	return 0;
@@ -309,7 +320,7 @@ static void admit(struct hello *h)
 	h->source = sd_event_source_disable_unref(h->source);
 	/* The files may have changed since its handshake began. */
 	if (rpc_io_tls_is_due(h->io, h->tls->creds))
-		(void)sd_event_source_set_enabled(h->tls->review, SD_EVENT_ONESHOT);
+		review_soon(h->tls);
 	if (rpc_conn_new(rpc, TAKE_PTR(h->io), &peer) >= 0)
 		look_later(h->tls);
 	(void)hello_free(h);

@@ -4,8 +4,8 @@
  * the method table, the log of events and the limits are the same for all of them.
  *
  * A connection: its caller's role is known before its first byte is read (rpc-io.h). Requests are worked on as they come,
- * and answered as they are done, in any order; a batch is answered as one array when its last one is. Notifications are worked
- * on and not answered. What a call has started goes on when its connection goes.
+ * and answered as they are done, in any order; a batch is answered as one array when its last one is. It takes its turns as other
+ * requests do: some of it, and others have theirs. Notifications are worked on and not answered. What a call has started goes on when its connection goes.
  *
  * A method's arguments and results are the row's, as members of 'params' and 'result'; an 'h' is the number 0, and the message
  * carries the file descriptor (SCM_RIGHTS, with its first byte). Who asks for it gets a stream instead (rpc-stream.h); over a connection
@@ -36,6 +36,7 @@
 #define RPC_MAX_SUBSCRIPTIONS 16 /* of one connection */
 #define RPC_OUT_HIGH          (1024U * 1024)
 #define RPC_OUT_LIMIT         (64U * 1024 * 1024) /* one answer may be large; more is not kept */
+#define RPC_BATCH_ANSWERS     (16U * 1024 * 1024) /* of one batch; what has not begun then is refused */
 #define RPC_STALL_USEC        (30 * UINT64_C(1000000))
 #define RPC_SOCKET            "rpc.sock" /* in the folder of what runs */
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Callers that send a byte at a time, go in the middle of an answer, send without end or without pause, or come in thousands: each is
+ * Callers that send a byte at a time, go in the middle of an answer, send without end or without pause, ask for very much in one batch, or come in thousands: each is
  * dropped or served as rpc.h says, and another caller is answered meanwhile, within a number of the loop's turns that does
  * not depend on how much they send. Counted, and printed. Callers that do not read, and half-closed ones: test-rpc.c,
  * subscribers that do not: test-rpc-subscribe.c.
  */
+#include "daemon/rpc-message.h"
 #include "rpc-fixture.h"
 #include "tests/unit/tally.h"
 
@@ -14,6 +15,8 @@
 #define N_GOERS    50
 #define N_FLOOD    100000
 #define N_COMERS   5000
+#define AT_ONCE    32 /* requests of one caller in one turn */
+#define N_LARGE    400
 #define FLOOD_SIZE (100U * 1024 * 1024)
 
 static struct rpc *server;
@@ -138,6 +141,7 @@ static void test_endless(void **state)
 static void test_fair(void **state)
 {
 	static const char line[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"Ping\"}\n";
+	static char blanks[60000];
 	const size_t len = sizeof(line) - 1;
 	struct fixture *f = *state;
 	unsigned n_sent = 0, n_polite = 0, worst = 0;
@@ -145,6 +149,10 @@ static void test_fair(void **state)
 	long before = rss_kib();
 
 	assert_int_equal(connect_client(&rude, server), 0);
+	/* After a long message the connection reads as much at once. */
+	memset(blanks, ' ', sizeof(blanks) - 1);
+	say(&rude, blanks);
+	(void)ask(f, &rude, line);
 	while (n_sent < N_FLOOD) {
 		unsigned turns = 0;
 
@@ -180,6 +188,85 @@ static void test_fair(void **state)
 	print_message("%u requests without a pause; beside them %u, each answered within %u turns "
 		      "of the loop\n",
 		N_FLOOD, n_polite, worst);
+}
+
+/* "[REQUEST,…]" of 'n' such, and a newline; the caller frees it. */
+static char *make_batch(const char *request, unsigned n)
+{
+	size_t len = strlen(request);
+	char *text = malloc(n * (len + 1) + 3), *p = text;
+
+	assert_non_null(text);
+	for (unsigned i = 0; i < n; i++) {
+		*p++ = i ? ',' : '[';
+		memcpy(p, request, len);
+		p += len;
+	}
+	memcpy(p, "]\n", 3);
+	return text;
+}
+
+static uint64_t count_pings(const struct fixture *f)
+{
+	const struct api_method *m = api_find_method("Ping");
+
+	return f->manager->api_counts
+		? f->manager->api_counts[(size_t)(m - api_methods) * ERROR_CODE_X_MAX]
+		: 0;
+}
+
+/* A batch takes turns as requests do that come one by one. */
+static void test_batch_is_fair(void **state)
+{
+	char *text = make_batch(REQUEST("1", "Ping", "{}"), RPC_MAX_BATCH);
+	struct fixture *f = *state;
+	unsigned turns = 0;
+
+	assert_int_equal(connect_client(&rude, server), 0);
+	say(&rude, text);
+	free(text);
+	while (!has_line(&rude)) {
+		uint64_t before = count_pings(f);
+
+		assert_true(sd_event_run(f->event, 100000) >= 0);
+		assert_in_range(count_pings(f) - before, 0, AT_ONCE);
+		if (++turns == 4)
+			say(&polite, REQUEST("2", "Ping", "{}") "\n");
+		if (turns == 4 + MAX_TURNS)
+			assert_true(has_line(&polite));
+	}
+	assert_int_equal(count_pings(f), RPC_MAX_BATCH + 1);
+	assert_true(turns >= RPC_MAX_BATCH / AT_ONCE);
+}
+
+/* What is asked for in one message is not more than is kept: the rest of it hears so, and the connection stays. */
+static void test_large_batch(void **state)
+{
+	char *text = make_batch(REQUEST("1", "rpc.discover", "{}"), N_LARGE);
+	size_t n_bytes = 0, n_refused = 0;
+	struct fixture *f = *state;
+	long before = rss_kib();
+	bool whole = false;
+
+	assert_int_equal(connect_client(&rude, server), 0);
+	say(&rude, text);
+	free(text);
+	while (!whole) {
+		assert_true(sd_event_run(f->event, 100000) >= 0);
+		take_bytes(&rude);
+		assert_false(rude.ended);
+		for (char *p = rude.buffer; (p = strstr(p, "{\"code\":-32050")); p++)
+			n_refused++;
+		n_bytes += rude.len;
+		whole = rude.len && rude.buffer[rude.len - 1] == '\n';
+		rude.len = 0;
+		rude.buffer[0] = 0;
+	}
+	assert_in_range(n_bytes, RPC_BATCH_ANSWERS, RPC_BATCH_ANSWERS + MIB(1));
+	assert_in_range(n_refused, N_LARGE / 4, N_LARGE);
+	assert_string_equal(ask(f, &rude, REQUEST("1", "Ping", "{}")), RESULT("1", "{}"));
+	assert_true(rss_kib() - before < 128 * 1024);
+	check_polite(f);
 }
 
 /* More than there may be: each of those beyond hears why, and those that are there are served. */
@@ -228,6 +315,8 @@ int main(void)
 		T(test_goers),
 		T(test_endless),
 		T(test_fair),
+		T(test_batch_is_fair),
+		T(test_large_batch),
 		T(test_comers),
 	};
 
