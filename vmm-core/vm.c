@@ -73,11 +73,13 @@ static bool devices_quiet(struct vm *vm)
 	return quiet;
 }
 
-/* What the old life asked for while it was being stopped is void; iothreads are not the guest's. */
+/* What the old life asked for while it was being stopped is void. How much memory it had is told: who tells does it once, and a reset that
+ * changes nothing of it tells nothing. Iothreads are not the guest's. */
 static void forget_requests(struct vm *vm)
 {
 	(void)pthread_mutex_lock(&vm->request_lock);
-	vm->requests &= UINT32_C(1) << MACHINE_IOTHREADS;
+	vm->requests &= UINT32_C(1) << MACHINE_IOTHREADS | UINT32_C(1) << MACHINE_MEMORY |
+		UINT32_C(1) << MACHINE_BALLOON;
 	vm->failed = false;
 	(void)pthread_mutex_unlock(&vm->request_lock);
 }

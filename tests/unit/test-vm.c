@@ -77,7 +77,7 @@ void vcpu_inject_nmi(struct vcpu *vcpu)
 	atomic_store(&vcpu->nmi, true);
 }
 
-static unsigned n_collected, n_collected_vcpus, n_collected_iothreads;
+static unsigned n_collected, n_collected_vcpus, n_collected_iothreads, n_collected_memories;
 
 void vm_iothreads_wait(struct vm *vm)
 {
@@ -99,6 +99,7 @@ void vm_collect_ejected(struct vm *vm)
 void vm_collect_memories(struct vm *vm)
 {
 	(void)vm;
+	n_collected_memories++;
 }
 
 void vm_collect_vcpus(struct vm *vm)
@@ -465,6 +466,27 @@ static void test_old_life_is_void(void **state)
 	assert_int_equal(f->n_resets, 1);
 }
 
+/* But what became of its memory is told, though the reset comes first: devices tell each size once. */
+static void test_old_life_is_told(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, false);
+	n_collected_memories = 0;
+	f->n_notices = 0;
+	assert_int_equal(aim(f, VM_AIM_RESET), 0);
+	park_all(f);
+	wish(f, MACHINE_MEMORY);
+	wish(f, MACHINE_BALLOON);
+	wish(f, MACHINE_PANICKED);
+	turn(f);
+	assert_int_equal(f->n_resets, 1);
+	assert_int_equal(f->vm.state, PROTO_VM_RUNNING);
+	assert_int_equal(n_collected_memories, 1);
+	/* The balloon's size, and the reset. */
+	assert_int_equal(f->n_notices, 2);
+}
+
 /* Cards that the guest let go of are collected whatever is under way, and by nobody else. */
 static void test_eject(void **state)
 {
@@ -516,6 +538,7 @@ int main(void)
 		TEST(test_guest_reset_during_pause),
 		TEST(test_eject),
 		TEST(test_old_life_is_void),
+		TEST(test_old_life_is_told),
 		TEST(test_failure),
 	};
 
