@@ -342,8 +342,11 @@ int virtq_load(struct virtq *q, struct state_reader *r, unsigned flags)
 	q->n_in_flight = in_flight;
 	if (!r->bad && enabled <= 1 && broken <= enabled && in_flight <= q->size &&
 		(!enabled || virtq_enable(q, flags) == 0) &&
-		(enabled || (!q->last_avail && !q->next_used && !q->used_idx)))
+		(enabled || (!q->last_avail && !q->next_used && !q->used_idx))) {
+		/* The driver may have been asked not to kick, and what it waits for may be in use already. */
+		q->kicks_off = enabled && !(flags & VIRTQ_EVENT_IDX);
 		return 0;
+	}
 	virtq_reset(q);
 	return -EBADMSG;
 }

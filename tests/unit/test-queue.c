@@ -588,6 +588,25 @@ static void test_save_load(void **state)
 	guest_mem_done(&w.mem);
 }
 
+/* Saved when all was taken and the driver was asked not to kick: it is asked to by the pop that finds nothing. */
+static void test_kicks_after_load(void **state)
+{
+	const struct fake_part part = {BUF, 1, true};
+	struct virtq_chain c;
+	struct virtq fresh;
+	struct world w;
+
+	(void)state;
+	setup(&w, 0);
+	(void)fake_ring_add(&w.ring, &part, 1);
+	assert_int_equal(virtq_pop(&w.q, &c), 1);
+	assert_int_equal(fake_ring_used_flags(&w.ring), 1);
+	assert_int_equal(reload(&w.q, &fresh, 0), 0);
+	assert_int_equal(virtq_pop(&fresh, &c), 0);
+	assert_int_equal(fake_ring_used_flags(&w.ring), 0);
+	guest_mem_done(&w.mem);
+}
+
 static void test_load_corrupt(void **state)
 {
 	struct virtq bad, fresh;
@@ -624,6 +643,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_rings),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_save_load),
+		cmocka_unit_test(test_kicks_after_load),
 		cmocka_unit_test(test_load_corrupt),
 	};
 
