@@ -247,12 +247,12 @@ static const struct guest_region *find(const struct guest_mem *mem, struct gpa g
 	return NULL;
 }
 
-uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa)
+uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa, uint64_t enough)
 {
 	const struct guest_region *region = find(mem, gpa);
 
 	if (!region)
-		return mem->plug ? guest_plug_span(mem->plug, gpa.v, UINT64_MAX) : 0;
+		return mem->plug ? guest_plug_span(mem->plug, gpa.v, enough) : 0;
 	return region->size - (gpa.v - region->base.v);
 }
 

@@ -89,8 +89,9 @@ void *guest_mem_ptr(const struct guest_mem *mem, struct gpa gpa, uint64_t len);
  * memory, -EINVAL when that is locked, or -errno. */
 int64_t guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
 
-/* How many bytes from 'gpa' on lie in the same region; 0 when it is no RAM. */
-uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa);
+/* How many bytes from 'gpa' on lie in the same region; 0 when it is no RAM. At 'enough' it need not count further, which may take long
+ * where blocks are plugged: the answer may be less than there is then, but not less than that. */
+uint64_t guest_mem_span(const struct guest_mem *mem, struct gpa gpa, uint64_t enough);
 
 /* Copy between host and guest. Returns 0, or -EFAULT when the range is not RAM (nothing is copied then). */
 int guest_mem_read(const struct guest_mem *mem, struct gpa gpa, void *buf, uint64_t len);

@@ -140,7 +140,8 @@ static unsigned give_back_run(struct virtio_balloon *b, uint32_t pfn, unsigned n
 
 	while (n) {
 		struct gpa gpa = GPA(pfn * PAGE_LEN);
-		unsigned here = (unsigned)MIN(guest_mem_span(mem, gpa) / PAGE_LEN, (uint64_t)n);
+		uint64_t span = guest_mem_span(mem, gpa, n * PAGE_LEN);
+		unsigned here = (unsigned)MIN(span / PAGE_LEN, (uint64_t)n);
 
 		if (here) {
 			give_back(b, guest_mem_ptr(mem, gpa, here * PAGE_LEN), here * PAGE_LEN,

@@ -35,8 +35,8 @@ static void test_small(void **state)
 	assert_null(guest_mem_ptr(&mem, GPA(MIB(1)), 0));
 	assert_null(guest_mem_ptr(&mem, GPA(MIB(1) - 1), UINT64_MAX));
 	assert_null(guest_mem_ptr(&mem, GPA(UINT64_MAX), 1));
-	assert_int_equal(guest_mem_span(&mem, GPA(MIB(1) - 3)), 3);
-	assert_int_equal(guest_mem_span(&mem, GPA(MIB(1))), 0);
+	assert_int_equal(guest_mem_span(&mem, GPA(MIB(1) - 3), UINT64_MAX), 3);
+	assert_int_equal(guest_mem_span(&mem, GPA(MIB(1)), UINT64_MAX), 0);
 	assert_int_equal(guest_mem_write(&mem, GPA(100), &v, sizeof(v)), 0);
 	assert_int_equal(guest_mem_read(&mem, GPA(100), &back, sizeof(back)), 0);
 	assert_int_equal(back, v);

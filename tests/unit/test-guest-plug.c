@@ -155,8 +155,12 @@ static void test_blocks(void **state)
 	assert_null(guest_mem_ptr(&mem, GPA(base + 60 * BLOCK), 70 * BLOCK + 1));
 	assert_null(guest_mem_ptr(&mem, GPA(base + 130 * BLOCK), 0));
 	assert_non_null(guest_mem_ptr(&mem, GPA(base + 130 * BLOCK - 1), 0));
-	assert_int_equal(guest_mem_span(&mem, GPA(base + 61 * BLOCK + 3)), 69 * BLOCK - 3);
-	assert_int_equal(guest_mem_span(&mem, GPA(base + 59 * BLOCK)), 0);
+	assert_int_equal(
+		guest_mem_span(&mem, GPA(base + 61 * BLOCK + 3), UINT64_MAX), 69 * BLOCK - 3);
+	assert_int_equal(guest_mem_span(&mem, GPA(base + 59 * BLOCK), UINT64_MAX), 0);
+	/* Nobody counts all of it to learn of a page. */
+	assert_int_equal(guest_mem_span(&mem, GPA(base + 61 * BLOCK + 3), 4096), BLOCK - 3);
+	assert_int_equal(guest_mem_span(&mem, GPA(base + 62 * BLOCK - 3), 4096), BLOCK + 3);
 	assert_int_equal(guest_mem_write(&mem, GPA(base + 129 * BLOCK), &byte, 1), 0);
 	assert_int_equal(guest_mem_write(&mem, GPA(base + 130 * BLOCK), &byte, 1), -EFAULT);
 	assert_int_equal(guest_plug_state(&mem, 0, 60, 70), GUEST_PLUGGED);

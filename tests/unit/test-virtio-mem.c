@@ -226,8 +226,8 @@ static void test_up_and_down(void **state)
 	assert_int_equal(request(&fx, PLUG, 0, 32), ACK);
 	assert_int_equal(window(&fx, 40), MIB(64));
 	assert_int_equal(size_of(&fx), MIB(64));
-	assert_int_equal(guest_mem_span(&fx.f->mem, GPA(fx.base + 5)), MIB(64) - 5);
-	assert_int_equal(guest_mem_span(&fx.f->mem, GPA(fx.base + MIB(64))), 0);
+	assert_int_equal(guest_mem_span(&fx.f->mem, GPA(fx.base + 5), UINT64_MAX), MIB(64) - 5);
+	assert_int_equal(guest_mem_span(&fx.f->mem, GPA(fx.base + MIB(64)), UINT64_MAX), 0);
 	/* Nothing takes memory before it is used. */
 	assert_int_equal(resident(&fx), before);
 	for (unsigned i = 0; i < 32; i++)

@@ -234,7 +234,7 @@ int boot_load(struct guest_mem *mem, const struct boot_params_in *in, struct boo
 	char why[160];
 	int r;
 
-	b.low_end = guest_mem_span(mem, GPA(0));
+	b.low_end = guest_mem_span(mem, GPA(0), UINT64_MAX);
 	if (b.low_end <= LAYOUT_HIMEM)
 		return boot_fail(&b, -ENOSPC, "%llu KiB of memory are too little to boot a kernel",
 			(unsigned long long)(b.low_end >> 10));
