@@ -180,13 +180,17 @@ static int set_slot(const struct guest_mem *mem, unsigned number, uint64_t at, b
 int guest_plug_grow(struct guest_mem *mem, unsigned number, uint64_t len)
 {
 	struct guest_plug_device *d = get(mem, number);
+	uint64_t before;
 
 	assert(d && len <= d->size);
+	before = d->usable;
 	while (d->usable < len) {
 		int r = set_slot(mem, number, d->usable, true);
 
-		if (r < 0)
+		if (r < 0) {
+			guest_plug_shrink(mem, number, before);
 			return r;
+		}
 		d->usable = MIN(d->usable + d->extent, d->size);
 	}
 	return 0;

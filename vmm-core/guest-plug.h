@@ -74,7 +74,7 @@ void guest_plug_remove(struct guest_mem *mem, unsigned number);
 /* NULL: there is none. */
 const struct guest_plug_device *guest_plug_find(const struct guest_mem *mem, unsigned number);
 
-/* At least 'len' bytes are to be usable: whole extents. -errno: a slot could not be made; what is usable counts. */
+/* At least 'len' bytes are to be usable: whole extents. -errno: a slot could not be made, and as much is usable as before. */
 int guest_plug_grow(struct guest_mem *mem, unsigned number, uint64_t len);
 /* No more than that; nothing is plugged. */
 void guest_plug_shrink(struct guest_mem *mem, unsigned number, uint64_t len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Room for memory that comes and goes: places, slots, blocks, and that the rest of guest memory knows of it. */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,13 +19,15 @@ static struct {
 	unsigned slot;
 	uint64_t gpa, size;
 } calls[64];
-static unsigned n_calls;
+static unsigned n_calls, n_good_calls = UINT_MAX;
 
 static int set_slot(void *opaque, unsigned slot, uint64_t gpa, uint64_t size, void *host)
 {
 	assert_ptr_equal(opaque, calls);
 	assert_non_null(host);
 	assert_true(n_calls < ARRAY_SIZE(calls));
+	if (size && n_calls == n_good_calls)
+		return -ENOMEM;
 	calls[n_calls].slot = slot;
 	calls[n_calls].gpa = gpa;
 	calls[n_calls++].size = size;
@@ -134,6 +137,26 @@ static void test_slots(void **state)
 	guest_mem_done(&mem);
 }
 
+/* What cannot be made usable as a whole is not made usable in part: nobody would tell the guest. */
+static void test_no_slot(void **state)
+{
+	struct guest_mem mem;
+
+	(void)state;
+	begin(&mem, MIB(16), GIB(2));
+	assert_int_equal(guest_plug_add(&mem, 0, GIB(1), BLOCK), 0);
+	assert_int_equal(guest_plug_grow(&mem, 0, MIB(128)), 0);
+	n_good_calls = 3;
+	assert_int_equal(guest_plug_grow(&mem, 0, GIB(1)), -ENOMEM);
+	n_good_calls = UINT_MAX;
+	assert_int_equal(guest_plug_find(&mem, 0)->usable, MIB(128));
+	/* Two more came, and went. */
+	assert_int_equal(n_calls, 5);
+	for (unsigned i = 3; i < 5; i++)
+		assert_int_equal(calls[i].size, 0);
+	guest_mem_done(&mem);
+}
+
 /* Only what is plugged is memory, to whoever asks. */
 static void test_blocks(void **state)
 {
@@ -179,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_no_slot),
 		cmocka_unit_test(test_blocks),
 	};
 
