@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm-core/guest-plug.h"
+
 #define FIRST_CAP 0x40
 
 #define BAR_TYPE_64  0x4
@@ -170,7 +172,7 @@ static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 	return a <= b + (b_len - 1) && b <= a + (a_len - 1);
 }
 
-/* Nothing that the bus does not know of lives there: RAM, the local APICs. */
+/* Nothing that the bus does not know of lives there, or may come to: RAM, memory that is plugged in, the local APICs. */
 static bool place_is_free(const struct pci_device *pci, uint64_t addr, uint64_t size)
 {
 	const struct guest_mem *mem = pci->dev.machine->mem;
@@ -180,7 +182,7 @@ static bool place_is_free(const struct pci_device *pci, uint64_t addr, uint64_t 
 	for (unsigned i = 0; i < mem->n_regions; i++)
 		if (overlaps(addr, size, mem->regions[i].base.v, mem->regions[i].size))
 			return false;
-	return true;
+	return !mem->plug || !overlaps(addr, size, mem->plug->base, mem->plug->room);
 }
 
 bool pci_update_bars(struct pci_device *pci)

@@ -16,7 +16,7 @@
  * exactly that state back. A function that comes later ("acpi-pci-hotplug", pci-hotplug.c) is found as it
  * was made, with no place; it gets one for the resets to come.
  *
- * A BAR decodes when memory decode is on and its place is free: not RAM, not the local APICs, not
+ * A BAR decodes when memory decode is on and its place is free: not RAM nor room for more of it, not the local APICs, not
  * another range of the bus. One that is put on top of something simply does not decode until one of
  * the two moves away; nothing else changes.
  *

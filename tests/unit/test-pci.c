@@ -10,6 +10,7 @@
 
 #include "devices/pci/pci.h"
 #include "tests/fakes/fake-driver.h"
+#include "vmm-core/guest-plug.h"
 
 #define BAR_LOW  0 /* 32-bit, 4 KiB */
 #define BAR_HIGH 2 /* 64-bit, 64 KiB */
@@ -278,6 +279,32 @@ static void test_bar_moves(void **state)
 	destroy(&fx);
 }
 
+/* Where memory can be plugged in, the guest would find one or the other, by what is usable just then. */
+static void test_bar_on_plugged(void **state)
+{
+	const struct guest_file room = {.fd = -EBADF, .size = GIB(2), .page_len = 4096};
+	struct fixture fx;
+	struct thing *t;
+
+	(void)state;
+	build(&fx);
+	t = thing_of(fx.a);
+	assert_int_equal(guest_plug_init(&fx.f->mem, &room, NULL, NULL), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t addr = layout_plug_base(MIB(4)) + i * (GIB(1) - 0x8000);
+
+		addr = ALIGN_DOWN(addr, UINT64_C(0x10000));
+		set_cfg(&fx, 0x18, 4, (uint32_t)addr);
+		set_cfg(&fx, 0x1c, 4, addr >> 32);
+		assert_int_equal(bar64(&fx, SLOT_A), addr);
+		assert_false(t->pci.bars[BAR_HIGH].mapped);
+	}
+	set_cfg(&fx, 0x18, 4, (uint32_t)layout_pci64_base(MIB(4), room.size));
+	set_cfg(&fx, 0x1c, 4, layout_pci64_base(MIB(4), room.size) >> 32);
+	assert_true(t->pci.bars[BAR_HIGH].mapped);
+	destroy(&fx);
+}
+
 /* On top of another BAR: the first one keeps the place; when it leaves, the second gets it. */
 static void test_bar_on_bar(void **state)
 {
@@ -427,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_header),
 		cmocka_unit_test(test_bar_sizing),
 		cmocka_unit_test(test_bar_moves),
+		cmocka_unit_test(test_bar_on_plugged),
 		cmocka_unit_test(test_bar_on_bar),
 		cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_intx),
