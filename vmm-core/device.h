@@ -119,6 +119,8 @@ struct machine_hotplug_ops {
 	int (*plug)(struct device *hotplug, struct device *card);
 	/* Ask the guest to let go of it; asked again, it is told again. MACHINE_EJECT follows when it did, or was reset. */
 	void (*unplug)(struct device *hotplug, struct device *card);
+	/* It is to stay after all: a guest that was asked, and lets go of it only now, is not obeyed. -ENODEV: it has already. */
+	int (*keep)(struct device *hotplug, struct device *card);
 	/* One of those that the guest let go of; it is the caller's to free. NULL: there is none (left). */
 	struct device *(*ejected)(struct device *hotplug);
 };

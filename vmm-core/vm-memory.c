@@ -104,9 +104,15 @@ int vm_memory_set(struct vm *vm, unsigned number, uint64_t kib, char *ret_reason
 	if (kib > VM_MAX_MEMORY_KIB)
 		return -EINVAL;
 	r = vm->machine.memory_ops->set(dev, KIB(kib));
-	if (r >= 0)
-		vm->config.memories[number].requested_kib = kib;
-	return r;
+	if (r < 0)
+		return r;
+	/* What the guest is to have some of is not taken away with it at the next reset, though somebody wanted it back before. */
+	if (kib && vm->machine.hotplug_ops &&
+		vm->machine.hotplug_ops->keep(vm->machine.hotplug, dev) < 0)
+		return failed(
+			ret_reason, -ENODEV, "the guest has just let go of the memory device");
+	vm->config.memories[number].requested_kib = kib;
+	return 0;
 }
 
 int vm_memory_remove(struct vm *vm, unsigned number, char *ret_reason)

@@ -183,7 +183,7 @@ uint32_t vm_nics(const struct vm *vm);
 int vm_memory_make(struct vm *vm, unsigned number);
 /* Make it and tell the guest, in any state but STOPPED. As vm_nic_add(). */
 int vm_memory_add(struct vm *vm, unsigned number, const struct vm_memory *memory, char *ret_reason);
-/* The guest is to have so much of it. -ENODEV; or machine_memory_ops.set()'s error. */
+/* The guest is to have so much of it; it is no longer to be removed then, if that is something. -ENODEV; or machine_memory_ops.set()'s error. */
 int vm_memory_set(struct vm *vm, unsigned number, uint64_t kib, char *ret_reason);
 /* Ask the guest to let go of the device, of which it has nothing and is to have nothing (-EBUSY otherwise). When it does, or is reset, it
  * is freed and vm_owner.memories_changed() called. -ENOTSUP without ACPI; -ENODEV: there is none. */

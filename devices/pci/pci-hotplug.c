@@ -7,6 +7,7 @@
  *	unplug	the bit in DOWN and the event: the guest is asked to let go of the card. Nothing else happens until it
  *		does, by writing the bit to EJECT (_EJ0), or is reset: then the card is withdrawn at once, and the vm
  *		frees it on the loop thread
+ *	keep	it is not wanted back any more: neither what the guest does nor a reset takes it away
  *
  * A guest that ejects a card which nobody wants back is not obeyed: the card stays, and is found again by a look at the slot.
  */
@@ -72,6 +73,17 @@ static void hotplug_unplug(struct device *dev, struct device *card)
 	tell_guest(s);
 }
 
+static int hotplug_keep(struct device *dev, struct device *card)
+{
+	struct pci_hotplug *s = to_hotplug(dev);
+
+	if (s->ejected & bit_of(card))
+		return -ENODEV;
+	s->asked &= ~bit_of(card);
+	s->down &= ~bit_of(card);
+	return 0;
+}
+
 static struct device *hotplug_ejected(struct device *dev)
 {
 	struct pci_hotplug *s = to_hotplug(dev);
@@ -87,6 +99,7 @@ static struct device *hotplug_ejected(struct device *dev)
 static const struct machine_hotplug_ops hotplug_machine_ops = {
 	.plug = hotplug_plug,
 	.unplug = hotplug_unplug,
+	.keep = hotplug_keep,
 	.ejected = hotplug_ejected,
 };
 

@@ -242,6 +242,27 @@ static void test_unplug(void **state)
 	(void)device_free(card);
 }
 
+/* Asked for, and then wanted again: neither the guest's late answer nor a reset takes it away. */
+static void test_keep(void **state)
+{
+	struct fixture *x = *state;
+	const struct machine_hotplug_ops *ops = x->f->m.hotplug_ops;
+
+	assert_int_equal(ops->keep(x->hotplug, x->first), 0);
+	unplug(x, x->first);
+	assert_int_equal(ops->keep(x->hotplug, x->first), 0);
+	assert_int_equal(in(x, DOWN), 0);
+	out(x, EJECT, 1U << 1);
+	device_reset(x->hotplug);
+	assert_int_equal(x->f->n_requests, 0);
+	assert_int_equal(fake_pci_read(x->f, 1, 0, 2), 0x1234);
+	/* It can be asked for again; once it is gone it is too late. */
+	unplug(x, x->first);
+	out(x, EJECT, 1U << 1);
+	assert_int_equal(ops->keep(x->hotplug, x->first), -ENODEV);
+	assert_ptr_equal(ejected(x), x->first);
+}
+
 /* The guest that was asked is gone: what it did not answer is done. */
 static void test_reset(void **state)
 {
@@ -343,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_plug),
 		TEST(test_unplug),
+		TEST(test_keep),
 		TEST(test_reset),
 		TEST(test_again_and_again),
 		TEST(test_no_room),

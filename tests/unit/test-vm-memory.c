@@ -19,7 +19,7 @@ struct fixture {
 	struct vm_stats_page stats;
 	struct device hotplug;
 	struct device *out[VM_MAX_MEMORIES]; /* that the guest let go of */
-	unsigned n_out, n_changed, n_notices, noticed;
+	unsigned n_out, n_kept, n_changed, n_notices, noticed;
 	int add_error, plug_error, set_error;
 	uint64_t size[VM_MAX_MEMORIES];
 };
@@ -87,7 +87,17 @@ static struct device *ejected(struct device *hotplug)
 	return fixture->n_out ? fixture->out[--fixture->n_out] : NULL;
 }
 
-static const struct machine_hotplug_ops hotplug_ops = {plug, unplug, ejected};
+static int keep(struct device *hotplug, struct device *card)
+{
+	(void)hotplug;
+	for (unsigned i = 0; i < fixture->n_out; i++)
+		if (fixture->out[i] == card)
+			return -ENODEV;
+	fixture->n_kept++;
+	return 0;
+}
+
+static const struct machine_hotplug_ops hotplug_ops = {plug, unplug, keep, ejected};
 
 static void on_memories(void *opaque)
 {
@@ -229,6 +239,29 @@ static void test_failures(void **state)
 	assert_int_equal(add(f, 2, 4096, reason), 0);
 }
 
+/* Who is to have some of it keeps it, asked for or not. */
+static void test_kept(void **state)
+{
+	struct fixture *f = *state;
+	char reason[PROTO_REASON_MAX];
+
+	assert_int_equal(add(f, 1, 512, reason), 0);
+	assert_int_equal(vm_memory_set(&f->vm, 1, 0, reason), 0);
+	assert_int_equal(f->n_kept, 0);
+	assert_int_equal(vm_memory_set(&f->vm, 1, 2048, reason), 0);
+	assert_int_equal(f->n_kept, 1);
+	f->set_error = -ENOMEM;
+	assert_int_equal(vm_memory_set(&f->vm, 1, 4096, reason), -ENOMEM);
+	assert_int_equal(f->n_kept, 1);
+	f->set_error = 0;
+	assert_int_equal(vm_memory_set(&f->vm, 1, 0, reason), 0);
+	assert_int_equal(vm_memory_remove(&f->vm, 1, reason), 0);
+	/* Too late: here a guest lets go at once. */
+	assert_int_equal(vm_memory_set(&f->vm, 1, 2048, reason), -ENODEV);
+	assert_non_null(strstr(reason, "let go"));
+	assert_int_equal(f->vm.config.memories[1].requested_kib, 0);
+}
+
 /* Those whose size is another one than was told. */
 static void test_notices(void **state)
 {
@@ -257,6 +290,7 @@ int main(void)
 		TEST(test_come_and_go),
 		TEST(test_refusals),
 		TEST(test_failures),
+		TEST(test_kept),
 		TEST(test_notices),
 	};
 

@@ -81,7 +81,8 @@ static struct device *ejected(struct device *hotplug)
 	return fixture->n_out ? fixture->out[--fixture->n_out] : NULL;
 }
 
-static const struct machine_hotplug_ops hotplug_ops = {plug, unplug, ejected};
+static const struct machine_hotplug_ops hotplug_ops = {
+	.plug = plug, .unplug = unplug, .ejected = ejected};
 
 static void on_nics(void *opaque)
 {
