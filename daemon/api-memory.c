@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Handlers about a domain's memory: how much it has, and what its guest says of it. Tested by tests/unit/test-dbus.c. */
+#include <string.h>
+
 #include "daemon/api.h"
 #include "daemon/host.h"
 #include "daemon/process.h"
@@ -66,7 +68,9 @@ static int change_config(
 	return 0;
 }
 
-static int change_definition(struct domain *d, const struct change *change, struct error *error)
+/* 'only_check': whether it could be made, and nothing changes. */
+static int change_definition(
+	struct domain *d, const struct change *change, bool only_check, struct error *error)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	int r;
@@ -75,7 +79,73 @@ static int change_definition(struct domain *d, const struct change *change, stru
 		return error_set(
 			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);
 	r = change_config(change, config, error);
-	return r < 0 ? r : manager_redefine(d->manager, d, config, error);
+	return r < 0 || only_check ? r : manager_redefine(d->manager, d, config, error);
+}
+
+/* A change of what runs, which the definition is to follow. */
+struct pending {
+	struct api_call *call;
+	struct change change;
+	bool to_config;
+	uint8_t uuid[16];
+};
+
+/* As it is now: it may be another one than when the worker was asked. */
+static int let_definition_follow(const struct pending *p, struct error *error)
+{
+	struct manager *m = p->call->manager;
+	struct domain *d;
+
+	/* What was defined meanwhile comes first. */
+	manager_commit(m);
+	d = manager_find_uuid(m, p->uuid);
+	if (!d || !d->definition)
+		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
+	return change_definition(d, &p->change, /* only_check= */ false, error);
+}
+
+static void on_live_changed(void *userdata, const struct error *error)
+{
+	_cleanup_(freep) struct pending *p = userdata;
+	struct error e = {0};
+
+	if (!error && p->to_config && let_definition_follow(p, &e) < 0)
+		error = &e;
+	api_done(p->call, error);
+}
+
+/* What runs first: it may refuse, and then the definition stays as well. */
+static int change_live(struct api_call *call, struct domain *d, const struct change *change,
+	bool to_config, struct error *error)
+{
+	struct pending *p = malloc(sizeof(*p));
+	int r;
+
+	if (!p)
+		return error_set(error, ERROR_NO_MEMORY, "request");
+	*p = (struct pending){api_call_ref(call), *change, to_config, {0}};
+	memcpy(p->uuid, d->uuid, sizeof(p->uuid));
+	r = change->has_period
+		? domain_set_stats_period(d, change->period_s, on_live_changed, p, error)
+		: domain_set_memory(d, change->memory_kib, on_live_changed, p, error);
+	if (r < 0) {
+		(void)api_call_unref(call);
+		free(p);
+	}
+	return r;
+}
+
+static int make_change(struct api_call *call, struct domain *d, const struct change *change,
+	uint32_t flags, struct error *error)
+{
+	bool to_live = flags & FLAG_LIVE, to_config = flags & FLAG_CONFIG;
+	int r = to_config ? change_definition(d, change, /* only_check= */ to_live, error) : 0;
+
+	if (r == 0 && to_live)
+		return change_live(call, d, change, to_config, error);
+	if (r == 0)
+		api_call_reply(call, NULL);
+	return r;
 }
 
 int api_set_memory(struct api_call *call, struct error *error)
@@ -90,18 +160,7 @@ int api_set_memory(struct api_call *call, struct error *error)
 	if (!change.memory_kib)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 			"kib is 0; write how much memory the guest is to have");
-	if (flags & FLAG_CONFIG)
-		r = change_definition(d, &change, error);
-	if (r < 0)
-		return r;
-	if (!(flags & FLAG_LIVE)) {
-		api_call_reply(call, NULL);
-		return 0;
-	}
-	r = domain_set_memory(d, change.memory_kib, api_done, api_call_ref(call), error);
-	if (r < 0)
-		(void)api_call_unref(call);
-	return r;
+	return make_change(call, d, &change, flags, error);
 }
 
 int api_set_max_memory(struct api_call *call, struct error *error)
@@ -119,10 +178,7 @@ int api_set_max_memory(struct api_call *call, struct error *error)
 	if (!change.max_memory_kib)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 			"kib is 0; write how much memory the guest may have");
-	r = change_definition(d, &change, error);
-	if (r == 0)
-		api_call_reply(call, NULL);
-	return r;
+	return make_change(call, d, &change, flags, error);
 }
 
 int api_set_memory_stats_period(struct api_call *call, struct error *error)
@@ -138,18 +194,7 @@ int api_set_memory_stats_period(struct api_call *call, struct error *error)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 			"a period of %u seconds; write at most %u", change.period_s,
 			VM_MAX_BALLOON_PERIOD);
-	if (flags & FLAG_CONFIG)
-		r = change_definition(d, &change, error);
-	if (r < 0)
-		return r;
-	if (!(flags & FLAG_LIVE)) {
-		api_call_reply(call, NULL);
-		return 0;
-	}
-	r = domain_set_stats_period(d, change.period_s, api_done, api_call_ref(call), error);
-	if (r < 0)
-		(void)api_call_unref(call);
-	return r;
+	return make_change(call, d, &change, flags, error);
 }
 
 static void add(struct json_object *o, const char *key, uint64_t value)

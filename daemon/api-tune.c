@@ -95,8 +95,19 @@ static int find_defined(const struct domain *d, const struct domain_config *conf
 		"the definition of '%s' has no interface '%s'", d->name, key);
 }
 
-static int tune_definition(
-	struct domain *d, const struct tune *tune, const char *key, struct error *error)
+/* A target that a running domain has been given leads to the same vNIC by its address. */
+static void key_of(const struct domain *d, const char *key, char ret[NET_MAC_STRING_SIZE])
+{
+	int i = api_find_interface(d, key, NULL);
+
+	*ret = 0;
+	if (i >= 0)
+		net_mac_format(d->live->vm.nics[i].port.mac, ret);
+}
+
+/* 'only_check': whether it could be made, and nothing changes. */
+static int tune_definition(struct domain *d, const struct tune *tune, const char *key,
+	bool only_check, struct error *error)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	int i, r;
@@ -107,20 +118,61 @@ static int tune_definition(
 	if (definition_parse(d->definition, &config) < 0)
 		return error_set(
 			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);
-	/* A target that a running domain has been given leads to the same vNIC by its address. */
-	i = api_find_interface(d, key, NULL);
-	if (i >= 0) {
-		char mac[NET_MAC_STRING_SIZE];
-
-		net_mac_format(d->live->vm.nics[i].port.mac, mac);
-		i = find_defined(d, config, mac, error);
-	} else {
-		i = find_defined(d, config, key, error);
-	}
+	i = find_defined(d, config, key, error);
 	if (i < 0)
 		return i;
 	r = apply(tune, &config->vm.nics[i].port, error);
-	return r < 0 ? r : manager_redefine(d->manager, d, config, error);
+	return r < 0 || only_check ? r : manager_redefine(d->manager, d, config, error);
+}
+
+/* A change of what runs, which the definition is to follow. */
+struct pending {
+	struct api_call *call;
+	struct tune tune;
+	uint8_t uuid[16];
+	char mac[NET_MAC_STRING_SIZE]; /* of the interface */
+};
+
+static void on_live_tuned(void *userdata, const struct error *error)
+{
+	_cleanup_(freep) struct pending *p = userdata;
+	struct manager *m = p->call->manager;
+	struct error e = {0};
+	struct domain *d;
+
+	if (!error) {
+		/* What was defined meanwhile comes first. */
+		manager_commit(m);
+		d = manager_find_uuid(m, p->uuid);
+		if (!d || !d->definition)
+			(void)error_set(
+				&e, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
+		else
+			(void)tune_definition(d, &p->tune, p->mac, /* only_check= */ false, &e);
+	}
+	if (e.code != ERROR_NONE)
+		error = &e;
+	api_done(p->call, error);
+}
+
+/* What runs first: it may refuse, and then the definition stays as well. */
+static int tune_both(struct api_call *call, struct domain *d, const struct tune *tune,
+	unsigned index, const struct net_port_config *port, struct error *error)
+{
+	struct pending *p = malloc(sizeof(*p));
+	int r;
+
+	if (!p)
+		return error_set(error, ERROR_NO_MEMORY, "request");
+	*p = (struct pending){.call = api_call_ref(call), .tune = *tune};
+	memcpy(p->uuid, d->uuid, sizeof(p->uuid));
+	net_mac_format(d->live->vm.nics[index].port.mac, p->mac);
+	r = network_update_port(d, d->live->nics[index].number, port, on_live_tuned, p, error);
+	if (r < 0) {
+		(void)api_call_unref(call);
+		free(p);
+	}
+	return r;
 }
 
 int api_set_interface_tune(struct api_call *call, struct error *error)
@@ -128,6 +180,7 @@ int api_set_interface_tune(struct api_call *call, struct error *error)
 	const char *key = api_arg_string(call, "interface");
 	uint32_t flags = api_arg_uint(call, "flags");
 	struct domain *d = api_arg_domain(call, error);
+	char mac[NET_MAC_STRING_SIZE];
 	struct net_port_config port;
 	struct tune tune = {0};
 	int i = 0, r;
@@ -148,10 +201,14 @@ int api_set_interface_tune(struct api_call *call, struct error *error)
 		port = d->live->vm.nics[i].port;
 		r = apply(&tune, &port, error);
 	}
+	key_of(d, key, mac);
 	if (r == 0 && (flags & FLAG_CONFIG))
-		r = tune_definition(d, &tune, key, error);
+		r = tune_definition(
+			d, &tune, *mac ? mac : key, /* only_check= */ flags & FLAG_LIVE, error);
 	if (r < 0)
 		return r;
+	if (flags == (FLAG_LIVE | FLAG_CONFIG))
+		return tune_both(call, d, &tune, (unsigned)i, &port, error);
 	if (flags & FLAG_LIVE)
 		return api_change_interface(call, d, (unsigned)i, &port, error);
 	api_call_reply(call, NULL);

@@ -371,27 +371,63 @@ static void tell_link(
 		new->flags &NET_PORT_LINK_DOWN ? "Down" : "Up", fields, ARRAY_SIZE(fields));
 }
 
+static void set_port(struct network_port *port, const struct net_port_config *config)
+{
+	struct proto_port message = {.port = port->number, .config = *config};
+
+	port->config = *config;
+	/* Their peers check by the old configuration: they are made anew when they are wanted again. */
+	network_drop_directs(port);
+	if (port->linked && port->network->phase == NETWORK_ACTIVE)
+		(void)worker_request(port->network->worker, PROTO_PORT_SET, &message,
+			sizeof(message), NULL, 0, NETWORK_REQUEST_USEC, NULL, NULL);
+}
+
+/* The domain's worker is asked; the network's has it already. */
+struct port_change {
+	struct domain *domain; /* valid: pending requests are answered before a domain is freed */
+	unsigned nic;
+	struct net_port_config old, new;
+	domain_done_fn done;
+	void *userdata;
+};
+
+/* Refused: both ends of the cable are as before, unless somebody has changed them again. */
+static void on_port_changed(void *userdata, const struct error *error)
+{
+	_cleanup_(freep) struct port_change *change = userdata;
+	struct domain *d = change->domain;
+	struct network_port *port =
+		find_port(d->manager, has_owner, &(struct owner){d->uuid, change->nic});
+
+	if (error && port && memcmp(&port->config, &change->new, sizeof(change->new)) == 0) {
+		tell_link(d, port, &change->old);
+		set_port(port, &change->old);
+	}
+	change->done(change->userdata, error);
+}
+
 int network_update_port(struct domain *d, unsigned nic, const struct net_port_config *config,
 	domain_done_fn done, void *userdata, struct error *error)
 {
 	struct network_port *port = find_port(d->manager, has_owner, &(struct owner){d->uuid, nic});
-	struct proto_port message = {.config = *config};
+	struct port_change *change;
 	int r = port ? check_floor(port->network, port, config, error) : 0;
 
-	if (r < 0)
+	if (r < 0 || !port)
+		return r < 0 ? r : domain_set_nic(d, nic, config, done, userdata, error);
+	change = malloc(sizeof(*change));
+	if (!change)
+		return error_set(error, ERROR_NO_MEMORY, "request");
+	*change = (struct port_change){d, nic, port->config, *config, done, userdata};
+	r = domain_set_nic(d, nic, config, on_port_changed, change, error);
+	if (r < 0) {
+		free(change);
 		return r;
-	if (port) {
-		message.port = port->number;
-		tell_link(d, port, config);
-		port->config = *config;
-		/* Their peers check by the old configuration: they are made anew when they are wanted again. */
-		network_drop_directs(port);
-		if (port->linked && port->network->phase == NETWORK_ACTIVE)
-			(void)worker_request(port->network->worker, PROTO_PORT_SET, &message,
-				sizeof(message), NULL, 0, NETWORK_REQUEST_USEC, NULL, NULL);
 	}
-	r = domain_set_nic(d, nic, config, done, userdata, error);
-	if (r == 0 && port && port->network->uplinks_down)
+	tell_link(d, port, config);
+	set_port(port, config);
+	if (port->network->uplinks_down)
 		network_tell_guest(port);
-	return r;
+	return 0;
 }

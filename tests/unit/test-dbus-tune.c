@@ -59,6 +59,46 @@ static void test_tune(void **state)
 		VMMD_ERROR_PREFIX "InvalidArgument", "domain 'vm' has no interface 'vnet9'");
 }
 
+/* What the worker refuses is changed nowhere: not in the definition, and not at the network's end of the cable. */
+static void test_refused(void **state)
+{
+	static const char mac[] = "52:54:00:00:00:08";
+	struct fixture *f = *state;
+	const struct network_port *port;
+	struct network *n = NULL;
+	struct domain *d;
+
+	assert_int_equal(network_define(f->manager, "<network><name>red</name></network>", "n", 0,
+				 &n, NULL, &f->error),
+		0);
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	f->devices = "<interface type='network'><mac address='52:54:00:00:00:08'/><source "
+		     "network='red'/><model type='virtio'/></interface>";
+	d = fixture_define(f, "vm", "fake=fail-requests", "");
+	fixture_start(f, d);
+	port = network_find_port(f->manager, d->uuid, 0);
+	assert_non_null(port);
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "77", "", 3),
+		VMMD_ERROR_PREFIX "OperationFailed", "did not change its vNIC");
+	assert_null(strstr(d->definition->xml, "<inbound"));
+	assert_null(strstr(d->running->xml, "<inbound"));
+	assert_int_equal(port->config.bandwidth.in.average, 0);
+	fails(CALL(f, "SetInterfaceLink", "ssb", "vm", mac, 0), VMMD_ERROR_PREFIX "OperationFailed",
+		"did not change its vNIC");
+	assert_false(port->config.flags & NET_PORT_LINK_DOWN);
+	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(8192), 3),
+		VMMD_ERROR_PREFIX "OperationFailed", "did not change its balloon");
+	assert_null(strstr(d->definition->xml, "<currentMemory unit='KiB'>8192<"));
+	fails(CALL(f, "SetMemoryStatsPeriod", "suu", "vm", 5, 3),
+		VMMD_ERROR_PREFIX "OperationFailed", "did not change its balloon");
+	assert_null(strstr(d->definition->xml, "<stats period"));
+	/* So is what is too much for what runs, and would not be for the definition. */
+	ok(CALL(f, "SetMaxMemory", "stu", "vm", UINT64_C(32768), 2));
+	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(24576), 3),
+		VMMD_ERROR_PREFIX "InvalidArgument", "cannot set memory higher than max memory");
+	assert_null(strstr(d->definition->xml, "<currentMemory unit='KiB'>24576<"));
+}
+
 static void test_pins(void **state)
 {
 	struct fixture *f = *state;
@@ -415,6 +455,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_tune),
+		T(test_refused),
 		T(test_pins),
 		T(test_vcpus),
 		T(test_limits),
