@@ -132,8 +132,6 @@ static int apply(struct network *n, struct change *change, struct error *error)
 		return 0;
 	if (change->live)
 		(void)update_gateway(n, n->config, NULL);
-	if (change->uplink_fd >= 0)
-		network_give_back_nic(n, &change->uplink);
 	return r;
 }
 
@@ -184,6 +182,8 @@ int network_update_section(
 		r = apply(n, &change, error);
 	if (r == 0)
 		take(n, &change);
+	else if (change.uplink_fd >= 0)
+		network_give_back_nic(n, &change.uplink);
 	change_done(&change);
 	return r;
 }

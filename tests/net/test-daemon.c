@@ -265,9 +265,18 @@ static void test_update(void **state)
 	assert_true(try_ip("link del p0\nlink del p1\n"));
 }
 
+static bool host_is_kept_out_of(const char *dev)
+{
+	char command[128];
+
+	(void)snprintf(
+		command, sizeof(command), "tc filter show dev %s ingress | grep -q vmmd:red", dev);
+	return system(command) == 0;
+}
+
 static bool host_is_kept_out(void)
 {
-	return system("tc filter show dev p0 ingress | grep -q vmmd:red") == 0;
+	return host_is_kept_out_of("p0");
 }
 
 /* A NIC that the host uses is not taken from it; one that was is given back, by whichever daemon. */
@@ -306,6 +315,36 @@ static void test_exclusive(void **state)
 	f->manager = manager_free(f->manager);
 	fixture_open_manager(f);
 	assert_false(host_is_kept_out());
+}
+
+#define UPLINK_XML "<interface dev='p1'/>"
+
+/* A NIC that comes in the end not to be an uplink is the host's as before. */
+static void test_exclusive_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct network_update update = {.command = NETWORK_UPDATE_ADD_LAST,
+		.section = NETWORK_SECTION_FORWARD_INTERFACE,
+		.parent_index = -1,
+		.xml = UPLINK_XML,
+		.len = sizeof(UPLINK_XML) - 1,
+		.source = "update.xml"};
+	struct network *n;
+
+	assert_true(try_ip(NIC NIC2));
+	n = define_on(f, "p0", "<t:team xmlns:t='urn:vmmd:network:1' exclusive='yes'/>");
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	assert_true(host_is_kept_out());
+	/* The definition has it already. */
+	assert_int_equal(network_update_section(n, &update, NETWORK_UPDATE_CONFIG, &f->error), 0);
+	assert_true(network_update_section(n, &update, NETWORK_UPDATE_LIVE | NETWORK_UPDATE_CONFIG,
+			    &f->error) < 0);
+	assert_int_equal(n->config->net.n_uplinks, 1);
+	assert_false(host_is_kept_out_of("p1"));
+	assert_int_equal(network_update_section(n, &update, NETWORK_UPDATE_LIVE, &f->error), 0);
+	assert_true(host_is_kept_out_of("p1"));
+	fixture_wait(f, network_destroy(n, fixture_done, f, &f->error));
+	assert_true(try_ip("link del p0\nlink del p1\n"));
 }
 
 /* A network that was given no name for its interface shows the one that was chosen, as long as it runs. */
@@ -472,6 +511,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_macvtap, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_update, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_exclusive, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_exclusive_refused, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_bridge_name, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_daemon_killed, setup, fixture_teardown),
 	};
