@@ -205,6 +205,7 @@ const char *capture_end_to_string(enum capture_end end)
 		[CAPTURE_END_SIGNAL] = "signal",
 		[CAPTURE_END_OUTPUT] = "output",
 		[CAPTURE_END_SOURCE] = "source",
+		[CAPTURE_END_CANCELLED] = "cancelled",
 	};
 
 	return words[end];

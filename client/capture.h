@@ -20,6 +20,7 @@ enum capture_end {
 	CAPTURE_END_SIGNAL, /* the user has had enough */
 	CAPTURE_END_OUTPUT, /* nobody reads the file any more */
 	CAPTURE_END_SOURCE, /* the interface, its domain or its worker is gone */
+	CAPTURE_END_CANCELLED, /* the source ended because somebody cancelled it; the session does not know */
 	CAPTURE_END_X_MAX
 };
 
@@ -39,5 +40,5 @@ struct capture_session {
 /* Returns 0, or -errno of the socket or the file (with what was captured in the results). */
 int capture_run(struct capture_session *session, const struct pcapng_interface *interface);
 
-/* "count", "time", "signal", "output", "source". */
+/* "count", "time", "signal", "output", "source", "cancelled". */
 const char *capture_end_to_string(enum capture_end end);

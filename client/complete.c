@@ -58,6 +58,21 @@ static void offer_networks(const struct completer *c, bool active, bool inactive
 	}
 }
 
+static void offer_jobs(const struct completer *c, uint32_t flags)
+{
+	_cleanup_(json_putp) struct json_object *list = NULL;
+	char text[24];
+
+	if (remote_connect(c->ctl) < 0 ||
+		remote_call_one(c->ctl, "ListJobs", &list, "u", flags) < 0)
+		return;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		(void)snprintf(text, sizeof(text), "%lld",
+			(long long)json_number(json_object_array_get_idx(list, i), "job", 0));
+		offer(c, text);
+	}
+}
+
 static int offer_values(const struct completer *c, enum option_completion completion)
 {
 	switch (completion) {
@@ -94,6 +109,12 @@ static int offer_values(const struct completer *c, enum option_completion comple
 	case COMPLETE_VERB:
 		for (const struct verb *v = verbs; v->name; v++)
 			offer(c, v->name);
+		break;
+	case COMPLETE_JOB:
+		offer_jobs(c, 1);
+		break;
+	case COMPLETE_ANY_JOB:
+		offer_jobs(c, 0);
 		break;
 	}
 	return 0;

@@ -15,7 +15,8 @@ struct watch_event;
 struct remote_ops {
 	int (*connect)(struct ctl *ctl, const char *uri);
 	/* 'args' is an array of one value for each of 'types' (s u t b as). '*ret_reply' (the caller puts it; the pointer may be NULL)
-	 * is an array of the results; '*ret_fd' (the pointer may be NULL) the descriptor that came, or -EBADF. */
+	 * is an array of the results; beside a descriptor it has the job's number, if that came; '*ret_fd' (the pointer may be NULL) the descriptor that came,
+	 * or -EBADF. */
 	int (*call)(struct ctl *ctl, const char *method, uint64_t timeout_usec, const char *types,
 		struct json_object *args, struct json_object **ret_reply, int *ret_fd);
 	/* A call that nobody waits for; failures are nobody's business. */

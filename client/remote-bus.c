@@ -218,8 +218,9 @@ static int append(sd_bus_message *m, const char *types, struct json_object *args
 	return r;
 }
 
-/* The descriptor of an answer, which is the message's, as the caller's. */
-static int take_fd(struct ctl *ctl, sd_bus_message *reply, int *ret_fd)
+/* The descriptor of an answer, which is the message's, as the caller's; '*ret_rest' (may be NULL): what comes behind it. */
+static int take_fd(
+	struct ctl *ctl, sd_bus_message *reply, struct json_object **ret_rest, int *ret_fd)
 {
 	int fd, r = sd_bus_message_read(reply, "h", &fd);
 
@@ -230,6 +231,13 @@ static int take_fd(struct ctl *ctl, sd_bus_message *reply, int *ret_fd)
 	if (r < 0)
 		return ctl_set_error(ctl, "Internal", "internal error: no file descriptor came: %s",
 			strerror(-r));
+	if (ret_rest)
+		r = message_to_json(reply, ret_rest);
+	if (r < 0) {
+		(void)safe_close(fd);
+		return ctl_set_error(
+			ctl, "Internal", "internal error: strange answer: %s", strerror(-r));
+	}
 	*ret_fd = fd;
 	return 0;
 }
@@ -256,7 +264,7 @@ static int bus_call(struct ctl *ctl, const char *method, uint64_t timeout_usec, 
 	if (r < 0)
 		return r;
 	if (ret_fd)
-		return take_fd(ctl, reply, ret_fd);
+		return take_fd(ctl, reply, ret_reply, ret_fd);
 	r = ret_reply ? message_to_json(reply, ret_reply) : 0;
 	return r < 0 ? bad_answer(ctl, method, r) : 0;
 }

@@ -475,8 +475,18 @@ static struct json_object *with_stream(struct json_object *args, uint32_t window
 	return params;
 }
 
+/* What comes beside a descriptor, or a stream in its place. */
+static struct json_object *job_of(struct json_object *result)
+{
+	struct json_object *list = json_object_new_array(), *job;
+
+	if (json_object_object_get_ex(result, "job", &job))
+		(void)json_object_array_add(list, json_object_get(job));
+	return list;
+}
+
 static int call_stream(struct ctl *ctl, const char *method, uint64_t timeout_usec,
-	struct json_object *args, int *ret_fd)
+	struct json_object *args, struct json_object **ret_reply, int *ret_fd)
 {
 	uint32_t window = streq(method, "OpenConsole") ? CONSOLE_WINDOW : CAPTURE_WINDOW;
 	_cleanup_(json_putp) struct json_object *params = with_stream(args, window), *answer = NULL;
@@ -505,6 +515,8 @@ static int call_stream(struct ctl *ctl, const char *method, uint64_t timeout_use
 	if (r < 0)
 		return ctl_set_error(
 			ctl, "OperationFailed", "cannot make a stream: %s", strerror(-r));
+	if (ret_reply)
+		*ret_reply = job_of(json_object_object_get(answer, "result"));
 	return 0;
 }
 
@@ -517,7 +529,7 @@ static int rpc_call(struct ctl *ctl, const char *method, uint64_t timeout_usec, 
 
 	(void)types;
 	if (ret_fd && !ctl->rpc->passes_fds)
-		return call_stream(ctl, method, timeout_usec, args, ret_fd);
+		return call_stream(ctl, method, timeout_usec, args, ret_reply, ret_fd);
 	r = exchange(ctl, method, timeout_usec, args, &answer);
 	if (r < 0)
 		return r;
@@ -528,7 +540,7 @@ static int rpc_call(struct ctl *ctl, const char *method, uint64_t timeout_usec, 
 		return ctl_set_error(
 			ctl, "Internal", "internal error: strange answer to %s", method);
 	if (ret_reply)
-		*ret_reply = values_of(part);
+		*ret_reply = ret_fd ? job_of(part) : values_of(part);
 	if (ret_fd)
 		*ret_fd = TAKE_FD(ctl->rpc->got_fd);
 	return 0;

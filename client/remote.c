@@ -231,14 +231,14 @@ int remote_get_stats(struct ctl *ctl, const char *const *domains, size_t n_domai
 	return check_type(ctl, "GetDomainStats", &value, json_type_array, ret_stats);
 }
 
-static int call_fd(
-	struct ctl *ctl, const char *method, const char *what, int *ret_fd, const char *types, ...)
+static int call_fd(struct ctl *ctl, const char *method, const char *what, int *ret_fd,
+	struct json_object **ret_rest, const char *types, ...)
 {
 	int fd = -EBADF, r;
 	va_list ap;
 
 	va_start(ap, types);
-	r = callv(ctl, method, CTL_CALL_TIMEOUT_USEC, NULL, &fd, types, ap);
+	r = callv(ctl, method, CTL_CALL_TIMEOUT_USEC, ret_rest, &fd, types, ap);
 	va_end(ap);
 	if (r < 0)
 		return r;
@@ -255,13 +255,20 @@ static int call_fd(
 int remote_open_console(
 	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd)
 {
-	return call_fd(ctl, "OpenConsole", "console", ret_fd, "ssu", domain, device, flags);
+	return call_fd(ctl, "OpenConsole", "console", ret_fd, NULL, "ssu", domain, device, flags);
 }
 
 int remote_open_capture(struct ctl *ctl, const char *method, const char *subject, const char *part,
-	uint32_t direction, uint32_t snaplen, int *ret_fd)
+	uint32_t direction, uint32_t snaplen, int *ret_fd, uint64_t *ret_job)
 {
-	return call_fd(ctl, method, "capture", ret_fd, "ssuu", subject, part, direction, snaplen);
+	_cleanup_(json_putp) struct json_object *rest = NULL;
+	int r = call_fd(
+		ctl, method, "capture", ret_fd, &rest, "ssuu", subject, part, direction, snaplen);
+
+	if (r < 0)
+		return r;
+	*ret_job = json_object_get_uint64(json_object_array_get_idx(rest, 0));
+	return 0;
 }
 
 struct pump *remote_pump(const struct ctl *ctl)

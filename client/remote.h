@@ -54,9 +54,10 @@ int remote_open_console(
 	struct ctl *ctl, const char *domain, const char *device, uint32_t flags, int *ret_fd);
 
 /* Packets of frames (vmm-core/base/capture-record.h): 'method' is OpenCapture of a domain's interface, or OpenNetworkCapture of a
- * network's uplink ("": none). The caller gives '*ret_fd' back with remote_close(). */
+ * network's uplink ("": none). The caller gives '*ret_fd' back with remote_close(). '*ret_job' is the number of its job, 0: vmmd is of a
+ * time that had none for it. */
 int remote_open_capture(struct ctl *ctl, const char *method, const char *subject, const char *part,
-	uint32_t direction, uint32_t snaplen, int *ret_fd);
+	uint32_t direction, uint32_t snaplen, int *ret_fd, uint64_t *ret_job);
 
 /* What must run in a session with such a descriptor (pump.h), or NULL. */
 struct pump *remote_pump(const struct ctl *ctl);

@@ -34,6 +34,8 @@ enum option_completion {
 	COMPLETE_EVENT,
 	COMPLETE_NETWORK_EVENT,
 	COMPLETE_VERB,
+	COMPLETE_JOB, /* numbers of those that run */
+	COMPLETE_ANY_JOB,
 };
 
 struct verb_option {

@@ -63,6 +63,7 @@ struct plan {
 	char filter[FILTER_SIZE];
 	uint64_t count, seconds, snaplen;
 	uint32_t direction;
+	uint64_t job; /* of the capture; 0: none */
 	struct capture_filter code;
 };
 
@@ -181,6 +182,29 @@ static int print_result(
 	return ctl_json(ctl, o);
 }
 
+/* Why the frames have ended, of which only their job knows: 0 with '*ret_job' (NULL: nothing is known), which the caller puts. */
+static struct json_object *ask_why(struct ctl *ctl, const struct plan *plan)
+{
+	struct json_object *job = NULL;
+
+	if (!plan->job || remote_call_one(ctl, "GetJob", &job, "t", plan->job) < 0)
+		return NULL;
+	return job;
+}
+
+static int say_why(struct ctl *ctl, const struct plan *plan, struct json_object *job)
+{
+	const char *error = json_string(job, "error", "");
+
+	if (streq(error, "Timeout"))
+		return ctl_error(ctl, "the capture was cancelled: its time (job %llu) is over",
+			(unsigned long long)plan->job);
+	if (streq(json_string(job, "state", ""), "cancelled"))
+		return ctl_error(
+			ctl, "the capture was cancelled (job %llu)", (unsigned long long)plan->job);
+	return ctl_error(ctl, "the capture ended: what was captured is gone, or its worker is");
+}
+
 static int run_session(struct ctl *ctl, const struct plan *plan, int fd)
 {
 	struct capture_session session = {.fd = fd,
@@ -192,6 +216,8 @@ static int run_session(struct ctl *ctl, const struct plan *plan, int fd)
 		.description = plan->subject,
 		.filter = plan->filter,
 		.snaplen = (uint32_t)plan->snaplen};
+	_cleanup_(json_putp) struct json_object *job = NULL;
+	bool is_source;
 	int r;
 
 	session.out = open_output(plan->file);
@@ -204,19 +230,21 @@ static int run_session(struct ctl *ctl, const struct plan *plan, int fd)
 		r = -errno;
 	if (r < 0)
 		return ctl_error(ctl, "the capture to '%s' failed: %s", plan->file, strerror(-r));
+	is_source = session.end == CAPTURE_END_SOURCE;
+	if (is_source)
+		job = ask_why(ctl, plan);
+	if (streq(json_string(job, "state", ""), "cancelled"))
+		session.end = CAPTURE_END_CANCELLED;
 	r = print_result(ctl, plan, &session);
-	if (r == 0 && session.end == CAPTURE_END_SOURCE)
-		return ctl_error(
-			ctl, "the capture ended: what was captured is gone, or its worker is");
-	return r;
+	return r == 0 && is_source ? say_why(ctl, plan, job) : r;
 }
 
 /* 0 with '*ret_fd', or the error printed by the caller. */
-static int start(struct ctl *ctl, const struct plan *plan, int *ret_fd)
+static int start(struct ctl *ctl, struct plan *plan, int *ret_fd)
 {
 	int fd = -EBADF;
 	int r = remote_open_capture(ctl, plan->method, plan->subject, plan->part, plan->direction,
-		MAX((uint32_t)plan->snaplen, LOOK_MIN), &fd);
+		MAX((uint32_t)plan->snaplen, LOOK_MIN), &fd, &plan->job);
 
 	if (r < 0)
 		return r;

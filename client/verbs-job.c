@@ -14,9 +14,10 @@
 #include "client/verb-option.h"
 #include "vmm-core/base/strutil.h"
 
-#define JOB_OPTION                                                                                 \
+#define JOB_OPTION(which)                                                                          \
 	{                                                                                          \
-		.name = "job", .type = OPTION_DATA, .required = true, .help = "number of the job"  \
+		.name = "job", .type = OPTION_DATA, .completion = (which), .required = true,       \
+		.help = "number of the job"                                                        \
 	}
 
 const struct verb_option jobs_options[] = {
@@ -24,10 +25,10 @@ const struct verb_option jobs_options[] = {
 	{},
 };
 
-const struct verb_option job_options[] = {JOB_OPTION, {}};
+const struct verb_option job_options[] = {JOB_OPTION(COMPLETE_JOB), {}};
 
 const struct verb_option job_wait_options[] = {
-	JOB_OPTION,
+	JOB_OPTION(COMPLETE_ANY_JOB),
 	NUMBER("timeout", "wait at most that many seconds"),
 	{},
 };
@@ -45,6 +46,7 @@ static const struct {
 	{"destroy", "Destroy"},
 	{"attach-device", "Attach device"},
 	{"detach-device", "Detach device"},
+	{"capture", "Capture"},
 };
 
 static const char *words_of(const char *operation)
@@ -71,18 +73,46 @@ static const char *or_dash(const char *text)
 	return *text ? text : "-";
 }
 
+/* A value and its unit as virsh has them: 1.500 GiB. */
+static const char *capacity(int64_t bytes, double *ret_value)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	size_t unit = 0;
+
+	*ret_value = (double)bytes;
+	while (*ret_value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+		*ret_value /= 1024;
+		unit++;
+	}
+	return units[unit];
+}
+
+/* In per cent, or, where nobody knows of how much, as much as it is. */
+static void format_done(struct json_object *job, char ret[32])
+{
+	int64_t percent = json_number(job, "percent", -1), bytes = json_number(job, "bytes", -1);
+	const char *unit;
+	double value;
+
+	(void)snprintf(ret, 32, "-");
+	if (percent >= 0) {
+		(void)snprintf(ret, 32, "%lld %%", (long long)percent);
+	} else if (bytes >= 0) {
+		unit = capacity(bytes, &value);
+		(void)snprintf(ret, 32, "%.1f %s", value, unit);
+	}
+}
+
 static int add_job(struct table *table, struct json_object *job)
 {
-	char id[24], percent[32] = "-", elapsed[32], left[32];
-	int64_t n = json_number(job, "percent", -1);
+	char id[24], done[32], elapsed[32], left[32];
 	const char *cells[] = {id, json_string(job, "operation", ""),
 		json_string(job, "domain", json_string(job, "network", "-")),
-		json_string(job, "state", ""), or_dash(json_string(job, "stage", "")), percent,
+		json_string(job, "state", ""), or_dash(json_string(job, "stage", "")), done,
 		elapsed, left};
 
 	(void)snprintf(id, sizeof(id), "%lld", (long long)json_number(job, "job", 0));
-	if (n >= 0)
-		(void)snprintf(percent, sizeof(percent), "%lld %%", (long long)n);
+	format_done(job, done);
 	format_ms(job, "elapsed_ms", elapsed);
 	format_ms(job, "left_ms", left);
 	return table_add_row(table, cells);
@@ -193,24 +223,18 @@ int verb_job_wait(struct ctl *ctl, const struct args *args)
 	return r < 0 || !*message ? r : ctl_report(ctl);
 }
 
-/* A value and its unit as virsh has them: 1.500 GiB. */
 static void print_capacity(struct ctl *ctl, const char *label, int64_t bytes, const char *per)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double)bytes;
-	size_t unit = 0;
+	double value;
+	const char *unit = capacity(bytes, &value);
 
-	while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
-		value /= 1024;
-		unit++;
-	}
-	ctl_print(ctl, "%-17s %-.3f %s%s\n", label, value, units[unit], per);
+	ctl_print(ctl, "%-17s %-.3f %s%s\n", label, value, unit, per);
 }
 
 static void print_info(struct ctl *ctl, struct json_object *job)
 {
 	int64_t left = json_number(job, "left_ms", -1), total = json_number(job, "bytes_total", 0);
-	int64_t done = json_number(job, "bytes", 0);
+	int64_t done = json_number(job, "bytes", -1);
 
 	ctl_print(ctl, "%-17s %-12s\n", "Job type:", left >= 0 ? "Bounded" : "Unbounded");
 	ctl_print(ctl, "%-17s %-12s\n",
@@ -224,6 +248,9 @@ static void print_info(struct ctl *ctl, struct json_object *job)
 		print_capacity(ctl, "Memory remaining:", total - done, "");
 		print_capacity(ctl, "Memory total:", total, "");
 		print_capacity(ctl, "Memory bandwidth:", json_number(job, "bytes_per_s", 0), "/s");
+	} else if (done >= 0) {
+		print_capacity(ctl, "Data processed:", done, "");
+		print_capacity(ctl, "Data bandwidth:", json_number(job, "bytes_per_s", 0), "/s");
 	}
 }
 

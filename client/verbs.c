@@ -221,7 +221,8 @@ const struct verb verbs[] = {
 		"vmctl capture web vnet0 tcp port 80 | wireshark -k -i -\n"
 		"The kernel drops what the filter does not want. Frames are seen as the guest has\n"
 		"them: not segmented yet, their checksums not filled in. Those that the switch\n"
-		"refused are not seen; domifstat counts them.",
+		"refused are not seen; domifstat counts them. jobs lists it while it goes on;\n"
+		"job-cancel ends it, and what it has written is whole.",
 		capture_options, verb_capture},
 	{"domblklist", "monitor", 0, "list all domain blocks",
 		"Get the summary of block devices for a domain.", domblklist_options,
@@ -406,8 +407,8 @@ const struct verb verbs[] = {
 		"it fail.",
 		hypervisor_cpu_compare_options, verb_hypervisor_cpu_compare},
 	{"job-cancel", "host", VERB_CHANGES, "end a job of vmmd's",
-		"Ask a job to end. Starts can be cancelled, nothing else.", job_options,
-		verb_job_cancel},
+		"Ask a job to end. Starts and captures can be cancelled, nothing else.",
+		job_options, verb_job_cancel},
 	{"job-wait", "host", 0, "wait for a job of vmmd's",
 		"Wait until a job is over. Fails as the job did.", job_wait_options, verb_job_wait},
 	{"jobs", "host", 0, "list what vmmd is busy with",

@@ -242,9 +242,10 @@ void api_call_reply(struct api_call *call, struct json_object *out)
 	json_object_put(out);
 }
 
-void api_call_reply_fd(struct api_call *call, int fd)
+void api_call_reply_fd(struct api_call *call, struct json_object *out, int fd)
 {
-	reply(call, NULL, fd);
+	reply(call, out, fd);
+	json_object_put(out);
 }
 
 void api_call_give_up(struct api_call *call, const struct error *error)

@@ -317,7 +317,7 @@ static void on_console(void *userdata, int fd, const struct error *error)
 	if (error)
 		api_call_fail(call, error);
 	else
-		api_call_reply_fd(call, fd);
+		api_call_reply_fd(call, NULL, fd);
 	(void)safe_close(fd);
 }
 

@@ -8,7 +8,6 @@
 #include "config/network-update.h"
 #include "daemon/api.h"
 #include "daemon/job.h"
-#include "daemon/capture.h"
 #include "daemon/domain-nic.h"
 #include "daemon/gateway.h"
 #include "daemon/host-neigh.h"
@@ -573,78 +572,4 @@ int api_set_interface_link(struct api_call *call, struct error *error)
 	if (!api_arg_bool(call, "up"))
 		config.flags |= NET_PORT_LINK_DOWN;
 	return api_change_interface(call, d, (unsigned)i, &config, error);
-}
-
-/* Captures. */
-
-static void on_capture(void *userdata, int fd, const struct error *error)
-{
-	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
-
-	if (error)
-		api_call_fail(call, error);
-	else
-		api_call_reply_fd(call, fd);
-	(void)safe_close(fd);
-}
-
-static int open_capture(struct api_call *call, struct worker *worker, const char *kind,
-	const char *name, uint32_t index, struct error *error)
-{
-	const struct proto_capture what = {.index = index,
-		.direction = api_arg_uint(call, "direction"),
-		.snaplen = api_arg_uint(call, "snaplen")};
-	char whose[VM_NAME_MAX + 16];
-	int r;
-
-	(void)snprintf(whose, sizeof(whose), "%s '%s'", kind, name);
-	r = capture_open(worker, whose, &what, on_capture, api_call_ref(call), error);
-	if (r < 0)
-		(void)api_call_unref(call);
-	return r;
-}
-
-int api_open_capture(struct api_call *call, struct error *error)
-{
-	struct domain *d = api_arg_domain(call, error);
-	int i;
-
-	if (!d)
-		return -ENOENT;
-	if (!domain_is_active(d))
-		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
-	i = api_find_interface(d, api_arg_string(call, "interface"), error);
-	if (i < 0)
-		return i;
-	return open_capture(call, d->worker, "domain", d->name, d->live->nics[i].number, error);
-}
-
-/* An empty name: none, and '*ret' stays. */
-static int find_uplink(
-	const struct network *n, const char *name, uint32_t *ret, struct error *error)
-{
-	int r;
-
-	if (!*name)
-		return 0;
-	r = network_team_member(n, name, error);
-	if (r < 0)
-		return r;
-	*ret = (uint32_t)r;
-	return 0;
-}
-
-int api_open_network_capture(struct api_call *call, struct error *error)
-{
-	struct network *n = arg_network(call, error);
-	uint32_t index = PROTO_CAPTURE_SWITCH;
-	int r;
-
-	if (!n)
-		return -ENOENT;
-	if (n->phase != NETWORK_ACTIVE)
-		return error_set(
-			error, ERROR_OPERATION_INVALID, "network '%s' is not active", n->name);
-	r = find_uplink(n, api_arg_string(call, "uplink"), &index, error);
-	return r < 0 ? r : open_capture(call, n->worker, "network", n->name, index, error);
 }

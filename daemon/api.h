@@ -117,7 +117,8 @@ void api_dispatch(struct api_call *call, struct auth *auth);
 
 /* 'out' is taken over; NULL when the method has no results. */
 void api_call_reply(struct api_call *call, struct json_object *out);
-void api_call_reply_fd(struct api_call *call, int fd);
+/* With a file descriptor, which stays the caller's; 'out' as above, with the other results. */
+void api_call_reply_fd(struct api_call *call, struct json_object *out, int fd);
 void api_call_fail(struct api_call *call, const struct error *error);
 
 /* The caller has waited long enough: he is told 'error', and the work goes on. */
@@ -217,13 +218,14 @@ int api_list_network_leases(struct api_call *call, struct error *error);
 int api_list_domain_interfaces(struct api_call *call, struct error *error);
 int api_list_interface_addresses(struct api_call *call, struct error *error);
 int api_set_interface_link(struct api_call *call, struct error *error);
-int api_open_capture(struct api_call *call, struct error *error);
-int api_open_network_capture(struct api_call *call, struct error *error);
 /* Which of a running domain's interfaces has this target or address: its index, or a negative errno with 'error' set. */
 int api_find_interface(const struct domain *domain, const char *key, struct error *error);
 /* Give it another configuration; the call is answered when it has it. Returns as a handler. */
 int api_change_interface(struct api_call *call, struct domain *domain, unsigned index,
 	const struct net_port_config *config, struct error *error);
+/* api-capture.c */
+int api_open_capture(struct api_call *call, struct error *error);
+int api_open_network_capture(struct api_call *call, struct error *error);
 /* api-tune.c */
 int api_set_interface_tune(struct api_call *call, struct error *error);
 /* api-cpu.c */

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "daemon/api.h"
+#include "daemon/capture.h"
 #include "daemon/job.h"
 #include "daemon/network.h"
 #include "daemon/process.h"
@@ -14,19 +15,19 @@
 
 static struct domain *domain_of(const struct job *job)
 {
-	return manager_find_uuid(job->call->manager, job->uuid);
+	return manager_find_uuid(job_manager(job), job->uuid);
 }
 
 static struct network *network_of(const struct job *job)
 {
-	return network_find_uuid(job->call->manager, job->uuid);
+	return network_find_uuid(job_manager(job), job->uuid);
 }
 
 static int64_t left_ms(const struct job *job, sd_event_source *timer)
 {
 	uint64_t now, then;
 
-	if (!timer || sd_event_now(job->call->manager->event, CLOCK_MONOTONIC, &now) < 0 ||
+	if (!timer || sd_event_now(job_manager(job)->event, CLOCK_MONOTONIC, &now) < 0 ||
 		sd_event_source_get_time(timer, &then) < 0)
 		return -1;
 	return then > now ? (int64_t)((then - now) / 1000) : 0;
@@ -72,7 +73,7 @@ static uint64_t elapsed_ms(const struct job *job)
 {
 	uint64_t now = job->began_usec;
 
-	(void)sd_event_now(job->call->manager->event, CLOCK_MONOTONIC, &now);
+	(void)sd_event_now(job_manager(job)->event, CLOCK_MONOTONIC, &now);
 	return (now - job->began_usec) / 1000;
 }
 
@@ -127,17 +128,50 @@ static void look_at_test(const struct job *job, struct job_progress *ret)
 		ret->left_ms = (int64_t)(all - ms);
 }
 
+/* How long it will be nobody knows; before it has begun it is a matter of its worker's answer. */
+static void look_at_capture(const struct job *job, struct job_progress *ret)
+{
+	struct capture_totals totals;
+
+	ret->stage = job->call ? "process" : "";
+	if (!job->work)
+		return;
+	capture_look(job->work, &totals);
+	ret->counts = true;
+	ret->bytes = totals.bytes;
+	ret->frames = totals.frames;
+	ret->lost = totals.lost;
+}
+
+static int cancel_capture(struct job *job, struct error *error)
+{
+	(void)error;
+	if (job->work)
+		capture_stop(job->work);
+	return 0;
+}
+
+static void drop_capture(struct job *job)
+{
+	job->work = capture_free(job->work);
+}
+
 const struct job_kind job_kinds[] = {
-	{"StartDomain", "start", false, look_at_start, cancel_start},
-	{"CreateDomain", "create", false, look_at_start, cancel_start},
-	{"DestroyDomain", "destroy", false, look_at_destroy, NULL},
-	{"AttachDevice", "attach-device", false, look_at_attach, NULL},
-	{"DetachDevice", "detach-device", false, look_at_detach, NULL},
-	{"ApplyDefinitions", "apply", false, look_at_attach, NULL},
-	{"StartNetwork", "net-start", true, look_at_net_start, cancel_net_start},
-	{"CreateNetwork", "net-create", true, look_at_net_start, cancel_net_start},
-	{"DestroyNetwork", "net-destroy", true, look_at_net_destroy, NULL},
-	{"TestTeam", "team-test", true, look_at_test, NULL},
+	{"StartDomain", "start", .look = look_at_start, .cancel = cancel_start},
+	{"CreateDomain", "create", .look = look_at_start, .cancel = cancel_start},
+	{"DestroyDomain", "destroy", .look = look_at_destroy},
+	{"AttachDevice", "attach-device", .look = look_at_attach},
+	{"DetachDevice", "detach-device", .look = look_at_detach},
+	{"ApplyDefinitions", "apply", .look = look_at_attach},
+	{"StartNetwork", "net-start", true, .look = look_at_net_start, .cancel = cancel_net_start},
+	{"CreateNetwork", "net-create", true, .look = look_at_net_start,
+		.cancel = cancel_net_start},
+	{"DestroyNetwork", "net-destroy", true, .look = look_at_net_destroy},
+	{"TestTeam", "team-test", true, .look = look_at_test},
+	{"OpenCapture", "capture", .secret = true, .part = "interface", .look = look_at_capture,
+		.cancel = cancel_capture, .drop = drop_capture},
+	{"OpenNetworkCapture", "net-capture", true, .secret = true, .part = "uplink",
+		.look = look_at_capture, .cancel = cancel_capture, .drop = drop_capture},
 };
 const size_t n_job_kinds = ARRAY_SIZE(job_kinds);
 

@@ -96,6 +96,8 @@ static void job_free(struct job *job)
 		drop_wait(list_entry(pos, struct job_wait, link));
 	if (job->call)
 		job->call->job = NULL;
+	if (job->work && job->kind->drop)
+		job->kind->drop(job);
 	list_del(&job->link);
 	(void)sd_event_source_disable_unref(job->deadline);
 	json_object_put(job->result);
@@ -131,7 +133,7 @@ void job_look(const struct job *job, struct job_progress *ret)
 	*ret = (struct job_progress){.stage = "", .percent = -1, .left_ms = -1};
 	if (job->state == JOB_DONE)
 		ret->percent = 100;
-	if (job->state != JOB_RUNNING || !job->call)
+	if (job->state != JOB_RUNNING || (!job->call && !job->work))
 		return;
 	job->kind->look(job, ret);
 	if (ret->bytes_total) {
@@ -267,6 +269,8 @@ void job_begin(struct api_call *call)
 	job->expected_ms = api_arg_uint(call, "ms");
 	if (!job->expected_ms)
 		job->expected_ms = NETWORK_TEST_MS;
+	if (kind->part)
+		(void)str_copy(job->part, sizeof(job->part), api_arg_string(call, kind->part));
 	job->began_usec = job->tick_usec = now_usec(jobs);
 	job->started_usec = wall_usec();
 	list_init(&job->waits);
@@ -313,22 +317,26 @@ void job_publish(struct job *job)
 	emit(job, "Started", &p);
 }
 
-const struct error *job_verdict(
-	const struct api_call *call, const struct error *error, struct error *buffer)
+static const struct error *verdict(
+	const struct job *job, const struct error *error, struct error *buffer)
 {
-	const struct job *job = call->job;
-
 	if (!job || !error || !job->cancelling)
 		return error;
 	if (job->timed_out)
 		(void)error_set(buffer, ERROR_TIMEOUT,
-			"%s of '%s' was not done in %u ms: it is "
+			"%s of '%s' was not done in %" PRIu64 " ms: it is "
 			"cancelled",
-			job->kind->name, job->name, call->timeout_ms);
+			job->kind->name, job->name, (job->deadline_usec - job->began_usec) / 1000);
 	else
 		(void)error_set(buffer, ERROR_CANCELLED, "%s of '%s' was cancelled",
 			job->kind->name, job->name);
 	return buffer;
+}
+
+const struct error *job_verdict(
+	const struct api_call *call, const struct error *error, struct error *buffer)
+{
+	return verdict(call->job, error, buffer);
 }
 
 static void keep_result(struct job *job, struct json_object *out)
@@ -353,26 +361,19 @@ static void count_ended(const struct job *job)
 	count->usec += job->finished_usec - job->began_usec;
 }
 
-void job_finish(struct api_call *call, struct json_object *out, const struct error *error)
+static void finish(struct job *job, struct json_object *out, const struct error *error)
 {
-	struct job *job = TAKE_PTR(call->job);
 	struct job_progress p;
 
-	if (!job)
-		return;
-	if (!job->id) {
-		job_free(job);
-		return;
-	}
 	job->call = NULL;
+	job->work = NULL;
 	job->deadline = sd_event_source_disable_unref(job->deadline);
 	job->state = !error ? JOB_DONE : job->cancelling ? JOB_CANCELLED : JOB_FAILED;
 	job->finished_usec = now_usec(job->jobs);
 	job->ended_usec = wall_usec();
 	if (error)
 		job->error = *error;
-	else
-		keep_result(job, out);
+	keep_result(job, out);
 	count_ended(job);
 	list_del(&job->link);
 	list_add_tail(&job->jobs->jobs, &job->link);
@@ -385,6 +386,43 @@ void job_finish(struct api_call *call, struct json_object *out, const struct err
 		drop_wait(w);
 	}
 	expire(job->jobs);
+}
+
+void job_finish(struct api_call *call, struct json_object *out, const struct error *error)
+{
+	struct job *job = TAKE_PTR(call->job);
+
+	if (!job)
+		return;
+	if (job->id)
+		finish(job, out, error);
+	else
+		job_free(job);
+}
+
+struct job *job_keep(struct api_call *call, void *work)
+{
+	struct job *job = call->job;
+
+	if (!job)
+		return NULL;
+	job_publish(job);
+	call->job = NULL;
+	job->call = NULL;
+	job->work = work;
+	return job;
+}
+
+void job_end(struct job *job, struct json_object *out, const struct error *error)
+{
+	struct error buffer;
+
+	finish(job, out, verdict(job, error, &buffer));
+}
+
+struct manager *job_manager(const struct job *job)
+{
+	return job->jobs->manager;
 }
 
 int job_cancel(struct job *job, struct error *error)
@@ -413,7 +451,8 @@ bool job_is_seen(const struct job *job, const struct api_call *call)
 
 	api_call_caller(call, caller);
 	return !call->own_only || streq(caller, job->owner) ||
-		(!job->of_network && owner_is(&job->domain_owner, &call->peer.user));
+		(!job->of_network && !job->kind->secret &&
+			owner_is(&job->domain_owner, &call->peer.user));
 }
 
 struct job *job_find(const struct api_call *call, uint64_t id, struct error *error)
@@ -532,10 +571,15 @@ static void add_progress(const struct job *job, struct json_object *o)
 		add_number(o, "percent", p.percent);
 	if (p.left_ms >= 0)
 		add_number(o, "left_ms", p.left_ms);
-	if (p.bytes_total) {
-		add_number(o, "bytes", (int64_t)p.bytes);
+	if (p.bytes_total)
 		add_number(o, "bytes_total", (int64_t)p.bytes_total);
+	if (p.bytes_total || p.counts) {
+		add_number(o, "bytes", (int64_t)p.bytes);
 		add_number(o, "bytes_per_s", (int64_t)job->speed);
+	}
+	if (p.counts) {
+		add_number(o, "frames", (int64_t)p.frames);
+		add_number(o, "lost", (int64_t)p.lost);
 	}
 }
 
@@ -550,6 +594,8 @@ struct json_object *job_to_json(const struct job *job)
 	json_object_object_add(o, "job", json_object_new_uint64(job->id));
 	add_string(o, "operation", job->kind->name);
 	add_string(o, job->of_network ? "network" : "domain", job->name);
+	if (*job->part)
+		add_string(o, job->kind->part, job->part);
 	add_string(o, "uuid", uuid);
 	add_string(o, "owner", job->owner);
 	add_string(o, "state", states[job->state]);

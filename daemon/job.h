@@ -7,22 +7,24 @@
  *	         the handler waits             the call is answered
  *	(none) ───────────────────► RUNNING ───────────────────────► DONE, FAILED, CANCELLED ──► forgotten
  *
- * A call that is answered at once leaves no job, unless it was detached.
+ * A call that is answered at once leaves no job, unless it was detached. What a call has only begun goes on behind its answer, which has
+ * the job's number (job_keep(); captures): RUNNING until somebody ends it.
  *
  * Progress is looked at, not told: a kind's function reads it from the state of the domain or network, whenever somebody asks, and each
  * JOB_TICK_USEC while jobs run, for their events ("job": Started, Progress when something has changed, Done, Failed, Cancelled). So
  * operations know nothing of jobs, and a look at a job, a state or statistics never waits for one.
  *
- * Cancelling is asked for: the operation ends as it can, and its answer says Cancelled. Only starts can be cancelled; a domain
+ * Cancelling is asked for: the operation ends as it can, and its answer says Cancelled. Only starts and captures can be cancelled; a domain
  * that ends, a guest that was asked to release a device, and a test of a team cannot be stopped half-way. A deadline ('call->timeout_ms')
  * cancels a job that can be cancelled; the call of one that cannot is answered by Timeout, and the job goes on.
  *
- * An administrator may cancel all jobs, others those of their own domains and those that they have begun.
+ * An administrator may cancel all jobs, others those of their own domains and those that they have begun. Captures are not of
+ * their own domains' (readers see them, as all jobs).
  *
  * Numbers go up over restarts of the daemon, so that the number of a job that a daemon took with it never means another. Jobs themselves
  * end with the daemon (a domain that it was starting does not: the next one finds it).
  *
- * Ownership: a job belongs to the table; the call that it came with is borrowed while it runs. Domains and networks are found again
+ * Ownership: a job belongs to the table; the call that it came with is borrowed while it waits. Domains and networks are found again
  * by their UUID. One thread, the daemon's. Tested by tests/unit/test-job.c.
  */
 #pragma once
@@ -41,6 +43,7 @@
 #define JOB_NAME_MAX     256
 #define JOB_OWNER_MAX    300
 #define JOB_STAGE_MAX    32
+#define JOB_PART_MAX     64
 
 struct api_call;
 struct api_method;
@@ -54,9 +57,11 @@ enum job_state { JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED, JOB_STATE_X_M
 struct job_progress {
 	const char *
 		stage; /* what is waited for: "process", "machine", "guest" …; "": nothing in particular */
-	uint64_t bytes, bytes_total; /* total 0: it is not a matter of bytes */
-	int percent;                 /* -1: not known */
-	int64_t left_ms;             /* -1: not known */
+	uint64_t bytes, bytes_total; /* total 0: it is not a matter of bytes, or 'counts' */
+	bool counts;                 /* bytes and frames so far, of nobody knows how many */
+	uint64_t frames, lost;
+	int percent;     /* -1: not known */
+	int64_t left_ms; /* -1: not known */
 };
 
 struct job_kind;
@@ -66,10 +71,12 @@ struct job {
 	struct jobs *jobs;
 	const struct job_kind *kind;
 	struct api_call *call; /* NULL: answered */
+	void *work;            /* the kind's: what goes on behind the answer */
 	uint64_t id;           /* 0: nobody has seen it yet */
 	enum job_state state;
 	bool of_network, cancelling, timed_out;
 	char name[JOB_NAME_MAX]; /* of its domain or network */
+	char part[JOB_PART_MAX]; /* of that: kind->part */
 	uint8_t uuid[16];
 	struct domain_owner domain_owner;
 	char owner[JOB_OWNER_MAX];          /* who began it, as api_call_caller() has it */
@@ -89,10 +96,15 @@ struct job {
 struct job_kind {
 	const char *method, *name; /* "StartDomain", "start" */
 	bool of_network;
+	bool secret; /* not the domain's owner's, unless he has begun it */
+	const char *
+		part; /* the argument that names a part of the domain or network; NULL: all of it */
 	/* What it is at; NULL: nothing is known. 'ret' is preset to unknown. */
 	void (*look)(const struct job *job, struct job_progress *ret);
 	/* Ask it to end. NULL: it cannot be cancelled. */
 	int (*cancel)(struct job *job, struct error *error);
+	/* The daemon ends: let go of job->work, which goes on. NULL: there is never any. */
+	void (*drop)(struct job *job);
 };
 extern const struct job_kind job_kinds[];
 extern const size_t n_job_kinds;
@@ -119,6 +131,12 @@ void job_publish(struct job *job);
 /* What the call is to be answered by: 'error' (NULL: it worked), or in its place, in 'buffer', that it was cancelled or took too long. */
 const struct error *job_verdict(
 	const struct api_call *call, const struct error *error, struct error *buffer);
+/* The call is about to be answered, and what it began goes on as 'work': its job, for job_end(), and its number for the answer. NULL: it
+ * has none. */
+struct job *job_keep(struct api_call *call, void *work);
+/* That is over. 'out' stays the caller's, and is kept whatever 'error' (NULL: it worked) says; one that was cancelled says so itself. */
+void job_end(struct job *job, struct json_object *out, const struct error *error);
+struct manager *job_manager(const struct job *job);
 /* The call is answered. */
 void job_finish(struct api_call *call, struct json_object *out, const struct error *error);
 

@@ -146,14 +146,20 @@ static bool answers_fd(const struct api_method *method)
 	return strchr(method->out, 'h');
 }
 
+/* What only its caller can take cannot be left for later. */
+static bool detaches(const struct api_method *method)
+{
+	return job_takes_long(method) && !answers_fd(method);
+}
+
 static const struct {
 	const char *name, *type;
 	bool (*applies)(const struct api_method *method);
 } options[] = {
-	{"idempotency_key", "s", once_takes_key},
-	{"detach", "b", job_takes_long},
-	{"timeout_ms", "u", job_takes_long},
 	{"stream", "u", answers_fd},
+	{"idempotency_key", "s", once_takes_key},
+	{"detach", "b", detaches},
+	{"timeout_ms", "u", job_takes_long},
 };
 
 bool rpc_args_option(const struct api_method *method, unsigned index, struct api_param *ret)

@@ -275,20 +275,31 @@ static void fail(struct api_call *call, const struct error *error)
 	answer(c, rpc_api_error(c->id, code, error, object_of(call)), -EBADF);
 }
 
+/* 'to', with what 'more' has, too. */
+static struct json_object *add_all(struct json_object *to, struct json_object *more)
+{
+	json_object_object_foreach(more, key, value)
+		json_object_object_add(to, key, json_object_get(value));
+	json_object_put(more);
+	return to;
+}
+
 static void reply(struct api_call *call, struct json_object *out, int fd)
 {
 	struct rpc_call *c = call->transport;
 	struct json_object *result = out ? json_object_get(out) : json_object_new_object();
 	struct api_params walk = api_out(call->method);
 	struct api_param p;
+	struct json_object *stream;
 	struct error e = {0};
 
 	if (fd >= 0 && c->stream && c->conn && !c->answered && !c->notification) {
-		json_object_put(result);
-		if (rpc_stream_open(c->conn, fd, c->stream, &result, &e) < 0) {
+		if (rpc_stream_open(c->conn, fd, c->stream, &stream, &e) < 0) {
+			json_object_put(result);
 			fail(call, &e);
 			return;
 		}
+		result = add_all(stream, result);
 		fd = -EBADF;
 	}
 	while (fd >= 0 && api_params_next(&walk, &p))

@@ -263,6 +263,16 @@ pid_t worker_pid(const struct worker *w)
 	return w->pid;
 }
 
+int worker_pidfd(const struct worker *w)
+{
+	return w->pidfd;
+}
+
+sd_event *worker_event(const struct worker *w)
+{
+	return w->event;
+}
+
 uint64_t worker_start_time(const struct worker *w)
 {
 	return w->start_time;

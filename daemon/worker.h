@@ -114,6 +114,8 @@ extern uint64_t worker_answer_usec; /* WORKER_ANSWER_USEC; tests have less time 
 void worker_kill(struct worker *worker);
 
 pid_t worker_pid(const struct worker *worker);
+int worker_pidfd(const struct worker *worker); /* borrowed */
+sd_event *worker_event(const struct worker *worker);
 uint64_t worker_start_time(const struct worker *worker);
 bool worker_is_connected(const struct worker *worker); /* HELLO seen */
 

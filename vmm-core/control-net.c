@@ -74,7 +74,7 @@ static int nic_capture(const struct nic *nic, struct message *m)
 
 	memcpy(&capture, m->payload, sizeof(capture));
 	m->n_fds = 0; /* taken over */
-	return nic->ops->capture(nic->dev, &capture, m->fds[0]);
+	return nic->ops->capture(nic->dev, &capture, m->fds[0], m->fds[1]);
 }
 
 static int (*const nic_requests[PROTO_TYPE_X_MAX])(const struct nic *nic, struct message *m) = {
@@ -191,7 +191,7 @@ static int capture(struct network *network, struct message *m)
 
 	memcpy(&what, m->payload, sizeof(what));
 	m->n_fds = 0; /* taken over */
-	return network_capture(network, &what, m->fds[0]);
+	return network_capture(network, &what, m->fds[0], m->fds[1]);
 }
 
 static int (*const network_requests[PROTO_TYPE_X_MAX])(

@@ -91,8 +91,9 @@ struct machine_nic_ops {
 	int (*link_remove)(struct device *dev, uint32_t id);
 	/* Its direct links; 'ret->nic' is the caller's to write. */
 	void (*links)(struct device *dev, struct proto_links *ret);
-	/* 'fd' is taken over, whatever the answer: captures_add()'s. */
-	int (*capture)(struct device *dev, const struct proto_capture *capture, int fd);
+	/* The fds are taken over, whatever the answer: captures_add()'s. */
+	int (*capture)(
+		struct device *dev, const struct proto_capture *capture, int fd, int counts_fd);
 };
 
 /* What the host asks of the balloon, for control.c likewise. */

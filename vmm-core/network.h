@@ -49,9 +49,10 @@ int network_port_remove(struct network *network, unsigned port);
 int network_uplink_add(struct network *network, const struct proto_uplink *uplink, int fd);
 /* It is used no more; others carry on with what it carried. Its number is free for another. -EINVAL: no such uplink. */
 int network_uplink_remove(struct network *network, unsigned index);
-/* Frames that pass, or those of one uplink, for a reader outside (devices/net/capture.h). 'fd' is taken over, whatever the
+/* Frames that pass, or those of one uplink, for a reader outside (devices/net/capture.h). The fds are taken over, whatever the
  * answer. -ENODEV (no such uplink), or what captures_add() says. */
-int network_capture(struct network *network, const struct proto_capture *capture, int fd);
+int network_capture(
+	struct network *network, const struct proto_capture *capture, int fd, int counts_fd);
 
 /* A new daemon listens. */
 void network_connected(struct network *network);

@@ -38,7 +38,7 @@ static const struct {
 	[PROTO_UPLINK_REMOVE] = {1, 0, 0, sizeof(struct proto_uplink_id)},
 	[PROTO_NIC_ADD] = {1, 0, 1, sizeof(struct proto_nic_add)},
 	[PROTO_NIC_REMOVE] = {1, 0, 0, sizeof(struct proto_nic_id)},
-	[PROTO_CAPTURE] = {1, 1, 1, sizeof(struct proto_capture)},
+	[PROTO_CAPTURE] = {1, PROTO_CAPTURE_FDS, PROTO_CAPTURE_FDS, sizeof(struct proto_capture)},
 	[PROTO_VCPU_SET] = {1, 0, 0, sizeof(struct proto_vcpu_set)},
 	[PROTO_TEAM_LOOK] = {1, 0, 0, 0},
 	[PROTO_LINK_LIST] = {1, 0, 0, sizeof(struct proto_nic_id)},

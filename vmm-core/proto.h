@@ -73,7 +73,7 @@ enum proto_type {
 	PROTO_NIC_ADD, /* struct proto_nic_add, and its tap if it has one: plug it in; a star comes with LINK_ADD */
 	PROTO_NIC_REMOVE, /* struct proto_nic_id: ask the guest to let go of it; STATE follows when it has */
 	/* to either */
-	PROTO_CAPTURE, /* struct proto_capture, one fd (a SOCK_SEQPACKET socket): frames as they pass */
+	PROTO_CAPTURE, /* struct proto_capture, fds: a SOCK_SEQPACKET socket, and struct capture_counts, sealed against shrinking: frames as they pass */
 	PROTO_TEAM_LOOK, /* tell the state of the team, with counters of now; -ENOENT: no uplinks */
 	PROTO_TEAM_TEST, /* struct proto_team_test: exercise it; what came of it is in its state */
 	/* to a vm */
@@ -384,7 +384,8 @@ struct proto_port_id {
 	uint32_t port;
 };
 
-/* It ends when its reader goes (devices/net/capture.h); there is no request for that. */
+#define PROTO_CAPTURE_FDS 2
+/* It ends when its reader goes, or either end of its socket is shut down (devices/net/capture.h); there is no request for that. */
 struct proto_capture {
 	uint32_t index;     /* a vm: the vNIC; a network: the uplink, or PROTO_CAPTURE_SWITCH */
 	uint32_t direction; /* CAPTURE_IN, CAPTURE_OUT (vmm-core/base/capture-record.h) */

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "vmm-core/proto.h"
@@ -101,7 +102,8 @@ static const struct seccomp_rule loop_rules[] = {
 	ONE_OF(sendmsg, 0, "answers to the daemon", PROTO_CONTROL_FD),
 	ONE_OF(dup3, 1, "a new connection of the daemon takes the old one's place",
 		PROTO_CONTROL_FD),
-	ONE_OF(shutdown, 0, "a connection that is given up", PROTO_CONTROL_FD),
+	ONE_OF(shutdown, 1, "a connection that is given up, a capture whose source is gone",
+		SHUT_RDWR),
 	ONE_OF(newfstatat, 3, "fstat(): the kernel's size at a reset", AT_EMPTY_PATH),
 	ANY(fstat, "the same, as newer C libraries call it"),
 	ANY(accept4,
@@ -179,7 +181,8 @@ static const struct seccomp_rule network_rules[] = {
 	ANY(close, "what is done with"),
 	ONE_OF(dup3, 1, "a new connection of the daemon takes the old one's place",
 		PROTO_CONTROL_FD),
-	ONE_OF(shutdown, 0, "a connection that is given up", PROTO_CONTROL_FD),
+	ONE_OF(shutdown, 1, "a connection that is given up, a capture whose source is gone",
+		SHUT_RDWR),
 	ANY(accept4, "a restarted daemon; the socket was bound by the daemon"),
 	ANY(getrandom, "keys of hash tables"),
 	ONE_OF(tgkill, 2, "abort()", SIGABRT),

@@ -405,16 +405,17 @@ int network_uplink_remove(struct network *n, unsigned index)
 	return r;
 }
 
-int network_capture(struct network *n, const struct proto_capture *capture, int fd)
+int network_capture(struct network *n, const struct proto_capture *capture, int fd, int counts_fd)
 {
 	const struct capture_spec spec = {
 		.direction = capture->direction, .snaplen = capture->snaplen};
 
 	if (capture->index == PROTO_CAPTURE_SWITCH)
-		return captures_add(&n->captures, &spec, fd);
+		return captures_add(&n->captures, &spec, fd, counts_fd);
 	if (n->uplinks)
-		return uplinks_capture(n->uplinks, capture, fd);
+		return uplinks_capture(n->uplinks, capture, fd, counts_fd);
 	(void)safe_close(fd);
+	(void)safe_close(counts_fd);
 	return -ENODEV;
 }
 

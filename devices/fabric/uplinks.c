@@ -548,15 +548,16 @@ int uplinks_remove(struct uplinks *u, unsigned member)
 	return 0;
 }
 
-int uplinks_capture(struct uplinks *u, const struct proto_capture *capture, int fd)
+int uplinks_capture(struct uplinks *u, const struct proto_capture *capture, int fd, int counts_fd)
 {
 	const struct capture_spec spec = {.key = capture->index,
 		.direction = capture->direction,
 		.snaplen = capture->snaplen};
 
 	if (capture->index < u->n)
-		return captures_add(&u->captures, &spec, fd);
+		return captures_add(&u->captures, &spec, fd, counts_fd);
 	(void)safe_close(fd);
+	(void)safe_close(counts_fd);
 	return -ENODEV;
 }
 

@@ -49,8 +49,9 @@ int uplinks_add(struct uplinks *uplinks, unsigned member, const struct net_uplin
 /* As if its NIC were gone, but its partner (LACP) is told, and it is not looked for. Its fd is not used any more. Also one that is
  * gone already. -EINVAL: no such member. */
 int uplinks_remove(struct uplinks *uplinks, unsigned member);
-/* Of member 'capture->index'; 'fd' and the answer are network_capture()'s. */
-int uplinks_capture(struct uplinks *uplinks, const struct proto_capture *capture, int fd);
+/* Of member 'capture->index'; The fds and the answer are network_capture()'s. */
+int uplinks_capture(
+	struct uplinks *uplinks, const struct proto_capture *capture, int fd, int counts_fd);
 
 /* A new daemon listens: it is told everything. */
 void uplinks_connected(struct uplinks *uplinks);

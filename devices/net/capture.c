@@ -4,7 +4,10 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -20,10 +23,23 @@ struct capture {
 	bool gone; /* the reader is; to be ended by flush() */
 	uint64_t n_lost;
 	struct net_port_counters counters;
+	struct capture_counts *counts; /* the page of both, or, for want of one, 'own' */
+	struct capture_counts own;
 };
 
-static void end(struct capture *c)
+static void count(_Atomic uint64_t *counter, uint64_t n)
 {
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+		memory_order_relaxed);
+}
+
+/* Shut down, not closed alone: the daemon has a copy of the fd. */
+static void end(struct capture *c, enum capture_ended why)
+{
+	atomic_store_explicit(&c->counts->ended, why, memory_order_relaxed);
+	(void)shutdown(c->fd, SHUT_RDWR);
+	if (c->counts != &c->own)
+		(void)munmap(c->counts, sizeof(*c->counts));
 	if (c->port.sw)
 		vswitch_remove(c->port.sw, &c->port);
 	c->source = loop_source_remove(c->source);
@@ -68,11 +84,15 @@ static int send_record(
 	};
 	iov[0] = (struct iovec){&record, sizeof(record)};
 	n = cut(iov + 1, n, c->spec.snaplen);
-	if (writev(c->fd, iov, (int)(n + 1)) >= 0)
+	if (writev(c->fd, iov, (int)(n + 1)) >= 0) {
+		count(&c->counts->frames, 1);
+		count(&c->counts->bytes, len);
 		return 0;
+	}
 	if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
 		c->gone = true;
 	c->n_lost++;
+	count(&c->counts->lost, 1);
 	return -ENOBUFS;
 }
 
@@ -93,7 +113,7 @@ static void flush(struct port *port)
 	struct capture *c = container_of(port, struct capture, port);
 
 	if (c->gone)
-		end(c);
+		end(c, CAPTURE_ENDED_READER);
 }
 
 static const struct port_ops capture_port_ops = {.transmit = transmit, .flush = flush};
@@ -132,7 +152,7 @@ void captures_show(struct captures *captures, unsigned key, unsigned direction,
 			continue;
 		(void)send_record(c, direction, frame, tci);
 		if (c->gone)
-			end(c);
+			end(c, CAPTURE_ENDED_READER);
 	}
 }
 
@@ -142,7 +162,7 @@ void captures_show(struct captures *captures, unsigned key, unsigned direction,
 static void on_event(void *opaque, uint32_t events)
 {
 	(void)events;
-	end(opaque);
+	end(opaque, CAPTURE_ENDED_READER);
 }
 
 static int check(const struct captures *captures, const struct capture_spec *spec, int fd)
@@ -160,15 +180,58 @@ static int check(const struct captures *captures, const struct capture_spec *spe
 	return fd_set_nonblock(fd, true);
 }
 
-int captures_add(struct captures *captures, const struct capture_spec *spec, int fd)
+/* The page is the daemon's; the worker closes its fd. */
+static int map_counts(struct capture *c, int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+	void *page;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return -EPERM;
+	if ((size_t)st.st_size < sizeof(*c->counts))
+		return -EMSGSIZE;
+	page = mmap(NULL, sizeof(*c->counts), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	c->counts = page;
+	return 0;
+}
+
+static int capture_new(const struct captures *captures, const struct capture_spec *spec, int fd,
+	int counts_fd, struct capture **ret)
 {
 	struct capture *c;
 	int r = check(captures, spec, fd);
 
-	c = r == 0 ? calloc(1, sizeof(*c)) : NULL;
-	if (!c) {
+	if (r < 0)
+		return r;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->counts = &c->own;
+	r = map_counts(c, counts_fd);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+int captures_add(struct captures *captures, const struct capture_spec *spec, int fd, int counts_fd)
+{
+	struct capture *c;
+	int r = capture_new(captures, spec, fd, counts_fd, &c);
+
+	(void)safe_close(counts_fd);
+	if (r < 0) {
 		(void)safe_close(fd);
-		return r < 0 ? r : -ENOMEM;
+		return r;
 	}
 	c->owner = captures;
 	c->spec = *spec;
@@ -180,7 +243,7 @@ int captures_add(struct captures *captures, const struct capture_spec *spec, int
 	if (r == 0)
 		r = watch(c);
 	if (r < 0)
-		end(c);
+		end(c, CAPTURE_ENDED_SOURCE);
 	return r;
 }
 
@@ -197,5 +260,5 @@ void captures_done(struct captures *captures)
 	if (!captures->loop)
 		return;
 	list_for_each_safe (pos, tmp, &captures->all)
-		end(list_entry(pos, struct capture, node));
+		end(list_entry(pos, struct capture, node), CAPTURE_ENDED_SOURCE);
 }

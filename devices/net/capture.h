@@ -7,7 +7,9 @@
  * is none, and delays nobody: a packet that does not fit into the socket is lost and counted, there and in the records that
  * follow. The socket's send buffer, which the daemon chose, bounds the memory.
  *
- * A capture ends when its reader goes away, and when what it watches does: then the reader sees the end of the stream.
+ * A capture ends when its reader goes away, and when what it watches does: then the reader sees the end of the stream, though the
+ * daemon holds a copy of this end of it; with that it can end the stream, too, for both. The daemon counts along on a page beside the
+ * socket (struct capture_counts).
  *
  * Threads: as the switch's.
  */
@@ -38,9 +40,9 @@ void captures_init(struct captures *captures, struct loop *loop, struct vswitch 
 /* Ends all of them. Copes with one that was never initialised but is all zeroes. */
 void captures_done(struct captures *captures);
 
-/* 'fd' is taken over, whatever the answer. Returns 0, -EINVAL (spec), -ENOTSOCK, -EBUSY (CAPTURES_MAX), -ENOSPC (ports or
- * mirrors of the switch), -ENOMEM. */
-int captures_add(struct captures *captures, const struct capture_spec *spec, int fd);
+/* The fds are taken over, whatever the answer; without counts_fd (negative) nobody counts along. Returns 0, -EINVAL (spec), -ENOTSOCK,
+ * -EBUSY (CAPTURES_MAX), -ENOSPC (ports or mirrors of the switch), -EPERM (the page could shrink), -EMSGSIZE (it is too short), -ENOMEM. */
+int captures_add(struct captures *captures, const struct capture_spec *spec, int fd, int counts_fd);
 
 /* Without a switch: 'frame' passes 'key', with tag 'tci' (-1: none). Call it only if there are any (captures.n). */
 void captures_show(struct captures *captures, unsigned key, unsigned direction,

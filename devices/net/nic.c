@@ -609,12 +609,12 @@ int nic_reconfigure(struct nic *nic, const struct net_port_config *config)
 	return 0;
 }
 
-int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd)
+int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd, int counts_fd)
 {
 	const struct capture_spec spec = {
 		.port = &nic->port, .direction = direction, .snaplen = snaplen};
 
-	return captures_add(&nic->captures, &spec, fd);
+	return captures_add(&nic->captures, &spec, fd, counts_fd);
 }
 
 const struct net_port_config *nic_config(const struct nic *nic)

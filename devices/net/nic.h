@@ -88,4 +88,4 @@ unsigned nic_links(const struct nic *nic, struct nic_link_state ret[NIC_MAX_LINK
 
 /* What the guest sends and is given, as it sees it: before its frames are made to fit. 'direction', 'snaplen', 'fd' (taken
  * over, whatever the answer) and the errors are captures_add()'s. */
-int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd);
+int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd, int counts_fd);

@@ -252,9 +252,11 @@ static void net_links(struct device *dev, struct proto_links *ret)
 			.frames = links[i].frames};
 }
 
-static int net_capture(struct device *dev, const struct proto_capture *capture, int fd)
+static int net_capture(
+	struct device *dev, const struct proto_capture *capture, int fd, int counts_fd)
 {
-	return nic_capture(net_of_device(dev)->nic, capture->direction, capture->snaplen, fd);
+	return nic_capture(
+		net_of_device(dev)->nic, capture->direction, capture->snaplen, fd, counts_fd);
 }
 
 static const struct machine_nic_ops net_machine_ops = {

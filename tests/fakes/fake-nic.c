@@ -148,11 +148,12 @@ unsigned nic_links(const struct nic *nic, struct nic_link_state ret[NIC_MAX_LINK
 	return 1;
 }
 
-int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd)
+int nic_capture(struct nic *nic, uint32_t direction, uint32_t snaplen, int fd, int counts_fd)
 {
 	nic->capture_direction = direction;
 	nic->capture_snaplen = snaplen;
 	(void)safe_close(fd);
+	(void)safe_close(counts_fd);
 	return 0;
 }
 

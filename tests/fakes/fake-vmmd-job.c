@@ -25,6 +25,13 @@ static const struct job {
 		INT64_C(2) << 30, NULL, NULL},
 	{5, "net-create", "network", "default", "running", "process", -1, 30, -1, -1, -1, NULL,
 		NULL},
+	{7, "net-capture", "network", "default", "running", "", -1, 61000, -1, 5 << 19, -1, NULL,
+		NULL},
+	{8, "net-capture", "network", "default", "cancelled", "", -1, 61000, -1, -1, -1,
+		"Cancelled", "cancelled: net-capture of 'default' was cancelled"},
+	{10, "capture", "domain", "t1", "cancelled", "", -1, 61000, -1, -1, -1, "Timeout",
+		"Timed out during operation: capture of 't1' was not done in 61000 ms: it is "
+		"cancelled"},
 	{1, "start", "domain", "t2", "done", "", 100, 80, -1, -1, -1, NULL, NULL},
 	{2, "start", "domain", "t3", "failed", "", -1, 40, -1, -1, -1, "OperationFailed",
 		"operation failed: cannot open '/no/such/disk'"},

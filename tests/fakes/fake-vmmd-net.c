@@ -337,22 +337,24 @@ static int send_frame(sd_event_source *source, uint64_t usec, void *opaque)
 	return 0;
 }
 
-/* What is only sent has its end at once. */
+/* What is only sent has its end at once: because it is gone, or because its job is cancelled (see fake-vmmd-job.c). */
 int fake_on_capture(sd_bus_message *m, void *opaque, sd_bus_error *error)
 {
 	struct fake *f = opaque;
 	const char *subject, *part;
 	uint32_t direction, snaplen;
 	struct captured *c;
+	uint64_t job;
 	int fds[2], r;
 
 	(void)sd_bus_message_read(m, "ssuu", &subject, &part, &direction, &snaplen);
+	job = streq(part, "eth1") ? 8 : snaplen == 3000 ? 10 : 99;
 	if (*part && !streq(part, "vnet0") && !streq(part, "eth1"))
 		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "InvalidArgument",
 			"invalid argument: '%s' has no '%s'", subject, part);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
-	r = sd_bus_reply_method_return(m, "h", fds[1]);
+	r = sd_bus_reply_method_return(m, "ht", fds[1], job);
 	(void)close(fds[1]);
 	if (direction == CAPTURE_OUT) {
 		(void)close(fds[0]);

@@ -36,7 +36,7 @@
  * that ports 1 and 2 talk, whenever one is added or set) net-break (tells that port 1 broke its ring) net-uplink
  * (tells that all uplinks are down when it gets its first port, up with the third; of each it reports a failover, and when a
  * daemon comes it tells all of that again) net-team-lie (reports what cannot be) net-address (tells that the port uses
- * 20 addresses, and lies) net-capture (its captures give 300 frames of 8000 bytes, and end). net-uplink-team has two uplinks, whatever its configuration
+ * 20 addresses, and lies) net-capture (its captures give 300 frames of 8000 bytes, and end) net-keep (they go on, as do those with fake=keep-capture). net-uplink-team has two uplinks, whatever its configuration
  * says; tests of the first end at once, of the other with the next test.
  */
 #include <endian.h>
@@ -79,7 +79,9 @@ struct fake {
 	struct net_config net;
 	struct net_stats_page *net_stats;
 	uint32_t nics, unwanted; /* bits */
-	uint32_t memories;       /* likewise */
+	int capture_fd;          /* of a capture that goes on; 'captured' NULL: none */
+	struct capture_counts *captured;
+	uint32_t memories; /* likewise */
 	uint32_t vcpus[PROTO_VCPU_WORDS], wanted_vcpus;
 	struct {
 		uint32_t id; /* 0: a spare one */
@@ -635,6 +637,10 @@ static void release_nics(struct fake *f)
 {
 	f->nics &= ~f->unwanted;
 	f->unwanted = 0;
+	if (f->captured) {
+		f->captured->ended = CAPTURE_ENDED_SOURCE;
+		(void)shutdown(f->capture_fd, SHUT_RDWR);
+	}
 	send_state(f, PROTO_STATE);
 }
 
@@ -764,7 +770,35 @@ static void capture_many(int fd)
 			if (errno != EAGAIN || poll(&p, 1, 10000) <= 0)
 				_exit(1);
 	}
+	(void)shutdown(fd, SHUT_RDWR);
 	_exit(0);
+}
+
+/* The reader is told what was asked, and 7 frames are counted; that is the end, or all goes on until a vNIC goes. */
+static void capture(struct fake *f, const struct packet *p, const int *fds, unsigned n_fds)
+{
+	struct capture_counts *counts;
+
+	if (n_fds != PROTO_CAPTURE_FDS)
+		return;
+	if (strstr(f->net.name, "net-capture")) {
+		capture_many(fds[0]);
+		return;
+	}
+	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
+	if (counts == MAP_FAILED)
+		return;
+	(void)!write(fds[0], p->payload, sizeof(struct proto_capture));
+	counts->frames = 7;
+	counts->bytes = 700;
+	counts->lost = 1;
+	if (strstr(f->net.name, "net-keep") || told(f, "keep-capture")) {
+		f->capture_fd = dup(fds[0]);
+		f->captured = counts;
+		return;
+	}
+	counts->ended = CAPTURE_ENDED_SOURCE;
+	(void)shutdown(fds[0], SHUT_RDWR);
 }
 
 /* What the guest of fake=uses:FILE says. */
@@ -884,11 +918,7 @@ static void request(struct fake *f, const struct packet *p, const int *fds, unsi
 		resize(f, p);
 		break;
 	case PROTO_CAPTURE:
-		/* The reader is told what was asked, and that is the end. */
-		if (n_fds == 1 && strstr(f->net.name, "net-capture"))
-			capture_many(fds[0]);
-		else if (n_fds == 1)
-			(void)!write(fds[0], p->payload, sizeof(struct proto_capture));
+		capture(f, p, fds, n_fds);
 		reply(f, seq, told(f, "no-capture") ? -EBUSY : 0, "");
 		break;
 	case PROTO_PING:

@@ -105,7 +105,7 @@ static const struct {
 	{PROTO_PORT_REMOVE, sizeof(struct proto_port_id), 0},
 	{PROTO_UPLINK_ADD, sizeof(struct proto_uplink), 1},
 	{PROTO_UPLINK_REMOVE, sizeof(struct proto_uplink_id), 0},
-	{PROTO_CAPTURE, sizeof(struct proto_capture), 1},
+	{PROTO_CAPTURE, sizeof(struct proto_capture), PROTO_CAPTURE_FDS},
 	{PROTO_TEAM_TEST, sizeof(struct proto_team_test), 0},
 };
 

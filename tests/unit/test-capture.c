@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,7 +58,7 @@ static int add_capture(struct world *w, const struct capture_spec *spec, int *re
 	int pair[2], r;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	r = captures_add(&w->captures, spec, pair[0]);
+	r = captures_add(&w->captures, spec, pair[0], -EBADF);
 	*ret_reader = pair[1];
 	return r;
 }
@@ -284,6 +285,69 @@ static void test_owner_goes(void **state)
 	assert_int_equal(unicast(w->f, 1, 2), B(2));
 }
 
+static int make_page(size_t size, bool sealed)
+{
+	int fd = memfd_create("page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	if (sealed)
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+	return fd;
+}
+
+/* The daemon has a copy of the worker's end, and counts along. */
+static void test_watched(void **state)
+{
+	struct world *w = *state;
+	const struct capture_spec spec = {
+		.port = &w->f->p[1].port, .direction = CAPTURE_OUT, .snaplen = 10};
+	int pair[2], copy, fd = make_page(4096, true);
+	const struct capture_counts *counts = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+	assert_true(counts != MAP_FAILED);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	copy = dup(pair[0]);
+	w->reader = pair[1];
+	assert_int_equal(captures_add(&w->captures, &spec, pair[0], dup(fd)), 0);
+	assert_int_equal(unicast(w->f, 1, 2), B(2));
+	assert_int_equal(unicast(w->f, 1, 2), B(2));
+	assert_int_equal(counts->frames, 2);
+	assert_int_equal(counts->bytes, 120);
+	assert_int_equal(counts->lost, 0);
+	/* What it watches goes: the reader sees what there was, and the end, although there is the copy. */
+	captures_done(&w->captures);
+	assert_int_equal(counts->ended, CAPTURE_ENDED_SOURCE);
+	assert_true(next_packet(w) && next_packet(w) && !next_packet(w));
+	assert_true(has_ended(w));
+	close(copy);
+	/* The daemon ends one. */
+	captures_init(&w->captures, w->loop, w->f->sw);
+	(void)safe_close(w->reader);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	copy = dup(pair[0]);
+	w->reader = pair[1];
+	assert_int_equal(captures_add(&w->captures, &spec, pair[0], dup(fd)), 0);
+	assert_int_equal(unicast(w->f, 1, 2), B(2));
+	assert_int_equal(shutdown(copy, SHUT_RDWR), 0);
+	assert_true(next_packet(w) && !next_packet(w));
+	assert_true(has_ended(w));
+	assert_int_equal(loop_run_once(w->loop, 0), 1);
+	assert_int_equal(w->captures.n, 0);
+	assert_int_equal(counts->frames, 3);
+	assert_int_equal(counts->ended, CAPTURE_ENDED_READER);
+	close(copy);
+	/* A page that cannot be trusted. */
+	assert_int_equal(
+		captures_add(&w->captures, &spec, dup(w->reader), make_page(4096, false)), -EPERM);
+	assert_int_equal(
+		captures_add(&w->captures, &spec, dup(w->reader), make_page(8, true)), -EMSGSIZE);
+	assert_int_equal(
+		captures_add(&w->captures, &spec, dup(w->reader), dup(STDERR_FILENO)), -EPERM);
+	close(fd);
+	assert_int_equal(munmap((void *)(uintptr_t)counts, 4096), 0);
+}
+
 static void test_refusals(void **state)
 {
 	struct world *w = *state;
@@ -292,10 +356,10 @@ static void test_refusals(void **state)
 	int readers[CAPTURES_MAX + 1], pipe_fds[2], last;
 
 	assert_int_equal(pipe(pipe_fds), 0);
-	assert_int_equal(captures_add(&w->captures, &spec, pipe_fds[1]), -ENOTSOCK);
+	assert_int_equal(captures_add(&w->captures, &spec, pipe_fds[1], -EBADF), -ENOTSOCK);
 	assert_int_equal(fcntl(pipe_fds[1], F_GETFD), -1);
 	close(pipe_fds[0]);
-	assert_int_equal(captures_add(&w->captures, &spec, -EBADF), -EBADF);
+	assert_int_equal(captures_add(&w->captures, &spec, -EBADF, -EBADF), -EBADF);
 	spec.snaplen = 0;
 	assert_int_equal(add_capture(w, &spec, &readers[0]), -EINVAL);
 	close(readers[0]);
@@ -341,7 +405,7 @@ static void test_without_switch(void **state)
 
 	captures_init(&captures, w->loop, NULL);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(captures_add(&captures, &spec, pair[0]), 0);
+	assert_int_equal(captures_add(&captures, &spec, pair[0], -EBADF), 0);
 	w->reader = pair[1];
 	captures_show(&captures, 2, CAPTURE_IN, frame, -1);
 	captures_show(&captures, 3, CAPTURE_OUT, frame, -1);
@@ -367,6 +431,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_filter, setup_world, teardown_world),
 		cmocka_unit_test_setup_teardown(test_reader_goes, setup_world, teardown_world),
 		cmocka_unit_test_setup_teardown(test_owner_goes, setup_world, teardown_world),
+		cmocka_unit_test_setup_teardown(test_watched, setup_world, teardown_world),
 		cmocka_unit_test_setup_teardown(test_refusals, setup_world, teardown_world),
 		cmocka_unit_test_setup_teardown(test_without_switch, setup_world, teardown_world),
 	};

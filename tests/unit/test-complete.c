@@ -93,6 +93,8 @@ static void test_options(void **state)
 static void test_domains(void **state)
 {
 	(void)state;
+	assert_completes("vmctl job-cancel ''", "3 4 5 7 ");
+	assert_completes("vmctl job-wait ''", "3 4 5 7 8 10 1 2 ");
 	assert_completes("vmctl start ''", "t2 ");
 	assert_completes("vmctl destroy ''", "t1 ");
 	assert_completes("vmctl dumpxml ''", "t1 t2 ");

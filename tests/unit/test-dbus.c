@@ -319,10 +319,12 @@ static void test_network_event(void **state)
 static struct proto_capture captured(sd_bus_message *m)
 {
 	struct proto_capture what = {0};
+	uint64_t job;
 	int fd;
 
 	ok(sd_bus_message_ref(m));
-	assert_true(sd_bus_message_read(m, "h", &fd) > 0);
+	assert_true(sd_bus_message_read(m, "ht", &fd, &job) > 0);
+	assert_true(job > 0);
 	assert_int_equal(read(fd, &what, sizeof(what)), sizeof(what));
 	sd_bus_message_unref(m);
 	return what;

@@ -450,14 +450,14 @@ static int capture_reader(int (*start)(struct world *w, int fd), struct world *w
 
 static int start_of_nic(struct world *w, int fd)
 {
-	return nic_capture(w->vms[0].nic, CAPTURE_IN | CAPTURE_OUT, 200, fd);
+	return nic_capture(w->vms[0].nic, CAPTURE_IN | CAPTURE_OUT, 200, fd, -EBADF);
 }
 
 static int start_of_network(struct world *w, int fd)
 {
 	const struct proto_capture what = {PROTO_CAPTURE_SWITCH, CAPTURE_IN | CAPTURE_OUT, 200};
 
-	return network_capture(w->network, &what, fd);
+	return network_capture(w->network, &what, fd, -EBADF);
 }
 
 /* Packets of a capture, and the directions of the last ones as bits. */
@@ -502,7 +502,7 @@ static void test_captures(void **state)
 	assert_int_equal(count_captured(of_nic, &directions), 1);
 	assert_int_equal(count_captured(of_network, &directions), 0);
 	/* What is watched goes: that is the end. There are no uplinks here. */
-	assert_int_equal(network_capture(w->network, &uplink, dup(of_nic)), -ENODEV);
+	assert_int_equal(network_capture(w->network, &uplink, dup(of_nic), -EBADF), -ENODEV);
 	a->nic = nic_free(a->nic);
 	assert_int_equal(recv(of_nic, &byte, 1, 0), 0);
 	w->network = network_free(w->network);

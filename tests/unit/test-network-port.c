@@ -203,6 +203,21 @@ static void test_mirrors(void **state)
 	assert_true(list_empty(&f->manager->directs));
 }
 
+static void on_capture_begun(
+	void *userdata, struct capture *capture, int fd, const struct error *error)
+{
+	(void)capture;
+	fixture_done_fd(userdata, fd, error);
+}
+
+static const struct capture_ops capture_ops = {.begun = on_capture_begun};
+
+static int open_capture(struct fixture *f, struct worker *worker, const char *whose,
+	const struct proto_capture *what)
+{
+	return capture_open(worker, whose, what, &capture_ops, f, NULL, &f->error);
+}
+
 static void test_captures(void **state)
 {
 	const struct proto_capture what = {3, CAPTURE_IN, 100};
@@ -213,31 +228,26 @@ static void test_captures(void **state)
 	unsigned n_done;
 
 	fixture_start(f, d);
-	fixture_wait(
-		f, capture_open(n->worker, "network 'red'", &what, fixture_done_fd, f, &f->error));
+	fixture_wait(f, open_capture(f, n->worker, "network 'red'", &what));
 	assert_int_equal(f->done_error.code, ERROR_NONE);
 	assert_int_equal(read(f->done_fd, &said, sizeof(said)), sizeof(said));
 	assert_memory_equal(&said, &what, sizeof(said));
-	/* Both ends were the worker's and ours alone. */
+	/* The end is the worker's to say, though the daemon has a copy. */
 	assert_int_equal(read(f->done_fd, &said, sizeof(said)), 0);
-	fixture_wait(
-		f, capture_open(d->worker, "domain 'a'", &what, fixture_done_fd, f, &f->error));
+	fixture_wait(f, open_capture(f, d->worker, "domain 'a'", &what));
 	assert_string_equal(f->done_error.message,
 		"resource busy: domain 'a' has as many captures there as it may: end another one");
 	assert_int_equal(f->done_fd, -EBADF);
 	bad.direction = 4;
-	assert_int_equal(
-		capture_open(n->worker, "x", &bad, fixture_done_fd, f, &f->error), -EINVAL);
+	assert_int_equal(open_capture(f, n->worker, "x", &bad), -EINVAL);
 	assert_non_null(strstr(f->error.message, "direction 4: write 1 (in), 2 (out) or 3 (both)"));
 	bad = what;
 	bad.snaplen = CAPTURE_SNAPLEN_MAX + 1;
-	assert_int_equal(
-		capture_open(n->worker, "x", &bad, fixture_done_fd, f, &f->error), -EINVAL);
+	assert_int_equal(open_capture(f, n->worker, "x", &bad), -EINVAL);
 	assert_non_null(strstr(f->error.message, "snaplen 262145: write 1 to 262144"));
-	assert_true(capture_open(NULL, "x", &what, fixture_done_fd, f, &f->error) < 0);
+	assert_true(open_capture(f, NULL, "x", &what) < 0);
 	/* A worker that dies before it answers. */
-	assert_int_equal(
-		capture_open(n->worker, "network 'red'", &what, fixture_done_fd, f, &f->error), 0);
+	assert_int_equal(open_capture(f, n->worker, "network 'red'", &what), 0);
 	n_done = f->n_done;
 	worker_kill(n->worker);
 	RUN_UNTIL(f, f->n_done > n_done);

@@ -53,7 +53,7 @@ static const struct {
 	{PROTO_UPLINK_REMOVE, sizeof(struct proto_uplink_id), 0, 0},
 	{PROTO_NIC_ADD, sizeof(struct proto_nic_add), 0, 1},
 	{PROTO_NIC_REMOVE, sizeof(struct proto_nic_id), 0, 0},
-	{PROTO_CAPTURE, sizeof(struct proto_capture), 1, 1},
+	{PROTO_CAPTURE, sizeof(struct proto_capture), PROTO_CAPTURE_FDS, PROTO_CAPTURE_FDS},
 	{PROTO_TEAM_LOOK, 0, 0, 0},
 	{PROTO_TEAM_TEST, sizeof(struct proto_team_test), 0, 0},
 	{PROTO_LINK_LIST, sizeof(struct proto_nic_id), 0, 0},

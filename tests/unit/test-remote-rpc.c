@@ -233,6 +233,7 @@ static void test_fds(void **state)
 {
 	_cleanup_(ctl_done) struct ctl ctl = {.connect = address};
 	int fd = -EBADF;
+	uint64_t job;
 
 	(void)state;
 	assert_int_equal(remote_connect(&ctl), 0);
@@ -242,7 +243,7 @@ static void test_fds(void **state)
 	close(fd);
 	fd = -EBADF;
 	/* Something on the way has not passed it on. */
-	assert_true(remote_open_capture(&ctl, "OpenCapture", "t1", "vnet0", 3, 64, &fd) < 0);
+	assert_true(remote_open_capture(&ctl, "OpenCapture", "t1", "vnet0", 3, 64, &fd, &job) < 0);
 	assert_string_equal(ctl.error_code, "NoSupport");
 	assert_int_equal(fd, -EBADF);
 	remote_resize_console(&ctl, "t1", "", 80, 25);
@@ -468,6 +469,7 @@ static void test_ssh(void **state)
 		_cleanup_(freep) char *words = NULL;
 		_cleanup_(json_putp) struct json_object *name = NULL;
 		int fd = -EBADF;
+		uint64_t job;
 
 		if (!rows[i].words) {
 			assert_true(remote_connect(&ctl) < 0);
@@ -476,8 +478,8 @@ static void test_ssh(void **state)
 		}
 		assert_int_equal(remote_connect(&ctl), 0);
 		assert_int_equal(remote_call_one(&ctl, "GetHostname", &name, ""), 0);
-		assert_true(
-			remote_open_capture(&ctl, "OpenNetworkCapture", "n1", "", 3, 64, &fd) < 0);
+		assert_true(remote_open_capture(
+				    &ctl, "OpenNetworkCapture", "n1", "", 3, 64, &fd, &job) < 0);
 		assert_string_equal(ctl.error_code, "NoSupport");
 		/* A descriptor where a stream was asked for. */
 		assert_true(remote_open_console(&ctl, "t1", "", 0, &fd) < 0);

@@ -283,11 +283,13 @@ static struct capture_session capture(struct ctl *ctl, const char *expression)
 	static struct capture_filter filter;
 	struct capture_session session = {.fd = -EBADF, .out = fopen("/dev/null", "we")};
 	char error[CAPTURE_FILTER_ERROR_MAX];
+	uint64_t job = 0;
 
 	assert_int_equal(capture_filter_compile(expression, 65535, &filter, error), 0);
 	if (remote_open_capture(
-		    ctl, "OpenNetworkCapture", "net-capture", "", 3, 65535, &session.fd) < 0)
+		    ctl, "OpenNetworkCapture", "net-capture", "", 3, 65535, &session.fd, &job) < 0)
 		fail_msg("%s", ctl->error_message);
+	assert_true(job > 0);
 	assert_int_equal(capture_filter_attach(session.fd, &filter), 0);
 	session.pump = remote_pump(ctl);
 	session.epoch_ns = remote_epoch_ns(ctl);
@@ -303,6 +305,7 @@ static void test_capture(void **state)
 	_cleanup_(ctl_done) struct ctl ctl = {.connect = URI};
 	struct capture_session session;
 	struct timespec now;
+	uint64_t job;
 
 	(void)state;
 	assert_int_equal(remote_connect(&ctl), 0);
@@ -321,7 +324,7 @@ static void test_capture(void **state)
 	/* One that ends before its source does. */
 	session = (struct capture_session){0};
 	assert_int_equal(remote_open_capture(&ctl, "OpenNetworkCapture", "net-capture", "", 3,
-				 65535, &session.fd),
+				 65535, &session.fd, &job),
 		0);
 	assert_int_equal(remote_close(&ctl, session.fd), 0);
 	assert_int_equal(remote_call(&ctl, "Ping", CTL_CALL_TIMEOUT_USEC, NULL, ""), 0);

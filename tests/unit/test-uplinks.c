@@ -118,9 +118,9 @@ static void test_capture(void **state)
 	start(w);
 	what.index = 2;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(uplinks_capture(w->uplinks, &what, dup(pair[0])), -ENODEV);
+	assert_int_equal(uplinks_capture(w->uplinks, &what, dup(pair[0]), -EBADF), -ENODEV);
 	what.index = 1;
-	assert_int_equal(uplinks_capture(w->uplinks, &what, pair[0]), 0);
+	assert_int_equal(uplinks_capture(w->uplinks, &what, pair[0], -EBADF), 0);
 	fake_mac(1, mac);
 	assert_int_equal(vm_send(w, &w->vm, far, mac, -1), 0); /* by the other */
 	(void)fake_frame(&f, everybody, far, 10, TYPE, NULL, 50);

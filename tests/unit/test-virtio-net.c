@@ -262,7 +262,7 @@ static void test_links(void **state)
 	assert_int_equal(links.links[0].flags, 0);
 	assert_int_equal(ops->link_remove(fx.dev, 8), -ENOENT);
 	assert_int_equal(ops->link_remove(fx.dev, 7), 0);
-	assert_int_equal(ops->capture(fx.dev, &capture, eventfd(0, EFD_CLOEXEC)), 0);
+	assert_int_equal(ops->capture(fx.dev, &capture, eventfd(0, EFD_CLOEXEC), -EBADF), 0);
 	assert_int_equal(fx.nic->capture_direction, 2);
 	assert_int_equal(fx.nic->capture_snaplen, 96);
 	destroy(&fx);

@@ -36,3 +36,21 @@ struct capture_record {
 };
 #define CAPTURE_RECORD_SIZE 32
 static_assert(sizeof(struct capture_record) == CAPTURE_RECORD_SIZE, "wire format");
+
+/*
+ * Beside the socket: a page that its worker counts in and the daemon looks at (single words that only grow, relaxed stores of one
+ * thread, as in vmm-core/stats.h). What the reader's own filter leaves out is counted, too: it is the kernel that knows.
+ */
+enum capture_ended {
+	CAPTURE_GOES_ON,
+	CAPTURE_ENDED_READER, /* nobody reads any more */
+	CAPTURE_ENDED_SOURCE, /* what was captured is gone */
+};
+
+struct capture_counts {
+	_Atomic uint64_t frames,
+		bytes; /* given to the socket; of the frames as they were, not as they are cut */
+	_Atomic uint64_t lost;  /* for want of room */
+	_Atomic uint64_t ended; /* enum capture_ended; set before the socket ends */
+};
+static_assert(sizeof(struct capture_counts) == 32, "shared layout");
