@@ -491,32 +491,21 @@ int verb_schedinfo(struct ctl *ctl, const struct args *args)
 	return 0;
 }
 
-/* "-1" is no limit; a number is KiB unless a unit follows. */
-static int parse_limit(struct ctl *ctl, const char *name, const char *text, int64_t *ret)
+/* "-1" is no limit; else a size, as of setmem. What is no size is a number. */
+static int parse_limit(
+	struct ctl *ctl, const char *name, bool is_size, const char *text, int64_t *ret)
 {
-	static const struct {
-		const char *unit;
-		uint64_t kib;
-	} units[] = {{"", 1}, {"k", 1}, {"KiB", 1}, {"M", 1024}, {"MiB", 1024}, {"G", 1024 * 1024},
-		{"GiB", 1024 * 1024}, {"T", 1024 * 1024 * 1024}, {"TiB", 1024 * 1024 * 1024}};
-	size_t digits = strspn(text, "0123456789");
-	char number[24] = "";
 	uint64_t n;
 
-	if (streq(text, "-1")) {
+	if (is_size && streq(text, "-1")) {
 		*ret = -1;
 		return 0;
 	}
-	for (size_t i = 0; digits && digits < sizeof(number) && i < ARRAY_SIZE(units); i++) {
-		if (strcasecmp(text + digits, units[i].unit) != 0)
-			continue;
-		memcpy(number, text, digits);
-		if (parse_u64(number, (uint64_t)UNLIMITED_KIB / units[i].kib, &n) < 0)
-			break;
-		*ret = (int64_t)(n * units[i].kib);
-		return 0;
-	}
-	return ctl_error(ctl, "Unable to parse integer parameter '%s'", name);
+	if ((is_size ? verb_read_size(text, &n) : parse_u64(text, INT64_MAX, &n)) < 0 ||
+		n > (uint64_t)UNLIMITED_KIB)
+		return ctl_error(ctl, "Unable to parse integer parameter '%s'", name);
+	*ret = (int64_t)n;
+	return 0;
 }
 
 int verb_memtune(struct ctl *ctl, const struct args *args)
@@ -537,7 +526,7 @@ int verb_memtune(struct ctl *ctl, const struct args *args)
 
 		if (!text)
 			continue;
-		if (parse_limit(ctl, options[i], text, &kib) < 0)
+		if (parse_limit(ctl, options[i], !streq(options[i], "weight"), text, &kib) < 0)
 			return -EINVAL;
 		(void)snprintf(texts[n], sizeof(texts[n]), "%s=%" PRId64, memory_names[i], kib);
 		settings[n] = texts[n];

@@ -94,21 +94,27 @@ static uint64_t unit_bytes(const char *unit)
 	return bytes;
 }
 
-int verb_parse_size(struct ctl *ctl, const char *name, const char *text, uint64_t *ret_kib)
+int verb_read_size(const char *text, uint64_t *ret_kib)
 {
 	size_t digits = strspn(text, "0123456789");
 	uint64_t unit = unit_bytes(text + digits), n = 0;
 	char number[24];
 
-	if (digits && digits < sizeof(number) && unit) {
-		memcpy(number, text, digits);
-		number[digits] = 0;
-		if (parse_u64(number, UINT64_MAX / unit, &n) == 0) {
-			n *= unit;
-			*ret_kib = n / 1024 + (n % 1024 != 0);
-			return 0;
-		}
-	}
+	if (!digits || digits >= sizeof(number) || !unit)
+		return -EINVAL;
+	memcpy(number, text, digits);
+	number[digits] = 0;
+	if (parse_u64(number, UINT64_MAX / unit, &n) < 0)
+		return -EINVAL;
+	n *= unit;
+	*ret_kib = n / 1024 + (n % 1024 != 0);
+	return 0;
+}
+
+int verb_parse_size(struct ctl *ctl, const char *name, const char *text, uint64_t *ret_kib)
+{
+	if (verb_read_size(text, ret_kib) == 0)
+		return 0;
 	return ctl_error(ctl,
 		"Scaled numeric value '%s' for <--%s> option is malformed or out of range", text,
 		name);

@@ -149,6 +149,8 @@ int verb_iothreadpin(struct ctl *ctl, const struct args *args);
 int verb_iothreadset(struct ctl *ctl, const struct args *args);
 
 /* verbs-memory.c */
+/* A size in KiB (the default unit), rounded up: 0, or -EINVAL. */
+int verb_read_size(const char *text, uint64_t *ret_kib);
 /* The scaled integer of an option in KiB (the default unit), rounded up: 0, or -EINVAL, printed. */
 int verb_parse_size(struct ctl *ctl, const char *name, const char *text, uint64_t *ret_kib);
 extern const struct verb_option update_memory_device_options[];

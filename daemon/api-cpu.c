@@ -109,8 +109,10 @@ int api_list_vcpus(struct api_call *call, struct error *error)
 	n = MIN(s.config->vm.vcpus_max, (uint32_t)VM_MAX_VCPUS);
 	if (!s.owned && s.domain->worker) {
 		threads = calloc(VM_MAX_VCPUS, sizeof(*threads));
-		if (!threads)
+		if (!threads) {
+			api_source_done(&s);
 			return error_set(error, ERROR_NO_MEMORY, "vcpus");
+		}
 		(void)process_vcpus(worker_pid(s.domain->worker), threads, n);
 		(void)process_vcpu_times(worker_pid(s.domain->worker), times, n, false);
 	}

@@ -524,13 +524,9 @@ int api_list_interface_addresses(struct api_call *call, struct error *error)
 /* By target or address, as virsh takes both. Answers the index, or -EINVAL with 'error' set. */
 int api_find_interface(const struct domain *d, const char *key, struct error *error)
 {
-	unsigned m[NET_MAC_LEN];
 	uint8_t mac[NET_MAC_LEN];
-	bool is_mac = sscanf(key, "%2x:%2x:%2x:%2x:%2x:%2x", &m[0], &m[1], &m[2], &m[3], &m[4],
-			      &m[5]) == NET_MAC_LEN;
+	bool is_mac = net_mac_parse(key, mac) == 0;
 
-	for (unsigned i = 0; is_mac && i < NET_MAC_LEN; i++)
-		mac[i] = (uint8_t)m[i];
 	for (unsigned i = 0; d->live && i < d->live->vm.n_nics; i++) {
 		const char *target = domain_nic_target(d, d->live->nics[i].number);
 

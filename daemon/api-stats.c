@@ -395,13 +395,16 @@ static struct json_object *stats_of(const struct domain *d, unsigned wanted)
 int api_get_domain_stats(struct api_call *call, struct error *error)
 {
 	struct json_object *names = json_object_object_get(call->in, "domains"), *out;
-	struct json_object *array = json_object_new_array();
 	unsigned wanted = api_arg_uint(call, "groups");
 	size_t n = json_object_array_length(names);
+	struct json_object *array;
 	struct list *pos;
 
 	if (n > MAX_NAMES)
-		n = MAX_NAMES;
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"%zu domains are named; name at most %d at once, or none for all", n,
+			MAX_NAMES);
+	array = json_object_new_array();
 	for (size_t i = 0; i < n; i++) {
 		struct domain *d = api_find_domain(
 			call, json_object_get_string(json_object_array_get_idx(names, i)), error);

@@ -52,11 +52,26 @@ uint64_t domain_plugged_kib(const struct domain *d)
 	return kib;
 }
 
+#define ALIAS_MAX 32
+
+static void format_alias(unsigned number, char ret[ALIAS_MAX])
+{
+	(void)snprintf(ret, ALIAS_MAX, "virtiomem%u", number);
+}
+
+static bool has_alias(unsigned number, const char *alias)
+{
+	char own[ALIAS_MAX];
+
+	format_alias(number, own);
+	return streq(own, alias);
+}
+
 static void emit(const struct domain *d, enum event_kind kind, unsigned number, const char *detail)
 {
-	char alias[32];
+	char alias[ALIAS_MAX];
 
-	(void)snprintf(alias, sizeof(alias), "virtiomem%u", number);
+	format_alias(number, alias);
 	manager_emit(d->manager, kind, d, detail, alias);
 }
 
@@ -318,7 +333,7 @@ static int select_device(const struct domain_config *config, const struct domain
 	unsigned *ret_index, uint64_t *ret_kib, struct error *error)
 {
 	struct vm_memory written;
-	unsigned n = 0, number = UINT32_MAX;
+	unsigned n = 0;
 	char *text;
 	int r;
 
@@ -329,10 +344,8 @@ static int select_device(const struct domain_config *config, const struct domain
 			*ret_kib = written.requested_kib;
 		return domain_device_error(r, text, error);
 	}
-	if (*wish->alias && sscanf(wish->alias, "virtiomem%u", &number) != 1)
-		number = UINT32_MAX;
 	for (unsigned i = 0; i < config->vm.n_memories; i++) {
-		if ((*wish->alias && config->memories[i].number != number) ||
+		if ((*wish->alias && !has_alias(config->memories[i].number, wish->alias)) ||
 			(wish->node >= 0 && config->vm.memories[i].node != (unsigned)wish->node))
 			continue;
 		*ret_index = i;

@@ -37,6 +37,8 @@ static void test_tune(void **state)
 		VMMD_ERROR_PREFIX "InvalidArgument", "write AVERAGE,PEAK,BURST,FLOOR");
 	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "", "1,,,1", 0),
 		VMMD_ERROR_PREFIX "InvalidArgument", "only inbound has a floor");
+	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", "52:54:00:00:00:07x", "1", "", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "has no interface '52:54:00:00:00:07x'");
 	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", mac, "", "1", 4),
 		VMMD_ERROR_PREFIX "InvalidArgument", "unsupported flags");
 	/* What runs, by the target; and both. */
@@ -57,6 +59,8 @@ static void test_tune(void **state)
 	assert_non_null(strstr(d->definition->xml, "<outbound average='11'/>"));
 	fails(CALL(f, "SetInterfaceTune", "ssssu", "vm", "vnet9", "1", "", 1),
 		VMMD_ERROR_PREFIX "InvalidArgument", "domain 'vm' has no interface 'vnet9'");
+	fails(CALL(f, "SetInterfaceLink", "ssb", "vm", "52:54:00:00:00:07x", 0),
+		VMMD_ERROR_PREFIX "InvalidArgument", "has no interface '52:54:00:00:00:07x'");
 }
 
 /* What the worker refuses is changed nowhere: not in the definition, and not at the network's end of the cable. */

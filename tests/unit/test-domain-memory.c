@@ -144,6 +144,7 @@ static void test_refusals(void **state)
 	refused(f, update(f, d, "", 10, 0), "smaller than or equal to the size");
 	refused(f, update(f, d, "virtiomem1", 4, 0), "no memory device found");
 	refused(f, update(f, d, "net0", 4, 0), "no memory device found");
+	refused(f, update(f, d, "virtiomem0x", 4, 0), "no memory device found");
 	refused(f, update(f, off, "", 4, DOMAIN_AFFECT_LIVE), "domain is not running");
 	update_ok(f, off, "", 4, 0);
 	assert_true(has(off, true, "<requested unit='KiB'>4096</requested>"));

@@ -130,6 +130,21 @@ static void test_batches(void **state)
 	free(many);
 }
 
+/* An answer is of all that was asked for, or none. */
+static void test_many_names(void **state)
+{
+	static char many[8 * 5000];
+	struct fixture *f = *state;
+
+	assert_int_equal(f->manager->n_domains, 0);
+	(void)fixture_define(f, "a", "", "");
+	strcpy(many, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"GetDomainStats\",\"params\":[[");
+	for (unsigned i = 0; i < 4097; i++)
+		strcat(many + (i ? strlen(many) - 4 : 0), i ? ",\"a\"" : "\"a\"");
+	strcat(many, "],1]}");
+	assert_non_null(strstr(ask(f, &c1, many), "4097 domains are named; name at most 4096"));
+}
+
 /* Answers come as they are ready; a batch waits for its last one. */
 static void test_late_answers(void **state)
 {
@@ -665,6 +680,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_notifications, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_batches, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_passed_fds, setup, teardown),
