@@ -202,9 +202,10 @@ static int change_vcpu_pin(
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 			"vcpu %u is out of range of %s cpu count %u", pin->number,
 			is_live ? "live" : "persistent", config->vm.vcpus_max);
-	while (i < tune->n_pins && tune->pins[i].vcpu < pin->number)
+	/* They are in any order in a document. */
+	while (i < tune->n_pins && tune->pins[i].vcpu != pin->number)
 		i++;
-	if (i < tune->n_pins && tune->pins[i].vcpu == pin->number) {
+	if (i < tune->n_pins) {
 		tune->n_pins--;
 		memmove(&tune->pins[i], &tune->pins[i + 1],
 			(tune->n_pins - i) * sizeof(*tune->pins));
@@ -213,6 +214,8 @@ static int change_vcpu_pin(
 		return 0;
 	if (tune->n_pins >= VM_MAX_VCPUS)
 		return error_set(error, ERROR_CONFIG_UNSUPPORTED, "too many pins");
+	for (i = 0; i < tune->n_pins && tune->pins[i].vcpu < pin->number; i++)
+		;
 	memmove(&tune->pins[i + 1], &tune->pins[i], (tune->n_pins - i) * sizeof(*tune->pins));
 	tune->pins[i].vcpu = pin->number;
 	memcpy(tune->pins[i].cpus, pin->cpus, sizeof(pin->cpus));

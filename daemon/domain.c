@@ -98,18 +98,21 @@ void domain_clear_live(struct domain *d)
 
 int domain_edit_running(struct domain *d, domain_edit_fn edit, const void *what)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	struct definition *running;
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL, *again = NULL;
+	_cleanup_(definition_freep) struct definition *running = NULL;
 	int r = definition_parse(d->running, &config);
 
 	if (r == 0)
 		r = edit(config, what);
 	if (r == 0)
 		r = definition_new(config, &running);
+	/* What the next daemon could not read is never written. */
+	if (r == 0)
+		r = definition_parse(running, &again);
 	if (r < 0)
 		return r;
 	(void)definition_free(d->running);
-	d->running = running;
+	d->running = TAKE_PTR(running);
 	domain_save_status(d);
 	return 0;
 }

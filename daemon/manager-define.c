@@ -460,11 +460,18 @@ void manager_take_definition(
 int manager_redefine(struct manager *m, struct domain *d, const struct domain_config *config,
 	struct error *error)
 {
+	_cleanup_(domain_config_freep) struct domain_config *again = NULL;
 	_cleanup_(definition_freep) struct definition *definition = NULL;
 	int r = definition_new(config, &definition);
 
 	if (r < 0)
 		return manager_fail_definition(r, error);
+	/* What the next daemon could not read is never written. */
+	if (definition_parse(definition, &again) < 0)
+		return error_set(error, ERROR_INTERNAL,
+			"the definition of '%s' could not be read with this change: it stays as it "
+			"is",
+			d->name);
 	r = manager_change(
 		m, CHANGESET_SAVE, CHANGESET_DOMAINS, d->uuid, d->name, definition->xml, error);
 	if (r < 0)

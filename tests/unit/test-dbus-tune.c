@@ -166,6 +166,55 @@ static void test_pins(void **state)
 		"vcpu 7 is out of range of live cpu count 2");
 }
 
+/* Pins are in any order in a document: one that changes is there once, and the next daemon has the definition. */
+static void test_pins_in_disorder(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t online[CPUSET_WORDS] = {0};
+	const char *pins;
+	struct domain *d;
+	char text[16];
+	unsigned cpu = 0;
+
+	assert_int_equal(resources_host_cpus(online), 0);
+	while (!(online[cpu / 64] >> cpu % 64 & 1))
+		cpu++;
+	(void)snprintf(text, sizeof(text), "%u", cpu);
+	d = fixture_define(f, "vm", "fake=threads",
+		"<cputune><vcpupin vcpu='1' cpuset='0'/><vcpupin vcpu='0' cpuset='0'/></cputune>");
+	ok(CALL(f, "SetVcpuPin", "susu", "vm", 0, text, 2));
+	pins = strstr(d->definition->xml, "<vcpupin vcpu='0'");
+	assert_non_null(pins);
+	assert_null(strstr(pins + 1, "<vcpupin vcpu='0'"));
+	fixture_start(f, d);
+	ok(CALL(f, "SetVcpuPin", "susu", "vm", 0, "", 3));
+	assert_null(strstr(d->definition->xml, "<vcpupin vcpu='0'"));
+	assert_non_null(strstr(d->definition->xml, "<vcpupin vcpu='1'"));
+	assert_null(strstr(d->running->xml, "<vcpupin vcpu='0'"));
+}
+
+static int spoil(struct domain_config *config, bool is_live, const void *what, struct error *error)
+{
+	(void)is_live;
+	(void)what;
+	(void)error;
+	config->cputune.pins[0] = config->cputune.pins[1] = (struct domain_pin){.cpus = {1}};
+	config->cputune.n_pins = 2;
+	return 0;
+}
+
+/* Whatever a change makes of it: what cannot be read again is not written. */
+static void test_unreadable(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+
+	assert_true(
+		domain_tune(d, DOMAIN_AFFECT_CONFIG, spoil, NULL, fixture_done, f, &f->error) < 0);
+	assert_non_null(strstr(f->error.message, "could not be read with this change"));
+	assert_null(strstr(d->definition->xml, "<vcpupin"));
+}
+
 static void set_vcpus(struct fixture *f, unsigned n, unsigned flags, bool done)
 {
 	struct json_object *v = value_of(CALL(f, "SetVcpus", "suu", "vm", n, flags), "b");
@@ -461,6 +510,8 @@ int main(void)
 		T(test_tune),
 		T(test_refused),
 		T(test_pins),
+		T(test_pins_in_disorder),
+		T(test_unreadable),
 		T(test_vcpus),
 		T(test_limits),
 		T(test_numa),
