@@ -249,6 +249,18 @@ static int finish_tuning(struct xml_parser *p, struct domain_config *config)
 	return r < 0 ? r : check_pins(p, config);
 }
 
+/* What was given before is a model with features, said in full. */
+static int finish_cpuid(struct xml_parser *p, struct domain_config *config)
+{
+	const struct vm_cpu *cpu = &config->vm.cpu;
+
+	if (!config->vm.n_cpuid ||
+		(cpu->mode == VM_CPU_MODE_CUSTOM && cpu->check == VM_CPU_CHECK_FULL))
+		return 0;
+	return xml_fail_path(p, "metadata/vmmd:cpuid",
+		"is of <cpu mode='custom' check='full'>; write that, or remove it");
+}
+
 static bool is_boot(const struct contract_entry *entry)
 {
 	return streq(entry->path, "os/boot") || strncmp(entry->path, "os/boot[", 8) == 0;
@@ -513,8 +525,8 @@ int domain_finish(struct xml_parser *p, struct domain_config *config)
 {
 	static int (*const steps[])(struct xml_parser *, struct domain_config *) = {finish_identity,
 		finish_genid, finish_vcpus, finish_memory_devices, domain_finish_numa,
-		finish_memory, finish_iothreads, finish_tuning, finish_boot, finish_macs,
-		finish_console, finish_balloon, finish_places, finish_valid};
+		finish_memory, finish_iothreads, finish_cpuid, finish_tuning, finish_boot,
+		finish_macs, finish_console, finish_balloon, finish_places, finish_valid};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](p, config);

@@ -73,11 +73,21 @@ static const struct xml_rule memory_policy_rows[] = {
 	{0},
 };
 
+static const struct xml_rule cpuid_rows[] = {
+	{.name = "vmmd:leaf",
+		.kind = XML_CUSTOM,
+		.flags = XML_MANY | XML_REQUIRED,
+		.parse = domain_parse_leaf,
+		.format = domain_format_leaves},
+	{0},
+};
+
 /* Opaque: every other namespace belongs to some other program. */
 static const struct xml_rule metadata_rows[] = {
 	{.name = "vmmd:owner", .kind = XML_ELEMENT, .rows = owner_rows, .print_if = has_owner},
 	{.name = "vmmd:cpuPolicy", .kind = XML_ELEMENT, .rows = cpu_policy_rows},
 	{.name = "vmmd:memoryPolicy", .kind = XML_ELEMENT, .rows = memory_policy_rows},
+	{.name = "vmmd:cpuid", .kind = XML_ELEMENT, .rows = cpuid_rows},
 	{.name = "vmmd:options", .kind = XML_ELEMENT, .rows = options_rows},
 	{0},
 };

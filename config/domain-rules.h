@@ -3,7 +3,7 @@
  * Inside of domain-xml.c and domain-device.c: the verdict tables of domain XML (domain-rules.c for the machine,
  * domain-rules-devices.c for <devices>, domain-rules-disk.c for <disk>,
  * domain-rules-net.c for <interface>, domain-rules-memory.c for memory that is plugged in) and the code behind the rows that a table cannot express
- * (domain-hooks.c and domain-hooks-net.c for one element, domain-finish.c for what elements have to do with each other, domain-numa.c for what of
+ * (domain-hooks.c, domain-hooks-net.c and domain-cpuid.c for one element, domain-finish.c for what elements have to do with each other, domain-numa.c for what of
  * that is about nodes of memory).
  *
  * Base 0 is the machine's side (struct vm_config and its devices), base 1 the host's (struct domain_config
@@ -70,6 +70,9 @@ void domain_format_pci(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
 int domain_parse_alias(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
 void domain_format_alias(struct xml_formatter *f, const struct xml_rule *rule,
+	const struct xml_place *place, unsigned depth, struct xml_buf *out);
+int domain_parse_leaf(struct xml_parser *p, xmlNode *node, const struct xml_place *place);
+void domain_format_leaves(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);
 void domain_format_id(struct xml_formatter *f, const struct xml_rule *rule,
 	const struct xml_place *place, unsigned depth, struct xml_buf *out);

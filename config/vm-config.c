@@ -281,6 +281,25 @@ static int check_cpu(const struct vm_check *c)
 	return 0;
 }
 
+static int check_cpuid(const struct vm_check *c)
+{
+	const struct vm_config *config = c->config;
+
+	if (config->n_cpuid > VM_MAX_CPUID_LEAVES)
+		return vm_check_fail(c, "metadata/vmmd:cpuid: %u leaves; write at most %u",
+			config->n_cpuid, VM_MAX_CPUID_LEAVES);
+	for (uint32_t i = 0; i < config->n_cpuid; i++)
+		for (uint32_t j = 0; j < i; j++)
+			if (config->cpuid[i].leaf == config->cpuid[j].leaf &&
+				!((config->cpuid[i].subleaf ^ config->cpuid[j].subleaf) &
+					~VM_CPUID_INDEXED))
+				return vm_check_fail(c,
+					"metadata/vmmd:cpuid/vmmd:leaf[%u]: leaf 0x%x is given "
+					"twice; remove one",
+					i + 1, config->cpuid[i].leaf);
+	return 0;
+}
+
 static int check_clock(const struct vm_check *c)
 {
 	const struct vm_config *config = c->config;
@@ -344,7 +363,7 @@ int vm_config_validate(const struct vm_config *config, char *ret_reason, size_t 
 {
 	static int (*const checks[])(const struct vm_check *) = {check_header, check_machine_fields,
 		check_memory, check_vcpus, check_halt_poll, vm_check_cells, check_iothreads,
-		check_cpu, check_clock, check_boot, check_smbios, vm_check_devices};
+		check_cpu, check_cpuid, check_clock, check_boot, check_smbios, vm_check_devices};
 	const struct vm_check c = {.config = config, .reason = ret_reason, .size = reason_size};
 
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {

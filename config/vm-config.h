@@ -25,7 +25,7 @@
 #include "vmm-core/base/cpuset.h"
 
 #define VM_CONFIG_MAGIC   UINT32_C(0x43644d56)
-#define VM_CONFIG_VERSION 6
+#define VM_CONFIG_VERSION 7
 
 #define VM_NAME_MAX           128 /* with the NUL, as all of these */
 #define VM_CMDLINE_MAX        4096
@@ -38,6 +38,7 @@
 #define VM_MAX_NIC_QUEUES     8 /* pairs */
 #define VM_MAX_NIC_QUEUE_SIZE 256
 #define VM_MAX_CPU_FEATURES   256
+#define VM_MAX_CPUID_LEAVES   160
 #define VM_MIN_TSC_HZ         UINT64_C(1000000)
 #define VM_MAX_TSC_HZ         UINT64_C(100000000000)
 #define VM_MAX_CELLS          16 /* nodes of a guest's memory */
@@ -194,11 +195,19 @@ struct vm_cpu_feature {
 	uint8_t policy;             /* enum vm_cpu_policy */
 };
 
+/* struct vm_cpu, check and match; 0: nothing is said */
+#define VM_CPU_CHECK_NONE    1
+#define VM_CPU_CHECK_PARTIAL 2
+#define VM_CPU_CHECK_FULL    3
+#define VM_CPU_MATCH_MINIMUM 1
+#define VM_CPU_MATCH_EXACT   2
+#define VM_CPU_MATCH_STRICT  3
+
 struct vm_cpu {
 	uint8_t mode; /* enum vm_cpu_mode */
 	uint8_t fallback_forbid;
-	uint8_t check;      /* 0 default, 1 none, 2 partial, 3 full */
-	uint8_t match;      /* 0 default (exact), 1 minimum, 2 exact, 3 strict */
+	uint8_t check;      /* VM_CPU_CHECK_*; 0: default */
+	uint8_t match;      /* VM_CPU_MATCH_*; 0: default (exact) */
 	uint8_t migratable; /* enum vm_tristate; of host-passthrough and maximum: no: invtsc, too */
 	uint8_t pad[3];
 	char model
@@ -208,6 +217,12 @@ struct vm_cpu {
 	uint16_t sockets, dies, cores, threads;
 	uint32_t n_features;
 	struct vm_cpu_feature features[VM_MAX_CPU_FEATURES];
+};
+
+/* A leaf of CPUID as a guest reads it; MSR 0x10a as if it were one (vmm-core/cpu-model.h). */
+#define VM_CPUID_INDEXED (UINT32_C(1) << 31) /* in 'subleaf': the subleaf matters */
+struct vm_cpuid_leaf {
+	uint32_t leaf, subleaf, eax, ebx, ecx, edx;
 };
 
 /* Between cells, as firmware tells it (ACPI's SLIT): 10 is a cell's to itself. */
@@ -382,6 +397,9 @@ struct vm_config {
 	/* Threads that disks may have for a home: ids, each once, 1 … VM_MAX_IOTHREAD_ID. */
 	uint32_t n_iothreads, iothreads[VM_MAX_IOTHREADS];
 	struct vm_cpu cpu;
+	/* What a vm of this configuration was given before, and is given again or does not start (vmm-core/cpuid.h); 0: nothing. */
+	uint32_t n_cpuid;
+	struct vm_cpuid_leaf cpuid[VM_MAX_CPUID_LEAVES];
 	uint32_t n_cells; /* 0: the guest is told of no nodes */
 	struct vm_cell cells[VM_MAX_CELLS];
 	uint32_t

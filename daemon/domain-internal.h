@@ -64,11 +64,18 @@ int domain_pin_all(const struct domain *domain, struct error *error);
 
 /* The worker says what its processors are: the first time it counts, and is saved. */
 void domain_cpuid_told(struct domain *domain, const struct proto_cpuid *cpuid);
+/* Before a run: what the domain was given before, into the live configuration, if it is to be given that again: it restarts, or check='full' says
+ * so. What its XML says counts more. The last run's is forgotten then. _end: the worker's configuration has it, and the live one is again
+ * as it was written. */
+void domain_recall_cpuid(struct domain *domain);
+void domain_end_recall(struct domain *domain);
 /* What was saved of it by an earlier daemon. */
 void domain_load_cpuid(struct domain *domain);
 /* <cpu> as it was given ('cpuid'; NULL: not known) to who asked for 'asked': in full, but for modes that are the host's whole processor. */
 void domain_cpu_given(
 	const struct proto_cpuid *cpuid, const struct vm_cpu *asked, struct vm_cpu *ret);
+/* The same of a whole machine, with the leaves where its <cpu> is said in full. */
+void domain_machine_given(const struct proto_cpuid *cpuid, struct vm_config *vm);
 
 /* One request to the running worker, with a deadline; 'done' as domain.h has it. 'what': "did not WHAT". */
 int domain_request(struct domain *domain, enum proto_type type, const char *what,

@@ -206,8 +206,6 @@ int domain_begin_run(struct domain *d, struct error *error)
 		d->live->memories[i] = (struct domain_memory_device){.number = (uint8_t)i};
 	domain_reset_memories(d);
 	d->run->start_error = (struct error){0};
-	free(d->run->cpuid);
-	d->run->cpuid = NULL;
 	domain_reset_vcpus(d);
 	r = memory_limit_check(d->manager, d->live, error);
 	if (r == 0)
@@ -220,8 +218,11 @@ int domain_begin_run(struct domain *d, struct error *error)
 	/* What networks and bridges decide of a vNIC is in the configuration that the worker gets. */
 	r = domain_prepare_nics(d, error);
 	boot_note(&d->run->boot, BOOT_NETWORKS);
-	if (r == 0)
+	if (r == 0) {
+		domain_recall_cpuid(d);
 		r = open_resources(d, dir_fd, error);
+		domain_end_recall(d);
+	}
 	boot_note(&d->run->boot, BOOT_RESOURCES);
 	if (r == 0)
 		r = domain_open_nics(d, error);

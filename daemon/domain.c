@@ -199,7 +199,7 @@ static int format_given(const struct domain *d, const struct domain_live *live, 
 		return domain_xml_format(d->live, live, ret_xml);
 	if (domain_config_copy(d->live, &config) < 0)
 		return -ENOMEM;
-	domain_cpu_given(d->run->cpuid, &d->live->vm.cpu, &config->vm.cpu);
+	domain_machine_given(d->run->cpuid, &config->vm);
 	return domain_xml_format(config, live, ret_xml);
 }
 

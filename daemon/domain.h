@@ -123,6 +123,7 @@ struct domain_run {
 	struct error start_error;
 	struct domain_policy policy;
 	struct proto_cpuid *cpuid; /* what its processors are; NULL: not told yet */
+	bool is_recalled;          /* they are to be those of an earlier run */
 };
 
 struct manager;

@@ -190,6 +190,7 @@ struct domain *manager_add(
 
 void manager_remove(struct manager *m, struct domain *d)
 {
+	(void)store_forget_cpuid(m->store, d->uuid);
 	m->n_domains--;
 	(void)domain_free(d);
 }

@@ -161,11 +161,11 @@ static void sweep(int dir_fd)
 	(void)closedir(dir);
 }
 
-/* Flags of definitions that are gone: a power cut came between the two, or the second could not be removed. */
-static void sweep_flags(const struct store_room *room)
+/* What is in 'dir_fd' of definitions that are gone: a power cut came between the two, or the second could not be removed. */
+static void sweep_strays(const struct store_room *room, int dir_fd)
 {
 	struct dirent **names;
-	int n = scandirat(room->autostart_fd, ".", &names, not_hidden, NULL);
+	int n = scandirat(dir_fd, ".", &names, not_hidden, NULL);
 
 	for (int i = 0; i < n; i++) {
 		char file[STORE_FILE_NAME_MAX];
@@ -176,7 +176,7 @@ static void sweep_flags(const struct store_room *room)
 		store_definition_file(uuid, file);
 		if (faccessat(room->definitions_fd, file, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
 			errno == ENOENT)
-			(void)unlinkat(room->autostart_fd, names[i]->d_name, 0);
+			(void)unlinkat(dir_fd, names[i]->d_name, 0);
 	}
 	if (n >= 0)
 		free_names(names, n);
@@ -195,6 +195,7 @@ static int open_folders(struct store *store, struct error *error)
 		{&store->networks.autostart_fd, store->state_fd, "autostart-networks"},
 		{&store->networks.live_fd, store->runtime_fd, "networks"},
 		{&store->log_fd, store->state_fd, "log"},
+		{&store->cpuid_fd, store->state_fd, "cpuid"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
@@ -212,12 +213,14 @@ static int open_folders(struct store *store, struct error *error)
 	sweep(store->domains.autostart_fd);
 	sweep(store->networks.definitions_fd);
 	sweep(store->networks.autostart_fd);
+	sweep(store->cpuid_fd);
 	return 0;
 }
 
 static void init(struct store *store)
 {
-	store->state_fd = store->log_fd = store->runtime_fd = store->lock_fd = -EBADF;
+	store->state_fd = store->log_fd = store->cpuid_fd = store->runtime_fd = store->lock_fd =
+		-EBADF;
 	store->event_fd = -EBADF;
 	store->domains = store->networks = (struct store_room){store, -EBADF, -EBADF, -EBADF};
 	store->journal.bytes = STORE_JOURNAL_BYTES;
@@ -263,8 +266,9 @@ int store_open(const char *state_dir, const char *runtime_dir, struct store **re
 		r = store_recover(store, error);
 	if (r < 0)
 		return r;
-	sweep_flags(&store->domains);
-	sweep_flags(&store->networks);
+	sweep_strays(&store->domains, store->domains.autostart_fd);
+	sweep_strays(&store->networks, store->networks.autostart_fd);
+	sweep_strays(&store->domains, store->cpuid_fd);
 	*ret_store = TAKE_PTR(store);
 	return 0;
 }
@@ -287,6 +291,7 @@ struct store *store_free(struct store *store)
 	close_room(&store->domains);
 	close_room(&store->networks);
 	(void)safe_close(store->log_fd);
+	(void)safe_close(store->cpuid_fd);
 	(void)safe_close(store->state_fd);
 	(void)safe_close(store->runtime_fd);
 	(void)safe_close(store->lock_fd);
@@ -445,6 +450,30 @@ int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const ch
 	if (r < 0)
 		return r;
 	return read_file(fd, name, max, ret_text, NULL);
+}
+
+int store_save_cpuid(struct store *store, const uint8_t uuid[16], const char *text)
+{
+	char name[UUID_STRING_LEN + 1];
+
+	uuid_format(uuid, name);
+	return store_save_file(store, store->cpuid_fd, name, text);
+}
+
+int store_load_cpuid(struct store *store, const uint8_t uuid[16], char **ret_text)
+{
+	char name[UUID_STRING_LEN + 1];
+
+	uuid_format(uuid, name);
+	return read_file(store->cpuid_fd, name, STORE_MAX_STATUS_BYTES, ret_text, NULL);
+}
+
+int store_forget_cpuid(struct store *store, const uint8_t uuid[16])
+{
+	char name[UUID_STRING_LEN + 1];
+
+	uuid_format(uuid, name);
+	return store_remove_file(store, store->cpuid_fd, name);
 }
 
 int store_set_number(struct store *store, const char *name, uint64_t number)

@@ -4,6 +4,7 @@
  *
  *	STATE/domains/UUID.xml		a definition; the file's name is the UUID
  *	STATE/autostart/UUID		empty; its presence is the flag
+ *	STATE/cpuid/UUID		what processors a domain has that is to have the same at each start (domain-cpu.c)
  *	STATE/journal-0, journal-1	what changed and is not durable in the files above (changeset.h, store-journal.c)
  *	STATE/NAME			a mark: empty; something was done that is to be done once
  *	STATE/log/			what workers wrote on standard error (worker-log.c)
@@ -111,7 +112,7 @@ struct store_journal {
 
 struct store {
 	char *state_dir, *runtime_dir;
-	int state_fd, log_fd, runtime_fd, lock_fd;
+	int state_fd, log_fd, cpuid_fd, runtime_fd, lock_fd;
 	struct store_room domains, networks;
 	struct store_journal journal;
 	struct store_commit { /* store-changes.c's: the record that becomes durable */
@@ -193,6 +194,11 @@ int store_load_runtime(struct store_room *room, const uint8_t uuid[16], const ch
 
 /* The same for a file of another folder: old-or-new, not durable. */
 int store_save_in(struct store *store, int dir_fd, const char *name, const char *text);
+
+/* STATE/cpuid: old-or-new, not durable; swept with its definition. forget: 0 also if there was none. */
+int store_save_cpuid(struct store *store, const uint8_t uuid[16], const char *text);
+int store_load_cpuid(struct store *store, const uint8_t uuid[16], char **ret_text);
+int store_forget_cpuid(struct store *store, const uint8_t uuid[16]);
 
 /* The uid slot to try next: kept, so that a new daemon does not give out again what an earlier one just gave back.
  * get: -ENOENT if none was kept, -EINVAL and others when it cannot be read. */

@@ -237,7 +237,7 @@ static const char *on_cpuid(struct worker *w, const struct packet *packet)
 	if (!w->hello)
 		return "leaves of CPUID before HELLO";
 	memcpy(&cpuid, packet->payload, sizeof(cpuid));
-	if (!w->ops->cpuid || cpuid.n > PROTO_MAX_LEAVES)
+	if (!w->ops->cpuid || cpuid.n > VM_MAX_CPUID_LEAVES)
 		return "leaves of CPUID that cannot be";
 	w->ops->cpuid(w->opaque, &cpuid);
 	return NULL;

@@ -211,16 +211,15 @@ static void tell_cpuid(struct control *control)
 
 	if (!vm)
 		return;
-	static_assert(CPUID_MAX_ENTRIES <= PROTO_MAX_LEAVES, "all of them fit");
+	static_assert(CPUID_MAX_ENTRIES <= VM_MAX_CPUID_LEAVES, "all of them fit");
 	told.n = vm->cpuid.n;
 	told.tsc_khz = vm->vcpus[0].tsc_khz;
 	for (unsigned i = 0; i < told.n; i++) {
 		const struct kvm_cpuid_entry2 *e = &vm->cpuid.entries[i];
 
-		told.leaves[i] = (struct proto_leaf){.leaf = e->function,
+		told.leaves[i] = (struct vm_cpuid_leaf){.leaf = e->function,
 			.subleaf = e->index |
-				(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX ? PROTO_LEAF_INDEXED
-									    : 0),
+				(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX ? VM_CPUID_INDEXED : 0),
 			.eax = e->eax,
 			.ebx = e->ebx,
 			.ecx = e->ecx,

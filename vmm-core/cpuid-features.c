@@ -14,12 +14,6 @@
 #include "vmm-core/base/strutil.h"
 #include "vmm-core/cpuid-internal.h"
 
-/* struct vm_cpu, check and match */
-#define CHECK_NONE    1
-#define CHECK_FULL    3
-#define MATCH_MINIMUM 1
-#define MATCH_STRICT  3
-
 struct place {
 	uint32_t leaf, subleaf;
 	uint8_t reg, bit;
@@ -136,7 +130,8 @@ static int wish_of_mode(
 	const struct vm_cpu *cpu = &b->config->cpu;
 	bool custom = cpu->mode == VM_CPU_MODE_CUSTOM;
 	/* With match='minimum' it is a lower bound. */
-	bool as_written = custom && cpu->check == CHECK_FULL && cpu->match != MATCH_MINIMUM;
+	bool as_written =
+		custom && cpu->check == VM_CPU_CHECK_FULL && cpu->match != VM_CPU_MATCH_MINIMUM;
 	struct cpu_model_features model;
 	int r;
 
@@ -154,7 +149,8 @@ static int wish_of_mode(
 		if (!cpu_feature_in(host, i) || as_written)
 			continue;
 		if (b->whole_host || cpu_feature_of_machine(i) ||
-			((!custom || cpu->match == MATCH_MINIMUM) && !cpu_feature_unmovable(i)))
+			((!custom || cpu->match == VM_CPU_MATCH_MINIMUM) &&
+				!cpu_feature_unmovable(i)))
 			cpu_feature_add(&ret->optional, i);
 	}
 	if (b->whole_host && cpu->migratable != VM_TRISTATE_NO)
@@ -217,11 +213,11 @@ static int check_host(struct cpuid_builder *b, const struct cpu_feature_set *hos
 	cpu_features_cut(missing, host);
 	for (size_t i = 0; i < ARRAY_SIZE(unwanted.words); i++)
 		unwanted.words[i] &= host->words[i];
-	if (cpu->check == CHECK_NONE)
+	if (cpu->check == VM_CPU_CHECK_NONE)
 		return 0;
 	if (!is_empty(missing))
 		return refuse(b,
-			cpu->check == CHECK_FULL
+			cpu->check == VM_CPU_CHECK_FULL
 				? "operation failed: guest CPU doesn't match specification: "
 				  "missing features"
 				: "the CPU is incompatible with host CPU: Host CPU does not "
@@ -235,7 +231,8 @@ static int check_host(struct cpuid_builder *b, const struct cpu_feature_set *hos
 	cpu_features_cut(&extra, &wish->required);
 	cpu_features_cut(&extra, &wish->optional);
 	cpu_features_cut(&extra, &wish->forced);
-	if (cpu->mode == VM_CPU_MODE_CUSTOM && cpu->match == MATCH_STRICT && !is_empty(&extra))
+	if (cpu->mode == VM_CPU_MODE_CUSTOM && cpu->match == VM_CPU_MATCH_STRICT &&
+		!is_empty(&extra))
 		return refuse(b,
 			"the CPU is incompatible with host CPU: Host CPU does not strictly match "
 			"guest CPU: Extra features",
@@ -262,7 +259,7 @@ static int grant(struct cpuid_builder *b, const struct cpu_feature_set *host, st
 	cpu_features_cut(&lost, &wish->usual);
 	cpu_features_cut(&wish->required, &missing);
 	cpu_features_cut(&wish->required, &b->features);
-	if (!is_empty(&wish->required) && b->config->cpu.check != CHECK_NONE)
+	if (!is_empty(&wish->required) && b->config->cpu.check != VM_CPU_CHECK_NONE)
 		return refuse(
 			b, "CPU features that need others which are not there", &wish->required);
 	cpu_features_join(&b->features, &wish->forced);
@@ -276,7 +273,7 @@ static int check_vendor(struct cpuid_builder *b)
 	const char *vendor = b->config->cpu.vendor;
 	enum cpu_vendor wanted = cpu_vendor_find(vendor);
 
-	if (!*vendor || b->config->cpu.check == CHECK_NONE ||
+	if (!*vendor || b->config->cpu.check == VM_CPU_CHECK_NONE ||
 		(wanted != CPU_VENDOR_OTHER && wanted == b->vendor))
 		return 0;
 	return cpuid_fail(b, -ENOTSUP,
@@ -285,19 +282,59 @@ static int check_vendor(struct cpuid_builder *b)
 		vendor);
 }
 
-int cpuid_choose_features(struct cpuid_builder *b)
+static int read_wish(struct cpuid_builder *b, const struct cpu_feature_set *host, struct wish *ret)
 {
 	const struct vm_cpu *cpu = &b->config->cpu;
+	int r = check_vendor(b);
+
+	if (r == 0)
+		r = wish_of_mode(b, host, ret);
+	for (unsigned i = 0; r == 0 && i < cpu->n_features; i++)
+		r = wish_feature(b, &cpu->features[i], ret);
+	return r;
+}
+
+/* Is this what 'wish' could have come to, on some host? */
+static int check_told(
+	struct cpuid_builder *b, const struct wish *wish, const struct cpu_feature_set *told)
+{
+	static const char why[] =
+		"operation failed: metadata/vmmd:cpuid is not of what <cpu> says, remove it";
+	struct cpu_feature_set lost = wish->required, more = *told;
+
+	cpu_features_cut(&lost, told);
+	if (!is_empty(&lost))
+		return refuse(b, why, &lost);
+	cpu_features_cut(&more, &wish->required);
+	cpu_features_cut(&more, &wish->optional);
+	cpu_features_cut(&more, &wish->forced);
+	return is_empty(&more) ? 0 : refuse(b, why, &more);
+}
+
+int cpuid_choose_recorded(struct cpuid_builder *b, const struct cpu_feature_set *told)
+{
+	struct cpu_feature_set host, missing;
+	struct wish wish;
+	int r;
+
+	b->features = *told;
+	if (b->config->cpu.mode != VM_CPU_MODE_CUSTOM)
+		return 0;
+	cpuid_host_features(b->host, &host);
+	r = read_wish(b, &host, &wish);
+	if (r == 0)
+		r = check_host(b, &host, &wish, &missing);
+	return r < 0 ? r : check_told(b, &wish, told);
+}
+
+int cpuid_choose_features(struct cpuid_builder *b)
+{
 	struct cpu_feature_set host, required;
 	struct wish wish;
 	int r;
 
 	cpuid_host_features(b->host, &host);
-	r = check_vendor(b);
-	if (r == 0)
-		r = wish_of_mode(b, &host, &wish);
-	for (unsigned i = 0; r == 0 && i < cpu->n_features; i++)
-		r = wish_feature(b, &cpu->features[i], &wish);
+	r = read_wish(b, &host, &wish);
 	if (r == 0)
 		r = grant(b, &host, &wish);
 	if (r < 0)

@@ -50,7 +50,12 @@ bool cpuid_has(const struct cpuid_builder *b, uint32_t leaf, uint32_t subleaf,
 
 /* cpuid-features.c: decide b->features. Returns 0, -EINVAL or -ENOTSUP with the report's text. */
 int cpuid_choose_features(struct cpuid_builder *b);
+/* The same of what a vm was given before, 'told': it is what <cpu> may have come to, and the host has what must be there. */
+int cpuid_choose_recorded(struct cpuid_builder *b, const struct cpu_feature_set *told);
 int cpuid_fail(struct cpuid_builder *b, int error, const char *format, ...) _printf_(3, 4);
+
+/* cpuid-record.c: the whole table, but for the last leaves' numbers, as config->cpuid has it. Returns 0, or as cpuid_build(). */
+int cpuid_restore(struct cpuid_builder *b);
 
 /* cpuid-leaves.c */
 void cpuid_topology_leaves(struct cpuid_builder *b);

@@ -266,6 +266,23 @@ static int check_memory(struct cpuid_builder *b)
 	return 0;
 }
 
+/* From what the host has and the configuration asks for. */
+static int make(struct cpuid_builder *b)
+{
+	int r = cpuid_choose_features(b);
+
+	if (r < 0)
+		return r;
+	copy_host(b);
+	apply_features(b);
+	cpuid_model_leaves(b);
+	cpuid_topology_leaves(b);
+	follow_features(b);
+	cpuid_xsave_leaves(b);
+	cpuid_hypervisor_leaves(b);
+	return 0;
+}
+
 int cpuid_build(const struct cpuid_host *host, const struct vm_config *config,
 	struct cpuid_table *ret_table, struct cpuid_report *ret_report)
 {
@@ -283,16 +300,9 @@ int cpuid_build(const struct cpuid_host *host, const struct vm_config *config,
 
 	*ret_report = (struct cpuid_report){0};
 	ret_table->n = 0;
-	r = cpuid_choose_features(&b);
+	r = config->n_cpuid ? cpuid_restore(&b) : make(&b);
 	if (r < 0)
 		return r;
-	copy_host(&b);
-	apply_features(&b);
-	cpuid_model_leaves(&b);
-	cpuid_topology_leaves(&b);
-	follow_features(&b);
-	cpuid_xsave_leaves(&b);
-	cpuid_hypervisor_leaves(&b);
 	set_maxima(&b);
 	if (b.full)
 		return cpuid_fail(&b, -E2BIG, "this host's CPUID has more leaves than expected");

@@ -19,6 +19,19 @@
  * processor has what the model and the <feature>s say, no less and no more, on every host that can give it. 'none': nothing is checked, what is
  * missing is left out. An error names the features; what was left out is listed in the report.
  *
+ * A record (config->n_cpuid): a vm that was given a table before is given the same again, leaf for leaf and bit for bit, whatever else this host's
+ * KVM has; a host that cannot is refused, with the leaf, the register and the bit, and the feature's name where it has one. Not
+ * compared, and made for each start, is what belongs to one machine by nature:
+ *
+ *	APIC ids, and how many processors share what	1 EBX and HTT, 4 and 0x8000001d EAX, 0xb, 0x1f, 0x80000001 CmpLegacy,
+ *							0x80000008 ECX, 0x8000001e
+ *	frequencies of the counter and the bus		0x15, 0x16, 0x40000010
+ *	KVM's own leaves				0x40000000 and on; but no paravirtual feature that was not there before
+ *	what follows from the guest's own doing		OSXSAVE, OSPKE; the sizes in 0xd EBX
+ *
+ * Caches, TLBs, names, family and model are given as they were, since no host has to have the same; physical address bits, as they were, need
+ * at least as many here; the parts of the XSAVE area must lie where they lie here. With mode='custom' the record must be of what <cpu> says.
+ *
  * Pure: works on tables; the caller talks to KVM. Threads: any.
  */
 #pragma once

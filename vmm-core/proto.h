@@ -273,20 +273,13 @@ static_assert(VM_MAX_MEMORIES <= 32, "a bit each");
 
 /* What a vm's processors are: leaves without what differs from one to the next (APIC ids), and MSR 0x10a as if it were a leaf
  * (vmm-core/cpu-model.h). */
-#define PROTO_MAX_LEAVES   160
-#define PROTO_LEAF_INDEXED (UINT32_C(1) << 31) /* in 'subleaf': the subleaf matters */
-
-struct proto_leaf {
-	uint32_t leaf, subleaf, eax, ebx, ecx, edx;
-};
-
 struct proto_cpuid {
 	uint32_t n;
 	uint32_t tsc_khz; /* of the guest's counter; 0: unknown */
 	uint32_t pad[2];
-	struct proto_leaf leaves[PROTO_MAX_LEAVES];
+	struct vm_cpuid_leaf leaves[VM_MAX_CPUID_LEAVES];
 };
-static_assert(sizeof(struct proto_cpuid) == 16 + 24 * PROTO_MAX_LEAVES, "wire format");
+static_assert(sizeof(struct proto_cpuid) == 16 + 24 * VM_MAX_CPUID_LEAVES, "wire format");
 static_assert(sizeof(struct proto_cpuid) <= PROTO_MAX_PAYLOAD, "one message");
 
 enum proto_console_kind { PROTO_CONSOLE_SERIAL, PROTO_CONSOLE_VIRTIO, PROTO_CONSOLE_KIND_X_MAX };

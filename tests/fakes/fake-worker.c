@@ -19,7 +19,7 @@
  *			changes none, fake=keep-memory gives nothing back
  *	vCPUs		likewise; fake=keep-vcpus releases none before the line release, fake=refuse-vcpus says that it will not
  *
- *	processors	fake=cpuid tells what they are, twice and differently; fake=cpuid-many and fake=cpuid-short what cannot be;
+ *	processors	fake=cpuid tells what they are, twice and differently, or what the configuration says they were; fake=cpuid-many and fake=cpuid-short what cannot be;
  *			fake=cpu-lacks, fake=cpu-differs and fake=cpu-tsc do not start for what the host's lack
  *
  * The power button powers off. A console echoes, and says which console has which size when it is resized.
@@ -164,11 +164,17 @@ static void tell_cpuid(struct fake *f, uint32_t tsc_khz)
 		.tsc_khz = tsc_khz,
 		.leaves = {{0, 0, 0xb, 0x756e6547, 0x6c65746e, 0x49656e69},
 			{1, 0, 0x000106a3, 0x10800, 0x80382201, 0x078bfbfd},
-			{0xd, 1 | PROTO_LEAF_INDEXED, 0, 0, 0, 0},
+			{0xd, 1 | VM_CPUID_INDEXED, 0, 0, 0, 0},
 			{0x80000001, 0, 0, 0, 1, 0x20100800}}};
 
+	/* What it had before, it has again: the counter shows it. */
+	if (f->config.n_cpuid) {
+		cpuid.n = f->config.n_cpuid;
+		memcpy(cpuid.leaves, f->config.cpuid, sizeof(cpuid.leaves));
+		cpuid.tsc_khz = 1000000;
+	}
 	if (told(f, "cpuid-many"))
-		cpuid.n = PROTO_MAX_LEAVES + 1;
+		cpuid.n = VM_MAX_CPUID_LEAVES + 1;
 	send_raw(f, PROTO_CPUID, 0, 0, &cpuid, sizeof(cpuid) - (told(f, "cpuid-short") ? 1 : 0),
 		NULL, 0);
 }

@@ -95,7 +95,7 @@ static void on_cpuid(void *opaque, const struct proto_cpuid *cpuid)
 	const struct vm_cpu asked = {0};
 	struct vm_cpu given;
 
-	check(((struct fuzz *)opaque)->hellos == 1 && cpuid->n <= PROTO_MAX_LEAVES);
+	check(((struct fuzz *)opaque)->hellos == 1 && cpuid->n <= VM_MAX_CPUID_LEAVES);
 	domain_cpu_given(cpuid, &asked, &given);
 	check(given.mode == VM_CPU_MODE_CUSTOM && given.n_features <= VM_MAX_CPU_FEATURES &&
 		*given.model);

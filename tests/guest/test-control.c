@@ -163,7 +163,7 @@ static void test_cpuset(void **state)
 	h.config.cpuset[cpu / 64] = UINT64_C(1) << cpu % 64;
 	expect_ok(&h, harness_start(&h));
 	/* What its processors are was told before START's answer. */
-	assert_true(h.cpuid.n > 4 && h.cpuid.n <= PROTO_MAX_LEAVES);
+	assert_true(h.cpuid.n > 4 && h.cpuid.n <= VM_MAX_CPUID_LEAVES);
 	assert_int_equal(h.cpuid.leaves[0].leaf, 0);
 	expect_ok(&h, harness_expect(&h, "spinning", WAIT_MS, NULL));
 	cpuset_format(h.config.cpuset, expected);

@@ -51,12 +51,136 @@ static void test_live_xml(void **state)
 	fixture_open_manager(f);
 	d = manager_find_uuid(f->manager, uuid);
 	assert_int_equal(d->run->cpuid->tsc_khz, 2400000);
-	assert_int_equal(d->run->cpuid->leaves[2].subleaf, 1 | PROTO_LEAF_INDEXED);
+	assert_int_equal(d->run->cpuid->leaves[2].subleaf, 1 | VM_CPUID_INDEXED);
 	has_cpu(d, given);
 	RUN_UNTIL(f, worker_is_connected(d->worker));
 	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
 	assert_true(store_load_runtime(&f->manager->store->domains, uuid, "cpuid.json", 65536,
 			    &(char *){NULL}) < 0);
+}
+
+#define KEPT_UUID    "<uuid>6dd1c6b6-5a0e-4f3f-8a62-64a2a1a0c3a7</uuid>"
+#define GIVEN_BEFORE 1000000 /* fake-worker.c: the configuration had leaves */
+
+static struct domain *start_again(struct fixture *f, struct domain *d)
+{
+	uint8_t uuid[16];
+
+	memcpy(uuid, d->uuid, 16);
+	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
+	/* As after a boot: another daemon, and nothing of the run is left. */
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	d = manager_find_uuid(f->manager, uuid);
+	fixture_start(f, d);
+	return d;
+}
+
+/* With check='full' each start is given what the first one was, until something else is asked for. */
+static void test_kept(void **state)
+{
+	struct fixture *f = *state;
+	static const char full[] = KEPT_UUID "<cpu mode='custom' match='exact' check='full'>"
+					     "<model>Conroe</model></cpu>";
+	struct domain *d = fixture_define(f, "kept", "fake=cpuid", full);
+	_cleanup_(freep) char *text = NULL;
+	struct proto_cpuid first;
+	uint8_t uuid[16];
+
+	memcpy(uuid, d->uuid, 16);
+	fixture_start(f, d);
+	first = *d->run->cpuid;
+	assert_int_equal(first.tsc_khz, 2400000);
+	d = start_again(f, d);
+	assert_int_equal(d->run->cpuid->tsc_khz, GIVEN_BEFORE);
+	assert_int_equal(d->run->cpuid->n, first.n);
+	assert_memory_equal(d->run->cpuid->leaves, first.leaves, first.n * sizeof(first.leaves[0]));
+	/* The definition, and what documents are compared with, know nothing of it. */
+	assert_null(strstr(d->running->xml, "vmmd:cpuid"));
+	assert_int_equal(d->live->vm.n_cpuid, 0);
+	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
+	/* Something else is asked for. */
+	d = fixture_define(f, "kept", "fake=cpuid",
+		KEPT_UUID "<cpu mode='custom' match='exact' check='full'><model>Conroe</model>"
+			  "<feature policy='disable' name='ssse3'/></cpu>");
+	fixture_start(f, d);
+	assert_int_equal(d->run->cpuid->tsc_khz, 2400000);
+	d = start_again(f, d);
+	assert_int_equal(d->run->cpuid->tsc_khz, GIVEN_BEFORE);
+	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
+	/* A file that cannot be read is as none. */
+	assert_int_equal(store_save_cpuid(f->manager->store, uuid, "{\"version\":1}"), 0);
+	fixture_start(f, d);
+	assert_int_equal(d->run->cpuid->tsc_khz, 2400000);
+	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
+	assert_int_equal(manager_undefine(f->manager, d, &f->error), 0);
+	assert_true(store_load_cpuid(f->manager->store, uuid, &text) < 0);
+}
+
+/* Whoever does not ask for the same gets what the host has by then, as with libvirt. */
+static void test_not_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "partial", "fake=cpuid",
+		"<cpu mode='custom' match='exact' check='partial'><model>Conroe</model></cpu>");
+
+	fixture_start(f, d);
+	d = start_again(f, d);
+	assert_int_equal(d->run->cpuid->tsc_khz, 2400000);
+}
+
+/* The live XML has the leaves, and a definition that is made of it gives them. */
+static void test_carried(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "carried", "fake=cpuid", "<cpu mode='host-model'/>");
+	_cleanup_(freep) char *xml = NULL;
+	struct proto_cpuid first;
+	uint8_t uuid[16];
+
+	memcpy(uuid, d->uuid, 16);
+	fixture_start(f, d);
+	first = *d->run->cpuid;
+	has_cpu(d,
+		"      <vmmd:leaf number='0xd' subleaf='0x1' eax='0x0' ebx='0x0' ecx='0x0' "
+		"edx='0x0'/>\n"
+		"      <vmmd:leaf number='0x80000001' eax='0x0' ebx='0x0' ecx='0x1' "
+		"edx='0x20100800'/>\n"
+		"    </vmmd:cpuid>\n");
+	xml = live_xml(d);
+	fixture_wait(f, domain_destroy(d, 0, fixture_done, f, &f->error));
+	if (manager_define(f->manager, xml, "live.xml", 0, &d, NULL, &f->error) < 0)
+		fail_msg("%s", f->error.message);
+	fixture_start(f, d);
+	assert_int_equal(d->run->cpuid->tsc_khz, GIVEN_BEFORE);
+	assert_int_equal(d->run->cpuid->n, first.n);
+	assert_memory_equal(d->run->cpuid->leaves, first.leaves, first.n * sizeof(first.leaves[0]));
+	assert_true(memcmp(d->uuid, uuid, 16) == 0);
+}
+
+/* A domain that restarts by itself is given what its run had, whatever its mode; what is compared with documents stays. */
+static void test_restarts(void **state)
+{
+	static const char *const cpus[] = {
+		"<cpu mode='host-model'/>", "<cpu mode='host-passthrough'/>"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cpus); i++) {
+		char name[16], extra[128];
+		struct domain *d;
+		pid_t first;
+
+		(void)snprintf(name, sizeof(name), "again%zu", i);
+		(void)snprintf(extra, sizeof(extra), "<on_crash>restart</on_crash>%s", cpus[i]);
+		d = fixture_define(f, name, "fake=cpuid", extra);
+		fixture_start(f, d);
+		first = worker_pid(d->worker);
+		assert_int_equal(kill(first, SIGKILL), 0);
+		RUN_UNTIL(f, d->worker && worker_pid(d->worker) != first && d->run->cpuid);
+		assert_int_equal(d->run->cpuid->tsc_khz, GIVEN_BEFORE);
+		assert_null(strstr(d->running->xml, "vmmd:cpuid"));
+		assert_int_equal(d->live->vm.n_cpuid, 0);
+	}
 }
 
 /* A named model keeps its name; what is the host's whole processor stays so. */
@@ -158,8 +282,8 @@ static int start(const struct cpuid_host *host, const struct vm_cpu *cpu, struct
 	for (unsigned i = 0; r == 0 && i < table.n; i++) {
 		const struct kvm_cpuid_entry2 *e = &table.entries[i];
 
-		ret->leaves[i] =
-			(struct proto_leaf){e->function, e->index, e->eax, e->ebx, e->ecx, e->edx};
+		ret->leaves[i] = (struct vm_cpuid_leaf){
+			e->function, e->index, e->eax, e->ebx, e->ecx, e->edx};
 	}
 	return r;
 }
@@ -168,7 +292,7 @@ static uint32_t register_of(
 	const struct proto_cpuid *told, uint32_t leaf, uint32_t subleaf, int reg)
 {
 	for (uint32_t i = 0; i < told->n; i++) {
-		const struct proto_leaf *l = &told->leaves[i];
+		const struct vm_cpuid_leaf *l = &told->leaves[i];
 		const uint32_t registers[] = {l->eax, l->ebx, l->ecx, l->edx};
 
 		if (l->leaf == leaf && l->subleaf == subleaf)
@@ -220,6 +344,10 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_live_xml),
+		T(test_kept),
+		T(test_not_kept),
+		T(test_carried),
+		T(test_restarts),
 		T(test_modes),
 		T(test_damaged),
 		T(test_refused),

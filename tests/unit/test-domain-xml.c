@@ -532,6 +532,26 @@ static void test_wrong(void **state)
 	wrong(DOMAIN("<metadata><vmmd:memoryPolicy xmlns:vmmd='urn:vmmd:domain:1' "
 		     "weight='10001'/></metadata>"),
 		"write 1 to 10000");
+#define CPUID(leaves)                                                                              \
+	DOMAIN("<metadata><vmmd:cpuid xmlns:vmmd='urn:vmmd:domain:1'>" leaves                      \
+	       "</vmmd:cpuid></metadata><cpu mode='custom' "                                       \
+	       "check='full'><model>Conroe</model></cpu>")
+#define LEAF(number) "<vmmd:leaf number='" number "' eax='1' ebx='0' ecx='0' edx='0'/>"
+	wrong(CPUID("<vmmd:leaf number='1' eax='0' ebx='0' ecx='0'/>"),
+		"metadata/vmmd:cpuid/vmmd:leaf: no edx; write number, eax, ebx, ecx and edx");
+	wrong(CPUID(LEAF("0x100000000")), "number '0x100000000'; write a number of 32 bits");
+	wrong(CPUID("<vmmd:leaf number='1' subleaf='0x80000000' eax='0' ebx='0' ecx='0' edx='0'/>"),
+		"subleaf '0x80000000'; write");
+	wrong(CPUID("<vmmd:leaf number='1' esi='0' eax='0' ebx='0' ecx='0' edx='0'/>"),
+		"unknown attribute; write");
+	wrong(CPUID("<vmmd:leaf number='1' eax='0' ebx='0' ecx='0' edx='0'><x/></vmmd:leaf>"),
+		"has children; remove them");
+	wrong(CPUID(""), "metadata/vmmd:cpuid");
+	wrong(CPUID(LEAF("7") LEAF("7")), "vmmd:leaf[2]: leaf 0x7 is given twice");
+	wrong(DOMAIN("<metadata><vmmd:cpuid xmlns:vmmd='urn:vmmd:domain:1'>" LEAF(
+		      "1") "</vmmd:cpuid></metadata><cpu "
+			   "mode='custom'><model>Conroe</model></cpu>"),
+		"metadata/vmmd:cpuid: is of <cpu mode='custom' check='full'>");
 	wrong(DOMAIN("<cputune><vcpupin vcpu='0' cpuset='1'/>\n<vcpupin vcpu='0' cpuset='2'/>"
 		     "</cputune>"),
 		"f:2: cputune/vcpupin[2]: vCPU 0 is pinned twice");

@@ -579,7 +579,7 @@ static bool is_new(struct fixture *f)
 	assert_int_equal(domains.n, 2);
 	assert_int_equal(count_files(f->state, "domains"), 2);
 	assert_int_equal(count_files(f->state, "networks"), networks.n);
-	assert_int_equal(count_files(f->state, "."), 7);
+	assert_int_equal(count_files(f->state, "."), 8);
 	if (networks.n == 0) {
 		assert_string_equal(domains.xml[0], "<old/>");
 		assert_string_equal(domains.xml[1], "<c/>");
