@@ -239,13 +239,18 @@ int link_mark(struct link *link, uint64_t cookie)
 	return r;
 }
 
+/* Whoever is drained may have others closed (links_ops.before). */
 static void retry(struct links *links)
 {
-	struct list *pos, *tmp;
+	struct list todo;
 
-	list_for_each_safe (pos, tmp, &links->all) {
-		struct link *link = list_entry(pos, struct link, node);
+	list_init(&todo);
+	list_splice(&todo, &links->all);
+	while (!list_empty(&todo)) {
+		struct link *link = list_entry(todo.next, struct link, node);
 
+		list_del(&link->node);
+		list_add_tail(&links->all, &link->node);
 		if (link->blocked)
 			drain(link, false);
 	}
@@ -269,6 +274,7 @@ static void on_bell(void *opaque, uint32_t events)
 {
 	struct link *link = opaque;
 	struct links *links = link->links;
+	bool has_space;
 	uint64_t count;
 
 	(void)events;
@@ -277,13 +283,16 @@ static void on_bell(void *opaque, uint32_t events)
 		return;
 	}
 	ring_unpark(&link->ring);
-	if (link->full && ring_has_space(&link->ring)) {
+	has_space = link->full && ring_has_space(&link->ring);
+	if (has_space)
 		link->full = false;
+	drain(link, false);
+	/* This one may be closed by it. */
+	if (has_space) {
 		links_retry(links);
 		if (links->ops->space)
 			links->ops->space(links->opaque);
 	}
-	drain(link, false);
 	vswitch_flush(links->sw);
 }
 

@@ -41,7 +41,7 @@ struct links_ops {
 	/* Some link has room again: sends that were refused may be tried. May be NULL. */
 	void (*space)(void *opaque);
 	/* A link with is_last is about to be drained, up to what is in it now: deliver first what must come before. False:
-	 * that has no room, so this must wait as well. May be NULL. */
+	 * that has no room, so this must wait as well. May close other links. May be NULL. */
 	bool (*before)(void *opaque);
 };
 

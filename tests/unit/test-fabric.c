@@ -312,6 +312,72 @@ static void test_path_changes(void **state)
 		assert_int_equal(b->seen[i], i);
 }
 
+/* A direct link that was given up still holds frames, and the star waits behind it: when the guest has room the link is delivered, and
+ * gone, while those that wait are gone through. With another one behind it, and with one alone. */
+static void test_removed_on_retry(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1], *c = &w->vms[2];
+	struct nic_link_state links[NIC_MAX_LINKS];
+
+	for (unsigned i = 0; i < 2; i++) {
+		forget(w);
+		add_direct(a, b, 5);
+		if (i)
+			add_direct(c, b, 6);
+		assert_int_equal(nic_link_use(a->nic, 5, true), 0);
+		settle(w);
+		b->room = 0;
+		for (uint32_t n = 0; n < 3; n++)
+			send_one(a, b->config.mac, n);
+		settle(w);
+		assert_int_equal(nic_link_use(a->nic, 5, false), 0);
+		send_one(a, b->config.mac, 3);
+		settle(w);
+		assert_int_equal(nic_link_remove(a->nic, 5), 0);
+		assert_int_equal(nic_link_remove(b->nic, 5), 0);
+		assert_int_equal(nic_links(b->nic, links), i);
+		assert_int_equal(b->n_seen, 0);
+		b->room = UINT32_MAX;
+		nic_ready(b->nic);
+		settle(w);
+		assert_int_equal(b->n_seen, 4);
+		for (uint32_t n = 0; n < 4; n++)
+			assert_int_equal(b->seen[n], n);
+	}
+}
+
+/* The same, found by the bell of the link that goes: its peer has read what we had sent by it. */
+static void test_removed_on_its_bell(void **state)
+{
+	struct world *w = *state;
+	struct vm *a = &w->vms[0], *b = &w->vms[1];
+	struct nic_link_state links[NIC_MAX_LINKS];
+	uint32_t sent = 0;
+
+	add_direct(a, b, 5);
+	assert_int_equal(nic_link_use(a->nic, 5, true), 0);
+	assert_int_equal(nic_link_use(b->nic, 5, true), 0);
+	settle(w);
+	a->room = b->room = 0;
+	send_one(a, b->config.mac, 0);
+	while (send_frame(b, a->config.mac, sent, 1514, false) == 0)
+		sent++;
+	nic_flush(b->nic);
+	settle(w);
+	assert_int_equal(nic_link_use(a->nic, 5, false), 0);
+	send_one(a, b->config.mac, 1);
+	settle(w);
+	assert_int_equal(nic_link_remove(b->nic, 5), 0);
+	assert_int_equal(b->n_seen, 0);
+	b->room = a->room = UINT32_MAX;
+	nic_ready(a->nic);
+	settle(w);
+	assert_int_equal(b->n_seen, 2);
+	assert_int_equal(a->n_seen, sent);
+	assert_int_equal(nic_links(b->nic, links), 0);
+}
+
 static void test_pair_is_told(void **state)
 {
 	struct world *w = *state;
@@ -528,6 +594,8 @@ int main(void)
 		TEST(test_direct),
 		TEST(test_direct_spoof),
 		TEST(test_path_changes),
+		TEST(test_removed_on_retry),
+		TEST(test_removed_on_its_bell),
 		TEST(test_pair_is_told),
 		TEST(test_mirror_port),
 		TEST(test_mirror_without_room),
