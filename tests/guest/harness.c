@@ -22,6 +22,9 @@
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/fdio.h"
 
+/* For one that is traced, on a busy host that is emulated itself: it is there so that nobody waits for ever. */
+#define START_MS 60000
+
 static int failed(struct harness *h, int error, const char *format, ...) _printf_(3, 4);
 static int failed(struct harness *h, int error, const char *format, ...)
 {
@@ -262,7 +265,7 @@ int harness_send_start(struct harness *h)
 		(void)safe_close(s.fds[i]);
 	if (r < 0)
 		return r;
-	return harness_wait_reply(h, seq, 10000);
+	return harness_wait_reply(h, seq, START_MS);
 }
 
 int harness_start(struct harness *h)

@@ -5,6 +5,8 @@
  * name, or the vm stops with a reason, or the guest's end is what it is without. The worker never hangs, is never killed by a
  * signal, and never says that all is well with a machine that is not whole.
  *
+ *	test-kvm-faults WORKER GUESTS [STEP]	of these each STEP-th only, where a start takes long
+ *
  * The worker is traced, all its threads. The ioctl that is to fail gets no file descriptor, so that the kernel refuses it, and
  * its result is replaced on the way out.
  */
@@ -14,6 +16,7 @@
 #include <semaphore.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -26,6 +29,8 @@
 
 /* About as many are made before the guest resets for the first time. */
 #define OF_START 130
+
+static unsigned step = 1;
 
 struct tracer {
 	pid_t pid;
@@ -147,7 +152,7 @@ static void test_each(void **state)
 
 	(void)state;
 	while (fail_nth(n, ENOMEM, &refused, &passed))
-		n += n < OF_START ? 1 : 3;
+		n += n < OF_START ? step : 3 * step;
 	printf("%u ioctls failed: %u with a reason, %u did no harm\n", refused + passed, refused,
 		passed);
 	tally(TALLY_FAULTS, refused + passed);
@@ -158,5 +163,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_each)};
 
-	return guests_main(argc, argv, tests);
+	if (argc > 3)
+		step = MAX((unsigned)strtoul(argv[3], NULL, 10), 1U);
+	return guests_main(MIN(argc, 3), argv, tests);
 }

@@ -7,6 +7,7 @@
 #   packages/  the Debian packages, if they were built; next/ has a later vmmd
 #   examples/  docs/examples
 #   tls/     what its make-certificates makes for the host "localhost" and the clients "admin" and "stranger"
+#   kvm/     the programs of meson's suite 'kvm', our own guests, and what they need; 'elsewhere' if that suite runs where it was built
 #   guest/   disk.img, vmlinuz, initrd.img of the demo guest, domain.xml.in
 #
 # Reports in TAP. The order of the imports is the order of the cases.
@@ -14,6 +15,7 @@
 import sys
 
 import service  # noqa: F401
+import ownguests  # noqa: F401
 import lifecycle  # noqa: F401
 import consoles  # noqa: F401
 import programs  # noqa: F401
