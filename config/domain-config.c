@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* struct domain_config on the heap: made with libvirt's defaults, copied, freed. */
+/* struct domain_config in memory of its own: made with libvirt's defaults, freed. */
 #include "config/domain-xml.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "config/xml-extra.h"
 #include "vmm-core/base/cleanup.h"
@@ -19,11 +20,13 @@ static void set_defaults(struct domain_config *config)
 
 struct domain_config *domain_config_new(void)
 {
-	/* Most of it is pages that nobody has touched, and stays so. */
-	struct domain_config *config = calloc(1, sizeof(*config));
+	/* Most of it is pages that nobody touches, which cost nothing: not from the heap, where they would have been used before. */
+	struct domain_config *config = mmap(
+		NULL, sizeof(*config), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (config)
-		set_defaults(config);
+	if (config == MAP_FAILED)
+		return NULL;
+	set_defaults(config);
 	return config;
 }
 
@@ -39,24 +42,6 @@ struct domain_config *domain_config_free(struct domain_config *config)
 	if (!config)
 		return NULL;
 	xml_extra_free(config->extra);
-	free(config);
+	(void)munmap(config, sizeof(*config));
 	return NULL;
-}
-
-int domain_config_copy(const struct domain_config *config, struct domain_config **ret_copy)
-{
-	struct domain_config *copy = malloc(sizeof(*copy));
-	int r;
-
-	if (!copy)
-		return -ENOMEM;
-	*copy = *config;
-	copy->extra = NULL;
-	r = xml_extra_copy(config->extra, &copy->extra);
-	if (r < 0) {
-		domain_config_free(copy);
-		return r;
-	}
-	*ret_copy = copy;
-	return 0;
 }

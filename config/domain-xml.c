@@ -2,6 +2,8 @@
 /* Domain XML in and out: see domain-xml.h. The tables are in domain-rules*.c. */
 #include "config/domain-xml.h"
 
+#include <string.h>
+
 #include <errno.h>
 
 #include "config/domain-rules.h"
@@ -101,6 +103,11 @@ static void add_live(struct domain_config *config, const struct domain_live *liv
 {
 	const struct vm_config *vm = &config->vm;
 
+	if (live->given) {
+		config->vm.cpu = live->given->cpu;
+		config->vm.n_cpuid = live->given->n_cpuid;
+		memcpy(config->vm.cpuid, live->given->cpuid, sizeof(config->vm.cpuid));
+	}
 	if (live->current_memory_kib && (vm->balloon.model != VM_BALLOON_NONE || vm->n_memories))
 		config->vm.current_memory_kib = live->current_memory_kib;
 	for (uint32_t i = 0; i < vm->n_serials; i++)

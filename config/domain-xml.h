@@ -52,6 +52,8 @@ struct domain_live {
 		uint8_t number; /* of its alias */
 		uint64_t current_kib;
 	} memories[VM_MAX_MEMORIES];
+	const struct vm_config
+		*given; /* the machine whose <cpu> and CPUID the guest has; NULL: as configured */
 	const char *channel_paths[VM_MAX_CHANNELS]; /* of a socket: where none was asked for */
 };
 
@@ -68,4 +70,3 @@ struct domain_config *domain_config_new(void); /* with libvirt's defaults */
 void domain_config_reset(struct domain_config *config);
 struct domain_config *domain_config_free(struct domain_config *config);
 DEFINE_CLEANUP(struct domain_config *, domain_config_free);
-int domain_config_copy(const struct domain_config *config, struct domain_config **ret_copy);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/api-column.h"
+#include "daemon/api-rows.h"
 #include "daemon/api.h"
 #include "daemon/mounts.h"
 #include "daemon/process.h"
@@ -84,14 +85,17 @@ static bool is_listed(const struct api_call *call, const struct domain *d, uint3
 
 int api_list_domains(struct api_call *call, struct error *error)
 {
-	struct json_object *out, *array;
+	struct json_object *out, *rows;
 	unsigned n_probes = 0;
 	struct list *pos;
 	uint32_t flags;
+	int r;
 
 	if (!list_flags(call, &flags, error))
 		return -EINVAL;
-	array = json_object_new_array();
+	out = json_object_new_object();
+	rows = api_rows_add(call, out, "domains");
+	r = rows ? 0 : -ENOMEM;
 	list_for_each (pos, &call->manager->domains) {
 		struct domain *d = list_entry(pos, struct domain, link);
 
@@ -99,10 +103,13 @@ int api_list_domains(struct api_call *call, struct error *error)
 			continue;
 		if (d->phase == DOMAIN_ACTIVE && d->worker && n_probes < LIST_MAX_PROBES)
 			n_probes += worker_probe(d->worker);
-		json_object_array_add(array, summary(d));
+		if (r == 0)
+			r = api_rows_put(rows, summary(d));
 	}
-	out = json_object_new_object();
-	json_object_object_add(out, "domains", array);
+	if (r < 0) {
+		json_object_put(out);
+		return error_set(error, ERROR_NO_MEMORY, "list");
+	}
 	api_call_reply(call, out);
 	return 0;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/api.h"
+#include "daemon/api-rows.h"
 #include "daemon/cgroup.h"
 #include "daemon/domain-nic.h"
 #include "daemon/host.h"
@@ -394,35 +394,36 @@ static struct json_object *stats_of(const struct domain *d, unsigned wanted)
 
 int api_get_domain_stats(struct api_call *call, struct error *error)
 {
-	struct json_object *names = json_object_object_get(call->in, "domains"), *out;
+	struct json_object *names = json_object_object_get(call->in, "domains");
 	unsigned wanted = api_arg_uint(call, "groups");
 	size_t n = json_object_array_length(names);
-	struct json_object *array;
+	struct json_object *out, *rows;
 	struct list *pos;
+	int r;
 
 	if (n > MAX_NAMES)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 			"%zu domains are named; name at most %d at once, or none for all", n,
 			MAX_NAMES);
-	array = json_object_new_array();
-	for (size_t i = 0; i < n; i++) {
-		struct domain *d = api_find_domain(
+	out = json_object_new_object();
+	rows = api_rows_add(call, out, "stats");
+	r = rows ? 0 : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct domain *d = api_find_domain(
 			call, json_object_get_string(json_object_array_get_idx(names, i)), error);
 
-		if (!d) {
-			json_object_put(array);
-			return -ENOENT;
-		}
-		json_object_array_add(array, stats_of(d, wanted));
+		r = d ? api_rows_put(rows, stats_of(d, wanted)) : -ENOENT;
 	}
 	list_for_each (pos, &call->manager->domains) {
 		const struct domain *d = list_entry(pos, struct domain, link);
 
-		if (!n && api_sees(call, d))
-			json_object_array_add(array, stats_of(d, wanted));
+		if (r == 0 && !n && api_sees(call, d))
+			r = api_rows_put(rows, stats_of(d, wanted));
 	}
-	out = json_object_new_object();
-	json_object_object_add(out, "stats", array);
+	if (r < 0) {
+		json_object_put(out);
+		return r == -ENOMEM ? error_set(error, ERROR_NO_MEMORY, "statistics") : r;
+	}
 	api_call_reply(call, out);
 	return 0;
 }

@@ -75,6 +75,7 @@ struct api_call_ops {
 	void (*reply)(struct api_call *call, struct json_object *out, int fd);
 	void (*fail)(struct api_call *call, const struct error *error);
 	void (*release)(struct api_call *call);
+	bool is_text; /* 'out' is only made JSON text of: see api-rows.h */
 };
 
 /* What a call is about, for the audit (api-audit.h). */

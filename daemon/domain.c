@@ -191,16 +191,19 @@ void domain_finish_waits(struct list *waits, const struct error *error)
 }
 
 /* What runs, with the processors that it was given. 'live' itself stays as it was asked for: that is what a document is compared with. */
-static int format_given(const struct domain *d, const struct domain_live *live, char **ret_xml)
+static int format_given(const struct domain *d, struct domain_live *live, char **ret_xml)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	_cleanup_(freep) struct vm_config *given = NULL;
 
-	if (!d->run->cpuid)
-		return domain_xml_format(d->live, live, ret_xml);
-	if (domain_config_copy(d->live, &config) < 0)
-		return -ENOMEM;
-	domain_machine_given(d->run->cpuid, &config->vm);
-	return domain_xml_format(config, live, ret_xml);
+	if (d->run->cpuid) {
+		given = malloc(sizeof(*given));
+		if (!given)
+			return -ENOMEM;
+		*given = d->live->vm;
+		domain_machine_given(d->run->cpuid, given);
+		live->given = given;
+	}
+	return domain_xml_format(d->live, live, ret_xml);
 }
 
 int domain_format_xml(const struct domain *d, bool inactive, char **ret_xml, struct error *error)

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "build-config.h"
 #include "daemon/cgroup.h"
 #include "daemon/dbus.h"
+#include "daemon/heap.h"
 #include "daemon/host.h"
 #include "daemon/journal.h"
 #include "daemon/manager.h"
@@ -33,11 +33,7 @@
 #include "vmm-core/base/strutil.h"
 
 #define RECONNECT_USEC UINT64_C(2000000)
-/* Free memory that is not given back at once. And what is asked of the kernel directly, now and for ever: a configuration is a quarter of a
- * MiB, most of it zeroes, which cost nothing as pages that nobody touches. */
-#define KEEP_BYTES   (2 * 1024 * 1024)
-#define MMAP_BYTES   (128 * 1024)
-#define SLOW_TURN_NS (NSEC_PER_SEC / 10)
+#define SLOW_TURN_NS   (NSEC_PER_SEC / 10)
 
 #define MAX_TLS         8
 #define TLS_SOCKET_NAME "tls" /* FileDescriptorName= of vmmd-tls.socket */
@@ -50,6 +46,7 @@ struct daemon {
 	struct rpc *rpc;
 	struct rpc_tls *tls;
 	struct metrics_server *metrics;
+	struct heap *heap;
 	sd_event_source *reconnect;
 	bool session;
 };
@@ -503,6 +500,7 @@ static int loop(struct daemon *d)
 		d->manager->loop.turns++;
 		d->manager->loop.busy_ns += end - begin;
 		d->manager->loop.slow_turns += end - begin > SLOW_TURN_NS;
+		heap_look(d->heap);
 	}
 	return r >= 0 && sd_event_get_exit_code(d->event, &code) >= 0 ? code : r;
 }
@@ -513,8 +511,7 @@ static int set_up_process(struct daemon *d)
 	sigset_t mask;
 	int r;
 
-	(void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
-	(void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+	heap_set_up();
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -563,10 +560,13 @@ static int run(struct arguments *a)
 			network_define_default(d.manager, VMMD_DEFAULT_NETWORK);
 			manager_autostart(d.manager);
 		}
+		if (heap_new(d.event, HEAP_DELAY_USEC, &d.heap) < 0)
+			log_warning("free memory is not given back");
 		(void)sd_notify(false, "READY=1");
 		r = loop(&d);
 		(void)sd_notify(false, "STOPPING=1");
 	}
+	(void)heap_free(d.heap);
 	(void)sd_event_source_disable_unref(d.reconnect);
 	(void)metrics_server_free(d.metrics);
 	(void)rpc_tls_free(d.tls);

@@ -321,6 +321,7 @@ static void release(struct api_call *call)
 
 static const struct api_call_ops call_ops = {
 	.read_args = read_args,
+	.is_text = true,
 	.reply = reply,
 	.fail = fail,
 	.release = release,

@@ -63,7 +63,8 @@ static void on_release(struct api_call *call)
 	seen.releases++;
 }
 
-static const struct api_call_ops ops = {read_args, on_reply, on_fail, on_release};
+static const struct api_call_ops ops = {
+	.read_args = read_args, .reply = on_reply, .fail = on_fail, .release = on_release};
 
 static int count_run(struct api_call *call, struct error *error)
 {

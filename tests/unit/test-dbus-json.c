@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "daemon/api-column.h"
+#include "daemon/api-rows.h"
 #include "daemon/api-signature.h"
 #include "daemon/api.h"
 
@@ -134,6 +135,39 @@ static void test_columns(void **state)
 	json_object_put(back);
 	json_object_put(array);
 	json_object_put(out);
+}
+
+/* Rows as text say what an array of them says, and what is around them is printed in the same way. */
+static void test_rows(void **state)
+{
+	static const char *const texts[] = {"{\"a\":1,\"b\":[true,null]}", "{}",
+		"{\"s\":\"\\u0001 \\\" / \xc3\xa9\",\"d\":1.5}"};
+	static const struct api_call_ops ops[] = {{.is_text = false}, {.is_text = true}};
+
+	(void)state;
+	for (size_t n = 0; n <= ARRAY_SIZE(texts); n++) {
+		char *printed[2];
+
+		for (size_t k = 0; k < 2; k++) {
+			const struct api_call call = {.ops = &ops[k]};
+			struct json_object *out = json_object_new_object();
+			struct json_object *rows = api_rows_add(&call, out, "rows");
+
+			assert_non_null(rows);
+			for (size_t i = 0; i < n; i++)
+				assert_int_equal(
+					api_rows_put(rows, json_tokener_parse(texts[i])), 0);
+			json_object_object_add(out, "after", json_object_new_int(3));
+			assert_int_equal(json_object_array_length(rows), k ? 0 : n);
+			printed[k] = strdup(json_object_to_json_string_ext(
+				out, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+			assert_int_equal(api_rows_put(rows, NULL), -ENOMEM);
+			json_object_put(out);
+		}
+		assert_string_equal(printed[0], printed[1]);
+		free(printed[0]);
+		free(printed[1]);
+	}
 }
 
 static void test_missing_members_are_empty(void **state)
@@ -292,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trips),
 		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_missing_members_are_empty),
 		cmocka_unit_test(test_wrong_types_are_refused),
 		cmocka_unit_test(test_other_signatures_are_refused),
