@@ -80,10 +80,8 @@ static int map_files(struct guest_mem *mem)
 	return 0;
 }
 
-int guest_mem_init_files(struct guest_mem *mem, const struct guest_file *files, unsigned n_files)
+static int add_files(struct guest_mem *mem, const struct guest_file *files, unsigned n_files)
 {
-	*mem = (struct guest_mem){0};
-	assert(n_files >= 1 && n_files <= GUEST_MEM_MAX_FILES);
 	for (unsigned i = 0; i < n_files; i++) {
 		const struct guest_file *file = &files[i];
 
@@ -94,7 +92,22 @@ int guest_mem_init_files(struct guest_mem *mem, const struct guest_file *files, 
 		mem->size += file->size;
 		mem->page_len = MAX(mem->page_len, file->page_len);
 	}
-	return map_files(mem);
+	return 0;
+}
+
+int guest_mem_init_files(struct guest_mem *mem, const struct guest_file *files, unsigned n_files)
+{
+	int r;
+
+	*mem = (struct guest_mem){0};
+	assert(n_files >= 1 && n_files <= GUEST_MEM_MAX_FILES);
+	r = add_files(mem, files, n_files);
+	if (r == 0)
+		r = map_files(mem);
+	/* The fds are not ours: guest_mem_done() leaves them alone. */
+	if (r < 0)
+		*mem = (struct guest_mem){0};
+	return r;
 }
 
 int guest_mem_init(struct guest_mem *mem, int fd, uint64_t size)

@@ -135,11 +135,23 @@ static void test_files(void **state)
 		ram_file(GIB(2), 4096), ram_file(GIB(2), MIB(2)), ram_file(MIB(4), 4096)};
 	const struct guest_file wrong[] = {
 		{.fd = -EBADF, .size = MIB(1), .page_len = 4096}, files[1]};
+	const struct guest_file odd[] = {
+		files[0], {.fd = files[1].fd, .size = MIB(1) + 1, .page_len = 4096}};
+	const struct guest_file vast[] = {
+		files[0], {.fd = files[1].fd, .size = UINT64_C(1) << 60, .page_len = 4096}};
 	struct guest_mem mem;
 	uint8_t c = 0, *p;
 
 	(void)state;
 	assert_int_equal(guest_mem_init_files(&mem, wrong, 2), -EINVAL);
+	guest_mem_done(&mem);
+	/* What failed has taken nothing over. */
+	assert_int_equal(guest_mem_init_files(&mem, odd, 2), -EINVAL);
+	guest_mem_done(&mem);
+	assert_int_equal(guest_mem_init_files(&mem, vast, 2), -ENOMEM);
+	guest_mem_done(&mem);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(fcntl(files[i].fd, F_GETFD) >= 0);
 	assert_int_equal(guest_mem_init_files(&mem, files, 3), 0);
 	assert_int_equal(mem.size, GIB(4) + MIB(4));
 	assert_int_equal(mem.page_len, MIB(2));
