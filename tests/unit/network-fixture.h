@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the tests of networks in the daemon share: definitions, domains with a vNIC, and what the workers count, which are
- * tests/fakes/fake-worker.c's. */
+ * tests/fakes/fake-worker.h's. */
 #pragma once
 
 #include "daemon-fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Documents compared with what is there, and applied together: what a plan says, what is refused, what changes where and when, and that
- * it is all or nothing. The workers are tests/fakes/fake-worker.c. */
+ * it is all or nothing. The workers are tests/fakes/fake-worker.h. */
 #include "daemon/apply.h"
 
 #include "config/net-addr.h"

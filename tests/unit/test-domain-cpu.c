@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What processors a domain was given: in its live XML, over another daemon's life, and on hosts that can or cannot give
- * the same. The worker is tests/fakes/fake-worker.c. */
+ * the same. The worker is tests/fakes/fake-worker.h. */
 #include "daemon/domain-internal.h"
 
 #include "cpuid-fixture.h"
 #include "daemon-fixture.h"
 
-/* What fake-worker.c tells. */
+/* What fake-worker-start.c tells. */
 #define NEHALEM_FEATURES                                                                           \
 	"    <feature policy='require' name='x2apic'/>\n"                                          \
 	"    <feature policy='require' name='hypervisor'/>\n"

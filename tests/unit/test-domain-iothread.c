@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Iothreads that a domain gets and gives back: what changes where, what is refused, where they run, and what another daemon
- * finds. The worker is tests/fakes/fake-worker.c. */
+ * finds. The worker is tests/fakes/fake-worker.h. */
 #include "daemon/domain-internal.h"
 
 #include "daemon-fixture.h"

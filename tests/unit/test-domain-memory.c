@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory devices of a domain that is defined or runs: what is requested, had and allowed, what comes and goes, and what another daemon
- * finds. The worker is tests/fakes/fake-worker.c. */
+ * finds. The worker is tests/fakes/fake-worker.h. */
 #include "daemon/domain-internal.h"
 
 #include "daemon-fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Interfaces attached to a domain and detached from it: what changes where, what a failure leaves, and what another daemon
- * finds. The worker is tests/fakes/fake-worker.c. */
+ * finds. The worker is tests/fakes/fake-worker.h. */
 #include "daemon/domain-internal.h"
 
 #include <signal.h>

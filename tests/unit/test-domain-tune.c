@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where a worker's threads run and what its control group may use: at the start, when it changes, and for another daemon. The
- * worker is tests/fakes/fake-worker.c, the control group a folder that looks like one. */
+ * worker is tests/fakes/fake-worker.h, the control group a folder that looks like one. */
 #include "daemon/domain-internal.h"
 
 #include "daemon-fixture.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Teams in the daemon: state, reports and tests of a worker that only tells of them (tests/fakes/fake-worker.c); JSON. */
+/* Teams in the daemon: state, reports and tests of a worker that only tells of them (tests/fakes/fake-worker.h); JSON. */
 #include "daemon/network-team.h"
 
 #include "daemon-fixture.h"
