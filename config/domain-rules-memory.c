@@ -1,17 +1,113 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The verdict table of domain XML: <maxMemory> and <memory> of <devices>.
+ * The verdict table of domain XML: memory: <memory>, <maxMemory>, <memoryBacking>, <memtune>, and <memory> of <devices>.
  *
  * Tested by tests/unit/test-domain-xml.c.
  */
-#include <stdio.h>
-
 #include "config/domain-rules.h"
 
 #define MEM(member) XML_FIELD(0, struct vm_memory, member)
 
-static const struct xml_rule size_rows[] = {
+const struct xml_rule domain_unit_rows[] = {
 	{.name = "@unit", .kind = XML_UNIT},
+	{0},
+};
+
+const struct xml_rule domain_own_memory_rows[] = {
+	{.name = "@unit", .kind = XML_UNIT},
+	KEEP("@dumpCore", "vmmd writes no core dumps"),
+	{0},
+};
+
+static const struct xml_rule page_rows[] = {
+	{.name = "@size",
+		.kind = XML_SIZE,
+		.flags = XML_REQUIRED,
+		XML_FIELD(1, struct domain_page, size_kib)},
+	{.name = "@unit", .kind = XML_UNIT},
+	{.name = "@nodeset",
+		.kind = XML_CPUSET,
+		XML_FIELD(1, struct domain_page, cells),
+		.fixed = "cell"},
+	{0},
+};
+static const struct xml_array pages = {
+	.count_offset = offsetof(struct domain_config, n_pages),
+	.count_base = 1,
+	.offset = {0, offsetof(struct domain_config, pages)},
+	.stride = {0, sizeof(struct domain_page)},
+	.max = VM_MAX_CELLS,
+};
+static const struct xml_rule hugepages_rows[] = {
+	{.name = "page", .kind = XML_ARRAY, .array = &pages, .rows = page_rows},
+	{0},
+};
+static const struct xml_word source_words[] = {
+	{.word = "memfd"},
+	{"anonymous", 0, CONTRACT_ADAPTED, "a memory file (memfd), which has no name either"},
+	{"file", 0, CONTRACT_ADAPTED,
+		"a memory file (memfd): it is not kept in a folder, and gone with the guest"},
+	{0},
+};
+static const struct xml_rule source_rows[] = {
+	{.name = "@type", .kind = XML_KEEP, .words = source_words},
+	{0},
+};
+const struct xml_word domain_access_words[] = {
+	{.word = "shared"},
+	{"private", 0, CONTRACT_ADAPTED,
+		"memory is mapped shared, but no process other than the guest's worker has it"},
+	{0},
+};
+static const struct xml_rule access_rows[] = {
+	{.name = "@mode", .kind = XML_KEEP, .words = domain_access_words},
+	{0},
+};
+static const struct xml_word allocation_words[] = {
+	{.word = "immediate", .value = VM_ALLOCATION_IMMEDIATE},
+	{.word = "ondemand", .value = VM_ALLOCATION_ON_DEMAND},
+	{0},
+};
+static const struct xml_rule allocation_rows[] = {
+	{.name = "@mode",
+		.kind = XML_WORD,
+		.flags = XML_NOT_ZERO,
+		VM(memory_allocation),
+		.words = allocation_words},
+	{.name = "@threads", .kind = XML_UINT, VM(memory_allocators)},
+	{0},
+};
+const struct xml_rule domain_memory_backing_rows[] = {
+	{.name = "hugepages",
+		.kind = XML_ELEMENT,
+		.rows = hugepages_rows,
+		.after = domain_after_hugepages},
+	{.name = "nosharepages",
+		.kind = XML_FLAG,
+		VM(memory_nosharepages),
+		.why = "always so: KSM merges anonymous memory only, guests have memory files"},
+	{.name = "locked", .kind = XML_FLAG, VM(memory_locked)},
+	{.name = "source", .kind = XML_ELEMENT, .rows = source_rows},
+	{.name = "access", .kind = XML_ELEMENT, .rows = access_rows},
+	{.name = "allocation", .kind = XML_ELEMENT, .rows = allocation_rows},
+	KEEP("discard", "memory files have no content to discard"),
+	{0},
+};
+
+const struct xml_rule domain_memtune_rows[] = {
+	{.name = "hard_limit", .kind = XML_SIZE, HOST(memtune.hard_kib), .rows = domain_unit_rows},
+	{.name = "soft_limit", .kind = XML_SIZE, HOST(memtune.soft_kib), .rows = domain_unit_rows},
+	{.name = "min_guarantee",
+		.kind = XML_SIZE,
+		HOST(memtune.min_kib),
+		.rows = domain_unit_rows,
+		.verdict = CONTRACT_ADAPTED,
+		.why = "the host's memory policy takes nothing below it; no control group "
+		       "guarantees memory"},
+	{.name = "swap_hard_limit",
+		.kind = XML_SIZE,
+		HOST(memtune.swap_hard_kib),
+		.rows = domain_unit_rows},
 	{0},
 };
 
@@ -47,15 +143,15 @@ static const struct xml_rule target_rows[] = {
 		.kind = XML_SIZE,
 		.flags = XML_REQUIRED,
 		MEM(size_kib),
-		.rows = size_rows,
+		.rows = domain_unit_rows,
 		.why = "for example <size unit='GiB'>4</size>"},
 	{.name = "node", .kind = XML_UINT, MEM(node)},
-	{.name = "block", .kind = XML_SIZE, MEM(block_kib), .rows = size_rows},
+	{.name = "block", .kind = XML_SIZE, MEM(block_kib), .rows = domain_unit_rows},
 	{.name = "requested",
 		.kind = XML_SIZE,
 		.flags = XML_ALWAYS,
 		MEM(requested_kib),
-		.rows = size_rows},
+		.rows = domain_unit_rows},
 	{.name = "current", .kind = XML_CUSTOM, .parse = parse_current, .format = format_current},
 	DROP("address", "the place in the guest's addresses is chosen at each start"),
 	{0},
