@@ -229,6 +229,6 @@ void vm_collect_iothreads(struct vm *vm);
 void vm_config_now(const struct vm *vm, struct vm_config *ret);
 /* Free one of vm->devices[] (vm-plug.c). */
 void vm_drop_device(struct vm *vm, struct device *dev);
-/* Make a device of the registry, and keep it (vm-build.c). 'ret_reason' says what failed. */
+/* Make a device of the registry, and keep it (vm-board.c). 'ret_reason' says what failed. */
 int vm_add_device(struct vm *vm, const char *class_name, unsigned instance, struct device **ret_dev,
 	char *ret_reason);
