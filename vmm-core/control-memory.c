@@ -33,7 +33,7 @@ static int memory_remove(struct vm *vm, const struct message *m, char *ret_reaso
 	return vm_memory_remove(vm, id.number, ret_reason);
 }
 
-int control_vm_memory(struct vm *vm, const struct message *m, char *ret_reason)
+int control_handle_memory(struct control *control, struct message *m)
 {
 	static int (*const requests[PROTO_TYPE_X_MAX])(
 		struct vm * vm, const struct message *m, char *ret_reason) = {
@@ -42,5 +42,9 @@ int control_vm_memory(struct vm *vm, const struct message *m, char *ret_reason)
 		[PROTO_MEMORY_REMOVE] = memory_remove,
 	};
 
-	return vm ? requests[m->header.type](vm, m, ret_reason) : -ENODEV;
+	char reason[PROTO_REASON_MAX] = "";
+
+	if (!control->vm)
+		return -ENODEV;
+	return control_answer(control, m, requests[m->header.type](control->vm, m, reason), reason);
 }

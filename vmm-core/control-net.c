@@ -97,7 +97,7 @@ static int nic_add(struct vm *vm, struct message *m, char *ret_reason)
 	return vm_nic_add(vm, add.nic, &add.config, tap_fd, ret_reason);
 }
 
-int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason)
+static int ask_nic(struct vm *vm, struct message *m, char *ret_reason)
 {
 	struct nic nic;
 	uint32_t number;
@@ -115,16 +115,27 @@ int control_vm_nic(struct vm *vm, struct message *m, char *ret_reason)
 	return nic_requests[m->header.type](&nic, m);
 }
 
-int control_vm_links(const struct vm *vm, const struct message *m, struct proto_links *ret)
+int control_handle_nic(struct control *control, struct message *m)
 {
+	char reason[PROTO_REASON_MAX] = "";
+	int r = ask_nic(control->vm, m, reason);
+
+	return control_answer(control, m, r, reason);
+}
+
+int control_handle_links(struct control *control, struct message *m)
+{
+	const struct vm *vm = control->vm;
+	struct proto_links links;
 	uint32_t number;
 
 	memcpy(&number, m->payload, sizeof(number));
 	if (!vm || number >= VM_MAX_NICS || !vm->machine.nics[number])
 		return -ENODEV;
-	*ret = (struct proto_links){.nic = number};
-	vm->machine.nic_ops->links(vm->machine.nics[number], ret);
-	return 0;
+	links = (struct proto_links){.nic = number};
+	vm->machine.nic_ops->links(vm->machine.nics[number], &links);
+	control_send(control, PROTO_LINKS, 0, 0, &links, sizeof(links));
+	return 1;
 }
 
 /* A network's. */
@@ -206,9 +217,18 @@ static int (*const network_requests[PROTO_TYPE_X_MAX])(
 	[PROTO_CAPTURE] = capture,
 };
 
-int control_network(struct network *network, struct message *m)
+int control_handle_network(struct control *control, struct message *m)
 {
-	if (!network)
+	int r;
+
+	if (!control->network)
 		return -ENODEV;
-	return network_requests[m->header.type](network, m);
+	r = network_requests[m->header.type](control->network, m);
+	return r < 0 ? r : 1;
+}
+
+int control_handle_capture(struct control *control, struct message *m)
+{
+	return control->network ? control_handle_network(control, m)
+				: control_handle_nic(control, m);
 }

@@ -78,7 +78,7 @@ struct proto_links;
 struct proto_capture;
 struct proto_balloon;
 
-/* What the host asks of a vNIC, for control.c, which knows no device. Loop thread, the machine's lock held. */
+/* What the host asks of a vNIC, for control-net.c, which knows no device. Loop thread, the machine's lock held. */
 struct machine_nic_ops {
 	/* Another address, VLANs, limits, link state; the guest is told what it can see of it. -ENOTSUP: another MTU,
 	 * which cannot change while the device exists. Else nic_reconfigure()'s errors, with everything as it was. */
@@ -96,7 +96,7 @@ struct machine_nic_ops {
 		struct device *dev, const struct proto_capture *capture, int fd, int counts_fd);
 };
 
-/* What the host asks of the balloon, for control.c likewise. */
+/* What the host asks of the balloon, for control-vm.c likewise. */
 struct machine_balloon_ops {
 	/* Another target, another period of statistics. -EINVAL, with all as it was. */
 	int (*set)(struct device *dev, const struct proto_balloon *what);

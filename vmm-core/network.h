@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A network inside its worker: no machine, one switch, a link for each vNIC, the host's port, the uplinks. vmm-core only
- * declares it for control.c; devices/fabric/network.c implements it, as devices/registry.c implements
+ * declares it for control-start.c and control-net.c; devices/fabric/network.c implements it, as devices/registry.c implements
  * device_class_find().
  *
  * Threads: the loop's, which is the only one of the process.
@@ -19,7 +19,7 @@ struct network_fds {
 };
 
 struct network_owner {
-	/* Something for the daemon; control.c limits how many. False: it was not sent. */
+	/* Something for the daemon; control-events.c limits how many. False: it was not sent. */
 	bool (*event)(void *opaque, const struct proto_net_event *event);
 	/* TEAM_STATE or TEAM_REPORT, which the network itself limits. 0; -ENOTCONN: nobody listens, network_connected() tells
 	 * when; -EAGAIN: not now. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the worker believes of a packet from the daemon (proto.h), before a handler sees it: the table of requests with
- * their lengths and fds, and where each fd of START belongs. No system calls, no state: control.c asks, and so do the
+ * their lengths and fds, and where each fd of START belongs. No system calls, no state: control.c and control-start.c ask, and so do the
  * unit test and the fuzzer.
  *
  * The daemon is the worker's master, but it may be of another version, and what can be checked is checked.

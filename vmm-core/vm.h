@@ -29,7 +29,7 @@
 
 enum vm_aim { VM_AIM_NONE, VM_AIM_START, VM_AIM_PAUSE, VM_AIM_RESET, VM_AIM_STOP };
 
-/* Who runs the vm (control.c) learns of changes here, on the loop thread. */
+/* Who runs the vm (control-events.c) learns of changes here, on the loop thread. */
 struct vm_owner {
 	/* The state, or its reason, changed. 'text' may be empty, never NULL. */
 	void (*state)(void *opaque, enum proto_vm_state state, enum proto_vm_reason reason,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * proto.h from a confused daemon, as the worker reads it (vmm-core/proto-check.h): what is let through is what
- * control.c's handlers rely on, and no fd of START is lost, doubled or put out of its array. The other direction is
+ * the handlers of control.c's table rely on, and no fd of START is lost, doubled or put out of its array. The other direction is
  * fuzz-worker-proto.c.
  *
  * Input: a byte with the number of fds, then the packet. The fds are numbers only.
