@@ -336,7 +336,8 @@ const struct verb verbs[] = {
 	{"net-update", "network", VERB_CHANGES,
 		"update parts of an existing network's configuration",
 		"Sections: ip-dhcp-host, ip-dhcp-range, forward-interface, portgroup, dns-host,\n"
-		"dns-txt, dns-srv, and vmmd's own port-forward.",
+		"dns-txt, dns-srv, and vmmd's own port-forward. A running network is updated when\n"
+		"its programs run with it.",
 		net_update_options, verb_net_update},
 	{"net-uuid", "network", 0, "convert a network name to network UUID", NULL, any_network,
 		verb_net_uuid},

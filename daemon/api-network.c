@@ -222,13 +222,23 @@ int api_update_network(struct api_call *call, struct error *error)
 		.len = strlen(xml),
 		.source = *source ? source : "xml",
 	};
+	bool is_live;
 	int r;
 
 	if (!n || api_check_flags(call, NETWORK_UPDATE_LIVE | NETWORK_UPDATE_CONFIG, error) < 0)
 		return -EINVAL;
+	/* Without flags: what runs, if it does. */
+	is_live = network_is_active(n) && api_arg_uint(call, "flags") != NETWORK_UPDATE_CONFIG;
 	r = network_update_section(n, &update, api_arg_uint(call, "flags"), error);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	if (!n->gateway || !is_live) {
 		api_call_reply(call, NULL);
+		return 0;
+	}
+	r = gateway_follow(n->gateway, api_done, api_call_ref(call), error);
+	if (r < 0)
+		(void)api_call_unref(call);
 	return r;
 }
 

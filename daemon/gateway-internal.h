@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "daemon/gateway.h"
+#include "vmm-core/base/list.h"
 
 /* Inside the namespace. Link-local addresses: no network of a user's can be in their way. */
 #define GATEWAY_OUT "vmmd-out"
@@ -79,6 +80,12 @@ struct gateway {
 	sd_event_source *keeper_source, *setup_timer;
 	sd_event_source *pid_watch; /* dnsmasq.pid appears */
 	bool ready;
+
+	/* gateway-follow.c */
+	struct list waits;
+	sd_event_source *read_watch, *tick;
+	unsigned changed; /* bits of enum gateway_process_kind: what has to follow */
+	unsigned unread;  /* bits: files that dnsmasq was told to read, and has not */
 
 	sd_event_source *lease_watch, *lease_timer;
 	unsigned n_leases;
@@ -227,6 +234,16 @@ void gateway_check_ready(struct gateway *gateway);
 
 /* gateway-update.c: the changer has ended. Answers true, as gateway_on_death(). */
 bool gateway_rules_changed(struct gateway *gateway, int status);
+
+/* gateway-follow.c */
+
+/* dnsmasq is about to be told that its files have changed. */
+void gateway_expect_reading(struct gateway *gateway);
+/* Who waits for it is told how it failed: "ended with …". */
+void gateway_follow_failed(
+	struct gateway *gateway, enum gateway_process_kind kind, const char *how);
+/* The gateway goes. Copes with one that is half made. */
+void gateway_follow_end(struct gateway *gateway);
 
 /* gateway-lease.c */
 

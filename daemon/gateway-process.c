@@ -292,6 +292,7 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *use
 		return 0;
 	}
 	tell_trouble(p, how);
+	gateway_follow_failed(p->gateway, p->kind, how);
 	retry_later(p);
 	gateway_save_status(p->gateway);
 	return 0;
@@ -360,6 +361,7 @@ void gateway_process_start(struct gateway_process *p)
 	if (r < 0) {
 		(void)log_warning_errno(r, "network '%s': cannot start %s: %m",
 			p->gateway->config->name, gateway_process_name(p->kind));
+		gateway_follow_failed(p->gateway, p->kind, "cannot be started");
 		retry_later(p);
 	}
 	gateway_save_status(p->gateway);

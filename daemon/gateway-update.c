@@ -10,6 +10,7 @@
  *
  * Tested by tests/unit/test-gateway-nat.c and -host.c.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,11 +65,14 @@ static void tell_dnsmasq(struct gateway *g, bool again)
 	struct gateway_process *dnsmasq = &g->processes[GATEWAY_DNSMASQ];
 
 	dnsmasq->wanted = gateway_wants_dnsmasq(g->config);
-	/* One that does not run now reads all of it when it starts. */
-	if (again || !dnsmasq->wanted)
+	/* One that does not run now reads all of it when it starts; one that has just begun does not know the signal yet. */
+	if (again || !dnsmasq->wanted ||
+		(dnsmasq->pid && faccessat(g->dir_fd, "dnsmasq.pid", F_OK, 0) < 0)) {
 		gateway_process_restart(dnsmasq, SIGTERM);
-	else if (dnsmasq->pid)
+	} else if (dnsmasq->pid) {
+		gateway_expect_reading(g);
 		(void)syscall(SYS_pidfd_send_signal, dnsmasq->pidfd, SIGHUP, NULL, 0);
+	}
 }
 
 static void change_rules(struct gateway *g)
@@ -98,6 +102,8 @@ bool gateway_rules_changed(struct gateway *g, int status)
 		log_warning("network '%s': the rules of its port forwards are not set; see the log "
 			    "gateway:%s.log",
 			g->config->name, g->config->name);
+	if (status != 0)
+		gateway_follow_failed(g, GATEWAY_CHANGER, "are not set");
 	pasta->wanted = g->config->n_forwards;
 	gateway_process_restart(pasta, SIGKILL);
 	gateway_save_status(g);
@@ -130,6 +136,11 @@ int gateway_update(struct gateway *g, const struct gateway_config *config, struc
 			error, r, "network '%s': cannot write the files of its gateway", c->name);
 	}
 	forwards = !same_forwards(g->config, c);
+	/* What nobody waits for any more is nothing of this change's. */
+	if (list_empty(&g->waits))
+		g->changed = 0;
+	g->changed |= 1U << GATEWAY_DNSMASQ |
+		(forwards ? 1U << GATEWAY_CHANGER | 1U << GATEWAY_PASTA : 0);
 	free(g->config);
 	g->config = TAKE_PTR(c);
 	tell_dnsmasq(g, !streq(before, after));

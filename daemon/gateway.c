@@ -87,6 +87,7 @@ static struct gateway *allocate(sd_event *event, const struct gateway_config *co
 	if (!g)
 		return NULL;
 	g->event = sd_event_ref(event);
+	list_init(&g->waits);
 	g->ops = ops;
 	g->opaque = opaque;
 	g->runtime_fd = g->dir_fd = g->state_fd = g->log_fd = -EBADF;
@@ -270,8 +271,10 @@ bool gateway_on_death(
 		return true;
 	if (kind == GATEWAY_CHANGER)
 		return gateway_rules_changed(g, status);
-	if (kind == GATEWAY_DNSMASQ)
+	if (kind == GATEWAY_DNSMASQ) {
 		(void)unlinkat(g->dir_fd, "dnsmasq.pid", 0);
+		g->unread = 0;
+	}
 	if (kind != GATEWAY_DNSMASQ || g->ready)
 		return false;
 	if (status == 2)
@@ -426,6 +429,7 @@ struct gateway *gateway_release(struct gateway *g)
 	for (unsigned i = 0; i < GATEWAY_PROCESS_X_MAX; i++)
 		gateway_process_release(&g->processes[i]);
 	gateway_leases_done(g);
+	gateway_follow_end(g);
 	(void)sd_event_source_disable_unref(g->pid_watch);
 	(void)sd_event_source_disable_unref(g->setup_timer);
 	(void)sd_event_source_disable_unref(g->keeper_source);

@@ -295,7 +295,12 @@ unsigned gateway_leases(const struct gateway *gateway, const struct gateway_leas
 int gateway_remove_leases(int state_fd, const uint8_t uuid[16]);
 
 /* net-update: take names, hosts, ranges, records and port forwards of 'config'; the rest of it must be as it was.
- * gateway-update.c says what it means to the programs; they follow within moments, and what fails with them is logged.
+ * gateway-update.c says what it means to the programs; they follow within moments (gateway_follow()), and what fails with them is logged.
  * Returns 0, or a negative errno with 'error' set and nothing changed. */
 int gateway_update(
 	struct gateway *gateway, const struct gateway_config *config, struct error *error);
+
+/* 'done' is called when the programs run with the configuration that the gateway has: within GATEWAY_SETUP_USEC, or with an error that
+ * says which does not, and why. Never from within; always, once, also when the gateway ends before. Returns 0 or -ENOMEM with 'error' set. */
+int gateway_follow(struct gateway *gateway, void (*done)(void *userdata, const struct error *error),
+	void *userdata, struct error *error);

@@ -91,6 +91,12 @@ static void look_at_detach(const struct job *job, struct job_progress *ret)
 	ret->left_ms = ms < limit ? (int64_t)(limit - ms) : 0;
 }
 
+static void look_at_net_update(const struct job *job, struct job_progress *ret)
+{
+	(void)job;
+	ret->stage = "gateway";
+}
+
 static void look_at_net_start(const struct job *job, struct job_progress *ret)
 {
 	const struct network *n = network_of(job);
@@ -167,6 +173,7 @@ const struct job_kind job_kinds[] = {
 	{"CreateNetwork", "net-create", true, .look = look_at_net_start,
 		.cancel = cancel_net_start},
 	{"DestroyNetwork", "net-destroy", true, .look = look_at_net_destroy},
+	{"UpdateNetwork", "net-update", true, .look = look_at_net_update},
 	{"TestTeam", "team-test", true, .look = look_at_test},
 	{"OpenCapture", "capture", .secret = true, .part = "interface", .look = look_at_capture,
 		.cancel = cancel_capture, .drop = drop_capture},

@@ -38,6 +38,59 @@ static void update(struct world *w, const struct gateway_config *c)
 		fail_msg("%s", w->error.message);
 }
 
+static unsigned n_followed;
+static struct error followed;
+
+static void on_followed(void *userdata, const struct error *error)
+{
+	(void)userdata;
+	n_followed++;
+	followed = error ? *error : (struct error){0};
+}
+
+/* The answer comes when the programs have followed. */
+static void follow(struct world *w)
+{
+	unsigned before = n_followed;
+
+	assert_int_equal(gateway_follow(w->gateway, on_followed, NULL, &w->error), 0);
+	assert_int_equal(n_followed, before);
+	RUN_UNTIL(w, n_followed > before);
+}
+
+static void update_and_follow(struct world *w, const struct gateway_config *c)
+{
+	update(w, c);
+	follow(w);
+	if (followed.code)
+		fail_msg("%s", followed.message);
+	assert_true(list_empty(&w->gateway->waits));
+}
+
+/* Programs that do not follow: it says which, and why. */
+static void check_not_followed(struct world *w, struct gateway_config *c)
+{
+	pid_t thief = serve(w, getpid(), SOCAT("TCP-LISTEN:8099", "echo mine"));
+
+	RUN_UNTIL(w, strstr(output("ss -ltn"), ":8099"));
+	fixture_add_forward(c, GATEWAY_TCP, 8099, "192.168.122.5", 80);
+	update(w, c);
+	follow(w);
+	assert_string_equal(followed.message,
+		"operation failed: network 'red' is changed, but pasta ended with exit status 1; "
+		"see "
+		"the log gateway:red.log");
+	/* Names are none of pasta's business. */
+	fixture_add_dns_host(c, "192.0.2.79", "other.example.test");
+	update_and_follow(w, c);
+	EXPECT(w, "192.0.2.79", "%s busybox nslookup other.example.test 192.168.122.1 2>&1",
+		in(w->guest));
+	end_child(&thief);
+	RUN_UNTIL(w, pid_of(w, GATEWAY_PASTA) > 0 && strstr(output("ss -ltn"), ":8080"));
+	c->n_forwards--;
+	update_and_follow(w, c);
+}
+
 /* net-update: each program notices as little as can be. */
 static void check_updates(struct world *w, struct gateway_config *c)
 {
@@ -47,17 +100,14 @@ static void check_updates(struct world *w, struct gateway_config *c)
 
 	/* Names: dnsmasq reads them. */
 	fixture_add_dns_host(c, "192.0.2.78", "new.example.test");
-	update(w, c);
-	turn(w, 300000);
+	update_and_follow(w, c);
 	EXPECT(w, "192.0.2.78", "%s busybox nslookup new.example.test 192.168.122.1 2>&1",
 		in(w->guest));
 	assert_int_equal(pid_of(w, GATEWAY_DNSMASQ), dnsmasq);
 	/* Records and ranges: another dnsmasq, with the leases of the old one. */
 	c->txt[c->n_txt++] = (struct gateway_txt){.name = "more.test", .value = "more of it"};
-	update(w, c);
-	RUN_UNTIL(w,
-		pid_of(w, GATEWAY_DNSMASQ) > 0 && pid_of(w, GATEWAY_DNSMASQ) != dnsmasq &&
-			faccessat(w->gateway->dir_fd, "dnsmasq.pid", F_OK, 0) == 0);
+	update_and_follow(w, c);
+	assert_true(pid_of(w, GATEWAY_DNSMASQ) > 0 && pid_of(w, GATEWAY_DNSMASQ) != dnsmasq);
 	EXPECT(w, "more of it", "%s busybox nslookup -type=txt more.test 192.168.122.1 2>&1",
 		in(w->guest));
 	assert_int_equal(gateway_leases(w->gateway, &leases), 1);
@@ -65,16 +115,16 @@ static void check_updates(struct world *w, struct gateway_config *c)
 	assert_int_equal(pid_of(w, GATEWAY_PASTA), pasta);
 	/* A port forward: another pasta, the others stay. */
 	fixture_add_forward(c, GATEWAY_TCP, 8088, "192.168.122.5", 80);
-	update(w, c);
-	RUN_UNTIL(w, strstr(output("ss -ltn"), ":8088"));
+	update_and_follow(w, c);
+	assert_non_null(strstr(output("ss -ltn"), ":8088"));
 	EXPECT(w, "guest", GET, in(w->outside), "TCP:203.0.113.2:8088");
 	EXPECT(w, "guest", GET, in(w->guest), "TCP:192.168.122.1:8088");
 	EXPECT(w, "guest", GET, in(w->outside), "TCP:203.0.113.2:8080");
 	assert_int_equal(pid_of(w, GATEWAY_SLIRP), slirp);
 	c->n_forwards--;
-	update(w, c);
-	RUN_UNTIL(w, !strstr(output("ss -ltn"), ":8088"));
-	RUN_UNTIL(w, strstr(output("ss -ltn"), ":8080"));
+	update_and_follow(w, c);
+	assert_null(strstr(output("ss -ltn"), ":8088"));
+	assert_non_null(strstr(output("ss -ltn"), ":8080"));
 	/* What cannot be changes nothing. */
 	fixture_add_forward(c, GATEWAY_TCP, 8080, "192.168.122.6", 80);
 	assert_int_equal(gateway_update(w->gateway, c, &w->error), -EBADMSG);
@@ -99,17 +149,21 @@ static void test_first_forward(void **state)
 	update(w, c);
 	/* Another one before the rules are set: the last counts. */
 	fixture_add_forward(c, GATEWAY_TCP, 8088, "192.168.122.5", 80);
-	update(w, c);
-	RUN_UNTIL(w, strstr(output("ss -ltn"), ":8088"));
+	update_and_follow(w, c);
+	assert_non_null(strstr(output("ss -ltn"), ":8088"));
 	check_forwards(w);
 	EXPECT(w, "guest", GET, in(w->outside), "TCP:203.0.113.2:8088");
+	check_not_followed(w, c);
 	c->n_forwards = 0;
-	update(w, c);
-	RUN_UNTIL(w, pid_of(w, GATEWAY_PASTA) == 0);
+	update_and_follow(w, c);
+	assert_int_equal(pid_of(w, GATEWAY_PASTA), 0);
 	assert_null(strstr(ask(w, TRY " 2>&1", in(w->outside), "TCP:203.0.113.2:8088"), "guest"));
 	assert_null(strstr(ask(w, TRY " 2>&1", in(w->guest), "TCP:192.168.122.1:8088"), "guest"));
 	check_out(w);
+	update(w, c);
+	assert_int_equal(gateway_follow(w->gateway, on_followed, NULL, &w->error), 0);
 	check_nothing_left(w);
+	assert_non_null(strstr(followed.message, "ended before its programs had followed"));
 	free(c);
 }
 
