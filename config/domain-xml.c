@@ -2,9 +2,8 @@
 /* Domain XML in and out: see domain-xml.h. The tables are in domain-rules*.c. */
 #include "config/domain-xml.h"
 
-#include <string.h>
-
 #include <errno.h>
+#include <string.h>
 
 #include "config/domain-rules.h"
 #include "config/xml-document.h"
