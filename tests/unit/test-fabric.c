@@ -312,6 +312,16 @@ static void test_path_changes(void **state)
 		assert_int_equal(b->seen[i], i);
 }
 
+static void add_direct_if_room(struct vm *a, struct vm *b, uint32_t id)
+{
+	struct nic_link_state links[NIC_MAX_LINKS];
+
+	/* Those that go are not among them. */
+	if (nic_links(a->nic, links) < NIC_MAX_LINKS / 4 &&
+		nic_links(b->nic, links) < NIC_MAX_LINKS / 4)
+		add_direct(a, b, id);
+}
+
 /* A direct link that was given up still holds frames, and the star waits behind it: when the guest has room the link is delivered, and
  * gone, while those that wait are gone through. With another one behind it, and with one alone. */
 static void test_removed_on_retry(void **state)
@@ -376,6 +386,74 @@ static void test_removed_on_its_bell(void **state)
 	assert_int_equal(b->n_seen, 2);
 	assert_int_equal(a->n_seen, sent);
 	assert_int_equal(nic_links(b->nic, links), 0);
+}
+
+/* Whatever comes in whatever order: stars that are replaced, direct links that come, are used, and go at one end first, guests without room,
+ * frames under way all the time. Nothing is looked at that is gone, and when all have room everybody hears everybody again. */
+static void test_anything(void **state)
+{
+	struct world *w = *state;
+	uint64_t seed = 1;
+	uint32_t id = 1;
+
+	for (unsigned i = 0; i < 6000; i++) {
+		struct vm *a, *b;
+		uint32_t n;
+
+		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+		n = (uint32_t)(seed >> 33);
+		a = &w->vms[n % 3];
+		b = &w->vms[(n % 3 + 1 + n / 3 % 2) % 3];
+		switch (n / 6 % 16) {
+		case 0:
+			add_direct_if_room(a, b, id++);
+			break;
+		case 1:
+		case 2:
+			(void)nic_link_use(a->nic, 1 + n / 96 % id, n & 1024);
+			break;
+		case 3:
+			(void)nic_link_remove(a->nic, n & 1024 ? 1 + n / 96 % id : NIC_ALL);
+			break;
+		case 4:
+			a->room = n & 1024 ? 0 : n / 96 % 8;
+			break;
+		case 5:
+		case 6:
+			a->room = UINT32_MAX;
+			nic_ready(a->nic);
+			break;
+		case 7:
+			if (n / 96 % 16 == 0) {
+				assert_int_equal(network_port_remove(w->network, a->number), 0);
+				assert_int_equal(link_star(w, a), 0);
+			}
+			break;
+		case 8:
+		case 9:
+			(void)loop_run_once(w->loop, 0);
+			break;
+		default:
+			for (unsigned k = 0; k < 1 + n / 96 % 40; k++)
+				(void)send_frame(
+					a, n & 1 ? broadcast : b->config.mac, i, 1514, n & 2);
+			nic_flush(a->nic);
+			break;
+		}
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		w->vms[i].room = UINT32_MAX;
+		(void)nic_link_remove(w->vms[i].nic, NIC_ALL);
+		nic_ready(w->vms[i].nic);
+	}
+	settle_ms(w, 1500);
+	for (unsigned i = 0; i < 3; i++) {
+		forget(w);
+		send_one(&w->vms[i], broadcast, 1);
+		settle(w);
+		for (unsigned k = 0; k < 3; k++)
+			assert_int_equal(w->vms[k].n_seen, k != i);
+	}
 }
 
 static void test_pair_is_told(void **state)
@@ -596,6 +674,7 @@ int main(void)
 		TEST(test_path_changes),
 		TEST(test_removed_on_retry),
 		TEST(test_removed_on_its_bell),
+		TEST(test_anything),
 		TEST(test_pair_is_told),
 		TEST(test_mirror_port),
 		TEST(test_mirror_without_room),
