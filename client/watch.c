@@ -144,8 +144,11 @@ static bool tell_event(struct watch *watch, struct json_object *message)
 		return false;
 	if (streq(json_string(message, "method", ""), "rpc.gap"))
 		tell_gap(watch, params);
-	if (!json_object_object_get_ex(params, key, &subject))
-		return false; /* of the other kind, or none */
+	/* Of the other kind (which may say the name of a domain among other things), or none; and of jobs only by JSON-RPC. */
+	if (!json_object_object_get_ex(params, key, &subject) ||
+		!json_object_is_type(subject, json_type_object) ||
+		streq(json_string(params, "event", ""), "job"))
+		return false;
 	if (watch->what == WATCH_NETWORKS)
 		fields = fields_of(params);
 	e = (struct watch_event){
