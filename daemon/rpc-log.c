@@ -51,14 +51,15 @@ struct subject {
 	bool of_network;
 	const char *name;
 	const uint8_t *uuid;
-	const struct domain_owner *owner; /* NULL: a network has none */
+	/* NULL: a network has none, and a job of a secret kind is not for the domain's owner. */
+	const struct domain_owner *owner;
 };
 
 static struct subject subject_of(const struct event *e)
 {
 	if (e->job)
-		return (struct subject){
-			e->job->of_network, e->job->name, e->job->uuid, &e->job->domain_owner};
+		return (struct subject){e->job->of_network, e->job->name, e->job->uuid,
+			e->job->kind->secret ? NULL : &e->job->domain_owner};
 	if (e->network)
 		return (struct subject){true, e->network->name, e->network->uuid, NULL};
 	return (struct subject){false, e->domain->name, e->domain->uuid, &e->domain->owner};

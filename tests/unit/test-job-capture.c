@@ -202,6 +202,10 @@ static void test_owner(void **state)
 	expect(f, REQUEST("3", "OpenCapture", "[\"a\",\"vnet0\",3,100]"), FAILED("3", "-32012"));
 	expect(f, REQUEST("4", "ListJobs", "[]"), RESULT("4", "{\"jobs\":[]}"));
 	expect(f, REQUEST("5", "CancelJob", "[2]"), FAILED("5", "-32019"));
+	/* Nor hears of it, not even afterwards. */
+	expect(f, REQUEST("5", "rpc.subscribe", "{\"events\":[\"job\"],\"instance\":\"another\"}"),
+		"{\"jsonrpc\":\"2.0\",\"id\":5,\"result\"");
+	expect(f, REQUEST("5", "Ping", "{}"), RESULT("5", "{}"));
 	his->peer.role = API_ROLE_READER;
 	expect(f, REQUEST("6", "GetJob", "[2]"), "{\"jsonrpc\":\"2.0\",\"id\":6,\"result\"");
 	expect(f, REQUEST("7", "CancelJob", "[2]"), FAILED("7", "-32019"));
