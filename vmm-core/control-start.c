@@ -67,9 +67,10 @@ static int start(struct control *control, struct message *m, char *reason)
 	vm->stop_on_panic = what.flags & PROTO_START_STOP_ON_PANIC;
 	r = control_add_pending(control, m->header.seq, VM_AIM_START);
 	if (r >= 0)
-		r = vm_start_threads(vm);
-	if (r >= 0)
-		r = sandbox_enter_thread(SECCOMP_LOOP, control->sandbox_mode);
+		r = vm_start_threads(vm, reason);
+	if (r < 0)
+		return r;
+	r = sandbox_enter_thread(SECCOMP_LOOP, control->sandbox_mode);
 	if (r < 0) {
 		(void)snprintf(reason, PROTO_REASON_MAX, "START: the sandbox: %s", strerror(-r));
 		return r;

@@ -467,13 +467,19 @@ int vm_init_events(struct vm *vm)
 	return loop_add_fd(vm->loop, vm->request_fd, EPOLLIN, on_request, vm, &vm->request_source);
 }
 
-int vm_start_threads(struct vm *vm)
+int vm_start_threads(struct vm *vm, char *ret_reason)
 {
 	int r;
 
 	r = loop_add_fd(vm->loop, vm->gate.event_fd, EPOLLIN, on_gate, vm, &vm->gate_source);
-	for (unsigned i = 0; r >= 0 && i < vm->n_vcpus; i++)
+	if (r < 0)
+		(void)snprintf(ret_reason, PROTO_REASON_MAX, "the vCPU gate: %s", strerror(-r));
+	for (unsigned i = 0; r >= 0 && i < vm->n_vcpus; i++) {
 		r = vcpu_start_thread(&vm->vcpus[i]);
+		if (r < 0)
+			(void)snprintf(ret_reason, PROTO_REASON_MAX, "the thread of vCPU %u: %s", i,
+				strerror(-r));
+	}
 	vm_iothreads_wait(vm);
 	return r;
 }

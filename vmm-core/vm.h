@@ -145,7 +145,7 @@ int vm_read_mmu(struct vm *vm);
 /* Set up the watching of vCPUs and requests; vCPU threads exist and are parked afterwards. */
 /* The channel from devices and vCPUs to the loop; before any device is made. */
 int vm_init_events(struct vm *vm);
-int vm_start_threads(struct vm *vm);
+int vm_start_threads(struct vm *vm, char *ret_reason);
 /* A moment of the start has come: into the statistics page, if there is one. Loop's thread. */
 void vm_note_boot(struct vm *vm, enum vm_boot_moment moment);
 /* Go from NEW to RUNNING, or to PAUSED, once every vCPU thread has closed its sandbox; then settled(START). */

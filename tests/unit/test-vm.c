@@ -4,6 +4,7 @@
  * where it ends. The vCPUs and the loader are fakes that do what they are told when the test says so.
  */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,10 +67,12 @@ void vcpus_unpark(
 	gate->n_parked = 0;
 }
 
+static unsigned n_threads_left = UINT_MAX;
+
 int vcpu_start_thread(struct vcpu *vcpu)
 {
 	(void)vcpu;
-	return 0;
+	return n_threads_left-- ? 0 : -EAGAIN;
 }
 
 void vcpu_inject_nmi(struct vcpu *vcpu)
@@ -196,6 +199,7 @@ static int setup(void **state)
 {
 	static struct vm_owner mine;
 	struct fixture *f = calloc(1, sizeof(*f));
+	char reason[PROTO_REASON_MAX];
 
 	assert_non_null(f);
 	mine = owner;
@@ -209,7 +213,8 @@ static int setup(void **state)
 	f->device.class = &device_class;
 	f->vm.devices[f->vm.n_devices++] = &f->device;
 	assert_int_equal(vm_init_events(&f->vm), 0);
-	assert_int_equal(vm_start_threads(&f->vm), 0);
+	n_threads_left = UINT_MAX;
+	assert_int_equal(vm_start_threads(&f->vm, reason), 0);
 	*state = f;
 	return 0;
 }
@@ -506,6 +511,18 @@ static void test_eject(void **state)
 	assert_int_equal(n_collected, 2);
 }
 
+/* Who has no thread is named: it is not the sandbox. */
+static void test_no_thread(void **state)
+{
+	struct fixture *f = *state;
+	char reason[PROTO_REASON_MAX] = "";
+
+	f->vm.gate_source = loop_source_remove(f->vm.gate_source);
+	n_threads_left = 1;
+	assert_int_equal(vm_start_threads(&f->vm, reason), -EAGAIN);
+	assert_string_equal(reason, "the thread of vCPU 1: Resource temporarily unavailable");
+}
+
 static void test_failure(void **state)
 {
 	static const struct vcpu_failure failure = {"KVM gave up"};
@@ -539,6 +556,7 @@ int main(void)
 		TEST(test_eject),
 		TEST(test_old_life_is_void),
 		TEST(test_old_life_is_told),
+		TEST(test_no_thread),
 		TEST(test_failure),
 	};
 
