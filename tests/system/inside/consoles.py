@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# An unmodified Debian with 4 vCPUs, a virtio console and a channel: a getty on /dev/hvc0 that "vmctl console --devname"
-# reaches beside the serial one, and a named port with a unix socket on the host.
+# An unmodified Debian with 4 vCPUs, two nodes, a virtio console and a channel: a getty on /dev/hvc0 that "vmctl console
+# --devname" reaches beside the serial one, and a named port with a unix socket on the host.
 
 import hashlib
 import json
@@ -12,11 +12,13 @@ import socket
 import stat
 import time
 
+import nodes
 from domain import processes, write_xml
 from harness import Console, check, equal, note, run, suite, vmctl, vmctl_fails, wait_until
 from lifecycle import boot, reason
 
 PORT = "org.qemu.guest_agent.0"
+FIRST_NODE_MIB = 512 - nodes.SECOND_MIB
 DEVICES = f"""
     <console type='pty'>
       <target type='virtio' port='1'/>
@@ -40,9 +42,11 @@ def consoles_boot():
     run("vmctl", "destroy", "deb1")
     vmctl("define", write_xml("deb4", 4, disk="deb1.img", **{
         "\n  </devices>": DEVICES, "root=/dev/vda rw": "root=/dev/vda rw quiet", "<vcpu>4</vcpu>": "<vcpu current='4'>5</vcpu><iothreads>1</iothreads>",
-        "<driver name='qemu' type='raw'/>": "<driver name='qemu' type='raw' iothread='1'/>"}))
+        "<driver name='qemu' type='raw'/>": "<driver name='qemu' type='raw' iothread='1'/>", **nodes.xml(5, FIRST_NODE_MIB)}))
+    nodes.fill_pool("deb4")
     machine["serial"] = boot("deb4")
     equal(serial("nproc"), "4", "processors in the guest")
+    nodes.check_guest(serial, "0-3", FIRST_NODE_MIB)
     note(" ".join(serial("lscpu | grep -E '^(Thread|Core|Socket)'").split()))
     equal(serial("systemd-detect-virt").strip(), "kvm", "what the guest sees")
     equal(serial("cat /sys/class/virtio-ports/vport*/name"), PORT, "names of the virtio ports")
@@ -175,7 +179,7 @@ def iothreads():
 def use(cpu):
     """The processor that came is online in the guest."""
     path = f"/sys/devices/system/cpu/cpu{cpu}/online"
-    wait_until(f"the guest sees processor {cpu}", lambda: serial(f"test -e {path} && echo yes; true") == "yes", 120)
+    wait_until(f"the guest sees processor {cpu}", lambda: serial(f"test -e {path} && echo yes; true") == "yes", 240)
     serial(f"echo 1 >{path}")
 
 
@@ -209,6 +213,7 @@ def destroyed():
     check(time.monotonic() - start < 20, "destroy took more than 20 s")
     equal(reason("deb4"), "shut off (destroyed)", "state")
     equal(processes("vmmd-worker"), [], "workers after destroy")
+    nodes.empty_pool()
     check(not os.path.exists(path), f"'{path}' is left")
     machine.pop("serial").close()
     equal(vmctl("undefine", "deb4").strip(), "Domain 'deb4' has been undefined", "answer to undefine")

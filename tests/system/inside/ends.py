@@ -7,7 +7,7 @@ import signal
 
 from bridges import MACS, taps
 from domain import processes
-from guests import TWO_NODES, empty_pool, guests, target_of
+from guests import guests, target_of
 from harness import check, equal, note, run, suite, vmctl, wait_until
 from topologies import NAMES, end_network, links, network_workers, undo
 
@@ -37,9 +37,7 @@ def networks_end():
         if name in guests:
             guests.pop(name).close()
         run("vmctl", "destroy", name)
-        undefined = run("vmctl", "undefine", name).status == 0
-        if name == TWO_NODES and undefined:
-            empty_pool()
+        run("vmctl", "undefine", name)
     equal(processes("vmmd-worker"), sorted(network_workers().values()), "workers without guests")
     for line in vmctl("net-list", "--all").splitlines()[2:]:
         end_network(line.split()[0])

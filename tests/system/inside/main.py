@@ -23,6 +23,7 @@ import refusals  # noqa: F401
 import topologies  # noqa: F401
 import guests  # noqa: F401
 import memory  # noqa: F401
+import pressure  # noqa: F401
 import networks  # noqa: F401
 import hostile  # noqa: F401
 import bridges  # noqa: F401
