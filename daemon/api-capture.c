@@ -89,7 +89,7 @@ int api_open_capture(struct api_call *call, struct error *error)
 
 	if (!d)
 		return -ENOENT;
-	if (!domain_is_active(d))
+	if (!d->worker)
 		return error_set(error, ERROR_OPERATION_INVALID, "domain is not running");
 	i = api_find_interface(d, api_arg_string(call, "interface"), error);
 	if (i < 0)

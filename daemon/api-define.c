@@ -4,7 +4,6 @@
 
 #include "daemon/api.h"
 #include "daemon/job.h"
-#include "daemon/mounts.h"
 
 #define FLAG_PAUSED (1U << 1)
 
@@ -150,13 +149,15 @@ int api_define_domain(struct api_call *call, struct error *error)
 	return api_create_started(create, r, name, report);
 }
 
-static int create_now(struct api_call *call, struct error *error)
+int api_create_domain(struct api_call *call, struct error *error)
 {
 	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
 	struct api_create *create;
 	struct domain *d = NULL;
 	int r;
 
+	if (api_check_flags(call, API_FLAG_STRICT | FLAG_PAUSED, error) < 0)
+		return -EINVAL;
 	create = api_create_new(call, error);
 	if (!create)
 		return -ENOMEM;
@@ -166,21 +167,6 @@ static int create_now(struct api_call *call, struct error *error)
 		api_create_done, create, &d, &report, error);
 	job_about_domain(call->job, d);
 	return api_create_started(create, r, d ? d->name : "", report);
-}
-
-int api_create_domain(struct api_call *call, struct error *error)
-{
-	_cleanup_(contract_report_freep) struct contract_report *report = NULL;
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	int r;
-
-	if (api_check_flags(call, API_FLAG_STRICT | FLAG_PAUSED, error) < 0)
-		return -EINVAL;
-	if (!mounts_any_far(call->manager->mounts))
-		return create_now(call, error);
-	r = manager_parse(api_arg_string(call, "xml"), api_arg_string(call, "source"),
-		api_define_flags(call), NULL, &config, &report, error);
-	return r < 0 ? r : api_when_reached(call, config, create_now, error);
 }
 
 int api_set_autostart(struct api_call *call, struct error *error)

@@ -10,9 +10,7 @@
 #include "daemon/api-column.h"
 #include "daemon/api-rows.h"
 #include "daemon/api.h"
-#include "daemon/mounts.h"
 #include "daemon/process.h"
-#include "daemon/reach.h"
 #include "vmm-core/base/strutil.h"
 
 #define LIST_ACTIVE   (1U << 0)
@@ -230,61 +228,9 @@ static int operate_flags(struct api_call *call,
 	return r;
 }
 
-struct reached {
-	struct api_call *call;
-	int (*handler)(struct api_call *call, struct error *error);
-};
-
-static void on_reached(void *userdata, const struct error *error)
-{
-	struct reached *w = userdata;
-	struct error e = {0};
-	int r = error ? -ETIMEDOUT : w->handler(w->call, &e);
-
-	if (!error && r < 0 && e.code == ERROR_NONE)
-		(void)error_set_errno(&e, r, "%s failed", w->call->method->name);
-	if (r < 0)
-		api_call_fail(w->call, error ?: &e);
-	(void)api_call_unref(w->call);
-	free(w);
-}
-
-int api_when_reached(struct api_call *call, const struct domain_config *config,
-	int (*handler)(struct api_call *call, struct error *error), struct error *error)
-{
-	struct reached *w = malloc(sizeof(*w));
-	int r;
-
-	if (!w)
-		return error_set(error, ERROR_NO_MEMORY, "call");
-	*w = (struct reached){call, handler};
-	r = reach_domain(call->manager, config, on_reached, w, error);
-	if (r > 0) {
-		(void)api_call_ref(call);
-		return 0;
-	}
-	free(w);
-	return r < 0 ? r : handler(call, error);
-}
-
-static int start_now(struct api_call *call, struct error *error)
-{
-	return operate_flags(call, domain_start, DOMAIN_START_PAUSED, error);
-}
-
 int api_start_domain(struct api_call *call, struct error *error)
 {
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	struct domain *d;
-
-	if (!mounts_any_far(call->manager->mounts))
-		return start_now(call, error);
-	d = api_arg_domain(call, error);
-	if (!d)
-		return -ENOENT;
-	if (domain_is_active(d) || definition_parse(d->definition, &config) < 0)
-		return start_now(call, error);
-	return api_when_reached(call, config, start_now, error);
+	return operate_flags(call, domain_start, DOMAIN_START_PAUSED, error);
 }
 
 int api_destroy_domain(struct api_call *call, struct error *error)

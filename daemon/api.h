@@ -180,9 +180,6 @@ struct api_create *api_create_new(struct api_call *call, struct error *error);
 int api_create_started(
 	struct api_create *create, int r, const char *name, const struct contract_report *report);
 void api_create_done(void *userdata, const struct error *error);
-/* 'handler' does what is left of the call: now, or when the files of 'config' that others must answer for have answered (reach.h). */
-int api_when_reached(struct api_call *call, const struct domain_config *config,
-	int (*handler)(struct api_call *call, struct error *error), struct error *error);
 /* The contract report as an array of {verdict, path, line, why}. */
 struct json_object *api_report_to_json(const struct contract_report *report);
 /* api-plan.c */

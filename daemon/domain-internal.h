@@ -19,8 +19,11 @@ int domain_add_wait(struct list *waits, domain_done_fn done, void *userdata);
 void domain_drop_waits(struct list *waits); /* they are never called */
 void domain_finish_waits(struct list *waits, const struct error *error);
 
-/* Open everything, make the process. Afterwards STARTING. */
-int domain_begin_run(struct domain *domain, struct error *error);
+/* Open everything, make the process. Afterwards STARTING; when others must answer for its files, 'domain->run->reach' is what is waited for first.
+ * 'patient': longer than for a caller. */
+int domain_begin_run(struct domain *domain, bool patient, struct error *error);
+/* What it waited for did not come, or all could not be opened then. */
+void domain_fail_run(struct domain *domain, const struct error *error);
 /* Release all that belongs to a run. */
 void domain_end_run(struct domain *domain);
 /* Kill the worker when it has not gone by itself in 'usec'. */

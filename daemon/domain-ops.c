@@ -10,6 +10,7 @@
 
 #include "daemon/domain-internal.h"
 #include "daemon/manager.h"
+#include "daemon/reach.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
 
@@ -214,6 +215,10 @@ int domain_destroy(
 		return 0; /* under way already */
 	d->destroying = true;
 	d->reboot_pending = false;
+	if (d->run->reach) {
+		reach_cancel(d->run->reach);
+		return 0;
+	}
 	asked = d->phase == DOMAIN_ACTIVE && !d->degraded && !d->stop_seen &&
 		worker_request(d->worker, PROTO_QUIT, NULL, 0, NULL, 0, DOMAIN_QUIT_USEC,
 			on_quit_answer, NULL) == 0;

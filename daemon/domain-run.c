@@ -18,6 +18,7 @@
 #include "daemon/sched-core.h"
 #include "daemon/memory-limit.h"
 #include "daemon/network.h"
+#include "daemon/reach.h"
 #include "daemon/stats-view.h"
 #include "daemon/worker-log.h"
 #include "vmm-core/base/fdio.h"
@@ -193,12 +194,9 @@ static int check_core_scheduling(const struct domain_config *config, struct erro
 		config->vm.name);
 }
 
-int domain_begin_run(struct domain *d, struct error *error)
+/* Nothing of an earlier run is left. */
+static void reset_run(struct domain *d)
 {
-	_cleanup_(closep) int dir_fd = -EBADF;
-	int r;
-
-	boot_note(&d->run->boot, BOOT_BEGUN);
 	d->noted = d->stop_seen = d->destroying = d->degraded = d->guessed = false;
 	for (unsigned i = 0; i < d->live->vm.n_nics; i++)
 		d->live->nics[i].number = (uint8_t)i;
@@ -207,12 +205,14 @@ int domain_begin_run(struct domain *d, struct error *error)
 	domain_reset_memories(d);
 	d->run->start_error = (struct error){0};
 	domain_reset_vcpus(d);
-	r = memory_limit_check(d->manager, d->live, error);
-	if (r == 0)
-		r = check_core_scheduling(d->live, error);
-	if (r < 0)
-		return r;
-	r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);
+}
+
+/* Its files are there, or answer at once that they are not: open everything, make the process. */
+static int go_on_beginning(struct domain *d, struct error *error)
+{
+	_cleanup_(closep) int dir_fd = -EBADF;
+	int r = store_open_runtime(&d->manager->store->domains, d->uuid, true, &dir_fd);
+
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the runtime folder of '%s'", d->name);
 	/* What networks and bridges decide of a vNIC is in the configuration that the worker gets. */
@@ -239,6 +239,43 @@ int domain_begin_run(struct domain *d, struct error *error)
 	if (stats_view_map(STATS_VM, d->run->resources.stats_fd, &d->stats) < 0)
 		log_warning("domain '%s' has no statistics", d->name);
 	boot_note(&d->run->boot, BOOT_SPAWNED);
+	return 0;
+}
+
+/* Those who answer for its files have, or not in time, or the domain was destroyed meanwhile. */
+static void on_reached(void *userdata, const struct error *error)
+{
+	struct domain *d = userdata;
+	struct error e = {0};
+
+	d->run->reach = NULL;
+	if (d->destroying)
+		(void)error_set(
+			&e, ERROR_CANCELLED, "the start of domain '%s' was cancelled", d->name);
+	else if (error)
+		e = *error;
+	else if (go_on_beginning(d, &e) == 0)
+		return;
+	domain_fail_run(d, &e);
+}
+
+int domain_begin_run(struct domain *d, bool patient, struct error *error)
+{
+	int r;
+
+	boot_note(&d->run->boot, BOOT_BEGUN);
+	reset_run(d);
+	r = memory_limit_check(d->manager, d->live, error);
+	if (r == 0)
+		r = check_core_scheduling(d->live, error);
+	if (r == 0)
+		r = reach_domain(d->manager, d->live, d->owner.user,
+			patient ? REACH_PATIENT_USEC : REACH_USEC, on_reached, d, &d->run->reach,
+			error);
+	if (r == 0)
+		r = go_on_beginning(d, error);
+	if (r < 0)
+		return r;
 	d->phase = DOMAIN_STARTING;
 	return 0;
 }
@@ -295,7 +332,7 @@ int domain_start(
 	d->id = manager_take_id(d->manager);
 	r = domain_add_wait(&d->start_waits, done, userdata);
 	if (r == 0)
-		r = domain_begin_run(d, error);
+		r = domain_begin_run(d, flags & DOMAIN_START_PATIENT, error);
 	if (r < 0) {
 		if (error->code == ERROR_NONE)
 			(void)error_set(error, ERROR_NO_MEMORY, "domain");
@@ -677,8 +714,9 @@ static bool restart_allowed(struct domain *d)
 	return true;
 }
 
-/* Run again with the same id and configuration. False if that did not work. */
-static bool try_restart(struct domain *d)
+/* Run again with the same id and configuration; 'stop': why it does not run now. False if that did not work. Nobody is there who would try
+ * again when its files have answered. */
+static bool try_restart(struct domain *d, enum domain_stop stop)
 {
 	struct error e = {0};
 
@@ -687,14 +725,48 @@ static bool try_restart(struct domain *d)
 	d->restarting = true;
 	d->reboot_pending = false;
 	d->start_paused = false;
-	if (domain_begin_run(d, &e) < 0) {
+	d->stop = stop;
+	if (domain_begin_run(d, /* patient= */ true, &e) < 0) {
 		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not restart: %s",
 			d->name, e.message);
 		domain_end_run(d);
 		return false;
 	}
-	domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_BOOTED);
+	if (d->run->reach)
+		domain_set_state(d, DOMAIN_STATE_PAUSED, DOMAIN_PAUSED_STARTING_UP);
+	else
+		domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_BOOTED);
 	return true;
+}
+
+/* It runs no more. 'error': for who waits for its start. */
+static void stay_off(struct domain *d, enum domain_stop stop, const struct error *error)
+{
+	d->restarting = d->reboot_pending = false;
+	domain_clear_live(d);
+	d->id = -1;
+	domain_set_state(d, DOMAIN_STATE_SHUTOFF, stops[stop].shutoff_reason);
+	domain_event(d, "Stopped", stops[stop].event_reason);
+	journal_domain(JOURNAL_DOMAIN_STOPPED, d, "domain '%s' stopped (%s)", d->name,
+		domain_reason_name(d->state, d->reason));
+	domain_finish_waits(&d->start_waits, error);
+	domain_finish_waits(&d->stop_waits, NULL);
+	if (!domain_is_persistent(d) && !domain_is_active(d))
+		manager_remove(d->manager, d);
+}
+
+/* It has no worker. A restart that comes to nothing leaves it as it ended. */
+void domain_fail_run(struct domain *d, const struct error *error)
+{
+	enum domain_stop stop = d->destroying ? DOMAIN_STOP_DESTROYED
+		: d->restarting               ? d->stop
+					      : DOMAIN_STOP_FAILED;
+
+	if (!d->destroying)
+		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not %s: %s",
+			d->name, d->restarting ? "restart" : "start", error->message);
+	domain_end_run(d);
+	stay_off(d, stop, error);
 }
 
 static enum domain_stop why_stopped(const struct domain *d, bool violation)
@@ -732,20 +804,8 @@ static void on_gone(void *opaque, const struct worker_exit *how)
 		journal_domain(JOURNAL_DOMAIN_START_FAILED, d, "domain '%s' does not start: %s",
 			d->name, e.message);
 	domain_end_run(d);
-	if (action_restarts(action_of(d->live, stop)) && try_restart(d))
-		return;
-
-	d->restarting = d->reboot_pending = false;
-	domain_clear_live(d);
-	d->id = -1;
-	domain_set_state(d, DOMAIN_STATE_SHUTOFF, stops[stop].shutoff_reason);
-	domain_event(d, "Stopped", stops[stop].event_reason);
-	journal_domain(JOURNAL_DOMAIN_STOPPED, d, "domain '%s' stopped (%s)", d->name,
-		domain_reason_name(d->state, d->reason));
-	domain_finish_waits(&d->start_waits, &e);
-	domain_finish_waits(&d->stop_waits, NULL);
-	if (!domain_is_persistent(d) && !domain_is_active(d))
-		manager_remove(d->manager, d);
+	if (!action_restarts(action_of(d->live, stop)) || !try_restart(d, stop))
+		stay_off(d, stop, &e);
 }
 
 const struct worker_ops domain_worker_ops = {

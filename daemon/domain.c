@@ -8,6 +8,7 @@
 #include "daemon/domain-internal.h"
 #include "daemon/domain-nic.h"
 #include "daemon/manager.h"
+#include "daemon/reach.h"
 #include "daemon/stats-view.h"
 #include "daemon/worker-log.h"
 #include "vmm-core/base/log.h"
@@ -89,6 +90,7 @@ void domain_clear_live(struct domain *d)
 	d->live = domain_config_free(d->live);
 	d->running = definition_free(d->running);
 	if (d->run) {
+		reach_drop(d->run->reach);
 		resources_close(&d->run->resources);
 		free(d->run->cpuid);
 	}

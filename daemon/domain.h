@@ -9,6 +9,8 @@
  *	 │  HELLO, START              ▼ gone                         ▼ or death
  *	 └──────────────────────── finish (or start again: on_reboot, on_crash, …) ◄── gone
  *
+ * A domain whose files others must answer for (reach.h) is STARTING, without a worker, until they have: then it is as any other.
+ *
  * 'state' and 'reason' are libvirt's and what the API shows; 'phase' is the daemon's. Reading a domain never waits for
  * its worker: state is what the worker last said, statistics are read from the page it shares (stats-view.h).
  *
@@ -35,7 +37,9 @@
 #define DOMAIN_RESTART_BURST 5                       /* restarts by on_* within … */
 #define DOMAIN_RESTART_USEC  (60 * UINT64_C(1000000))
 
-#define DOMAIN_START_PAUSED     (1U << 1)
+#define DOMAIN_START_PAUSED (1U << 1)
+#define DOMAIN_START_PATIENT                                                                       \
+	(1U << 31) /* nobody is there who could try again: REACH_PATIENT_USEC */
 #define DOMAIN_DESTROY_GRACEFUL (1U << 0)
 #define DOMAIN_CONSOLE_FORCE    (1U << 0)
 #define DOMAIN_AFFECT_LIVE      (1U << 0)
@@ -117,6 +121,7 @@ struct domain_policy {
 
 /* What only a run has: far more than all else that a domain takes, and most definitions are at rest. */
 struct domain_run {
+	struct reach *reach;        /* it waits for its files, and has no worker yet; else NULL */
 	struct boot_moments boot;   /* of the last start by this daemon */
 	struct resources resources; /* fds until START; names for as long as it runs */
 	struct domain_tap taps[VM_MAX_NICS];
@@ -127,6 +132,7 @@ struct domain_run {
 };
 
 struct manager;
+struct reach;
 struct worker_log;
 struct stats_view;
 struct cgroup;

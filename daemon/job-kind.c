@@ -39,8 +39,12 @@ static void look_at_start(const struct job *job, struct job_progress *ret)
 	const struct domain *d = domain_of(job);
 	struct process_usage usage;
 
-	if (!d || !d->worker || d->phase != DOMAIN_STARTING)
+	if (!d || d->phase != DOMAIN_STARTING)
 		return;
+	if (!d->worker) {
+		ret->stage = "files";
+		return;
+	}
 	ret->stage = d->run->resources.n > 0 ? "process" : "machine";
 	if (d->run->resources.n > 0 ||
 		(!d->live->vm.memory_locked &&

@@ -514,7 +514,7 @@ int manager_create(struct manager *m, const char *xml, const char *source, unsig
 	struct domain *d, *old;
 	int r;
 
-	/* It may come from reach.c, which waits for nobody. */
+	/* Calls have waited for what is on its way; others have not. */
 	manager_commit(m);
 	r = manager_parse(xml, source, flags, NULL, &config, ret_report, error);
 	if (r < 0)

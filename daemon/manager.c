@@ -93,7 +93,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	list_init(&m->committing);
 	list_init(&m->waiters);
 	list_init(&m->reaches);
-	list_init(&m->autostarts);
+	list_init(&m->reach_queue);
 	list_init(&m->networks);
 	list_init(&m->directs);
 	list_init(&m->sinks);
@@ -122,7 +122,6 @@ struct manager *manager_free(struct manager *m)
 
 	if (!m)
 		return NULL;
-	reach_end(m);
 	plans_end(m);
 	if (m->store) {
 		manager_commit(m);
@@ -132,6 +131,7 @@ struct manager *manager_free(struct manager *m)
 	}
 	list_for_each_safe (pos, tmp, &m->domains)
 		(void)domain_free(list_entry(pos, struct domain, link));
+	reach_end(m);
 	list_for_each_safe (pos, tmp, &m->networks)
 		(void)network_free(list_entry(pos, struct network, link));
 	network_free_directs(m);

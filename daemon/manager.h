@@ -34,7 +34,7 @@ struct manager_options {
 	const char *proc_root;
 	uint64_t policy_second_usec;
 	struct spawner *spawner; /* makes the workers' processes; the caller's; NULL: none */
-	uint64_t reach_usec;     /* tests: instead of REACH_USEC; 0: that */
+	uint64_t reach_usec;     /* tests: instead of REACH_USEC and REACH_PATIENT_USEC; 0: these */
 };
 
 struct jail_env;
@@ -68,8 +68,7 @@ struct manager {
 	struct list plannings; /* plan-soon.c's */
 	unsigned n_plannings;
 	struct mounts *mounts;
-	struct list reaches; /* reach.c's */
-	struct list autostarts;
+	struct list reaches, reach_queue; /* reach.c's */
 	unsigned n_reaches;
 	struct list sinks; /* struct event_sink */
 	uint64_t sequence;
@@ -101,8 +100,6 @@ DEFINE_CLEANUP(struct manager *, manager_free);
 int manager_load(struct manager *manager, struct error *error);
 /* Start what is marked so, if this is the first start since the host booted. */
 void manager_autostart(struct manager *manager);
-/* manager_free()'s: what still waits for that does no more. */
-void manager_forget_autostart(struct manager *manager);
 
 /* By id, name or UUID, tried in this order. NULL with 'error' set when there is none. */
 struct domain *manager_find(struct manager *manager, const char *key, struct error *error);

@@ -3,6 +3,8 @@
 #include "job-fixture.h"
 
 #include "daemon/once-internal.h"
+#include "daemon/reach.h"
+#include "hung-fs.h"
 
 /* A start: it is seen while it runs, its call is answered as ever, its result is kept. */
 static void test_life(void **state)
@@ -188,6 +190,34 @@ static void test_deadline(void **state)
 	assert_int_equal(d->phase, DOMAIN_IDLE);
 }
 
+/* A start whose files do not answer: it is asked what it waits for, it is cancelled, it has a deadline. Its child goes with it. */
+static void test_files(void **state)
+{
+	struct fixture *f = *state;
+	const struct domain *d;
+	struct json_object *info;
+
+	kernel_below(f, "hung");
+	if (!hang(f, "hung"))
+		return;
+	f->manager->options.reach_usec = REACH_PATIENT_USEC;
+	d = fixture_define(f, "a", "", "");
+	say(&c1, REQUEST("1", "StartDomain", "[\"a\"]") "\n");
+	RUN_UNTIL(f, d->phase == DOMAIN_STARTING);
+	info = job(f, "GetJob", 1);
+	assert_string_equal(word(info, "stage"), "files");
+	json_object_put(info);
+	assert_int_equal(f->manager->n_reaches, 1);
+	expect(f, REQUEST("2", "CancelJob", "[1]"), RESULT("2", "{}"));
+	assert_true(BEGINS(hear(f, &c1), FAILED("1", "-32020")));
+	expect(f, REQUEST("3", "StartDomain", "{\"domain\":\"a\",\"timeout_ms\":50}"),
+		FAILED("3", "-32013"));
+	assert_int_equal(d->phase, DOMAIN_IDLE);
+	RUN_UNTIL(f, f->manager->n_reaches == 0);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	unhang();
+}
+
 /* Who has no role sees, waits for and cancels the jobs of his own domains; those of others are not there, whoever began them. */
 static void test_owner(void **state)
 {
@@ -282,6 +312,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_cancellable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_networks, setup, teardown),
