@@ -11,7 +11,7 @@
 static void on_autostarted(void *userdata, const struct error *error)
 {
 	(void)userdata;
-	(void)error; /* domain-run.c has logged it */
+	(void)error; /* domain-start.c has logged it */
 }
 
 void manager_autostart(struct manager *m)

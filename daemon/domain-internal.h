@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between the files of domain: domain.c (life, state) domain-run.c (start, worker's words, end) domain-ops.c
+/* Between the files of domain: domain.c (life, state) domain-start.c, domain-run.c (the worker's words), domain-end.c (and restarts), domain-ops.c
  * (requests) domain-plug.c (interfaces that come and go) domain-tune.c (pins and limits) domain-vcpu.c (how
  * many vCPUs) domain-cpu.c (which processors) domain-iothread.c (which iothreads) domain-balloon.c (memory)
  * domain-status.c (what outlives the daemon). */
@@ -24,6 +24,15 @@ void domain_finish_waits(struct list *waits, const struct error *error);
 int domain_begin_run(struct domain *domain, bool patient, struct error *error);
 /* What it waited for did not come, or all could not be opened then. */
 void domain_fail_run(struct domain *domain, const struct error *error);
+/* The worker has said HELLO: it is told START, and all that was opened. */
+void domain_send_start(struct domain *domain);
+/* Its worker is killed, and who waits for the start hears why. */
+void domain_fail_start(struct domain *domain, const struct error *error);
+/* What the XML wants done after such an end (enum domain_action, never the default). */
+uint8_t domain_action_of(const struct domain_config *config, enum domain_stop stop);
+bool domain_action_restarts(uint8_t action);
+/* The worker is dead: the run ends, and perhaps begins again. */
+void domain_gone(void *domain, const struct worker_exit *how);
 /* Release all that belongs to a run. */
 void domain_end_run(struct domain *domain);
 /* Kill the worker when it has not gone by itself in 'usec'. */

@@ -5,7 +5,7 @@
  * again until all of them answer quickly: what has just done so is then opened as any other file. One that answers slowly, each time, is
  * one that does not answer.
  *
- * Whatever starts a domain comes by here (domain-run.c): a caller, the host's start (autostart.c), on_reboot and on_crash. All paths that
+ * Whatever starts a domain comes by here (domain-start.c): a caller, the host's start (autostart.c), on_reboot and on_crash. All paths that
  * its XML can name, and who opens them:
  *
  *	<kernel>, <initrd>                     resources.c         touched before
