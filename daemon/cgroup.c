@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A control group for each worker: see cgroup.h. */
-#include "daemon/cgroup.h"
+#include "daemon/cgroup-internal.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,15 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "daemon/psi.h"
 #include "vmm-core/base/cpuset.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
-
-#define PATH_LEN 512
-#define SLICE    "vmmd.slice"
-#define UNIT_MAX 64
 
 #define LIMIT_TEXT_MAX    256 /* 64 nodes, every second one of them */
 #define DEFAULT_SHARES    1024
@@ -24,26 +19,6 @@
 #define MAX_SHARES        262144
 #define MAX_WEIGHT        10000
 #define DEFAULT_PERIOD_US 100000
-
-struct cgroup_root {
-	char mount[256], folder[64]; /* "vmmd-TAG" */
-	enum cgroup_kind kind;       /* of the file system: V1, V2, NONE */
-	sd_bus *bus;
-	bool warned;
-	uint64_t slice_kills; /* of the slice's, those that are accounted for */
-};
-
-struct cgroup {
-	struct cgroup_root *root;
-	enum cgroup_kind kind;
-	bool is_adopted; /* another daemon made it: of the root's kind, whichever that turns out to be */
-	char name[64], unit[UNIT_MAX]; /* 'unit': the scope */
-	struct cgroup_limits limits;
-	pid_t pid;          /* 0: not yet */
-	uint64_t oom_kills; /* before this process: the group may be older */
-	unsigned n_fds;
-	int fds[JAIL_MAX_CGROUPS];
-};
 
 /* v1 has a hierarchy each; all lie in one folder with v2. */
 static const char *const v1_folders[] = {"memory", "pids", "cpu"};
@@ -156,7 +131,7 @@ static int write_to(int dir_fd, const char *file, const char *text)
 
 static enum cgroup_kind find_kind(const char *mount)
 {
-	char path[PATH_LEN];
+	char path[CGROUP_PATH_LEN];
 
 	/* Of the root folder: on a hybrid host it is a plain one, with v1's hierarchies in it. */
 	(void)snprintf(path, sizeof(path), "%s/cgroup.controllers", mount);
@@ -164,31 +139,6 @@ static enum cgroup_kind find_kind(const char *mount)
 		return CGROUP_V2;
 	(void)snprintf(path, sizeof(path), "%s/memory/cgroup.procs", mount);
 	return access(path, W_OK) == 0 ? CGROUP_V1 : CGROUP_NONE;
-}
-
-/* How often the kernel has killed in a group, by its file. 0, or -errno of reading it. */
-static int read_kills(const char *path, uint64_t *ret)
-{
-	_cleanup_(freep) char *text = NULL;
-	const char *p;
-	int r = read_file(AT_FDCWD, path, 4096, &text, NULL);
-
-	if (r < 0)
-		return r;
-	*ret = 0;
-	p = strstr(text, "oom_kill ");
-	if (p)
-		(void)sscanf(p, "oom_kill %" SCNu64, ret);
-	return 0;
-}
-
-/* In the slice; what is below it counts there, too, and stays when it is gone (cgroup-v2.rst, memory.events). */
-static int read_slice_kills(const struct cgroup_root *root, uint64_t *ret)
-{
-	char path[PATH_LEN];
-
-	(void)snprintf(path, sizeof(path), "%s/" SLICE "/memory.events", root->mount);
-	return read_kills(path, ret);
 }
 
 struct cgroup_root *cgroup_root_new(const char *mount, uint64_t tag)
@@ -201,13 +151,13 @@ struct cgroup_root *cgroup_root_new(const char *mount, uint64_t tag)
 	}
 	(void)snprintf(root->folder, sizeof(root->folder), "vmmd-%" PRIx64, tag);
 	root->kind = find_kind(mount);
-	(void)read_slice_kills(root, &root->slice_kills);
+	(void)cgroup_read_slice_kills(root, &root->slice_kills);
 	return root;
 }
 
 struct cgroup_root *cgroup_root_free(struct cgroup_root *root)
 {
-	char path[PATH_LEN];
+	char path[CGROUP_PATH_LEN];
 
 	if (!root)
 		return NULL;
@@ -236,7 +186,7 @@ void cgroup_root_set_bus(struct cgroup_root *root, sd_bus *bus)
 /* The parent's folder of a hierarchy ("" for v2), then the worker's; both made if needed. */
 static int open_group(const struct cgroup *c, const char *hierarchy, int *ret_fd)
 {
-	char path[PATH_LEN];
+	char path[CGROUP_PATH_LEN];
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/%s/%s", c->root->mount, hierarchy, c->root->folder);
@@ -317,92 +267,6 @@ static int make_v2(struct cgroup *c)
 	return join(c, fd);
 }
 
-static enum cgroup_kind kind_of(const struct cgroup *c)
-{
-	return c->is_adopted ? cgroup_root_kind(c->root) : c->kind;
-}
-
-/* A file of the group, where there is one hierarchy. */
-static void path_in_v2(const struct cgroup *c, const char *file, char ret[static PATH_LEN])
-{
-	const char *folder = kind_of(c) == CGROUP_V2 ? c->root->folder : SLICE;
-	const char *name = kind_of(c) == CGROUP_V2 ? c->name : c->unit;
-
-	(void)snprintf(ret, PATH_LEN, "%s/%s/%s/%s", c->root->mount, folder, name, file);
-}
-
-static int read_oom_kills(const struct cgroup *c, uint64_t *ret)
-{
-	enum cgroup_kind kind = kind_of(c);
-	char path[PATH_LEN];
-
-	if (kind == CGROUP_V1)
-		(void)snprintf(path, sizeof(path), "%s/memory/%s/%s/memory.oom_control",
-			c->root->mount, c->root->folder, c->name);
-	else
-		path_in_v2(c, "memory.events", path);
-	return read_kills(path, ret);
-}
-
-/* There is a kill in the slice that is not accounted for yet. */
-static bool take_slice_kill(struct cgroup_root *root)
-{
-	uint64_t n = 0;
-
-	(void)read_slice_kills(root, &n);
-	if (n <= root->slice_kills) {
-		root->slice_kills = n; /* the slice may be a new one */
-		return false;
-	}
-	root->slice_kills++;
-	return true;
-}
-
-bool cgroup_oom_killed(struct cgroup *c)
-{
-	uint64_t n;
-	bool killed;
-
-	if (!c)
-		return false;
-	if (read_oom_kills(c, &n) < 0)
-		return kind_of(c) == CGROUP_SYSTEMD && take_slice_kill(c->root);
-	killed = n > c->oom_kills;
-	if (killed && kind_of(c) == CGROUP_SYSTEMD)
-		(void)take_slice_kill(c->root);
-	return killed;
-}
-
-int cgroup_pressure(const struct cgroup *c, const char *file, struct psi *ret)
-{
-	char path[PATH_LEN];
-
-	if (!c)
-		return -ENODATA;
-	if (kind_of(c) == CGROUP_V1)
-		return -ENOSYS;
-	/* systemd has not been asked yet. */
-	if (kind_of(c) == CGROUP_SYSTEMD && !*c->unit)
-		return -ENODATA;
-	path_in_v2(c, file, path);
-	return psi_read(path, ret);
-}
-
-const char *cgroup_pressure_why_not(int error)
-{
-	switch (error) {
-	case -ENOSYS:
-		return "control groups of version 1 do not tell of pressure";
-	case -ENOENT: /* with systemd no group of v2's is ours where v1 has the controllers */
-		return "its control group does not tell of pressure: it is of version 1, or "
-		       "pressure stall information is off";
-	case -ENODATA:
-		return "the worker has no control group of its own";
-	default:
-		return psi_why_not(error);
-	}
-}
-
 static int make_v1(struct cgroup *c)
 {
 	int result = -ENOENT;
@@ -460,7 +324,7 @@ int cgroup_new(struct cgroup_root *root, const char *name, const struct cgroup_l
 	else if (plan && c->kind == CGROUP_V1)
 		r = make_v1(c);
 	if (c->kind != CGROUP_SYSTEMD)
-		(void)read_oom_kills(c, &c->oom_kills);
+		(void)cgroup_read_kills(c, &c->oom_kills);
 	if (r < 0) {
 		warn_once(root, strerror(-r));
 		*ret = cgroup_free(c, true);
@@ -550,8 +414,8 @@ static void ask_for_scope(struct cgroup_root *root, const char *unit, const char
 		r = sd_bus_message_open_container(m, 'a', "(sv)");
 	if (r >= 0)
 		r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "Description", "s", description,
-			"Slice", "s", SLICE, "PIDs", "au", 1, (uint32_t)pid, "CollectMode", "s",
-			"inactive-or-failed");
+			"Slice", "s", CGROUP_SLICE, "PIDs", "au", 1, (uint32_t)pid, "CollectMode",
+			"s", "inactive-or-failed");
 	if (r >= 0 && limits)
 		r = append_limits(m, root, limits, /* all= */ false);
 	if (r >= 0)
@@ -581,7 +445,7 @@ void cgroup_started(struct cgroup *c, int id, pid_t pid)
 	if (c->kind != CGROUP_SYSTEMD)
 		return;
 	/* What was killed before it was no worker's, or has been told of. */
-	(void)read_slice_kills(c->root, &c->root->slice_kills);
+	(void)cgroup_read_slice_kills(c->root, &c->root->slice_kills);
 	ask_for_scope(c->root, c->unit, "vmmd worker", &c->limits, pid);
 }
 
@@ -607,7 +471,7 @@ uint64_t cgroup_shares_default(const struct cgroup_root *root)
 bool cgroup_has_nodes(const struct cgroup_root *root)
 {
 	_cleanup_(freep) char *text = NULL;
-	char path[PATH_LEN];
+	char path[CGROUP_PATH_LEN];
 
 	if (root->kind != CGROUP_V2)
 		return false;
@@ -634,7 +498,7 @@ static int open_joined(const struct cgroup *c, const char *hierarchy, int *ret_f
 {
 	_cleanup_(closep) int fd = -EBADF;
 	_cleanup_(freep) char *members = NULL;
-	char path[PATH_LEN];
+	char path[CGROUP_PATH_LEN];
 	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/%s/%s/%s", c->root->mount, hierarchy,
@@ -778,7 +642,7 @@ void cgroup_move(struct cgroup_root *root, const char *name, const char *descrip
 
 struct cgroup *cgroup_free(struct cgroup *c, bool remove)
 {
-	char path[PATH_LEN];
+	char path[CGROUP_PATH_LEN];
 
 	if (!c)
 		return NULL;
