@@ -25,10 +25,13 @@
 
 #define MAX_FDS (SPAWN_FDS + JAIL_MAX_CGROUPS)
 
+#define MAX_DYING 16
+
 struct spawner {
 	int fd;
 	pid_t pid;
-	bool broken; /* it was found to be gone */
+	bool broken;            /* it was found to be gone */
+	pid_t dying[MAX_DYING]; /* children that were killed, and are not waited for: 0: none */
 };
 
 /* Both ends are one program, forked: a struct is its own encoding. */
@@ -180,12 +183,33 @@ int spawner_new(struct spawner **ret_spawner)
 	return 0;
 }
 
+/* Those that have died since. */
+static void reap(struct spawner *s)
+{
+	for (unsigned i = 0; i < MAX_DYING; i++)
+		if (s->dying[i] && waitpid(s->dying[i], NULL, WNOHANG) != 0)
+			s->dying[i] = 0;
+}
+
+/* The kernel may not let go of it for long: it is looked at when the next worker is made. Without a place it is left dead until the daemon
+ * ends. */
+static void kill_child(struct spawner *s, pid_t pid)
+{
+	unsigned i = 0;
+
+	(void)kill(pid, SIGKILL);
+	reap(s);
+	while (i < MAX_DYING && s->dying[i])
+		i++;
+	if (i < MAX_DYING)
+		s->dying[i] = pid;
+	reap(s);
+}
+
 static void end(struct spawner *s)
 {
-	if (s->pid > 0) {
-		(void)kill(s->pid, SIGKILL);
-		(void)waitpid(s->pid, NULL, 0);
-	}
+	if (s->pid > 0)
+		kill_child(s, s->pid);
 	s->pid = 0;
 	s->broken = true;
 }
@@ -223,7 +247,7 @@ static int ask(const struct spawner *s, const struct spawn_spec *spec)
 }
 
 /* Its child, which is ours: it cannot go before we have waited for it. -ECONNRESET: it has not read what it was asked. */
-static pid_t hear(const struct spawner *s, int *ret_pidfd)
+static pid_t hear(struct spawner *s, int *ret_pidfd)
 {
 	struct answer answer;
 	unsigned n_fds = 0;
@@ -238,8 +262,7 @@ static pid_t hear(const struct spawner *s, int *ret_pidfd)
 		return answer.pid;
 	pidfd = process_open(answer.pid);
 	if (pidfd < 0) {
-		(void)kill(answer.pid, SIGKILL);
-		(void)waitpid(answer.pid, NULL, 0);
+		kill_child(s, answer.pid);
 		return pidfd;
 	}
 	*ret_pidfd = pidfd;
@@ -251,6 +274,8 @@ pid_t spawner_spawn(struct spawner *s, const struct spawn_spec *spec, int *ret_p
 	bool asked = false;
 	pid_t pid;
 
+	if (s)
+		reap(s);
 	if (!s || s->broken)
 		return clone_child(spec, 0, ret_pidfd);
 	pid = ask(s, spec);

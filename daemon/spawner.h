@@ -9,7 +9,8 @@
  *
  * The spawner may do what the daemon may. It has its one socket, whose other end nobody but the daemon has (it closes on exec, and
  * what is forked without exec closes all fds), and it ends with the daemon. When it is gone, or there is none, the caller
- * clones: that is the same, and takes longer.
+ * clones: that is the same, and takes longer. One that does not answer costs the daemon SPAWN_WAIT_S, once: it is killed, and nobody waits for it
+ * to die.
  *
  * Threads: the daemon's one. Tested by tests/unit/test-worker.c.
  */
