@@ -100,8 +100,10 @@ int domain_device_error(int r, char *text, struct error *error);
 int domain_replace_live(
 	struct domain *domain, struct domain_config *next, int without_nic, int without_memory);
 
-/* Memory devices (domain-memory.c). A run begins, or was found: what they may have. */
+/* Memory devices (domain-memory.c). A run begins: what they may have. */
 void domain_reset_memories(struct domain *domain);
+/* A run was found: 'granted_kib' is its record's, UINT64_MAX where that says nothing. */
+void domain_find_memories(struct domain *domain);
 /* The guest has another size of one. */
 void domain_memory_changed(struct domain *domain, unsigned number);
 /* The worker has these, a bit each. False: they cannot be. */

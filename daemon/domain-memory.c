@@ -3,13 +3,14 @@
  * Memory devices of a domain (<memory model='virtio-mem'>): how much of each the guest is to have, has, and may have; and devices that are
  * attached and detached.
  *
- *	more	is there room below --memory-limit? → granted_kib → the control group's limit → MEMORY_SET → live XML → definition. The
- *		guest then takes it when it likes; what it has is in the statistics page
+ *	more	is there room below --memory-limit? → granted_kib → the control group's limit → the run's record → MEMORY_SET → live XML →
+ *		definition. The guest then takes it when it likes; what it has is in the statistics page
  *	less	MEMORY_SET; what the guest gives back is taken off what it may have when a notice says so
  *	attach	as more; MEMORY_ADD
  *	detach	MEMORY_REMOVE of one of which the guest has nothing and is to have nothing; the worker says by MEMORIES when it is gone
  *
- * What the guest has is its worker's claim: a worker that lies about it lowers the limit that it is itself held to.
+ * What the guest has is its worker's claim: a worker that lies about it lowers the limit that it is itself held to. No claim raises what it may have,
+ * also not another daemon's idea of it, which has that from the run's record.
  *
  * Tested by tests/unit/test-domain-memory.c.
  */
@@ -105,8 +106,15 @@ void domain_reset_memories(struct domain *d)
 {
 	d->n_memory_changes = 0;
 	for (unsigned i = 0; i < d->live->vm.n_memories; i++)
-		d->live->memories[i].granted_kib =
-			MAX(d->live->vm.memories[i].requested_kib, domain_memory_current_kib(d, i));
+		d->live->memories[i].granted_kib = d->live->vm.memories[i].requested_kib;
+}
+
+void domain_find_memories(struct domain *d)
+{
+	d->n_memory_changes = 0;
+	for (unsigned i = 0; i < d->live->vm.n_memories; i++)
+		d->live->memories[i].granted_kib = MAX(d->live->vm.memories[i].requested_kib,
+			MIN(domain_memory_current_kib(d, i), d->live->memories[i].granted_kib));
 }
 
 void domain_memory_changed(struct domain *d, unsigned number)
@@ -252,6 +260,11 @@ static int send_change(struct change *change, struct domain *d, struct error *er
 	if (i < 0)
 		return error_set(
 			error, ERROR_OPERATION_FAILED, "the memory device is gone meanwhile");
+	/* The next daemon must not give it less than it may have by then. */
+	if (change->type == PROTO_MEMORY_SET &&
+		change->kib > d->live->vm.memories[i].requested_kib && domain_save_status(d) < 0)
+		return error_set(error, ERROR_OPERATION_FAILED,
+			"cannot note what domain '%s' may have", d->name);
 	if (change->type == PROTO_MEMORY_SET)
 		return domain_request(d, change->type, "change its memory device", &set,
 			sizeof(set), on_answer, change, error);

@@ -37,8 +37,9 @@ struct status {
 	unsigned n_nics;
 	uint8_t nics[VM_MAX_NICS]; /* the numbers of the interfaces in live.xml */
 	unsigned n_memories;
-	uint8_t memories[VM_MAX_MEMORIES]; /* likewise, of memory devices */
-	uint32_t vcpus_end;                /* domain_vcpus_end() */
+	uint8_t memories[VM_MAX_MEMORIES];     /* likewise, of memory devices */
+	uint64_t granted_kib[VM_MAX_MEMORIES]; /* what they may have */
+	uint32_t vcpus_end;                    /* domain_vcpus_end() */
 };
 
 static struct json_object *paths_to_json(char paths[][RESOURCES_PATH_MAX], size_t n)
@@ -68,6 +69,16 @@ static struct json_object *memories_to_json(const struct domain_config *config)
 	return array;
 }
 
+static struct json_object *grants_to_json(const struct domain_config *config)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned i = 0; i < config->vm.n_memories; i++)
+		json_object_array_add(
+			array, json_object_new_uint64(config->memories[i].granted_kib));
+	return array;
+}
+
 static int save(struct domain *d)
 {
 	struct store_room *room = &d->manager->store->domains;
@@ -91,6 +102,7 @@ static int save(struct domain *d)
 		o, "channels", paths_to_json(d->run->resources.channel_paths, VM_MAX_CHANNELS));
 	json_object_object_add(o, "nics", numbers_to_json(d->live));
 	json_object_object_add(o, "memories", memories_to_json(d->live));
+	json_object_object_add(o, "granted_kib", grants_to_json(d->live));
 	json_object_object_add(o, "vcpus_end", json_object_new_int64(domain_vcpus_end(d)));
 	/* The status last: by it the rest counts. */
 	r = store_save_runtime(room, d->uuid, "live.xml", d->running->xml);
@@ -178,6 +190,21 @@ static bool get_memories(struct json_object *o, struct status *ret)
 		get_numbers(o, "memories", VM_MAX_MEMORIES, ret->memories, &ret->n_memories);
 }
 
+/* Of a run that an earlier version noted nothing is known but what its worker says. */
+static void get_grants(struct json_object *o, struct status *ret)
+{
+	struct json_object *array;
+	size_t n = json_object_object_get_ex(o, "granted_kib", &array) &&
+			json_object_is_type(array, json_type_array)
+		? json_object_array_length(array)
+		: 0;
+
+	for (size_t i = 0; i < VM_MAX_MEMORIES; i++)
+		ret->granted_kib[i] = i < n
+			? json_object_get_uint64(json_object_array_get_idx(array, i))
+			: UINT64_MAX;
+}
+
 static int parse_status(const char *text, struct status *ret)
 {
 	struct json_object *o = json_tokener_parse(text), *name;
@@ -204,6 +231,7 @@ static int parse_status(const char *text, struct status *ret)
 										   : VM_MAX_VCPUS;
 		ret->state = (int)state;
 		ret->reason = (int)reason;
+		get_grants(o, ret);
 		get_paths(o, "serials", ret->serials, VM_MAX_SERIALS);
 		get_paths(o, "consoles", ret->consoles, VM_MAX_CONSOLES);
 		get_paths(o, "channels", ret->channels, VM_MAX_CHANNELS);
@@ -276,9 +304,11 @@ static void take_over(struct domain *d, const struct status *status)
 	d->reason = status->reason;
 	for (unsigned i = 0; i < MIN(d->live->vm.n_nics, status->n_nics); i++)
 		d->live->nics[i].number = status->nics[i];
-	for (unsigned i = 0; i < d->live->vm.n_memories; i++)
+	for (unsigned i = 0; i < d->live->vm.n_memories; i++) {
 		d->live->memories[i].number =
 			i < status->n_memories ? status->memories[i] : (uint8_t)i;
+		d->live->memories[i].granted_kib = status->granted_kib[i];
+	}
 	memcpy(d->run->resources.serial_paths, status->serials, sizeof(status->serials));
 	memcpy(d->run->resources.console_paths, status->consoles, sizeof(status->consoles));
 	memcpy(d->run->resources.channel_paths, status->channels, sizeof(status->channels));
@@ -297,7 +327,7 @@ static void take_over(struct domain *d, const struct status *status)
 			&d->log, NULL);
 	if (stats_view_find(STATS_VM, worker_pid(d->worker), &d->stats) < 0)
 		log_notice("domain '%s': its statistics page cannot be reached again", d->name);
-	domain_reset_memories(d);
+	domain_find_memories(d);
 	journal_domain(JOURNAL_DOMAIN_FOUND, d, "domain '%s' runs on (id %d, worker %d)", d->name,
 		d->id, (int)worker_pid(d->worker));
 	manager_changed(d->manager, d);

@@ -6,6 +6,7 @@
  *
  *	refuse-memory	takes no memory device, and changes none
  *	keep-memory	gives nothing back
+ *	claim-memory	says that the guest has 1 GiB of each
  *	no-stats	the balloon cannot be asked
  *	mute-stats	the balloon does not answer
  *	uses:FILE	the guest uses as many MiB as the file says now; what it has beyond is usable, and what it lacks
@@ -19,12 +20,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CLAIMED_KIB (UINT64_C(1) << 20)
+
 void fake_have_memory(struct fake *f, unsigned number, uint64_t kib)
 {
 	struct vm_stats_memory *stats = &f->stats->memories[number];
 
 	f->memories |= UINT32_C(1) << number;
 	stat_set(&stats->requested, kib * 1024);
+	if (fake_told(f, "claim-memory"))
+		kib = CLAIMED_KIB;
 	if (!fake_told(f, "keep-memory") || stats->plugged < kib * 1024)
 		stat_set(&stats->plugged, kib * 1024);
 }

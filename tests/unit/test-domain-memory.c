@@ -191,6 +191,52 @@ static void test_kept(void **state)
 	refused(f, detach(f, d, MEMORY(8, 0), 0), "it has 8192 KiB and is to have 2048 KiB");
 }
 
+static uint64_t granted_of(struct fixture *f, const char *name)
+{
+	return manager_find_name(f->manager, name)->live->memories[0].granted_kib;
+}
+
+static void open_another(struct fixture *f)
+{
+	struct list *pos;
+
+	f->manager = manager_free(f->manager);
+	fixture_open_manager(f);
+	list_for_each (pos, &f->manager->domains) {
+		struct domain *d = list_entry(pos, struct domain, link);
+
+		RUN_UNTIL(f, !d->degraded && d->stats);
+	}
+}
+
+/* A worker says that its guest has all: that raises nothing, and no more for the next daemon. What was granted is granted there, too. */
+static void test_claims(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = start(f, "a", "fake=claim-memory");
+	_cleanup_(freep) char *status = NULL;
+	unsigned n;
+	int r;
+
+	assert_int_equal(domain_current_memory_kib(d), 16384);
+	assert_int_equal(granted_of(f, "a"), 2048);
+	open_another(f);
+	assert_int_equal(granted_of(f, "a"), 2048);
+	/* Noted before the worker hears of it. */
+	d = manager_find_name(f->manager, "a");
+	n = f->n_done;
+	r = update(f, d, "", 6, 0);
+	assert_int_equal(r, 0);
+	assert_int_equal(store_load_runtime(&f->manager->store->domains, d->uuid, STORE_STATUS,
+				 STORE_MAX_STATUS_BYTES, &status),
+		0);
+	assert_non_null(strstr(strstr(status, "granted_kib"), "6144"));
+	finish(f, r, n);
+	update_ok(f, d, "", 2, 0);
+	open_another(f);
+	assert_int_equal(granted_of(f, "a"), 6144);
+}
+
 /* setmem means all that the guest has; the balloon takes from what is no device. */
 static void test_balloon(void **state)
 {
@@ -270,6 +316,7 @@ int main(void)
 		TEST(test_update),
 		TEST(test_refusals),
 		TEST(test_kept),
+		TEST(test_claims),
 		TEST(test_balloon),
 		TEST(test_attach_and_detach),
 		TEST(test_attach_fails),
