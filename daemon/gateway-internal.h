@@ -88,6 +88,7 @@ struct gateway {
 	unsigned unread;  /* bits: files that dnsmasq was told to read, and has not */
 
 	sd_event_source *lease_watch, *lease_timer;
+	uint64_t lease_latest_usec; /* when the timer is due at the latest */
 	unsigned n_leases;
 	struct gateway_lease *leases;
 	bool *alive; /* set to false by gateway_free() while leases are told; or NULL */

@@ -6,7 +6,8 @@
  *	duid 00:01:00:01:…
  *	1714000000 1122867 fd00::10 name 00:01:00:01:…
  *
- * dnsmasq empties the file and writes it again in place; GATEWAY_LEASE_SETTLE_USEC after the last change it is whole.
+ * dnsmasq empties the file and writes it again in place; GATEWAY_LEASE_SETTLE_USEC after the last change it is whole. Guests
+ * decide how often that is: GATEWAY_LEASE_LATEST_USEC after the first change it is read as it is.
  *
  * Tested by tests/unit/test-gateway.c.
  */
@@ -21,6 +22,7 @@
 #include "vmm-core/base/strutil.h"
 
 #define GATEWAY_LEASE_SETTLE_USEC UINT64_C(50000)
+#define GATEWAY_LEASE_LATEST_USEC UINT64_C(500000)
 #define GATEWAY_LEASE_FIELDS      5
 #define GATEWAY_LEASE_MAX_BYTES   (4 * 1024 * 1024)
 
@@ -114,12 +116,18 @@ static bool same_owner(const struct gateway_lease *a, const struct gateway_lease
 		streq(a->hostname, b->hostname) && streq(a->client_id, b->client_id);
 }
 
+/* The order hardly changes: the next one is most often where *at, the end of the last one found, says. */
 static const struct gateway_lease *find(
-	const struct gateway_lease *leases, unsigned n, const struct net_ip *ip)
+	const struct gateway_lease *leases, unsigned n, const struct net_ip *ip, unsigned *at)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (leases[i].ip.family == ip->family && net_ip_compare(&leases[i].ip, ip) == 0)
-			return &leases[i];
+	for (unsigned i = 0; i < n; i++) {
+		const struct gateway_lease *l = &leases[(*at + i) % n];
+
+		if (l->ip.family != ip->family || net_ip_compare(&l->ip, ip) != 0)
+			continue;
+		*at = (unsigned)(l - leases) + 1;
+		return l;
+	}
 	return NULL;
 }
 
@@ -148,11 +156,13 @@ static int read_leases(const struct gateway *g, struct gateway_lease **ret, unsi
 static void tell(const struct gateway_ops *ops, void *opaque, const struct gateway_lease *old,
 	unsigned n_old, const struct gateway_lease *now, unsigned n_now, const bool *alive)
 {
+	unsigned at_old = 0, at_now = 0;
+
 	for (unsigned i = 0; i < n_old && *alive; i++)
-		if (!find(now, n_now, &old[i].ip))
+		if (!find(now, n_now, &old[i].ip, &at_now))
 			ops->lease(opaque, &old[i], true);
 	for (unsigned i = 0; i < n_now && *alive; i++) {
-		const struct gateway_lease *before = find(old, n_old, &now[i].ip);
+		const struct gateway_lease *before = find(old, n_old, &now[i].ip, &at_old);
 
 		if (!before || !same_owner(before, &now[i]))
 			ops->lease(opaque, &now[i], false);
@@ -194,13 +204,20 @@ static int on_settled(sd_event_source *source, uint64_t usec, void *userdata)
 static int on_change(sd_event_source *source, const struct inotify_event *change, void *userdata)
 {
 	struct gateway *g = userdata;
+	uint64_t now_usec = 0, set_usec = 0, usec;
 
 	(void)source;
 	(void)change;
-	if (g->lease_timer)
-		return sd_event_source_set_time_relative(g->lease_timer, GATEWAY_LEASE_SETTLE_USEC);
-	return sd_event_add_time_relative(g->event, &g->lease_timer, CLOCK_MONOTONIC,
-		GATEWAY_LEASE_SETTLE_USEC, 0, on_settled, g);
+	(void)sd_event_now(g->event, CLOCK_MONOTONIC, &now_usec);
+	if (!g->lease_timer)
+		g->lease_latest_usec = now_usec + GATEWAY_LEASE_LATEST_USEC;
+	usec = MIN(now_usec + GATEWAY_LEASE_SETTLE_USEC, g->lease_latest_usec);
+	if (!g->lease_timer)
+		return sd_event_add_time(
+			g->event, &g->lease_timer, CLOCK_MONOTONIC, usec, 0, on_settled, g);
+	/* Set again, it would no longer be due. */
+	(void)sd_event_source_get_time(g->lease_timer, &set_usec);
+	return usec == set_usec ? 0 : sd_event_source_set_time(g->lease_timer, usec);
 }
 
 int gateway_leases_watch(struct gateway *g)

@@ -473,6 +473,115 @@ static void test_hostile_leases(void **state)
 	assert_string_equal(leases[0].hostname, "ok");
 }
 
+/* A gateway as far as its leases go, and dnsmasq's hand at the file. */
+struct leases {
+	struct gateway g;
+	unsigned n_writes;
+	char heard[256];
+};
+
+static void on_lease(void *opaque, const struct gateway_lease *lease, bool gone)
+{
+	struct leases *l = opaque;
+	size_t len = strlen(l->heard);
+
+	(void)snprintf(l->heard + len, sizeof(l->heard) - len, "%c%u ", gone ? '-' : '+',
+		lease->ip.bytes[3]);
+}
+
+static const struct gateway_ops lease_ops = {.lease = on_lease};
+
+static void leases_open(struct leases *l, char *dir)
+{
+	*l = (struct leases){.g = {.ops = &lease_ops, .opaque = l}};
+	assert_non_null(mkdtemp(dir));
+	PUT(l->g.state_path, dir);
+	l->g.state_fd = open(dir, O_DIRECTORY | O_CLOEXEC);
+	assert_true(l->g.state_fd >= 0);
+	l->g.config = fixture_config(GATEWAY_NAT, "virbr0");
+	assert_int_equal(sd_event_new(&l->g.event), 0);
+	assert_int_equal(gateway_leases_watch(&l->g), 0);
+}
+
+static void leases_close(struct leases *l)
+{
+	gateway_leases_done(&l->g);
+	assert_int_equal(gateway_remove_leases(l->g.state_fd, l->g.config->uuid), 0);
+	assert_int_equal(rmdir(l->g.state_path), 0);
+	(void)safe_close(l->g.state_fd);
+	free(l->g.config);
+	(void)sd_event_unref(l->g.event);
+}
+
+/* Each character of 'which' is a lease: its address ends in it. */
+static void leases_write(struct leases *l, const char *which)
+{
+	char name[64];
+	int fd;
+
+	gateway_lease_name(l->g.config->uuid, name, sizeof(name));
+	fd = openat(l->g.state_fd, name, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (const char *p = which; *p; p++)
+		assert_true(dprintf(fd, "0 52:54:00:11:22:%02x 192.168.122.%d * *\n", *p, *p) > 0);
+	(void)safe_close(fd);
+	l->n_writes++;
+}
+
+static void leases_hear(struct leases *l, const char *which, const char *want)
+{
+	l->heard[0] = 0;
+	leases_write(l, which);
+	for (unsigned i = 0; i < 100 && !l->heard[0]; i++)
+		assert_true(sd_event_run(l->g.event, 100000) >= 0);
+	assert_string_equal(l->heard, want);
+}
+
+/* What is told is the difference, whatever the order. */
+static void test_leases_told(void **state)
+{
+	char dir[] = "/tmp/vmmd-leases-XXXXXX";
+	struct leases l;
+
+	(void)state;
+	leases_open(&l, dir);
+	leases_hear(&l, "\1\2\3", "+1 +2 +3 ");
+	leases_hear(&l, "\4\1\3", "-2 +4 ");
+	leases_hear(&l, "\3\4\5\1", "+5 ");
+	leases_hear(&l, "", "-3 -4 -5 -1 ");
+	leases_hear(&l, "\5", "+5 ");
+	leases_close(&l);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct leases *l = userdata;
+
+	(void)usec;
+	leases_write(l, "\1");
+	return sd_event_source_set_time_relative(source, 10000);
+}
+
+/* A guest that has them written all the time keeps nobody from hearing of them. */
+static void test_leases_never_settle(void **state)
+{
+	char dir[] = "/tmp/vmmd-leases-XXXXXX";
+	sd_event_source *tick = NULL;
+	struct leases l;
+
+	(void)state;
+	leases_open(&l, dir);
+	assert_int_equal(
+		sd_event_add_time_relative(l.g.event, &tick, CLOCK_MONOTONIC, 0, 1, on_tick, &l),
+		0);
+	assert_int_equal(sd_event_source_set_enabled(tick, SD_EVENT_ON), 0);
+	while (!l.heard[0] && l.n_writes < 500)
+		assert_true(sd_event_run(l.g.event, UINT64_MAX) >= 0);
+	assert_string_equal(l.heard, "+1 ");
+	(void)sd_event_source_disable_unref(tick);
+	leases_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +594,8 @@ int main(void)
 		cmocka_unit_test(test_counted_names),
 		cmocka_unit_test(test_leases),
 		cmocka_unit_test(test_hostile_leases),
+		cmocka_unit_test(test_leases_told),
+		cmocka_unit_test(test_leases_never_settle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
