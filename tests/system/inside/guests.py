@@ -6,6 +6,7 @@
 
 import json
 
+import processors
 from domain import write_xml
 from harness import Console, Failed, check, equal, note, run, suite, vmctl
 from topologies import NAMES, interfaces
@@ -44,24 +45,14 @@ def target_of(name, mac):
     return nics(name)[mac]["target"]
 
 
-def set_up(console, name):
-    console.expect("# ", BOOT_S)
-    console.command("stty cols 500; PS1='# '; dmesg -n 1")
-    console.command("modprobe -a virtio_net af_packet; ip link set lo up; mkdir -p /dev/shm; mount -t tmpfs tmpfs /dev/shm", 60)
-    seen = console.command("cat /sys/class/net/eth*/address").split()
-    equal(seen, [mac for mac, _, _ in interfaces[name]], f"MAC addresses that '{name}' sees")
-    for number, (_, _, address) in enumerate(interfaces[name]):
-        add = f"ip address add {address} dev eth{number}; " if address else ""
-        console.command(f"{add}ip link set eth{number} up")
-
-
-def boot(name):
-    """Start it and give its interfaces their addresses. A boot that hangs is shown and tried once more, never silently."""
+def boot_shell(name):
+    """Start it and wait for its shell. A boot that hangs is shown and tried once more, never silently."""
     for attempt in (1, 2):
         vmctl("start", name)
         console = Console(name)
         try:
-            set_up(console, name)
+            console.expect("# ", BOOT_S)
+            console.command("stty cols 500; PS1='# '; dmesg -n 1")
             return console
         except Failed as e:
             console.close()
@@ -71,12 +62,25 @@ def boot(name):
             run("vmctl", "destroy", name)
 
 
+def boot(name):
+    """The same, and give its interfaces their addresses."""
+    console = boot_shell(name)
+    console.command("modprobe -a virtio_net af_packet; ip link set lo up; mkdir -p /dev/shm; mount -t tmpfs tmpfs /dev/shm", 60)
+    seen = console.command("cat /sys/class/net/eth*/address").split()
+    equal(seen, [mac for mac, _, _ in interfaces[name]], f"MAC addresses that '{name}' sees")
+    for number, (_, _, address) in enumerate(interfaces[name]):
+        add = f"ip address add {address} dev eth{number}; " if address else ""
+        console.command(f"{add}ip link set eth{number} up")
+    return console
+
+
 def define(name):
     vmctl("define", write_xml(name, 1, **{
         "root=/dev/vda rw": "root=/dev/vda ro quiet init=/bin/bash",
         "<target dev='vda' bus='virtio'/>": "<target dev='vda' bus='virtio'/><readonly/><shareable/>",
+        **processors.replacements(name),
         "<memory unit='MiB'>512<": (ROOM if name == PLUGS else "") + "<memory unit='MiB'>256<",
-        "</devices>": "\n".join(xml for _, xml, _ in interfaces[name]) + "\n  </devices>"}))
+        "</devices>": "\n".join(xml for _, xml, _ in interfaces.get(name, [])) + "\n  </devices>"}))
 
 
 def guest_case(name):
@@ -84,6 +88,9 @@ def guest_case(name):
     def case():
         define(name)
         guests[name] = boot(name)
+        processors.look_at(name, guests[name].command)
+        if name in processors.cpus:
+            processors.hand_on(name)
         check(nics(name).keys() == {mac for mac, _, _ in interfaces[name]}, "domiflist names others")
 
 

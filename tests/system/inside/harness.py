@@ -226,11 +226,11 @@ class Suite:
         return add
 
     def selected(self, names):
-        """The named cases (by prefix) and what they need; or, with a '-' before a name, all but those."""
+        """The named cases (by prefix) and what they need; or, with a '-' before each name, all but those."""
         if not names:
             return self.cases
         if names[0].startswith("-"):
-            return [c for c in self.cases if not c[0].startswith(names[0][1:])]
+            return [c for c in self.cases if not any(c[0].startswith(n[1:]) for n in names)]
         want = {c[0] for c in self.cases if any(c[0].startswith(n) for n in names)}
         for name, _, needs in reversed(self.cases):
             if name in want:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# main.py [CASE...|-CASE]: the system tests; runs as root in the test host, in the job folder that ../run prepares:
+# main.py [CASE...|-CASE...]: the system tests; runs as root in the test host, in the job folder that ../run prepares:
 #
 #   tree/    what "meson install" installs
+#   handed-on/ what the first test host has for the other one (processors.py)
 #   packages/  the Debian packages, if they were built; next/ has a later vmmd
 #   examples/  docs/examples
 #   tls/     what its make-certificates makes for the host "localhost" and the clients "admin" and "stranger"
@@ -21,6 +22,7 @@ import consoles  # noqa: F401
 import programs  # noqa: F401
 import refusals  # noqa: F401
 import topologies  # noqa: F401
+import processors  # noqa: F401
 import guests  # noqa: F401
 import memory  # noqa: F401
 import pressure  # noqa: F401
@@ -30,6 +32,7 @@ import bridges  # noqa: F401
 import gateways  # noqa: F401
 import teams  # noqa: F401
 import ends  # noqa: F401
+import elsewhere  # noqa: F401
 import packages  # noqa: F401
 from harness import note, run, suite
 

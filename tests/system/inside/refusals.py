@@ -2,8 +2,11 @@
 #
 # What the installed service refuses: one line that says what to do, before anything is made or changed.
 
+import pathlib
+import platform
+
 from domain import GUEST, JOB, processes, remove_disk, write_xml
-from harness import check, equal, suite, vmctl, vmctl_fails
+from harness import Skipped, check, equal, suite, vmctl, vmctl_fails
 
 
 def refused_start(name, *words, **replace):
@@ -32,6 +35,15 @@ def no_kernel():
 @suite.case("refused: more memory than there is", needs="define")
 def too_much_memory():
     refused_start("huge", "memory", **{"<memory unit='MiB'>512<": "<memory unit='TiB'>4<"})
+
+
+@suite.case("refused: cores of its own, where the kernel has no core scheduling", needs="define")
+def no_core_scheduling():
+    config = pathlib.Path(f"/boot/config-{platform.release()}").read_text()
+    if "CONFIG_SCHED_CORE=y" in config:
+        raise Skipped("this kernel has it")
+    refused_start("alone", "coreScheduling", "CONFIG_SCHED_CORE", **{
+        "<memory unit=": "<metadata><v:cpuPolicy xmlns:v='urn:vmmd:domain:1' coreScheduling='yes'/></metadata><memory unit="})
 
 
 @suite.case("refused: image in use, and by whom", needs="define")
