@@ -53,6 +53,7 @@ enum machine_request {
 	MACHINE_VCPU_REFUSED, /* the guest will not let go of vCPU 'arg' */
 	MACHINE_HANDED_OVER,  /* device_take_over() has work */
 	MACHINE_IOTHREADS,    /* vm_collect_iothreads() has */
+	MACHINE_DISK_ERRORS, /* the host failed, and the guest was told: 'arg' has a bit for the disk; they add up */
 	MACHINE_REQUEST_X_MAX
 };
 

@@ -199,7 +199,7 @@ static_assert(sizeof(struct proto_state) == 36 + PROTO_REASON_MAX, "wire format"
 enum proto_notice_kind {
 	PROTO_NOTICE_GUEST_RESET, /* the guest rebooted inside the worker */
 	PROTO_NOTICE_CRASHLOADED,
-	PROTO_NOTICE_IO_ERROR, /* reported to the guest; 'index' is the disk */
+	PROTO_NOTICE_IO_ERROR, /* reported to the guest; 'index' is the disk; at most once a second for each */
 	PROTO_NOTICE_BALLOON, /* 'index' pages are given up; at most once a second, the last of them always */
 	PROTO_NOTICE_BALLOON_STATS, /* they are in the statistics page */
 	PROTO_NOTICE_VCPU_REFUSED,  /* the guest does not let go of vCPU 'index' */

@@ -74,12 +74,12 @@ static bool devices_quiet(struct vm *vm)
 }
 
 /* What the old life asked for while it was being stopped is void. How much memory it had is told: who tells does it once, and a reset that
- * changes nothing of it tells nothing. Iothreads are not the guest's. */
+ * changes nothing of it tells nothing. Iothreads and disks that are broken are not the guest's. */
 static void forget_requests(struct vm *vm)
 {
 	(void)pthread_mutex_lock(&vm->request_lock);
 	vm->requests &= UINT32_C(1) << MACHINE_IOTHREADS | UINT32_C(1) << MACHINE_MEMORY |
-		UINT32_C(1) << MACHINE_BALLOON;
+		UINT32_C(1) << MACHINE_BALLOON | UINT32_C(1) << MACHINE_DISK_ERRORS;
 	vm->failed = false;
 	(void)pthread_mutex_unlock(&vm->request_lock);
 }
@@ -253,6 +253,8 @@ static void note_request(void *opaque, enum machine_request request, int arg)
 	uint64_t one = 1;
 
 	(void)pthread_mutex_lock(&vm->request_lock);
+	if (request == MACHINE_DISK_ERRORS && vm->requests & UINT32_C(1) << request)
+		arg |= vm->request_args[request];
 	vm->requests |= UINT32_C(1) << request;
 	vm->request_args[request] = arg;
 	(void)pthread_mutex_unlock(&vm->request_lock);
@@ -376,6 +378,14 @@ static void request_iothreads(struct vm *vm, int arg)
 	vm_collect_iothreads(vm);
 }
 
+static void request_disk_errors(struct vm *vm, int arg)
+{
+	static_assert(VM_MAX_DISKS <= 32, "a bit each");
+	for (unsigned disks = (unsigned)arg; disks; disks &= disks - 1)
+		vm->owner->notice(vm->owner->opaque, PROTO_NOTICE_IO_ERROR,
+			(unsigned)__builtin_ctz(disks), "");
+}
+
 static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int arg) = {
 	[MACHINE_RESET] = request_reset,
 	[MACHINE_POWEROFF] = request_poweroff,
@@ -391,6 +401,7 @@ static void (*const request_handlers[MACHINE_REQUEST_X_MAX])(struct vm *vm, int 
 	[MACHINE_VCPU_REFUSED] = request_vcpu_refused,
 	[MACHINE_HANDED_OVER] = request_handed_over,
 	[MACHINE_IOTHREADS] = request_iothreads,
+	[MACHINE_DISK_ERRORS] = request_disk_errors,
 };
 
 /* Of the requests that have come, and a failure: taken out, and done. */

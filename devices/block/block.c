@@ -110,7 +110,13 @@ static void fail(struct block *block, struct block_request *req, int error)
 			block->options.stopped(block->options.opaque, error);
 		return;
 	}
-	answer(block, req, policy_ignores(block, req) ? 0 : error);
+	if (policy_ignores(block, req)) {
+		answer(block, req, 0);
+		return;
+	}
+	if (block->options.reported)
+		block->options.reported(block->options.opaque, error);
+	answer(block, req, error);
 }
 
 /* Start the next step of a request that is in no list. */

@@ -91,6 +91,8 @@ struct block_options {
 	void (*sweep)(void *opaque);
 	/* A request is kept because of 'error': the vm should stop. Called once until block_resume(). */
 	void (*stopped)(void *opaque, int error);
+	/* 'error' is about to be given to the owner by done(): the host has failed. Called for each. May be NULL. */
+	void (*reported)(void *opaque, int error);
 	void *opaque;
 };
 

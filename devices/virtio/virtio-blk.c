@@ -28,6 +28,7 @@
 #include "devices/virtio/virtio-pci.h"
 
 #define MAX_REQUESTS 256
+#define TELL_NS      NSEC_PER_SEC /* between two reports of errors */
 /* One header and one status descriptor are no data. */
 #define SEG_MAX (VIRTQ_MAX_CHAIN - 2)
 /* Of one DISCARD or WRITE_ZEROES: 2 GiB less a sector's worth of alignment. */
@@ -55,6 +56,7 @@ struct virtio_blk {
 	bool write_cache;  /* as configured */
 	uint32_t pushed;   /* queues with unpublished answers: a bit each */
 	uint32_t starved;  /* queues that found the pool empty */
+	uint64_t told_ns;  /* when the vm was last told of errors; 0: never */
 	struct list live;
 	unsigned n_free;
 	uint16_t free[MAX_REQUESTS]; /* a stack: the requests in use stay few, and warm */
@@ -126,6 +128,18 @@ static void on_stopped(void *opaque, _unused_ int error)
 	struct virtio_blk *blk = opaque;
 
 	machine_request(blk->v.machine, MACHINE_IO_ERROR, (int)blk->v.instance);
+}
+
+/* A disk that is broken fails as often as its guest asks. */
+static void on_reported(void *opaque, _unused_ int error)
+{
+	struct virtio_blk *blk = opaque;
+	uint64_t now_ns = machine_now_ns(blk->v.machine);
+
+	if (blk->told_ns && now_ns - blk->told_ns < TELL_NS)
+		return;
+	blk->told_ns = now_ns;
+	machine_request(blk->v.machine, MACHINE_DISK_ERRORS, (int)(UINT32_C(1) << blk->v.instance));
 }
 
 /* Cut 'n' bytes off the front of iov[*n_iov]; answers the new front. There are that many. */
@@ -516,6 +530,7 @@ static int open_block(struct virtio_blk *blk, struct block_options *o)
 	o->enter_thread_opaque = m->ops_opaque;
 	o->sweep = on_sweep;
 	o->stopped = on_stopped;
+	o->reported = on_reported;
 	o->opaque = blk;
 	if (*fd < 0)
 		return -EBADF;

@@ -548,11 +548,20 @@ static void test_error_report(void **state)
 	build(&fx, &(struct vm_disk){.queues = 1});
 	fake_driver_start(&fx.d, UINT64_MAX);
 	set_file_limit(4096);
+	/* The vm is told, but not of each. */
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(request(&fx, 1, 8, NULL, 512, false), IOERR);
+		assert_int_equal(fx.f->n_requests, 1);
+	}
+	assert_int_equal(fx.f->requests[0], MACHINE_DISK_ERRORS);
+	assert_int_equal(fx.f->request_args[0], 1);
+	loop_fake_advance(fx.f->m.loop, NSEC_PER_SEC);
 	assert_int_equal(request(&fx, 1, 8, NULL, 512, false), IOERR);
+	assert_int_equal(fx.f->n_requests, 2);
 	set_file_limit(RLIM_INFINITY);
 	assert_int_equal(request(&fx, 1, 8, NULL, 512, false), OK);
-	assert_int_equal(fx.f->n_requests, 0);
-	assert_int_equal(fx.stats->disks[0].errors, 1);
+	assert_int_equal(fx.f->n_requests, 2);
+	assert_int_equal(fx.stats->disks[0].errors, 4);
 	destroy(&fx);
 }
 

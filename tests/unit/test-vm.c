@@ -26,6 +26,7 @@ struct fixture {
 	bool was_resumed; /* since the last look */
 	unsigned n_resets, n_boots, n_states, n_notices;
 	int boot_error;
+	unsigned notice, notice_index; /* the last one */
 	/* Answers: how often each aim was settled, and with what the last time. */
 	unsigned n_settled[VM_AIM_STOP + 1];
 	int error[VM_AIM_STOP + 1];
@@ -160,10 +161,10 @@ static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index,
 {
 	struct fixture *f = opaque;
 
-	(void)kind;
-	(void)index;
 	(void)text;
 	f->n_notices++;
+	f->notice = kind;
+	f->notice_index = index;
 }
 
 static void on_settled(void *opaque, enum vm_aim aim, int error)
@@ -492,6 +493,28 @@ static void test_old_life_is_told(void **state)
 	assert_int_equal(f->n_notices, 2);
 }
 
+/* Of each disk whose guest was given errors, however many there were meanwhile. */
+static void test_disk_errors(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, false);
+	f->n_notices = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		machine_request(&f->vm.machine, MACHINE_DISK_ERRORS, 1 << 2);
+		machine_request(&f->vm.machine, MACHINE_DISK_ERRORS, INT_MIN);
+	}
+	turn(f);
+	assert_int_equal(f->n_notices, 2);
+	assert_int_equal(f->notice, PROTO_NOTICE_IO_ERROR);
+	assert_int_equal(f->notice_index, 31);
+	machine_request(&f->vm.machine, MACHINE_DISK_ERRORS, 1 << 1);
+	turn(f);
+	assert_int_equal(f->n_notices, 3);
+	assert_int_equal(f->notice_index, 1);
+	assert_int_equal(f->vm.state, PROTO_VM_RUNNING);
+}
+
 /* Cards that the guest let go of are collected whatever is under way, and by nobody else. */
 static void test_eject(void **state)
 {
@@ -556,6 +579,7 @@ int main(void)
 		TEST(test_eject),
 		TEST(test_old_life_is_void),
 		TEST(test_old_life_is_told),
+		TEST(test_disk_errors),
 		TEST(test_no_thread),
 		TEST(test_failure),
 	};
