@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "tests/guest/harness.h"
+#include "tests/bench/measure.h"
 #include "tests/guest/jailed.h"
 #include "vmm-core/base/cleanup.h"
 
@@ -46,29 +46,10 @@ static double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static _noreturn_ void die(const char *format, ...) _printf_(1, 2);
-static void die(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	(void)vfprintf(stderr, format, ap);
-	va_end(ap);
-	(void)fputc('\n', stderr);
-	exit(1);
-}
-
 static void add(struct series *s, double seconds)
 {
 	if (s->n < MAX_SAMPLES)
 		s->v[s->n++] = (double)BYTES / (double)MIB(1024) / seconds;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 static double median(struct series *s)

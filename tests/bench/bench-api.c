@@ -10,19 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 
+#include "tests/bench/measure.h"
 #include "vmm-core/base/names.h"
 
 #define MAX_ROUNDS 1000
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
 
 static double call(sd_bus *bus, const char *method, const char *types, const char *domain)
 {
@@ -35,13 +27,6 @@ static double call(sd_bus *bus, const char *method, const char *types, const cha
 		exit(1);
 	}
 	return now_ms() - start;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 static void row(const char *name, double *v, unsigned n)

@@ -8,15 +8,14 @@
  */
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/guest/harness.h"
+#include "tests/bench/measure.h"
 #include "tests/guest/jailed.h"
 #include "vmm-core/base/cleanup.h"
 
@@ -31,25 +30,10 @@ struct series {
 	unsigned n;
 };
 
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
 static void add(struct series *s, double v)
 {
 	if (s->n < MAX_SAMPLES)
 		s->v[s->n++] = v;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 static double at(struct series *s, double part)
@@ -68,18 +52,6 @@ static void row(const char *id, const char *unit, struct series *ours, struct se
 		peer->n ? at(ours, 0.5) / at(peer, 0.5) : 0,
 		floor->n ? at(ours, 0.5) / at(floor, 0.5) : 0);
 	(void)fflush(stdout);
-}
-
-static _noreturn_ void die(const char *format, ...) _printf_(1, 2);
-static void die(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	(void)vfprintf(stderr, format, ap);
-	va_end(ap);
-	(void)fputc('\n', stderr);
-	exit(1);
 }
 
 static const char *guest_path(const char *name)

@@ -21,6 +21,7 @@
 
 #include "devices/pci/pci.h"
 #include "devices/virtio/virtio-pci.h"
+#include "tests/bench/measure.h"
 #include "tests/fakes/fake-driver.h"
 #include "vmm-core/base/uring.h"
 
@@ -58,10 +59,9 @@ struct context {
 	uint64_t ring_headers, ring_status, ring_buffers;
 };
 
-_noreturn_ static void die(const char *what, int error)
+_noreturn_ static void fail(const char *what, int error)
 {
-	(void)fprintf(stderr, "bench-blk: %s: %s\n", what, strerror(error < 0 ? -error : error));
-	exit(1);
+	die("bench-blk: %s: %s", what, strerror(error < 0 ? -error : error));
 }
 
 static double now_s(void)
@@ -82,7 +82,7 @@ static void make_file(struct context *c, const char *folder)
 	(void)snprintf(c->path, sizeof(c->path), "%s/vmmd-bench-XXXXXX", folder);
 	c->fd = mkostemp(c->path, O_DIRECT | O_CLOEXEC);
 	if (c->fd < 0 || ftruncate(c->fd, (off_t)FILE_SIZE) < 0)
-		die(c->path, errno);
+		fail(c->path, errno);
 }
 
 /* Both sides read into the same memory, the guest's: what its pages are like decides about the larger reads. */
@@ -92,7 +92,7 @@ static void fill_file(struct context *c)
 	memset(c->buffers, 0x5a, MAX_DEPTH * MIB(1));
 	for (uint64_t at = 0; at < FILE_SIZE; at += MIB(4))
 		if (pwrite(c->fd, c->buffers, MIB(4), (off_t)at) != (ssize_t)MIB(4))
-			die(c->path, errno);
+			fail(c->path, errno);
 	(void)fsync(c->fd);
 }
 
@@ -129,7 +129,7 @@ static double run_raw(struct context *c, const struct workload *w)
 	rest();
 	r = uring_new(MAX_DEPTH, &c->fd, 1, &ring);
 	if (r < 0)
-		die("io_uring", r);
+		fail("io_uring", r);
 	t = now_s();
 	for (; started < w->depth; started++)
 		raw_read(c, ring, w, started, started);
@@ -138,11 +138,11 @@ static double run_raw(struct context *c, const struct workload *w)
 
 		r = uring_wait(ring);
 		if (r < 0)
-			die("io_uring", r);
+			fail("io_uring", r);
 		n = uring_reap(ring, done, BATCH);
 		for (unsigned i = 0; i < n; i++) {
 			if (done[i].result != (int32_t)w->size)
-				die("raw read", done[i].result < 0 ? done[i].result : EIO);
+				fail("raw read", done[i].result < 0 ? done[i].result : EIO);
 			if (started < w->n)
 				raw_read(c, ring, w, started++, done[i].user_data);
 		}
@@ -171,7 +171,7 @@ static void make_device(struct context *c)
 	if (r == 0)
 		r = q35_host_class.ops->machine_done(c->root);
 	if (r < 0 || !fake_driver_probe(&c->d, c->f, 2))
-		die("virtio-blk-pci", r);
+		fail("virtio-blk-pci", r);
 	fake_driver_start(&c->d, UINT64_MAX);
 	c->ring_headers = fake_driver_alloc(&c->d, 16 * MAX_DEPTH);
 	c->ring_status = fake_driver_alloc(&c->d, MAX_DEPTH);
@@ -238,12 +238,12 @@ static double run_device(struct context *c, const struct workload *w)
 	while (finished < w->n) {
 		if (fake_ring_used_idx(r) == r->last_used &&
 			loop_run_once(c->f->m.loop, LOOP_NEVER) < 0)
-			die("loop", EIO);
+			fail("loop", EIO);
 		before = r->avail_idx;
 		while (fake_ring_used(r, &id, &len)) {
 			finished++;
 			if (len != w->size + 1 || *status_of(c, id / 3) != 0)
-				die("device read", EIO);
+				fail("device read", EIO);
 			*status_of(c, id / 3) = 0xff;
 			if (started < w->n)
 				device_read_block(c, w, started++, id / 3);
@@ -271,13 +271,6 @@ static double run_qemu(struct context *c, const struct workload *w)
 	if (f)
 		(void)pclose(f);
 	return seconds > 0 ? w->n / seconds : 0;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 static double median(double *v, unsigned n)
@@ -318,7 +311,7 @@ int main(int argc, char **argv)
 	struct context c = {0};
 
 	if (rounds < 1 || rounds > MAX_ROUNDS)
-		die("ROUNDS", EINVAL);
+		fail("ROUNDS", EINVAL);
 	make_file(&c, argc > 1 ? argv[1] : "/var/tmp");
 	make_device(&c);
 	fill_file(&c);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/bench/measure.h"
 #include "vmm-core/base/strutil.h"
 
 int client_open(struct client *c, const char *path)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A client of vmmd's JSON-RPC as a program in C would write it: a blocking connection, lines out, lines in, json-c. Whatever goes
- * wrong ends the program by its own die().
+ * wrong ends the program (measure.h: die()).
  */
 #pragma once
 
@@ -24,6 +24,3 @@ void client_send(struct client *c, const char *text, size_t len);
 char *client_line(struct client *c, size_t *ret_len);
 /* The answer to one request whose 'params' are JSON: its result, which must be there. The caller frees it. */
 struct json_object *client_call(struct client *c, const char *method, const char *params);
-
-/* The program's. */
-_noreturn_ void die(const char *format, ...) _printf_(1, 2);

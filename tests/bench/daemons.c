@@ -11,13 +11,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/bench/daemons.h"
@@ -27,50 +25,6 @@
 #define WAIT_MS     120000
 
 struct bench_options bench;
-
-double now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
-/* Everything that was started is our child by now, or comes to be when its parent ends. */
-static void kill_children(void)
-{
-	char path[64];
-	int pid;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	for (unsigned turn = 0; turn < 50; turn++) {
-		FILE *f = fopen(path, "re");
-		unsigned n = 0;
-
-		while (f && fscanf(f, "%d", &pid) == 1) {
-			(void)kill(pid, SIGKILL);
-			n++;
-		}
-		if (f)
-			(void)fclose(f);
-		if (n == 0)
-			return;
-		(void)usleep(100000);
-	}
-}
-
-void die(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	(void)fflush(stdout);
-	(void)vfprintf(stderr, format, ap);
-	va_end(ap);
-	(void)fputc('\n', stderr);
-	kill_children();
-	_exit(1);
-}
 
 void daemon_kill(pid_t pid)
 {
@@ -147,13 +101,6 @@ void series_add(struct series *s, double v)
 {
 	if (s->n < BENCH_MAX_SAMPLES)
 		s->v[s->n++] = v;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 double series_at(struct series *s, double part)

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "tests/bench/client.h"
+#include "tests/bench/measure.h"
 
 #define BENCH_MAX_SAMPLES 4096
 #define BENCH_MAX_SIDES   3
@@ -102,7 +103,6 @@ void bench_uuid(unsigned number, char ret[37]);
 /* The number in a UUID of ours, or -1. */
 int bench_number(const char *uuid);
 
-double now_ms(void);
 void series_add(struct series *s, double v);
 double series_at(struct series *s, double part);
 void table_head(const char *figure);

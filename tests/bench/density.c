@@ -10,18 +10,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/bench/client.h"
+#include "tests/bench/measure.h"
 #include "vmm-core/base/cleanup.h"
 #include "vmm-core/base/strutil.h"
 
@@ -39,50 +37,6 @@ static struct {
 	pid_t pid;
 } bench;
 static struct client rpc;
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
-/* What has been started ends with the daemon or is ended here. */
-static void end_all(void)
-{
-	char path[64];
-	int pid;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	for (unsigned turn = 0; turn < 100; turn++) {
-		FILE *f = fopen(path, "re");
-		unsigned n = 0;
-
-		while (f && fscanf(f, "%d", &pid) == 1) {
-			(void)kill(pid, SIGKILL);
-			n++;
-		}
-		if (f)
-			(void)fclose(f);
-		if (n == 0)
-			return;
-		(void)usleep(100000);
-	}
-}
-
-void die(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	(void)fflush(stdout);
-	(void)vfprintf(stderr, format, ap);
-	va_end(ap);
-	(void)fputc('\n', stderr);
-	end_all();
-	_exit(1);
-}
 
 static void spawn(void)
 {
@@ -291,13 +245,6 @@ static double available_mib(void)
 
 /* Figures. */
 
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 /* P25: from StartDomain to its answer, of machines that come and go. */
 static void figure_start(const char *what)
 {
@@ -436,7 +383,7 @@ static void run(void)
 	printf("| time to end all | s | %.1f |\n", (now_ms() - begin) / 1e3);
 	figure_start("none running any more");
 	client_close(&rpc);
-	end_all();
+	kill_children();
 }
 
 int main(int argc, char **argv)

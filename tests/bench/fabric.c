@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "tests/bench/fabric-bench.h"
+#include "tests/bench/measure.h"
 #include "vmm-core/proto.h"
 
 #define MAX_ROUNDS 100
@@ -260,13 +261,6 @@ static void flood(const struct path *path, struct cell *cell, uint32_t size, uns
 	}
 	n_bad += atomic_load(&run.shared->bad);
 	stop(&run);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 static int by_ns(const void *a, const void *b)

@@ -19,6 +19,7 @@
 
 #include "devices/pci/pci.h"
 #include "devices/virtio/virtio-pci.h"
+#include "tests/bench/measure.h"
 #include "tests/fakes/fake-driver.h"
 
 #define N_DISKS    2
@@ -46,11 +47,9 @@ struct machine_at { /* its disks have these homes */
 	unsigned n_loops;
 };
 
-_noreturn_ static void die(const char *what, int error)
+_noreturn_ static void fail(const char *what, int error)
 {
-	(void)fprintf(
-		stderr, "bench-iothreads: %s: %s\n", what, strerror(error < 0 ? -error : error));
-	exit(1);
+	die("bench-iothreads: %s: %s", what, strerror(error < 0 ? -error : error));
 }
 
 static double now_s(void)
@@ -69,7 +68,7 @@ static int make_image(void)
 	memset(block, 0x5a, sizeof(block));
 	for (uint64_t at = 0; at < FILE_SIZE; at += sizeof(block))
 		if (pwrite(fd, block, sizeof(block), (off_t)at) != (ssize_t)sizeof(block))
-			die("image", errno);
+			fail("image", errno);
 	return fd;
 }
 
@@ -99,7 +98,7 @@ static void make_machine(struct machine_at *m, unsigned n_loops)
 	if (r == 0)
 		r = device_machine_done(m->root);
 	if (r < 0)
-		die("virtio-blk-pci", r);
+		fail("virtio-blk-pci", r);
 }
 
 static void start_drivers(struct machine_at *m)
@@ -108,7 +107,7 @@ static void start_drivers(struct machine_at *m)
 		struct fake_driver *d = &m->disks[i].d;
 
 		if (!fake_driver_probe_from(d, m->f, 2, i ? m->disks[0].d.slot + 1 : 0))
-			die("no disk", ENODEV);
+			fail("no disk", ENODEV);
 		d->heap = MIB(4) + i * MIB(16);
 		fake_driver_start(d, UINT64_MAX);
 		m->disks[i].headers = fake_driver_alloc(d, 16 * DEPTH);
@@ -165,7 +164,7 @@ static void refill(struct disk *disk, uint32_t size)
 	while (fake_ring_used(r, &id, &len)) {
 		disk->finished++;
 		if (len != size + 1)
-			die("read", EIO);
+			fail("read", EIO);
 		if (disk->started < N_REQUESTS)
 			add(disk, size, id / 3);
 	}
@@ -206,7 +205,7 @@ static void *drive(void *arg)
 	}
 	while (!is_done(driver)) {
 		if (loop_run_once(driver->loop, LOOP_NEVER) < 0)
-			die("loop", EIO);
+			fail("loop", EIO);
 		for (unsigned i = 0; i < driver->n; i++)
 			refill(driver->disks[i], driver->size);
 	}
@@ -229,17 +228,10 @@ static double run(struct machine_at *m, uint32_t size)
 	t = now_s();
 	for (unsigned i = 0; i < m->n_loops; i++)
 		if (pthread_create(&drivers[i].thread, NULL, drive, &drivers[i]))
-			die("thread", EAGAIN);
+			fail("thread", EAGAIN);
 	for (unsigned i = 0; i < m->n_loops; i++)
 		(void)pthread_join(drivers[i].thread, NULL);
 	return N_DISKS * N_REQUESTS / (now_s() - t);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 static double median(double *v, unsigned n)
@@ -271,7 +263,7 @@ int main(int argc, char **argv)
 	struct machine_at one, two;
 
 	if (rounds < 1 || rounds > MAX_ROUNDS)
-		die("ROUNDS", EINVAL);
+		fail("ROUNDS", EINVAL);
 	make_machine(&one, 1);
 	start_drivers(&one);
 	make_machine(&two, N_DISKS);
