@@ -1,76 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Guest memory as resources: a file for each cell, bound to nodes of the host; what a host with several nodes refuses, with which
  * words (its /sys is ours); and what the kernel says of the policy of a file. */
-#include "daemon/resources.h"
+#include "resources-fixture.h"
 
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "daemon-fixture.h"
 #include "sysfs-fixture.h"
 
-static struct domain_config *config;
-static struct resources_env env;
-static struct resources res;
-static struct error error;
 static char *sysfs;
 
 static int setup(void **state)
 {
-	struct fixture *f;
-
-	fixture_setup(state);
-	f = *state;
 	sysfs_setup((void **)&sysfs);
-	config = domain_config_new();
-	assert_non_null(config);
-	strcpy(config->vm.name, "test");
+	resources_setup(state);
 	config->vm.memory_kib = 8192;
-	config->vm.vcpus = config->vm.vcpus_max = 1;
-	config->vm.has_kernel = 1;
-	strcpy(config->kernel, f->kernel);
-	env = (struct resources_env){
-		.runtime_fd = open(f->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-		.runtime_path = f->runtime,
-	};
-	memset(&res, 0, sizeof(res));
-	error = (struct error){0};
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	resources_close(&res);
-	config = domain_config_free(config);
-	close(env.runtime_fd);
 	sysfs_teardown((void **)&sysfs);
-	return fixture_teardown(state);
-}
-
-static void open_ok(void)
-{
-	if (resources_open(config, &env, &res, &error) < 0)
-		fail_msg("%s", error.message);
-}
-
-static void refused(const char *words)
-{
-	unsigned before = fixture_count_fds();
-
-	assert_true(resources_open(config, &env, &res, &error) < 0);
-	if (!strstr(error.message, words))
-		fail_msg("'%s' has no '%s'", error.message, words);
-	assert_int_equal(fixture_count_fds(), before);
+	return resources_teardown(state);
 }
 
 static int ram_of(unsigned cell)
 {
-	for (unsigned i = 0; i < res.n; i++)
-		if (res.what[i].kind == PROTO_FD_RAM && res.what[i].index == cell)
-			return res.fds[i];
-	return -EBADF;
+	int at = find(PROTO_FD_RAM, cell);
+
+	return at < 0 ? -EBADF : res.fds[at];
 }
 
 static void add_cells(unsigned n, uint64_t kib)

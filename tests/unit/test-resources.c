@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Resources: what goes with START, in which order, sealed how; what is refused, with which words; and that a refusal
  * makes nothing and loses no fd. */
-#include "daemon/resources.h"
+#include "resources-fixture.h"
 
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -9,67 +9,7 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "daemon-fixture.h"
 #include "daemon/stats-view.h"
-
-static struct domain_config *config;
-static struct resources_env env;
-static struct resources res;
-static struct error error;
-
-static int setup(void **state)
-{
-	struct fixture *f;
-
-	fixture_setup(state);
-	f = *state;
-	config = domain_config_new();
-	assert_non_null(config);
-	strcpy(config->vm.name, "test");
-	config->vm.memory_kib = 4096;
-	config->vm.vcpus = config->vm.vcpus_max = 1;
-	config->vm.has_kernel = 1;
-	strcpy(config->kernel, f->kernel);
-	env = (struct resources_env){
-		.runtime_fd = open(f->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-		.runtime_path = f->runtime,
-	};
-	memset(&res, 0, sizeof(res));
-	error = (struct error){0};
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	resources_close(&res);
-	config = domain_config_free(config);
-	close(env.runtime_fd);
-	return fixture_teardown(state);
-}
-
-static void open_ok(void)
-{
-	if (resources_open(config, &env, &res, &error) < 0)
-		fail_msg("%s", error.message);
-}
-
-static void refused(const char *words)
-{
-	unsigned before = fixture_count_fds();
-
-	assert_true(resources_open(config, &env, &res, &error) < 0);
-	if (!strstr(error.message, words))
-		fail_msg("'%s' has no '%s'", error.message, words);
-	assert_int_equal(fixture_count_fds(), before);
-}
-
-static int find(enum proto_fd_kind kind, unsigned index)
-{
-	for (unsigned i = 0; i < res.n; i++)
-		if (res.what[i].kind == kind && res.what[i].index == index)
-			return (int)i;
-	return -1;
-}
 
 static void test_the_least(void **state)
 {
@@ -305,7 +245,7 @@ static void test_ledger(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, resources_setup, resources_teardown)
 		cmocka_unit_test(test_ledger),
 		T(test_the_least),
 		T(test_kernel_refusals),
