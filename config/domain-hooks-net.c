@@ -2,7 +2,7 @@
 /*
  * The code behind the rows of <interface>: see domain-rules.h and domain-rules-net.c.
  *
- * Tested by tests/unit/test-domain-xml.c.
+ * Tested by tests/unit/test-domain-xml-devices.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /*
  * The verdict table of domain XML: <devices>, in the order in which libvirt prints them.
  *
- * Tested by tests/unit/test-domain-xml.c.
+ * Tested by tests/unit/test-domain-xml-devices.c.
  */
 #include <string.h>
 

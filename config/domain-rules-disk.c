@@ -2,7 +2,7 @@
 /*
  * The verdict table of domain XML: <disk>, and what disks share with the other virtio devices.
  *
- * Tested by tests/unit/test-domain-xml.c.
+ * Tested by tests/unit/test-domain-xml-devices.c.
  */
 #include "config/domain-rules.h"
 

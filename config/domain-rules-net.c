@@ -2,7 +2,7 @@
 /*
  * The verdict table of domain XML: <interface>. The code behind it is in domain-hooks-net.c.
  *
- * Tested by tests/unit/test-domain-xml.c.
+ * Tested by tests/unit/test-domain-xml-devices.c.
  */
 #include "config/domain-rules.h"
 #include "config/net-rules.h"

@@ -7,7 +7,7 @@
  * and more bytes, depth, nodes or attributes per element than names.h and XML_MAX_ATTRIBUTES allow. Nothing
  * is fetched, nothing is included, nothing is printed.
  *
- * Tested by tests/unit/test-xml-rule.c and tests/unit/test-domain-xml.c.
+ * Tested by tests/unit/test-xml-rule.c and tests/unit/test-domain-xml-hostile.c.
  */
 #pragma once
 

@@ -8,7 +8,7 @@
  * number of handshakes are the caller's business (rpc-tls.h). The end of the peer's bytes is his close_notify; a connection
  * that is cut without one is an error, so that nothing that was cut off is taken for whole.
  *
- * One thread. Tested by tests/unit/test-rpc-tls.c, fuzzed by tests/fuzz/fuzz-tls.c.
+ * One thread. Tested by tests/unit/test-rpc-io-tls.c, fuzzed by tests/fuzz/fuzz-tls.c.
  */
 #pragma once
 
