@@ -5,14 +5,7 @@
 #include <string.h>
 
 #include "daemon/changeset.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(int condition)
-{
-	if (!condition)
-		abort();
-}
+#include "tests/fuzz/fuzz-input.h"
 
 static void check(const char *bytes, size_t size)
 {

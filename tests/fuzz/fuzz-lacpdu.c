@@ -20,15 +20,9 @@
 #include <string.h>
 
 #include "devices/net/lacp.h"
+#include "tests/fuzz/fuzz-input.h"
 
 #define STATE_OFFSET 32
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
 
 struct world {
 	struct lacp l;
@@ -37,23 +31,6 @@ struct world {
 	uint8_t last[LACP_FRAME_LEN];
 	uint64_t lacpdu_ns[LACP_MAX_MEMBERS][LACP_MAX_TX]; /* the last ones, oldest first */
 };
-
-static uint8_t take8(struct input *in)
-{
-	uint8_t v = in->len ? *in->data : 0;
-
-	if (in->len) {
-		in->data++;
-		in->len--;
-	}
-	return v;
-}
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* Every frame is a good one, says what the member is, and is within the limit. */
 static int on_transmit(void *opaque, unsigned member, const uint8_t *frame, size_t len)
@@ -186,7 +163,7 @@ static void send_exact(struct world *w, unsigned member, const uint8_t *bytes, s
 
 static void send_raw(struct world *w, unsigned member, struct input *in)
 {
-	size_t len = take8(in);
+	size_t len = take(in, 1);
 
 	len = MIN(len, in->len);
 	send_exact(w, member, in->data, len);
@@ -197,22 +174,22 @@ static void send_raw(struct world *w, unsigned member, struct input *in)
 static void send_good(struct world *w, unsigned member, struct input *in, bool change)
 {
 	static const uint8_t head[16] = {1, 0x80, 0xc2, 0, 0, 2, 0, 1, 2, 3, 4, 5, 0x88, 9, 1, 1};
-	uint8_t frame[LACP_FRAME_LEN] = {0}, partner = take8(in) & 3, at, value;
+	uint8_t frame[LACP_FRAME_LEN] = {0}, partner = (uint8_t)take(in, 1) & 3, at, value;
 	struct lacp_info info = {.system_priority = (uint16_t)(partner & 1 ? 1 : 0xf000),
 		.system = {0, 1, 2, 3, 4, (uint8_t)(partner >> 1)},
 		.key = 1,
 		.port_priority = 7};
 
-	info.port = take8(in);
-	info.state = take8(in);
+	info.port = (uint8_t)take(in, 1);
+	info.state = (uint8_t)take(in, 1);
 	memcpy(frame, head, sizeof(head));
 	put_info(frame + 16, 1, &info);
 	put_info(frame + 36, 2, &w->l.members[member].actor);
 	frame[56] = 3;
 	frame[57] = 16;
 	if (change) {
-		at = take8(in);
-		value = take8(in);
+		at = (uint8_t)take(in, 1);
+		value = (uint8_t)take(in, 1);
 		frame[at % LACP_FRAME_LEN] = value;
 	}
 	send_exact(w, member, frame, sizeof(frame));
@@ -233,16 +210,16 @@ static void add_or_remove(struct world *w, unsigned member, uint8_t priority, ui
 
 static void step(struct world *w, struct input *in)
 {
-	uint8_t op = take8(in), arg;
+	uint8_t op = (uint8_t)take(in, 1), arg;
 	unsigned member = op >> 4 & 7;
 
 	switch (op & 15) {
 	case 0:
-		arg = take8(in) & 3;
+		arg = (uint8_t)take(in, 1) & 3;
 		lacp_member_link(&w->l, member, arg, arg == 2 ? 1000 : 10000, arg != 3, w->now_ns);
 		break;
 	case 1:
-		w->now_ns += take8(in) * 50 * NSEC_PER_MSEC;
+		w->now_ns += take(in, 1) * 50 * NSEC_PER_MSEC;
 		break;
 	case 2:
 		send_raw(w, member, in);
@@ -255,8 +232,8 @@ static void step(struct world *w, struct input *in)
 		send_exact(w, member, w->last, sizeof(w->last));
 		break;
 	case 6:
-		arg = take8(in);
-		add_or_remove(w, member, arg, take8(in));
+		arg = (uint8_t)take(in, 1);
+		add_or_remove(w, member, arg, (uint8_t)take(in, 1));
 		break;
 	case 7:
 		w->fail = !w->fail;
@@ -272,7 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct world w;
 	struct input in = {.data = data, .len = size};
-	uint8_t bits = take8(&in);
+	uint8_t bits = (uint8_t)take(&in, 1);
 	const struct lacp_config config = {.system_priority = 0x8000,
 		.system_mac = {2, 0, 0, 0, 0, 0xff},
 		.key = 1,

@@ -5,16 +5,9 @@
 #include <string.h>
 
 #include "daemon/gateway.h"
+#include "tests/fuzz/fuzz-input.h"
 
 #define MAX_LEASES 8
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_text(const char *s, size_t size)
 {

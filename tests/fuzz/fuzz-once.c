@@ -9,20 +9,13 @@
 
 #include "daemon/manager.h"
 #include "daemon/once-internal.h"
+#include "tests/fuzz/fuzz-input.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/log.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct store store;
 static struct manager manager = {.store = &store};
 static char dir[] = "/dev/shm/fuzz-once-XXXXXX";
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void clean_up(void)
 {

@@ -25,17 +25,11 @@
 
 #include "devices/virtio/virtio-console.h"
 #include "tests/fakes/fake-driver.h"
+#include "tests/fuzz/fuzz-input.h"
 #include "vmm-core/chardev.h"
 
 #define RAM       MIB(1)
 #define N_DEVICES 4
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
 
 struct world {
 	struct fake_machine *f;
@@ -43,17 +37,6 @@ struct world {
 	struct fake_driver drivers[2];
 	bool probed[2];
 };
-
-static uint64_t take(struct input *in, unsigned n)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n && in->len; i++) {
-		v |= (uint64_t)*in->data++ << (8 * i);
-		in->len--;
-	}
-	return v;
-}
 
 static const struct device_class *const classes[N_DEVICES] = {
 	&q35_host_class,

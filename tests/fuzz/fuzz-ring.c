@@ -12,36 +12,14 @@
  *	6	park, unpark                  7	a record with a good header: length 16 bits, tail behind it
  */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "devices/net/ring.h"
+#include "tests/fuzz/fuzz-input.h"
 
 #define SIZE RING_MIN_DATA
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
-
-static uint64_t take(struct input *in, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes && in->len; i++, in->len--)
-		v |= (uint64_t)*in->data++ << (8 * i);
-	return v;
-}
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static int make_file(void)
 {

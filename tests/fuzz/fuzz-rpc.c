@@ -8,15 +8,8 @@
 #include "daemon/rpc-args.h"
 #include "daemon/rpc-internal.h"
 #include "daemon/rpc-message.h"
+#include "tests/fuzz/fuzz-input.h"
 #include "vmm-core/base/base64.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* What rpc.write is given: whatever is decoded is the same text again. */
 static void try_data(struct json_object *value)

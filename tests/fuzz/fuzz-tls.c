@@ -15,21 +15,14 @@
 #include <sys/socket.h>
 
 #include "daemon/rpc-io-tls.h"
+#include "tests/fuzz/fuzz-input.h"
 
 #define MAX_STEPS 4096
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct pki pki;
 static struct pki_pair holder;
 static struct tls_creds *creds;
 static char top[64];
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void remove_files(void)
 {

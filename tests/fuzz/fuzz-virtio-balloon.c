@@ -15,105 +15,34 @@
  *	8	reset and start with these features (64 bits), as far as they are offered; queues by the number's bits
  *	9	give up number + 1 pages from page (16 bits) on
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "devices/pci/pci.h"
-#include "devices/virtio/virtio-pci.h"
-#include "tests/fakes/fake-driver.h"
+#include "tests/fuzz/fuzz-rig.h"
 #include "vmm-core/proto.h"
 #include "vmm-core/stats.h"
 
-#define RAM       MIB(1)
-#define N_QUEUES  5
-#define RING_SIZE 16
-#define SPACE     0x10000 /* where buffers are; rings are above */
-#define STATS     2
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
+#define N_QUEUES   5
+#define ALL_QUEUES ((1U << N_QUEUES) - 1)
+#define STATS      2
 
 struct world {
-	struct fake_machine *f;
-	struct device *root, *dev;
-	struct fake_driver d;
+	struct rig rig;
 	struct vm_stats_page *page;
-	bool ready; /* rings are set up */
 };
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint64_t take(struct input *in, unsigned n)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n && in->len; i++) {
-		v |= (uint64_t)*in->data++ << (8 * i);
-		in->len--;
-	}
-	return v;
-}
-
-static void start(struct world *w, uint64_t features, unsigned queues)
-{
-	fake_driver_reset(&w->d);
-	expect(fake_driver_status(&w->d) == 0);
-	w->d.heap = FAKE_DRIVER_HEAP + SPACE;
-	w->ready = fake_driver_negotiate(&w->d, features | VIRTIO_BIT(VIRTIO_F_VERSION_1));
-	for (unsigned i = 0; w->ready && i < N_QUEUES; i++)
-		if (i < 2 || queues >> i & 1)
-			fake_driver_setup_queue(&w->d, i, RING_SIZE);
-	fake_common_write(&w->d, 0x14, 1, 0xf);
-	fake_driver_turn(&w->d);
-}
 
 static void build(struct world *w)
 {
-	w->f = fake_machine_new(RAM);
+	w->rig.f = fake_machine_new(RIG_RAM);
 	w->page = calloc(1, sizeof(*w->page));
-	w->f->m.stats = w->page;
-	w->f->config.balloon.model = VM_BALLOON_VIRTIO;
-	w->f->config.balloon.autodeflate = VM_TRISTATE_YES;
-	if (!w->page || device_new(&q35_host_class, &w->f->m, 0, &w->root) < 0 ||
-		device_new(&virtio_balloon_pci_class.class, &w->f->m, 0, &w->dev) < 0 ||
-		q35_host_class.ops->machine_done(w->root) < 0 || !fake_driver_probe(&w->d, w->f, 5))
-		abort();
-	start(w, UINT64_MAX, 0x1f);
+	w->rig.f->m.stats = w->page;
+	w->rig.f->config.balloon.model = VM_BALLOON_VIRTIO;
+	w->rig.f->config.balloon.autodeflate = VM_TRISTATE_YES;
+	expect(w->page);
+	rig_build(&w->rig, &virtio_balloon_pci_class.class, 5);
+	rig_start(&w->rig, UINT64_MAX, ALL_QUEUES);
 }
 
 static bool has_ring(const struct world *w, unsigned queue)
 {
-	return w->ready && virtio_pci_device(w->dev)->queues[queue].enabled;
-}
-
-static void offer(struct world *w, unsigned queue, struct input *in)
-{
-	unsigned n = (unsigned)take(in, 1) % RING_SIZE + 1;
-	struct fake_ring *r = &w->d.rings[queue];
-	unsigned head = r->next_desc;
-
-	for (unsigned i = 0; i < n; i++) {
-		unsigned at = r->next_desc, next = (at + 1) % RING_SIZE;
-		uint64_t addr = take(in, 2);
-		uint32_t len = (uint32_t)take(in, 2);
-		unsigned how = (unsigned)take(in, 1);
-		uint16_t flags = (uint16_t)((how & 1 ? FAKE_WRITE : 0) |
-			(how & 2 ? FAKE_INDIRECT : 0) | (i + 1 < n ? FAKE_NEXT : 0));
-
-		if (len & 0x8000)
-			len = (len & 0x7fff) * 8;
-		fake_ring_set_desc(r, r->desc, at, addr, len, flags, (uint16_t)next);
-		r->next_desc = next;
-	}
-	fake_ring_offer(r, (uint16_t)head);
+	return w->rig.ready && virtio_pci_device(w->rig.dev)->queues[queue].enabled;
 }
 
 static void give_up(struct world *w, unsigned n, uint32_t first)
@@ -123,9 +52,9 @@ static void give_up(struct world *w, unsigned n, uint32_t first)
 
 	for (unsigned i = 0; i < n; i++)
 		pfns[i] = first + i;
-	expect(guest_mem_write(w->f->m.mem, GPA(0xe000), pfns, n * 4) >= 0);
-	(void)fake_driver_add(&w->d, 0, &part, 1);
-	fake_driver_kick(&w->d, 0);
+	expect(guest_mem_write(w->rig.f->m.mem, GPA(0xe000), pfns, n * 4) >= 0);
+	(void)fake_driver_add(&w->rig.d, 0, &part, 1);
+	fake_driver_kick(&w->rig.d, 0);
 }
 
 static void host_wishes(struct world *w, unsigned n, struct input *in)
@@ -135,28 +64,11 @@ static void host_wishes(struct world *w, unsigned n, struct input *in)
 
 	what.target = (uint32_t)take(in, 4);
 	what.period_s = (uint32_t)take(in, 4);
-	r = w->f->m.balloon_ops->set(w->f->m.balloon, &what);
+	r = w->rig.f->m.balloon_ops->set(w->rig.f->m.balloon, &what);
 	expect(r == 0 || r == -EINVAL);
 	if (r == 0 && n & PROTO_BALLOON_TARGET)
-		expect(fake_config_read(&w->d, 0, 4) == what.target);
-	fake_driver_turn(&w->d);
-}
-
-static void reload(struct world *w)
-{
-	struct state_writer writer;
-	struct state_reader r;
-	size_t offset = 0;
-
-	expect(w->dev->class->ops->quiesce(w->dev));
-	state_writer_init(&writer);
-	expect(device_save(w->dev, &writer) == 0);
-	expect(state_next(writer.data, writer.len, &offset, &r) == 1);
-	/* A guest that wrote over a chain that is out cannot be loaded: it is as it was then. */
-	(void)device_load(w->dev, &r);
-	state_writer_done(&writer);
-	w->dev->class->ops->resume(w->dev);
-	fake_driver_turn(&w->d);
+		expect(fake_config_read(&w->rig.d, 0, 4) == what.target);
+	fake_driver_turn(&w->rig.d);
 }
 
 static void step(struct world *w, struct input *in)
@@ -166,40 +78,36 @@ static void step(struct world *w, struct input *in)
 
 	switch (op & 15) {
 	case 0:
-		addr = take(in, 2);
-		for (unsigned i = 0; i <= n; i++) {
-			uint8_t byte = (uint8_t)take(in, 1);
-
-			expect(guest_mem_write(w->f->m.mem, GPA(addr + i), &byte, 1) >= 0);
-		}
+		rig_poke(&w->rig, n + 1, in);
 		break;
 	case 1:
 		if (has_ring(w, n % N_QUEUES))
-			offer(w, n % N_QUEUES, in);
+			rig_offer(&w->rig, n % N_QUEUES, in);
 		break;
 	case 2:
-		fake_driver_kick(&w->d, n % N_QUEUES);
+		fake_driver_kick(&w->rig.d, n % N_QUEUES);
 		break;
 	case 3:
 		addr = take(in, 1);
-		fake_config_write(&w->d, (unsigned)addr, 1U << n % 4, take(in, 4));
+		fake_config_write(&w->rig.d, (unsigned)addr, 1U << n % 4, take(in, 4));
 		break;
 	case 4:
 		host_wishes(w, n, in);
 		break;
 	case 5:
-		(void)w->f->m.balloon_ops->ask(w->f->m.balloon);
-		fake_driver_turn(&w->d);
+		(void)w->rig.f->m.balloon_ops->ask(w->rig.f->m.balloon);
+		fake_driver_turn(&w->rig.d);
 		break;
 	case 6:
-		loop_fake_advance(w->f->m.loop, (n + 1) * NSEC_PER_SEC);
-		fake_driver_turn(&w->d);
+		loop_fake_advance(w->rig.f->m.loop, (n + 1) * NSEC_PER_SEC);
+		fake_driver_turn(&w->rig.d);
 		break;
 	case 7:
-		reload(w);
+		/* A guest that wrote over a chain that is out cannot be loaded: it is as it was then. */
+		(void)rig_reload(&w->rig);
 		break;
 	case 8:
-		start(w, take(in, 8), n << 1);
+		rig_start(&w->rig, take(in, 8), (n << 1 | 3) & ALL_QUEUES);
 		break;
 	case 9:
 		if (has_ring(w, 0))
@@ -211,10 +119,11 @@ static void step(struct world *w, struct input *in)
 /* Between two operations at most the buffer of statistics is out, and no number is more than there is. */
 static void check(const struct world *w)
 {
-	const struct virtio_device *v = virtio_pci_device(w->dev);
+	const struct virtio_device *v = virtio_pci_device(w->rig.dev);
 
-	expect(w->page->balloon.actual <= RAM / 4096 && w->page->balloon.target < RAM / 4096);
-	expect(fake_config_read((struct fake_driver *)(uintptr_t)&w->d, 4, 4) ==
+	expect(w->page->balloon.actual <= RIG_RAM / 4096 &&
+		w->page->balloon.target < RIG_RAM / 4096);
+	expect(fake_config_read((struct fake_driver *)(uintptr_t)&w->rig.d, 4, 4) ==
 		w->page->balloon.actual);
 	if (v->status & VIRTIO_STATUS_NEEDS_RESET)
 		return;
@@ -233,9 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&w, &in);
 		check(&w);
 	}
-	(void)device_free(w.dev);
-	(void)device_free(w.root);
-	(void)fake_machine_free(w.f);
+	rig_done(&w.rig);
 	free(w.page);
 	return 0;
 }

@@ -16,57 +16,20 @@
  *	8	the machine is reset
  *	9	a request: type (number), first block (16 bits), blocks (16 bits)
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "devices/pci/pci.h"
-#include "devices/virtio/virtio-pci.h"
-#include "tests/fakes/fake-driver.h"
+#include "tests/fuzz/fuzz-rig.h"
 #include "vmm-core/guest-plug.h"
 #include "vmm-core/layout.h"
 #include "vmm-core/stats.h"
 
-#define RAM       MIB(1)
-#define BLOCK     MIB(2)
-#define N_BLOCKS  200 /* two extents; few that get memory at once */
-#define N_FEW     6
-#define RING_SIZE 16
-#define SPACE     0x10000 /* where buffers are; rings are above */
-#define MAX_TURNS 64
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
-
+#define BLOCK    MIB(2)
+#define N_BLOCKS 200 /* two extents; few that get memory at once */
+#define N_FEW    6
 struct world {
-	struct fake_machine *f;
-	struct device *root, *dev;
-	struct fake_driver d;
+	struct rig rig;
 	struct vm_stats_page *page;
 	uint64_t base, n_blocks;
 	uint64_t reach; /* bytes that have slots */
-	bool ready;     /* the ring is set up */
 };
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint64_t take(struct input *in, unsigned n)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n && in->len; i++) {
-		v |= (uint64_t)*in->data++ << (8 * i);
-		in->len--;
-	}
-	return v;
-}
 
 static int set_slot(void *opaque, unsigned slot, uint64_t gpa, uint64_t size, void *host)
 {
@@ -80,68 +43,46 @@ static int set_slot(void *opaque, unsigned slot, uint64_t gpa, uint64_t size, vo
 	return 0;
 }
 
-static void start(struct world *w, uint64_t features)
-{
-	fake_driver_reset(&w->d);
-	for (unsigned i = 0; i < MAX_TURNS && fake_driver_status(&w->d); i++)
-		loop_fake_advance(w->f->m.loop, 1);
-	expect(fake_driver_status(&w->d) == 0);
-	w->d.heap = FAKE_DRIVER_HEAP + SPACE;
-	w->ready = fake_driver_negotiate(&w->d, features | VIRTIO_BIT(VIRTIO_F_VERSION_1));
-	if (w->ready)
-		fake_driver_setup_queue(&w->d, 0, RING_SIZE);
-	fake_common_write(&w->d, 0x14, 1, 0xf);
-	fake_driver_turn(&w->d);
-}
-
 static void build(struct world *w, bool populates)
 {
 	static const struct guest_plug_ops ops = {.set_slot = set_slot};
 	const struct guest_file room = {.fd = -EBADF, .size = GIB(2), .page_len = 4096};
 
-	w->f = fake_machine_new(RAM);
+	w->rig.f = fake_machine_new(RIG_RAM);
 	w->page = calloc(1, sizeof(*w->page));
-	w->f->m.stats = w->page;
-	w->base = layout_plug_base(RAM);
+	w->rig.f->m.stats = w->page;
+	w->base = layout_plug_base(RIG_RAM);
 	w->n_blocks = populates ? N_FEW : N_BLOCKS;
-	w->f->config.n_memories = 1;
-	w->f->config.memory_allocation = populates ? VM_ALLOCATION_IMMEDIATE : 0;
-	w->f->config.memories[0] = (struct vm_memory){.size_kib = w->n_blocks * BLOCK / 1024,
+	w->rig.f->config.n_memories = 1;
+	w->rig.f->config.memory_allocation = populates ? VM_ALLOCATION_IMMEDIATE : 0;
+	w->rig.f->config.memories[0] = (struct vm_memory){.size_kib = w->n_blocks * BLOCK / 1024,
 		.requested_kib = 4 * BLOCK / 1024,
 		.block_kib = BLOCK / 1024};
-	if (!w->page || guest_plug_init(&w->f->mem, &room, &ops, w) < 0 ||
-		guest_plug_add(&w->f->mem, 0, w->n_blocks * BLOCK, BLOCK) < 0 ||
-		device_new(&q35_host_class, &w->f->m, 0, &w->root) < 0 ||
-		device_new(&virtio_mem_pci_class.class, &w->f->m, 0, &w->dev) < 0 ||
-		q35_host_class.ops->machine_done(w->root) < 0 ||
-		!fake_driver_probe(&w->d, w->f, 24))
+	if (!w->page || guest_plug_init(&w->rig.f->mem, &room, &ops, w) < 0 ||
+		guest_plug_add(&w->rig.f->mem, 0, w->n_blocks * BLOCK, BLOCK) < 0)
 		abort();
-	start(w, UINT64_MAX);
+	rig_build(&w->rig, &virtio_mem_pci_class.class, 24);
+	rig_start(&w->rig, UINT64_MAX, 1);
 }
 
 static bool has_ring(const struct world *w)
 {
-	return w->ready && virtio_pci_device(w->dev)->queues[0].enabled;
+	return w->rig.ready && virtio_pci_device(w->rig.dev)->queues[0].enabled;
 }
 
 static void offer(struct world *w, struct input *in)
 {
-	unsigned n = (unsigned)take(in, 1) % RING_SIZE + 1;
-	struct fake_ring *r = &w->d.rings[0];
+	unsigned n = (unsigned)take(in, 1) % RIG_RING_SIZE + 1;
+	struct fake_ring *r = &w->rig.d.rings[0];
 	unsigned head = r->next_desc;
 
 	for (unsigned i = 0; i < n; i++) {
-		unsigned at = r->next_desc, next = (at + 1) % RING_SIZE;
 		uint64_t addr = take(in, 4);
 		uint32_t len = (uint32_t)take(in, 1);
-		unsigned how = (unsigned)take(in, 1);
-		uint16_t flags = (uint16_t)((how & 1 ? FAKE_WRITE : 0) |
-			(how & 2 ? FAKE_INDIRECT : 0) | (i + 1 < n ? FAKE_NEXT : 0));
 
 		if (addr >> 31)
 			addr += w->base - (UINT64_C(1) << 31);
-		fake_ring_set_desc(r, r->desc, at, addr, len, flags, (uint16_t)next);
-		r->next_desc = next;
+		rig_add(r, addr, len, i + 1 == n, in);
 	}
 	fake_ring_offer(r, (uint16_t)head);
 }
@@ -155,53 +96,43 @@ static void request(struct world *w, unsigned type, uint64_t first, uint16_t n)
 		uint16_t n, pad2[3];
 	} req = {.type = (uint16_t)type, .addr = w->base + first * BLOCK, .n = n};
 
-	expect(guest_mem_write(w->f->m.mem, GPA(0xe000), &req, sizeof(req)) >= 0);
-	(void)fake_driver_add(&w->d, 0, parts, 2);
-	fake_driver_kick(&w->d, 0);
+	expect(guest_mem_write(w->rig.f->m.mem, GPA(0xe000), &req, sizeof(req)) >= 0);
+	(void)fake_driver_add(&w->rig.d, 0, parts, 2);
+	fake_driver_kick(&w->rig.d, 0);
 }
 
 static void host_wishes(struct world *w, uint64_t bytes)
 {
-	int r = w->f->m.memory_ops->set(w->f->m.memories[0], bytes);
+	int r = w->rig.f->m.memory_ops->set(w->rig.f->m.memories[0], bytes);
 
 	expect(r == (bytes % BLOCK || bytes > w->n_blocks * BLOCK ? -EINVAL : 0));
 	if (r == 0)
 		expect(w->page->memories[0].requested == bytes);
-	fake_driver_turn(&w->d);
+	fake_driver_turn(&w->rig.d);
 }
 
 static void quiesce(struct world *w)
 {
-	for (unsigned i = 0; i < MAX_TURNS && !w->dev->class->ops->quiesce(w->dev); i++)
-		loop_fake_advance(w->f->m.loop, 1);
-	expect(w->dev->class->ops->quiesce(w->dev));
+	for (unsigned i = 0; i < RIG_MAX_TURNS && !w->rig.dev->class->ops->quiesce(w->rig.dev); i++)
+		loop_fake_advance(w->rig.f->m.loop, 1);
+	expect(w->rig.dev->class->ops->quiesce(w->rig.dev));
 }
 
 static void reload(struct world *w)
 {
-	struct state_writer writer;
-	struct state_reader r;
-	size_t offset = 0;
-
 	quiesce(w);
-	state_writer_init(&writer);
-	expect(device_save(w->dev, &writer) == 0);
-	expect(state_next(writer.data, writer.len, &offset, &r) == 1);
-	(void)device_load(w->dev, &r);
-	state_writer_done(&writer);
-	w->dev->class->ops->resume(w->dev);
-	fake_driver_turn(&w->d);
+	(void)rig_reload(&w->rig);
 }
 
 static void reset_machine(struct world *w)
 {
 	quiesce(w);
-	device_reset(w->dev);
-	w->dev->class->ops->resume(w->dev);
+	device_reset(w->rig.dev);
+	w->rig.dev->class->ops->resume(w->rig.dev);
 	expect(w->page->memories[0].plugged == 0);
-	w->ready = false;
-	expect(fake_driver_probe(&w->d, w->f, 24));
-	start(w, UINT64_MAX);
+	w->rig.ready = false;
+	expect(fake_driver_probe(&w->rig.d, w->rig.f, 24));
+	rig_start(&w->rig, UINT64_MAX, 1);
 }
 
 static void step(struct world *w, struct input *in)
@@ -211,36 +142,31 @@ static void step(struct world *w, struct input *in)
 
 	switch (op & 15) {
 	case 0:
-		addr = take(in, 2);
-		for (unsigned i = 0; i <= n; i++) {
-			uint8_t byte = (uint8_t)take(in, 1);
-
-			expect(guest_mem_write(w->f->m.mem, GPA(addr + i), &byte, 1) >= 0);
-		}
+		rig_poke(&w->rig, n + 1, in);
 		break;
 	case 1:
 		if (has_ring(w))
 			offer(w, in);
 		break;
 	case 2:
-		fake_driver_kick(&w->d, 0);
+		fake_driver_kick(&w->rig.d, 0);
 		break;
 	case 3:
 		addr = take(in, 1);
-		fake_config_write(&w->d, (unsigned)addr, 1U << n % 4, take(in, 4));
+		fake_config_write(&w->rig.d, (unsigned)addr, 1U << n % 4, take(in, 4));
 		break;
 	case 4:
 		host_wishes(w, take(in, 2) * BLOCK + n);
 		break;
 	case 5:
-		loop_fake_advance(w->f->m.loop, n * NSEC_PER_SEC / 8 + 1);
-		fake_driver_turn(&w->d);
+		loop_fake_advance(w->rig.f->m.loop, n * NSEC_PER_SEC / 8 + 1);
+		fake_driver_turn(&w->rig.d);
 		break;
 	case 6:
 		reload(w);
 		break;
 	case 7:
-		start(w, take(in, 1));
+		rig_start(&w->rig, take(in, 1), 1);
 		break;
 	case 8:
 		reset_machine(w);
@@ -256,14 +182,14 @@ static void step(struct world *w, struct input *in)
 /* What is plugged is counted right, lies within what can be reached, and nothing else is memory. */
 static void check(const struct world *w)
 {
-	const struct guest_plug_device *p = guest_plug_find(&w->f->mem, 0);
-	const struct virtio_device *v = virtio_pci_device(w->dev);
+	const struct guest_plug_device *p = guest_plug_find(&w->rig.f->mem, 0);
+	const struct virtio_device *v = virtio_pci_device(w->rig.dev);
 	uint64_t n = 0;
 
 	for (uint64_t i = 0; i < w->n_blocks; i++) {
-		bool is = guest_mem_ptr(&w->f->mem, GPA(w->base + i * BLOCK), BLOCK);
+		bool is = guest_mem_ptr(&w->rig.f->mem, GPA(w->base + i * BLOCK), BLOCK);
 
-		expect(is == (guest_plug_state(&w->f->mem, 0, i, 1) == GUEST_PLUGGED));
+		expect(is == (guest_plug_state(&w->rig.f->mem, 0, i, 1) == GUEST_PLUGGED));
 		expect(!is || (i + 1) * BLOCK <= p->usable);
 		n += is;
 	}
@@ -282,9 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&w, &in);
 		check(&w);
 	}
-	(void)device_free(w.dev);
-	(void)device_free(w.root);
-	(void)fake_machine_free(w.f);
+	rig_done(&w.rig);
 	free(w.page);
 	return 0;
 }

@@ -17,101 +17,34 @@
  *	9	so many good frames are offered and sent
  *	10	so many receive buffers of length (16 bits) are offered
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/virtio/virtio-net.h"
-#include "tests/fakes/fake-driver.h"
 #include "tests/fakes/fake-nic.h"
+#include "tests/fuzz/fuzz-rig.h"
 
-#define RAM       MIB(1)
-#define N_QUEUES  5
-#define RING_SIZE 16
-#define SPACE     0x10000 /* where buffers are; rings are above */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
-
+#define N_QUEUES   5
+#define ALL_QUEUES ((1U << N_QUEUES) - 1)
 struct world {
-	struct fake_machine *f;
-	struct device *root, *dev;
-	struct fake_driver d;
+	struct rig rig;
 	struct virtio_net *net;
 	struct nic *nic;
-	bool ready; /* rings are set up */
 };
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint64_t take(struct input *in, unsigned n)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n && in->len; i++) {
-		v |= (uint64_t)*in->data++ << (8 * i);
-		in->len--;
-	}
-	return v;
-}
-
-static void start(struct world *w, uint64_t features)
-{
-	fake_driver_reset(&w->d);
-	expect(fake_driver_status(&w->d) == 0);
-	w->d.heap = FAKE_DRIVER_HEAP + SPACE;
-	w->ready = fake_driver_negotiate(&w->d, features | VIRTIO_BIT(VIRTIO_F_VERSION_1));
-	for (unsigned i = 0; w->ready && i < N_QUEUES; i++)
-		fake_driver_setup_queue(&w->d, i, RING_SIZE);
-	fake_common_write(&w->d, 0x14, 1, 0xf);
-	fake_driver_turn(&w->d);
-}
 
 static void build(struct world *w)
 {
 	struct vm_nic *nic;
 
-	w->f = fake_machine_new(RAM);
-	nic = &w->f->config.nics[0];
-	*nic = (struct vm_nic){.queues = 2, .rx_queue_size = RING_SIZE, .tx_queue_size = RING_SIZE};
+	w->rig.f = fake_machine_new(RIG_RAM);
+	nic = &w->rig.f->config.nics[0];
+	*nic = (struct vm_nic){
+		.queues = 2, .rx_queue_size = RIG_RING_SIZE, .tx_queue_size = RIG_RING_SIZE};
 	memcpy(nic->port.mac, (uint8_t[]){0x52, 0x54, 0, 1, 2, 3}, NET_MAC_LEN);
-	w->f->config.n_nics = 1;
-	if (device_new(&q35_host_class, &w->f->m, 0, &w->root) < 0 ||
-		device_new(&virtio_net_pci_class.class, &w->f->m, 0, &w->dev) < 0 ||
-		q35_host_class.ops->machine_done(w->root) < 0 || !fake_driver_probe(&w->d, w->f, 1))
-		abort();
-	w->net = virtio_net_of(virtio_pci_device(w->dev));
+	w->rig.f->config.n_nics = 1;
+	rig_build(&w->rig, &virtio_net_pci_class.class, 1);
+	w->net = virtio_net_of(virtio_pci_device(w->rig.dev));
 	w->nic = w->net->nic;
-	start(w, UINT64_MAX);
-}
-
-static void offer(struct world *w, unsigned queue, struct input *in)
-{
-	unsigned n = (unsigned)take(in, 1) % RING_SIZE + 1;
-	struct fake_ring *r = &w->d.rings[queue];
-	unsigned head = r->next_desc;
-
-	for (unsigned i = 0; i < n; i++) {
-		unsigned at = r->next_desc, next = (at + 1) % RING_SIZE;
-		uint64_t addr = take(in, 2);
-		uint32_t len = (uint32_t)take(in, 2);
-		unsigned how = (unsigned)take(in, 1);
-		uint16_t flags = (uint16_t)((how & 1 ? FAKE_WRITE : 0) |
-			(how & 2 ? FAKE_INDIRECT : 0) | (i + 1 < n ? FAKE_NEXT : 0));
-
-		if (len & 0x8000)
-			len = (len & 0x7fff) * 8;
-		fake_ring_set_desc(r, r->desc, at, addr, len, flags, (uint16_t)next);
-		r->next_desc = next;
-	}
-	fake_ring_offer(r, (uint16_t)head);
+	rig_start(&w->rig, UINT64_MAX, ALL_QUEUES);
 }
 
 /* TCP over IPv4, or what the bytes in memory make of it. */
@@ -154,48 +87,32 @@ static void frame_comes(struct world *w, struct input *in)
 
 static void command(struct world *w, unsigned n, struct input *in)
 {
-	unsigned queue = w->d.features & VIRTIO_BIT(NET_F_MQ) ? N_QUEUES - 1 : 2;
+	unsigned queue = w->rig.d.features & VIRTIO_BIT(NET_F_MQ) ? N_QUEUES - 1 : 2;
 	const struct fake_part parts[] = {{0xf000, n + 2, false}, {0xf800, 1, true}};
 	uint8_t bytes[2 + 16];
 
 	for (unsigned i = 0; i < n + 2; i++)
 		bytes[i] = (uint8_t)take(in, 1);
-	expect(guest_mem_write(w->f->m.mem, GPA(0xf000), bytes, n + 2) >= 0);
-	(void)fake_driver_add(&w->d, queue, parts, 2);
-	fake_driver_kick(&w->d, queue);
+	expect(guest_mem_write(w->rig.f->m.mem, GPA(0xf000), bytes, n + 2) >= 0);
+	(void)fake_driver_add(&w->rig.d, queue, parts, 2);
+	fake_driver_kick(&w->rig.d, queue);
 }
 
 static void host_acts(struct world *w, unsigned n)
 {
-	struct net_port_config config = w->f->config.nics[0].port;
+	struct net_port_config config = w->rig.f->config.nics[0].port;
 
 	if (n == 15) {
-		expect(w->f->m.nic_ops->announce(w->dev) == 0);
+		expect(w->rig.f->m.nic_ops->announce(w->rig.dev) == 0);
 		return;
 	}
 	config.flags = (n & 1 ? NET_PORT_LINK_DOWN : 0) | (n & 2 ? NET_PORT_ALLOW_MAC : 0);
 	config.mac[5] ^= n & 4;
 	w->nic->reconfigure_error = n & 8 ? -EEXIST : 0;
-	expect(w->f->m.nic_ops->set(w->dev, &config) == (n & 8 ? -EEXIST : 0));
+	expect(w->rig.f->m.nic_ops->set(w->rig.dev, &config) == (n & 8 ? -EEXIST : 0));
 	w->nic->reconfigure_error = 0;
 	/* Nobody but a guest with leave has another address. */
 	expect((n & 8) || !memcmp(w->net->place.mac, config.mac, NET_MAC_LEN));
-}
-
-static void reload(struct world *w)
-{
-	struct state_writer writer;
-	struct state_reader r;
-	size_t offset = 0;
-
-	expect(w->dev->class->ops->quiesce(w->dev));
-	state_writer_init(&writer);
-	expect(device_save(w->dev, &writer) == 0);
-	expect(state_next(writer.data, writer.len, &offset, &r) == 1);
-	expect(device_load(w->dev, &r) == 0);
-	state_writer_done(&writer);
-	w->dev->class->ops->resume(w->dev);
-	fake_driver_turn(&w->d);
 }
 
 static void send_good(struct world *w, unsigned n)
@@ -204,10 +121,10 @@ static void send_good(struct world *w, unsigned n)
 	const struct fake_part part = {0xe000, sizeof(buf), false};
 
 	make_frame(buf + 12, 100, n);
-	expect(guest_mem_write(w->f->m.mem, GPA(0xe000), buf, sizeof(buf)) >= 0);
+	expect(guest_mem_write(w->rig.f->m.mem, GPA(0xe000), buf, sizeof(buf)) >= 0);
 	for (unsigned i = 0; i <= n; i++)
-		(void)fake_driver_add(&w->d, 1, &part, 1);
-	fake_driver_kick(&w->d, 1);
+		(void)fake_driver_add(&w->rig.d, 1, &part, 1);
+	fake_driver_kick(&w->rig.d, 1);
 }
 
 static void step(struct world *w, struct input *in)
@@ -217,52 +134,47 @@ static void step(struct world *w, struct input *in)
 
 	switch (op & 15) {
 	case 0:
-		addr = take(in, 2);
-		for (unsigned i = 0; i <= n; i++) {
-			uint8_t byte = (uint8_t)take(in, 1);
-
-			expect(guest_mem_write(w->f->m.mem, GPA(addr + i), &byte, 1) >= 0);
-		}
+		rig_poke(&w->rig, n + 1, in);
 		break;
 	case 1:
-		if (w->ready)
-			offer(w, n % N_QUEUES, in);
+		if (w->rig.ready)
+			rig_offer(&w->rig, n % N_QUEUES, in);
 		break;
 	case 2:
-		fake_driver_kick(&w->d, n % N_QUEUES);
+		fake_driver_kick(&w->rig.d, n % N_QUEUES);
 		break;
 	case 3:
 		frame_comes(w, in);
 		break;
 	case 4:
-		if (w->ready)
+		if (w->rig.ready)
 			command(w, n, in);
 		break;
 	case 5:
 		w->nic->refuse = n;
 		w->nic->refuse_last = n & 1;
 		w->nic->space(w->nic->port);
-		fake_driver_turn(&w->d);
+		fake_driver_turn(&w->rig.d);
 		break;
 	case 6:
 		host_acts(w, n);
 		break;
 	case 7:
-		reload(w);
+		expect(rig_reload(&w->rig) == 0);
 		break;
 	case 8:
-		start(w, take(in, 8));
+		rig_start(&w->rig, take(in, 8), ALL_QUEUES);
 		break;
 	case 9:
-		if (w->ready)
+		if (w->rig.ready)
 			send_good(w, n);
 		break;
 	case 10:
 		addr = take(in, 2);
-		for (unsigned i = 0; w->ready && i <= n; i++) {
+		for (unsigned i = 0; w->rig.ready && i <= n; i++) {
 			const struct fake_part part = {0x1000, (uint32_t)addr, true};
 
-			(void)fake_driver_add(&w->d, 0, &part, 1);
+			(void)fake_driver_add(&w->rig.d, 0, &part, 1);
 		}
 		break;
 	}
@@ -297,8 +209,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&w, &in);
 		check(&w);
 	}
-	(void)device_free(w.dev);
-	(void)device_free(w.root);
-	(void)fake_machine_free(w.f);
+	rig_done(&w.rig);
 	return 0;
 }

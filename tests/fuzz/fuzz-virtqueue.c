@@ -18,15 +18,9 @@
 #include <string.h>
 
 #include "devices/virtio/queue.h"
+#include "tests/fuzz/fuzz-input.h"
 
 #define RAM KIB(64)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t len;
-};
 
 struct world {
 	struct guest_mem mem;
@@ -35,30 +29,6 @@ struct world {
 	uint16_t out[VIRTQ_MAX_SIZE];
 	unsigned n_out;
 };
-
-static uint8_t take8(struct input *in)
-{
-	uint8_t v = in->len ? *in->data : 0;
-
-	if (in->len) {
-		in->data++;
-		in->len--;
-	}
-	return v;
-}
-
-static uint16_t take16(struct input *in)
-{
-	uint16_t v = take8(in);
-
-	return (uint16_t)(v | take8(in) << 8);
-}
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* What virtq_pop() promises of a chain; and every byte of it can be touched. */
 static void check_chain(struct world *w)
@@ -144,24 +114,25 @@ static void reload(struct world *w)
 
 static void enable(struct world *w, struct input *in)
 {
-	uint8_t how = take8(in);
+	uint8_t how = (uint8_t)take(in, 1);
 	uint64_t addrs[3];
 
 	virtq_reset(&w->q);
 	w->n_out = 0;
-	(void)virtq_set_size(&w->q, how & 0x80 ? take16(in) : (uint16_t)(1U << (how >> 2 & 15)));
+	(void)virtq_set_size(
+		&w->q, how & 0x80 ? (uint16_t)take(in, 2) : (uint16_t)(1U << (how >> 2 & 15)));
 	for (unsigned i = 0; i < 3; i++)
-		addrs[i] = (uint64_t)take16(in) * 4;
+		addrs[i] = take(in, 2) * 4;
 	(void)virtq_set_addresses(&w->q, GPA(addrs[0] * 4), GPA(addrs[1]), GPA(addrs[2]));
 	(void)virtq_enable(&w->q, how & 3);
 }
 
 static void set_desc(struct world *w, struct input *in)
 {
-	uint64_t table = (uint64_t)take16(in) * 16 % RAM, at = table + 16 * (uint64_t)take8(in);
-	uint64_t addr = take16(in);
-	uint32_t len = take16(in);
-	uint16_t flags = take8(in), next = take8(in);
+	uint64_t table = take(in, 2) * 16 % RAM, at = table + 16 * take(in, 1);
+	uint64_t addr = take(in, 2);
+	uint32_t len = (uint16_t)take(in, 2);
+	uint16_t flags = (uint8_t)take(in, 1), next = (uint8_t)take(in, 1);
 
 	/* A few bits of the flags make the fields large. */
 	addr |= flags & 0x80 ? UINT64_MAX << 16 : 0;
@@ -175,14 +146,14 @@ static void set_desc(struct world *w, struct input *in)
 
 static void step(struct world *w, struct input *in)
 {
-	uint8_t op = take8(in), rest = op >> 3;
+	uint8_t op = (uint8_t)take(in, 1), rest = op >> 3;
 	uint64_t addr;
 
 	switch (op & 7) {
 	case 0:
-		addr = take16(in);
+		addr = take(in, 2);
 		for (unsigned i = 0; i <= rest; i++) {
-			uint8_t byte = take8(in);
+			uint8_t byte = (uint8_t)take(in, 1);
 
 			(void)guest_mem_write(&w->mem, GPA(addr + i), &byte, 1);
 		}

@@ -6,14 +6,7 @@
 #include <string.h>
 
 #include "config/xml-diff.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(int condition)
-{
-	if (!condition)
-		abort();
-}
+#include "tests/fuzz/fuzz-input.h"
 
 static void check_text(const char *s, size_t max)
 {
