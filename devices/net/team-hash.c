@@ -9,32 +9,13 @@
 #include <endian.h>
 #include <string.h>
 
-static uint64_t rotate(uint64_t x, unsigned n)
-{
-	return x << n | x >> (64 - n);
-}
+#include "devices/net/keyed-hash.h"
 
-static void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-2-4 (Aumasson, Bernstein). */
 uint64_t team_hash(const uint64_t seed[2], const void *data, size_t len)
 {
-	uint64_t v[4] = {seed[0] ^ UINT64_C(0x736f6d6570736575),
-		seed[1] ^ UINT64_C(0x646f72616e646f6d), seed[0] ^ UINT64_C(0x6c7967656e657261),
-		seed[1] ^ UINT64_C(0x7465646279746573)};
+	struct siphash s;
 
+	siphash_init(&s, seed);
 	for (size_t at = 0; at <= len; at += 8) {
 		uint64_t word = 0;
 
@@ -42,15 +23,9 @@ uint64_t team_hash(const uint64_t seed[2], const void *data, size_t len)
 		word = le64toh(word);
 		if (len - at < 8)
 			word |= (uint64_t)len << 56;
-		v[3] ^= word;
-		sip_round(v);
-		sip_round(v);
-		v[0] ^= word;
+		siphash_add(&s, word);
 	}
-	v[2] ^= 0xff;
-	for (unsigned i = 0; i < 4; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	return siphash_end(&s);
 }
 
 /* The same for both directions. Without l4 in fragments, of which only the first one has ports. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "devices/net/team-internal.h"
 #include "tests/fakes/fake-team.h"
 
 #define N_PORTS 16
@@ -597,9 +598,23 @@ static void test_weights(void **state)
 	}
 }
 
+/* SipHash-2-4 as the paper has it: its appendix A. */
+static void test_hash(void **state)
+{
+	static const uint64_t seed[2] = {
+		UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
+	uint8_t data[15];
+
+	(void)state;
+	for (uint8_t i = 0; i < sizeof(data); i++)
+		data[i] = i;
+	assert_true(team_hash(seed, data, sizeof(data)) == UINT64_C(0xa129ca6149be45e5));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_broadcast_once),
 		cmocka_unit_test(test_only_affected_move),
 		cmocka_unit_test(test_no_reorder),
