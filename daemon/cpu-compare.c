@@ -3,56 +3,13 @@
 #include "daemon/cpu-compare.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "daemon/host-caps.h"
-#include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
-#include "vmm-core/kvm-probe.h"
 
 #define MATCH_STRICT 3
-
-void cpu_host_of(const struct cpuid_host *kvm, struct cpu_host *ret)
-{
-	ret->vendor = cpuid_host_vendor(kvm);
-	ret->signature = cpuid_host_signature(kvm);
-	cpuid_host_features(kvm, &ret->features);
-}
-
-/* Add what only KVM tells: the bits of MSR 0x10a. */
-static void add_msr_features(struct cpu_host *host, const struct cpu_host *kvm)
-{
-	for (unsigned i = 0; i < cpu_n_features; i++)
-		if (cpu_features[i].leaf == CPU_ARCH_CAPABILITIES &&
-			cpu_feature_in(&kvm->features, i))
-			cpu_feature_add(&host->features, i);
-}
-
-int cpu_host_read(const char *kvm_path, struct cpu_host *ret, struct error *error)
-{
-	_cleanup_(closep) int fd = open(kvm_path ? kvm_path : "/dev/kvm", O_RDWR | O_CLOEXEC);
-	struct kvm_probe probe;
-	struct cpu_host kvm;
-	int r = fd < 0 ? -errno : kvm_probe(fd, &probe);
-
-	if (r == 0)
-		cpu_host_of(&probe.host, &kvm);
-	if (!kvm_path) {
-		host_cpu_read(&ret->features, &ret->vendor, &ret->signature);
-		if (r == 0)
-			add_msr_features(ret, &kvm);
-		return 0;
-	}
-	if (r < 0)
-		return error_set(error, ERROR_NOT_SUPPORTED, "KVM is not there: %s: %s", kvm_path,
-			strerror(-r));
-	*ret = kvm;
-	return 0;
-}
 
 /* What a <cpu> says of each feature. */
 struct wanted {

@@ -3,28 +3,14 @@
  * Processors by name, compared: is what a document describes there on a host, and what have several of them in common?
  * What libvirt's cpu-compare, cpu-baseline and their hypervisor- sisters say, by the same rules and with the same texts.
  *
- * Pure but for cpu_host_read().
+ * Pure: what the host has is host-cpu.h's.
  *
  * Tested by tests/unit/test-cpu-compare.c.
  */
 #pragma once
 
 #include "config/cpu-xml.h"
-#include "daemon/error.h"
-#include "vmm-core/cpuid.h"
-
-/* What a host, or KVM on it, can give. */
-struct cpu_host {
-	enum cpu_vendor vendor;
-	uint32_t signature; /* CPUID leaf 1, EAX */
-	struct cpu_feature_set features;
-};
-
-/* This host's processor by itself ('kvm_path' NULL), or what the KVM behind 'kvm_path' gives guests. Returns 0, or -ENOTSUP with 'error'
- * set: there is no KVM. */
-int cpu_host_read(const char *kvm_path, struct cpu_host *ret, struct error *error);
-/* Of what KVM supports, as cpuid.h has it. */
-void cpu_host_of(const struct cpuid_host *kvm, struct cpu_host *ret);
+#include "daemon/host-cpu.h"
 
 /* libvirt's numbers. */
 enum cpu_compare_result { CPU_INCOMPATIBLE, CPU_IDENTICAL, CPU_SUPERSET };

@@ -2,7 +2,6 @@
 /* The host for GetCapabilities: see host-caps.h. */
 #include "daemon/host-caps.h"
 
-#include <cpuid.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,69 +9,12 @@
 #include <unistd.h>
 
 #include "config/vm-config.h"
-#include "daemon/cpu-compare.h"
+#include "daemon/host-cpu.h"
 #include "daemon/host.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
 #define PATH_SIZE 512
-
-static void cpuid_of_host(
-	void *opaque, uint32_t leaf, uint32_t subleaf, uint32_t ret[CPU_REGISTER_X_MAX])
-{
-	(void)opaque;
-	__cpuid_count(leaf, subleaf, ret[CPU_EAX], ret[CPU_EBX], ret[CPU_ECX], ret[CPU_EDX]);
-}
-
-/* Leaves beyond the last repeat another one (Intel SDM, CPUID): only what is there may be asked. */
-static bool has_leaf(host_cpuid_fn cpuid, void *opaque, uint32_t leaf, uint32_t subleaf)
-{
-	uint32_t regs[CPU_REGISTER_X_MAX] = {0};
-
-	cpuid(opaque, leaf & UINT32_C(0x80000000), 0, regs);
-	if (leaf > regs[CPU_EAX])
-		return false;
-	if (leaf != 7 || !subleaf)
-		return true;
-	cpuid(opaque, 7, 0, regs);
-	return subleaf <= regs[CPU_EAX];
-}
-
-void host_features_read(host_cpuid_fn cpuid, void *opaque, struct cpu_feature_set *ret_features)
-{
-	uint32_t regs[CPU_REGISTER_X_MAX] = {0};
-	const struct cpu_feature *last = NULL;
-
-	*ret_features = (struct cpu_feature_set){0};
-	for (unsigned i = 0; i < cpu_n_features; i++) {
-		const struct cpu_feature *f = &cpu_features[i];
-
-		if (!last || f->leaf != last->leaf || f->subleaf != last->subleaf) {
-			memset(regs, 0, sizeof(regs));
-			if (has_leaf(cpuid, opaque, f->leaf, f->subleaf))
-				cpuid(opaque, f->leaf, f->subleaf, regs);
-			last = f;
-		}
-		if (regs[f->reg] >> f->bit & 1 && !cpu_feature_follows(i))
-			cpu_feature_add(ret_features, i);
-	}
-}
-
-void host_cpu_read(
-	struct cpu_feature_set *ret_features, enum cpu_vendor *ret_vendor, uint32_t *ret_signature)
-{
-	uint32_t regs[CPU_REGISTER_X_MAX];
-	char vendor[13] = "";
-
-	host_features_read(cpuid_of_host, NULL, ret_features);
-	cpuid_of_host(NULL, 0, 0, regs);
-	memcpy(vendor, &regs[CPU_EBX], 4);
-	memcpy(vendor + 4, &regs[CPU_EDX], 4);
-	memcpy(vendor + 8, &regs[CPU_ECX], 4);
-	*ret_vendor = cpu_vendor_find(vendor);
-	cpuid_of_host(NULL, 1, 0, regs);
-	*ret_signature = regs[CPU_EAX];
-}
 
 /* The first line of a file below 'sysfs', without its end. Returns 0 or -errno. */
 static int read_line(const char *sysfs, const char *path, char *ret, size_t size)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The host's capabilities: features and level from a made-up CPUID, topology from a made-up /sys, then the real ones. */
 #include "daemon/host-caps.h"
+#include "daemon/host-cpu.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
