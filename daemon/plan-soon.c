@@ -48,16 +48,18 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *userdata)
 
 	for (unsigned i = 0; r > 0 && i < PLAN_AT_ONCE; i++)
 		r = plan_step(p->work, &error);
+	/* It is compared, and perhaps applied, with all that was defined before: the end comes in a turn that finds little to read again. */
+	if (r == 0) {
+		manager_commit(p->manager);
+		r = plan_refresh(p->work, PLAN_AT_ONCE, &error);
+	}
 	if (r > 0) {
 		(void)sd_event_source_set_time(source, usec);
 		(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 		return 0;
 	}
-	/* It is compared, and perhaps applied, with all that was defined before. */
-	if (r == 0) {
-		manager_commit(p->manager);
+	if (r == 0)
 		r = plan_end(p->work, &plan, &error);
-	}
 	finish(p, plan, r < 0 ? &error : NULL);
 	return 0;
 }

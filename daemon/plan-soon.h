@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A plan that is made while the loop goes on: a document takes a millisecond or two, and there may be thousands. PLAN_AT_ONCE of them
- * are read in a turn; the plan is of the moment in which it is given away, in the last turn, which also reads those again whose
- * domain or network has changed since. So whoever applies it in that turn applies what it says.
+ * are read in a turn; then, as many in a turn, those again whose domain or network has changed since. The plan is of the moment in which
+ * it is given away: in the first turn that finds fewer than that, and reads them. So whoever applies it in that turn applies what it says. Where
+ * things change faster than that, it is given up.
  *
  * PLANS_AT_ONCE are made at a time, each holds its caller's documents.
  *

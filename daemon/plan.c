@@ -383,10 +383,13 @@ static void item_done(struct plan_item *item)
 	(void)network_config_free(item->config);
 }
 
+#define AGAIN_MAX 4 /* times that all documents are read again in one plan */
+
 struct plan_work {
 	struct reader reader;
 	const struct plan_document *documents;
 	size_t n;
+	size_t next, n_again; /* plan_refresh()'s: where it goes on, how many it has read again */
 };
 
 struct plan_work *plan_work_free(struct plan_work *work)
@@ -435,30 +438,59 @@ int plan_step(struct plan_work *work, struct error *error)
 	return r < 0 ? r : 1;
 }
 
-/* What was there when it was read may be gone, or another: then it is read again. */
-static int refresh(struct plan_work *work, struct error *error)
+/* What was there when it was read may be gone, or another: then it is read again. 1: it was, 0, or -errno. */
+static int refresh_one(struct plan_work *work, size_t i, struct error *error)
 {
 	struct reader *r = &work->reader;
-	int e = 0;
+	struct plan_item *item = &r->plan->items[i];
+	struct digest now = look_at(r->manager, item);
+	int e;
 
-	for (size_t i = 0; e == 0 && i < work->n; i++) {
-		struct plan_item *item = &r->plan->items[i];
-		struct digest now = look_at(r->manager, item);
-
-		if (now.high == item->seen.high && now.low == item->seen.low) {
-			/* The same, though perhaps in another place. */
-			if (item->domain)
-				item->domain = manager_find_uuid(r->manager, item->uuid);
-			if (item->network)
-				item->network = network_find_uuid(r->manager, item->uuid);
-			continue;
-		}
-		r->plan->n_changes -= item->n_changes;
-		item_done(item);
-		*item = (struct plan_item){0};
-		e = add_document(r, &work->documents[i], item, error);
+	if (now.high == item->seen.high && now.low == item->seen.low) {
+		/* The same, though perhaps in another place. */
+		if (item->domain)
+			item->domain = manager_find_uuid(r->manager, item->uuid);
+		if (item->network)
+			item->network = network_find_uuid(r->manager, item->uuid);
+		return 0;
 	}
-	return e;
+	r->plan->n_changes -= item->n_changes;
+	item_done(item);
+	*item = (struct plan_item){0};
+	e = add_document(r, &work->documents[i], item, error);
+	return e < 0 ? e : 1;
+}
+
+int plan_refresh(struct plan_work *work, unsigned max, struct error *error)
+{
+	unsigned n = 0;
+
+	for (size_t looked = 0; looked < work->n; looked++) {
+		int r = refresh_one(work, work->next, error);
+
+		if (r < 0)
+			return r;
+		work->next = (work->next + 1) % work->n;
+		n += (unsigned)r;
+		if (n == max)
+			break;
+	}
+	work->n_again += n;
+	if (work->n_again > AGAIN_MAX * work->n + max)
+		return error_set(error, ERROR_RESOURCE_BUSY,
+			"what is defined changes faster than %zu documents are compared with it; "
+			"try again",
+			work->n);
+	return n == max;
+}
+
+static int refresh(struct plan_work *work, struct error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < work->n; i++)
+		r = refresh_one(work, i, error);
+	return MIN(r, 0);
 }
 
 /* For what no document is about. */

@@ -23,7 +23,7 @@
  *	next boot	of what runs: when it is started the next time
  *	pending		no difference to the definition: what runs is older, and follows at its next boot
  *
- * A plan is made in one turn of the loop, as nothing may change meanwhile: about as long as reading the documents at the daemon's start.
+ * plan_new() makes a plan in one turn of the loop: about as long as reading the documents at the daemon's start. plan-soon.h takes turns.
  *
  * A plan belongs to the turn of the loop that it was made in: it has pointers to domains and networks.
  *
@@ -113,11 +113,13 @@ struct plan {
 int plan_new(struct manager *manager, const struct plan_document *documents, size_t n,
 	unsigned flags, struct plan **ret_plan, struct error *error);
 /* The same in steps, for plan-soon.c: 'documents' must stay. A step reads one document: 1, 0 when all are read, or -errno. The end, when all are
- * read, looks whether what they were compared with is still the same, and reads again those for which it is not. */
+ * read, looks whether what they were compared with is still the same, and reads again those for which it is not; plan_refresh() does that for 'max'
+ * of them, so that few are left for the end: 1, 0 when it found fewer, or -errno (ERROR_RESOURCE_BUSY: things change faster than they are read). */
 struct plan_work;
 int plan_begin(struct manager *manager, const struct plan_document *documents, size_t n,
 	unsigned flags, struct plan_work **ret_work, struct error *error);
 int plan_step(struct plan_work *work, struct error *error);
+int plan_refresh(struct plan_work *work, unsigned max, struct error *error);
 int plan_end(struct plan_work *work, struct plan **ret_plan, struct error *error);
 struct plan_work *plan_work_free(struct plan_work *work);
 DEFINE_CLEANUP(struct plan_work *, plan_work_free);

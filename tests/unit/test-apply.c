@@ -558,6 +558,75 @@ static void test_in_turns(void **state)
 	fixture_open_manager(f);
 }
 
+static unsigned n_titles;
+
+/* All of them are others. */
+static void redefine_all(struct fixture *f, unsigned n)
+{
+	char name[32], title[64];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "d%02u", i);
+		snprintf(title, sizeof(title), "<title>%u</title>", n_titles++);
+		assert_int_equal(manager_undefine(f->manager, domain(f, name), &f->error), 0);
+		(void)fixture_define(f, name, "", title);
+	}
+}
+
+static void define_all(struct fixture *f, unsigned n)
+{
+	char name[32];
+
+	n_turns = 0;
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "d%02u", i);
+		give_domain(f, name, 16, "", "");
+		(void)fixture_define(f, name, "", "");
+	}
+}
+
+/* All has changed when all is read: it is read again, some in a turn, and the plan is of the end. */
+static void test_all_changed(void **state)
+{
+	const unsigned n = 10 * PLAN_AT_ONCE;
+	struct fixture *f = *state;
+	sd_event_source *other;
+	struct plan *whole;
+	unsigned before;
+	char text[16 * 1024];
+
+	define_all(f, n);
+	assert_true(sd_event_add_time_relative(
+			    f->event, &other, CLOCK_MONOTONIC, 0, 1, on_other_turn, NULL) >= 0);
+	assert_int_equal(plan_later(f), 0);
+	RUN_UNTIL(f, n_turns == n / PLAN_AT_ONCE - 1);
+	assert_int_equal(f->n_done, 0);
+	redefine_all(f, n);
+	before = n_turns;
+	RUN_UNTIL(f, f->n_done == 1);
+	assert_true(n_turns - before >= n / PLAN_AT_ONCE - 2);
+	assert_non_null(planned);
+	snprintf(text, sizeof(text), "%s", lines(planned));
+	whole = make(f, 0);
+	assert_string_equal(text, lines(whole));
+	plan_free(whole);
+	plan_free(planned);
+	/* What changes all the time is no plan's business for ever. */
+	before = n_turns;
+	f->n_done = 0;
+	assert_int_equal(plan_later(f), 0);
+	while (!f->n_done) {
+		unsigned turn = n_turns;
+
+		redefine_all(f, PLAN_AT_ONCE);
+		RUN_UNTIL(f, n_turns > turn || f->n_done);
+	}
+	assert_null(planned);
+	assert_int_equal(f->done_error.code, ERROR_RESOURCE_BUSY);
+	assert_non_null(strstr(f->done_error.message, "changes faster than 40 documents"));
+	sd_event_source_disable_unref(other);
+}
+
 static void test_limits(void **state)
 {
 	static struct plan_document many[PLAN_MAX_DOCUMENTS + 1];
@@ -614,6 +683,7 @@ int main(void)
 		T(test_running_network),
 		T(test_hundreds),
 		T(test_in_turns),
+		T(test_all_changed),
 		T(test_limits),
 		T(test_digest),
 	};
