@@ -340,7 +340,7 @@ static struct change *change_new(struct domain *d, enum proto_type type, unsigne
 	return change;
 }
 
-/* Which device is meant. */
+/* Which device is meant: an alias is of one run, or of one reading of a definition. */
 
 static int select_device(const struct domain_config *config, const struct domain_memory_wish *wish,
 	unsigned *ret_index, uint64_t *ret_kib, struct error *error)
@@ -373,6 +373,41 @@ static int select_device(const struct domain_config *config, const struct domain
 		   : "multiple memory devices found, use --alias or --node to select one");
 }
 
+/* Its number is of a run, and what is requested changes. */
+static bool is_alike(const struct vm_memory *a, const struct vm_memory *b)
+{
+	return a->size_kib == b->size_kib && a->block_kib == b->block_kib && a->node == b->node &&
+		a->pci.set == b->pci.set && (!a->pci.set || a->pci.slot == b->pci.slot);
+}
+
+/* The device of the definition that is number 'index' of what runs. Of several that are alike, the one in the same place among them, while
+ * there are as many of them here as there. */
+static int find_defined(const struct domain *d, unsigned index, const struct domain_config *config,
+	unsigned *ret_index, struct error *error)
+{
+	const struct vm_config *live = &d->live->vm, *defined = &config->vm;
+	const struct vm_memory *m = &live->memories[index];
+	unsigned number = d->live->memories[index].number, n_live = 0, n_defined = 0, place = 0;
+
+	for (unsigned i = 0; i < live->n_memories; i++) {
+		place += i < index && is_alike(&live->memories[i], m);
+		n_live += is_alike(&live->memories[i], m);
+	}
+	for (unsigned i = 0; i < defined->n_memories; i++)
+		if (is_alike(&defined->memories[i], m) && n_defined++ == place)
+			*ret_index = i;
+	if (n_defined == n_live)
+		return 0;
+	return error_set(error, n_defined ? ERROR_OPERATION_FAILED : ERROR_NO_DEVICE,
+		"%s virtiomem%u of the running domain '%s' (%llu KiB in blocks of %u KiB, node "
+		"%u)%s: "
+		"change what runs (--live) and the definition (--config) one after the other",
+		n_defined ? "which device of the definition is"
+			  : "the definition has no device like",
+		number, d->name, (unsigned long long)m->size_kib, m->block_kib, m->node,
+		n_defined ? " is not clear: several are alike, and not as many there as here" : "");
+}
+
 static int check_requested(const struct vm_memory *m, uint64_t kib, struct error *error)
 {
 	if (kib % m->block_kib)
@@ -390,18 +425,26 @@ static int check_requested(const struct vm_memory *m, uint64_t kib, struct error
 	return 0;
 }
 
-static int prepare_update(struct domain *d, const struct domain_memory_wish *wish,
-	struct domain_config **ret, struct error *error)
+/* 'live': the index of the device in what runs; negative: it is not to change there. */
+static int select_defined(const struct domain *d, const struct domain_memory_wish *wish, int live,
+	const struct domain_config *config, unsigned *ret_index, uint64_t *ret_kib,
+	struct error *error)
+{
+	return live >= 0 ? find_defined(d, (unsigned)live, config, ret_index, error)
+			 : select_device(config, wish, ret_index, ret_kib, error);
+}
+
+static int prepare_update(struct domain *d, const struct domain_memory_wish *wish, int live,
+	uint64_t kib, struct domain_config **ret, struct error *error)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	unsigned index;
-	uint64_t kib;
+	unsigned index = 0;
 	int r;
 
 	if (definition_parse(d->definition, &config) < 0)
 		return error_set(
 			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);
-	r = select_device(config, wish, &index, &kib, error);
+	r = select_defined(d, wish, live, config, &index, &kib, error);
 	if (r == 0)
 		r = check_requested(&config->vm.memories[index], kib, error);
 	if (r < 0)
@@ -430,7 +473,7 @@ int domain_update_memory(struct domain *d, const struct domain_memory_wish *wish
 	if (r == 0 && to_live)
 		r = check_requested(&d->live->vm.memories[index], kib, error);
 	if (r == 0 && to_config)
-		r = prepare_update(d, wish, &config, error);
+		r = prepare_update(d, wish, to_live ? (int)index : -1, kib, &config, error);
 	if (r < 0)
 		return r;
 	if (!to_live) {
@@ -699,7 +742,7 @@ int domain_detach_memory(struct domain *d, const struct domain_memory_wish *wish
 		return error_set(
 			error, ERROR_INTERNAL, "cannot read the definition of '%s'", d->name);
 	if (r == 0 && from_config)
-		r = select_device(old, wish, &i, &kib, error);
+		r = select_defined(d, wish, from_live ? (int)index : -1, old, &i, &kib, error);
 	if (r == 0 && from_config) {
 		r = domain_device_detach(d->definition->xml, DOMAIN_DEVICE_MEMORY, i, &config);
 		if (r < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory devices of a domain that is defined or runs: what is requested, had and allowed, what comes and goes, and what another daemon
  * finds. The worker is tests/fakes/fake-worker.h. */
+#include "config/domain-device.h"
 #include "daemon/domain-internal.h"
 
 #include "daemon-fixture.h"
@@ -295,6 +296,67 @@ static void test_attach_and_detach(void **state)
 	refused(f, attach(f, d, MEMORY(64, 0), 0), "maxMemory");
 }
 
+/* An alias is of what runs: in the definition it is the same device, not the same number. */
+static void test_same_device(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d;
+	unsigned n = f->n_done;
+
+	f->devices = MEMORY(4, 0) MEMORY(8, 0);
+	d = fixture_define(f, "a", "", ROOM);
+	f->devices = NULL;
+	fixture_start(f, d);
+	/* The definition loses the first, so that its numbers are others. */
+	finish(f, detach(f, d, MEMORY(4, 0), DOMAIN_AFFECT_CONFIG), n);
+	update_ok(f, d, "virtiomem1", 4, BOTH);
+	assert_true(has(d, true, "<requested unit='KiB'>4096</requested>"));
+	RUN_UNTIL(f, fixture_saw(f, "memory-device-size-change a 4096KiB virtiomem1"));
+	refused(f, update(f, d, "virtiomem0", 2, BOTH),
+		"the definition has no device like virtiomem0 of the running domain 'a' (4096 KiB "
+		"in "
+		"blocks of ");
+	assert_true(has(d, true, "<requested unit='KiB'>4096</requested>"));
+	/* Each has got another one as its third. */
+	n = f->n_done;
+	finish(f, attach(f, d, MEMORY(24, 0), DOMAIN_AFFECT_LIVE), n);
+	finish(f, attach(f, d, MEMORY(12, 0), DOMAIN_AFFECT_CONFIG), n);
+	refused(f, update(f, d, "virtiomem2", 2, BOTH), "no device like virtiomem2");
+	update_ok(f, d, "virtiomem2", 2, DOMAIN_AFFECT_LIVE);
+	assert_false(has(d, true, "<requested unit='KiB'>2048</requested>"));
+}
+
+/* Those that are alike otherwise are told apart by their addresses. */
+static void test_alike(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct domain *d;
+	unsigned n = f->n_done;
+
+	f->devices = MEMORY(4, 0) MEMORY(4, 2);
+	d = fixture_define(f, "a", "", ROOM);
+	f->devices = NULL;
+	fixture_start(f, d);
+	update_ok(f, d, "virtiomem1", 4, BOTH);
+	assert_true(has(d, true, "<requested unit='KiB'>4096</requested>"));
+	update_ok(f, d, "virtiomem0", 2, BOTH);
+	assert_true(has(d, true, "<requested unit='KiB'>2048</requested>"));
+	assert_true(has(d, true, "<requested unit='KiB'>4096</requested>"));
+	n = f->n_done;
+	/* One more here, */
+	finish(f, attach(f, d, MEMORY(4, 0), DOMAIN_AFFECT_LIVE), n);
+	update_ok(f, d, "virtiomem1", 4, BOTH);
+	/* and one less there. */
+	assert_int_equal(
+		domain_device_detach(d->definition->xml, DOMAIN_DEVICE_MEMORY, 0, &config), 0);
+	assert_int_equal(manager_redefine(f->manager, d, config, &f->error), 0);
+	refused(f, update(f, d, "virtiomem0", 0, BOTH), "no device like virtiomem0");
+	assert_true(has(d, true, "<requested unit='KiB'>4096</requested>"));
+	update_ok(f, d, "virtiomem1", 0, BOTH);
+	assert_false(has(d, true, "<requested unit='KiB'>4096</requested>"));
+}
+
 static void test_attach_fails(void **state)
 {
 	struct fixture *f = *state;
@@ -319,6 +381,8 @@ int main(void)
 		TEST(test_claims),
 		TEST(test_balloon),
 		TEST(test_attach_and_detach),
+		TEST(test_same_device),
+		TEST(test_alike),
 		TEST(test_attach_fails),
 	};
 
