@@ -97,6 +97,12 @@ static void run_now(struct api_call *call)
 		wait_for_job(call);
 }
 
+void api_call_again(struct api_call *call)
+{
+	run_now(call);
+	(void)api_call_unref(call);
+}
+
 static void run_after(void *userdata, bool is_end)
 {
 	_cleanup_(api_call_unrefp) struct api_call *call = userdata;

@@ -113,6 +113,9 @@ struct api_call *api_call_ref(struct api_call *call);
 struct api_call *api_call_unref(struct api_call *call);
 DEFINE_CLEANUP(struct api_call *, api_call_unref);
 
+/* Handle one that has waited behind another with its key. Takes the caller's reference. */
+void api_call_again(struct api_call *call);
+
 /* Authorise, read, handle. Takes the caller's reference. */
 void api_dispatch(struct api_call *call, struct auth *auth);
 

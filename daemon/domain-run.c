@@ -75,6 +75,8 @@ static void on_state(void *opaque, const struct proto_state *s)
 		domain_set_state(d, DOMAIN_STATE_RUNNING, DOMAIN_RUNNING_UNPAUSED);
 		domain_event(d, "Resumed", "Unpaused");
 	}
+	/* Of an adopted one: see on_adopted(). */
+	domain_finish_waits(&d->start_waits, NULL);
 }
 
 /* An adopted worker answers at last: its state is the truth, quietly. */
@@ -104,7 +106,9 @@ static void on_adopted(struct domain *d, const struct proto_state *s)
 		log_warning("%s", e.message);
 	network_find_directs(d);
 	manager_changed(d->manager, d);
-	domain_finish_waits(&d->start_waits, NULL);
+	/* A pause that is under way is waited for: then its state is the truth. */
+	if (s->state != PROTO_VM_RUNNING || !s->code)
+		domain_finish_waits(&d->start_waits, NULL);
 }
 
 static void on_hello(void *opaque, const struct proto_state *s)

@@ -169,8 +169,9 @@ struct domain {
 	bool stop_seen; /* STATE STOPPED came; 'stop' says why */
 	enum domain_stop stop;
 	sd_event_source *kill_timer;
-	struct list start_waits, stop_waits; /* struct domain_wait */
-	struct list stats_waits;             /* likewise: for the guest's statistics */
+	struct list start_waits,
+		stop_waits; /* struct domain_wait; of an adopted one start_waits end when its worker has spoken */
+	struct list stats_waits; /* likewise: for the guest's statistics */
 	sd_event_source *stats_timer;
 	unsigned n_balloon_wishes;        /* setmem and the like that are under way */
 	uint32_t nics_plugging;           /* bits of numbers: the worker has not answered yet */

@@ -66,6 +66,8 @@ static struct json_object *object_to_json(const struct once_object *object)
 	add_digest(o, "definition", object->definition);
 	add_digest(o, "running", object->running);
 	json_object_object_add(o, "run", json_object_new_int64(object->run));
+	json_object_object_add(o, "state", json_object_new_int(object->state));
+	json_object_object_add(o, "reason", json_object_new_int(object->reason));
 	return o;
 }
 
@@ -182,6 +184,8 @@ static bool read_object(struct json_object *o, struct once_object *ret)
 	ret->kind = (enum once_kind)kind;
 	ret->exists = json_object_get_boolean(json_object_object_get(o, "exists"));
 	ret->run = get_int(o, "run");
+	ret->state = (int)get_int(o, "state");
+	ret->reason = (int)get_int(o, "reason");
 	return true;
 }
 

@@ -28,6 +28,7 @@ struct once_object {
 	uint8_t uuid[16];                  /* if it exists */
 	struct digest definition, running; /* of the XML */
 	int64_t run;                       /* a domain's id; of a network 1; 0: inactive */
+	int state, reason;                 /* a domain's: enum domain_state and its reasons */
 };
 
 enum once_state {
@@ -87,6 +88,10 @@ struct once_rule {
 		const struct once_object *before, const struct once_object *now, bool had_status);
 	/* Its answer, by its arguments; NULL: it has no results. */
 	struct json_object *(*rebuild)(const struct api_call *call, const char *name);
+	bool waits; /* 'now' counts when the domain's worker has spoken to this daemon */
+	/* Of what is not known: has it come about since? NULL: that would not show. */
+	bool (*is_seen)(const struct once_object *before, const struct once_object *now);
+	const char *remedy; /* when it is not known; NULL: what there is for all */
 };
 const struct once_rule *once_find_rule(const char *method);
 

@@ -26,6 +26,8 @@ static void look_at_domain(const struct domain *d, struct once_object *ret)
 	ret->definition = once_digest(d->definition ? d->definition->xml : NULL);
 	ret->running = once_digest(d->running ? d->running->xml : NULL);
 	ret->run = domain_is_active(d) ? d->id : 0;
+	ret->state = d->state;
+	ret->reason = d->reason;
 }
 
 static void look_at_network(const struct network *n, struct once_object *ret)
@@ -187,6 +189,59 @@ static enum once_state settle_attach(
 		: ONCE_UNKNOWN;
 }
 
+/* Its worker has spoken, and none of its requests is under way. */
+static enum once_state settle_suspend(
+	const struct once_object *before, const struct once_object *now, bool had_status)
+{
+	(void)had_status;
+	if (!before->run)
+		return ONCE_NOTHING;
+	if (now->run != before->run)
+		return ONCE_UNKNOWN;
+	if (now->state == DOMAIN_STATE_PAUSED)
+		return ONCE_HAPPENED;
+	return now->state == DOMAIN_STATE_RUNNING && before->state == DOMAIN_STATE_RUNNING
+		? ONCE_NOTHING
+		: ONCE_UNKNOWN;
+}
+
+/* One that runs is not resumed, but refused. What is paused by a disk's error may have been resumed, and have met it again. */
+static enum once_state settle_resume(
+	const struct once_object *before, const struct once_object *now, bool had_status)
+{
+	(void)had_status;
+	if (!before->run || before->state == DOMAIN_STATE_RUNNING)
+		return ONCE_NOTHING;
+	if (now->run != before->run)
+		return ONCE_UNKNOWN;
+	if (now->state == DOMAIN_STATE_RUNNING)
+		return ONCE_HAPPENED;
+	return now->state == DOMAIN_STATE_PAUSED && now->reason == DOMAIN_PAUSED_USER &&
+			before->state == DOMAIN_STATE_PAUSED && before->reason == DOMAIN_PAUSED_USER
+		? ONCE_NOTHING
+		: ONCE_UNKNOWN;
+}
+
+static enum once_state settle_running(
+	const struct once_object *before, const struct once_object *now, bool had_status)
+{
+	(void)now;
+	(void)had_status;
+	return before->run ? ONCE_UNKNOWN : ONCE_NOTHING;
+}
+
+/* What a pressed button is for: the machine is off, */
+static bool is_off(const struct once_object *before, const struct once_object *now)
+{
+	return now->run != before->run;
+}
+
+/* or has begun anew in a process of its own. A guest's reset inside its worker does not show. */
+static bool is_anew(const struct once_object *before, const struct once_object *now)
+{
+	return now->run && now->run != before->run;
+}
+
 static enum once_state settle_unknown(
 	const struct once_object *before, const struct once_object *now, bool had_status)
 {
@@ -220,29 +275,44 @@ static struct json_object *rebuild_network(const struct api_call *call, const ch
 }
 
 static const struct once_rule once_rules[] = {
-	{"DefineDomain", ONCE_DOMAIN, settle_definition, rebuild_domain},
-	{"UndefineDomain", ONCE_DOMAIN, settle_definition, NULL},
-	{"CreateDomain", ONCE_DOMAIN, settle_start, rebuild_domain},
-	{"StartDomain", ONCE_DOMAIN, settle_start, NULL},
-	{"DestroyDomain", ONCE_DOMAIN, settle_destroy, NULL},
-	{"ShutdownDomain", ONCE_DOMAIN, settle_unknown, NULL},
-	{"RebootDomain", ONCE_DOMAIN, settle_unknown, NULL},
-	{"ResetDomain", ONCE_DOMAIN, settle_unknown, NULL},
-	{"SuspendDomain", ONCE_DOMAIN, settle_unknown, NULL},
-	{"ResumeDomain", ONCE_DOMAIN, settle_unknown, NULL},
-	{"AttachDevice", ONCE_DOMAIN, settle_attach, NULL},
-	{"DetachDevice", ONCE_DOMAIN, settle_unknown, NULL},
-	{"AddIothread", ONCE_DOMAIN, settle_unknown, NULL},
-	{"DeleteIothread", ONCE_DOMAIN, settle_unknown, NULL},
-	{"DefineNetwork", ONCE_NETWORK, settle_definition, rebuild_network},
-	{"UndefineNetwork", ONCE_NETWORK, settle_definition, NULL},
-	{"CreateNetwork", ONCE_NETWORK, settle_start, rebuild_network},
-	{"StartNetwork", ONCE_NETWORK, settle_start, NULL},
-	{"DestroyNetwork", ONCE_NETWORK, settle_net_destroy, NULL},
-	{"UpdateNetwork", ONCE_NETWORK, settle_unknown, NULL},
-	{"TestTeam", ONCE_NETWORK, settle_unknown, NULL},
+	{"DefineDomain", ONCE_DOMAIN, .settle = settle_definition, .rebuild = rebuild_domain},
+	{"UndefineDomain", ONCE_DOMAIN, .settle = settle_definition},
+	{"CreateDomain", ONCE_DOMAIN, .settle = settle_start, .rebuild = rebuild_domain},
+	{"StartDomain", ONCE_DOMAIN, .settle = settle_start},
+	{"DestroyDomain", ONCE_DOMAIN, .settle = settle_destroy},
+	{"ShutdownDomain", ONCE_DOMAIN, .settle = settle_running, .is_seen = is_off,
+		.remedy =
+			"Wait for the machine to be off: GetDomain tells, and this key then does, "
+			"too. If it stays on, press the button again with another key."},
+	{"RebootDomain", ONCE_DOMAIN, .settle = settle_running, .is_seen = is_anew,
+		.remedy =
+			"Of a reboot inside its worker nothing is left to see but the guest's own "
+			"uptime. If the guest has not rebooted, call again with another key."},
+	{"ResetDomain", ONCE_DOMAIN, .settle = settle_running,
+		.remedy = "Of a reset nothing is left to see but the guest's own uptime. If the "
+			  "guest was not reset, call again with another key."},
+	{"SuspendDomain", ONCE_DOMAIN, .settle = settle_suspend, .waits = true,
+		.remedy = "GetDomain tells whether it is paused. If it is not and should be, call "
+			  "again with another key."},
+	{"ResumeDomain", ONCE_DOMAIN, .settle = settle_resume, .waits = true,
+		.remedy = "GetDomain tells whether it runs, or why it is paused. If it should run "
+			  "and does not, call again with another key."},
+	{"AttachDevice", ONCE_DOMAIN, .settle = settle_attach},
+	{"DetachDevice", ONCE_DOMAIN, .settle = settle_unknown,
+		.remedy =
+			"GetDomainXml tells whether the device is still there. If it is and should "
+			"not be, call again with another key."},
+	{"AddIothread", ONCE_DOMAIN, .settle = settle_unknown},
+	{"DeleteIothread", ONCE_DOMAIN, .settle = settle_unknown},
+	{"DefineNetwork", ONCE_NETWORK, .settle = settle_definition, .rebuild = rebuild_network},
+	{"UndefineNetwork", ONCE_NETWORK, .settle = settle_definition},
+	{"CreateNetwork", ONCE_NETWORK, .settle = settle_start, .rebuild = rebuild_network},
+	{"StartNetwork", ONCE_NETWORK, .settle = settle_start},
+	{"DestroyNetwork", ONCE_NETWORK, .settle = settle_net_destroy},
+	{"UpdateNetwork", ONCE_NETWORK, .settle = settle_unknown},
+	{"TestTeam", ONCE_NETWORK, .settle = settle_unknown},
 	/* What is to be afterwards is in its arguments: it is done again. */
-	{"ApplyDefinitions", ONCE_NO_OBJECT, settle_unknown, NULL},
+	{"ApplyDefinitions", ONCE_NO_OBJECT, .settle = settle_unknown},
 };
 
 const struct once_rule *once_find_rule(const char *method)
@@ -253,4 +323,11 @@ const struct once_rule *once_find_rule(const char *method)
 		if (streq(rule->method, method))
 			return rule;
 	return NULL;
+}
+
+const char *once_remedy(const char *method)
+{
+	const struct once_rule *rule = once_find_rule(method);
+
+	return rule ? rule->remedy : NULL;
 }

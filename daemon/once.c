@@ -11,6 +11,7 @@
 #include "daemon/domain-internal.h"
 #include "daemon/job.h"
 #include "daemon/once-internal.h"
+#include "daemon/worker.h"
 #include "vmm-core/base/log.h"
 #include "vmm-core/base/strutil.h"
 
@@ -300,6 +301,17 @@ static int say_unknown(const char *method, struct error *error)
 		"vmmd ended while it worked on %s, and whether it happened is not known", method);
 }
 
+/* What was not known has come about since. */
+static bool is_seen(const struct once_entry *e)
+{
+	struct once_object now;
+
+	if (!e->rule->is_seen)
+		return false;
+	once_look_again(e->once->manager, &e->before, &now);
+	return e->rule->is_seen(&e->before, &now);
+}
+
 static int again(struct once_entry *e, struct api_call *call, struct error *error)
 {
 	if (!streq(e->rule->method, call->method->name) ||
@@ -322,7 +334,8 @@ static int again(struct once_entry *e, struct api_call *call, struct error *erro
 	case ONCE_SAME_RUN:
 		return destroy_again(e, call);
 	default:
-		return say_unknown(call->method->name, error);
+		return is_seen(e) ? answer_happened(e, call)
+				  : say_unknown(call->method->name, error);
 	}
 }
 
@@ -410,24 +423,83 @@ static bool settles_later(struct once_entry *e, const struct once_object *now)
 		domain_add_wait(&d->start_waits, on_started, e) == 0;
 }
 
+static enum once_state come_of(const struct once_entry *e, const struct once_object *now)
+{
+	enum once_state state = e->rule->settle(&e->before, now, e->had_status);
+
+	return state == ONCE_UNKNOWN && e->rule->is_seen && e->rule->is_seen(&e->before, now)
+		? ONCE_HAPPENED
+		: state;
+}
+
+static void log_state(const struct once_entry *e, enum once_state state)
+{
+	log_notice("%s with a key was cut short: %s", e->rule->method,
+		state == ONCE_NOTHING            ? "nothing had happened"
+			: state == ONCE_HAPPENED ? "it has happened"
+						 : "whether it has happened is not known");
+}
+
+/* Those who wait begin once more, and find what there is then. */
+static void conclude(struct once_entry *e, enum once_state state)
+{
+	struct list waits;
+
+	list_init(&waits);
+	while (!list_empty(&e->waits)) {
+		struct list *first = e->waits.next;
+
+		list_del(first);
+		list_add_tail(&waits, first);
+	}
+	log_state(e, state);
+	if (state == ONCE_NOTHING)
+		forget(e);
+	else
+		note(e, state);
+	while (!list_empty(&waits)) {
+		struct once_wait *w = list_entry(waits.next, struct once_wait, link);
+
+		list_del(&w->link);
+		w->call->repeated = false;
+		api_call_again(w->call);
+		free(w);
+	}
+}
+
+/* Its worker has spoken, or (an error) does not, or has ended. */
+static void on_spoken(void *userdata, const struct error *error)
+{
+	struct once_entry *e = userdata;
+	struct once_object now;
+
+	once_look_again(e->once->manager, &e->before, &now);
+	conclude(e, error ? ONCE_UNKNOWN : come_of(e, &now));
+}
+
+/* True: the run is there, and it is settled when its worker has spoken. */
+static bool waits_for_worker(struct once_entry *e, const struct once_object *now)
+{
+	struct domain *d = e->rule->waits && now->run && now->run == e->before.run
+		? manager_find_uuid(e->once->manager, now->uuid)
+		: NULL;
+
+	return d && d->worker && !worker_is_connected(d->worker) &&
+		domain_add_wait(&d->start_waits, on_spoken, e) == 0;
+}
+
 static void settle(struct once_entry *e)
 {
 	struct once_object now;
 	enum once_state state;
 
 	once_look_again(e->once->manager, &e->before, &now);
-	state = e->before.kind == ONCE_NO_OBJECT ? ONCE_NOTHING
-						 : e->rule->settle(&e->before, &now, e->had_status);
+	if (waits_for_worker(e, &now))
+		return;
+	state = e->before.kind == ONCE_NO_OBJECT ? ONCE_NOTHING : come_of(e, &now);
 	if (state == ONCE_HAPPENED && settles_later(e, &now))
 		return;
-	log_notice("%s with a key was cut short: %s", e->rule->method,
-		state == ONCE_NOTHING            ? "nothing had happened"
-			: state == ONCE_HAPPENED ? "it has happened"
-						 : "whether it has happened is not known");
-	if (state == ONCE_NOTHING)
-		forget(e);
-	else
-		note(e, state);
+	conclude(e, state);
 }
 
 void once_settle(struct once *once)

@@ -23,8 +23,12 @@
  *					report of its XML) is a function of its arguments, which come with the retry
  *			SAME_RUN	the domain that was to be destroyed is still the one with that id: a retry destroys it, or finds
  *					it gone; another run is not touched
- *			UNKNOWN		anything else: a pressed power button leaves no trace. A retry is refused (Interrupted), and the
- *					caller has to look. It is never done again on a guess
+ *			UNKNOWN		anything else: a reset leaves no trace. A retry is refused (Interrupted), and the
+ *					caller has to look (once_remedy()). It is never done again on a guess. What a pressed power
+ *					button is for may show later: a retry that finds the run over, or another one, is told so
+ *
+ * Whether a domain is paused (SuspendDomain, ResumeDomain) its worker says, so these settle when that has spoken to the new daemon, and
+ * when a pause that was under way has come to its end; retries wait for that.
  *
  * A domain's start whose worker has not said what became of it settles when it does (domain.start_waits): retries wait for that, too.
  *
@@ -57,6 +61,9 @@
 #define ONCE_MAX_BYTES (16U * 1024 * 1024)
 #define ONCE_KEEP_S    3600
 #define ONCE_FOLDER    "once" /* in the folder of what runs */
+
+/* What a caller can do when nobody knows whether this method's call has happened; NULL: nothing in particular. */
+const char *once_remedy(const char *method);
 
 struct api_call;
 struct api_method;

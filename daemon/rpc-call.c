@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/api-signature.h"
+#include "daemon/once.h"
 #include "daemon/rpc-args.h"
 #include "daemon/rpc-internal.h"
 #include "daemon/rpc-message.h"
@@ -265,6 +266,20 @@ static struct json_object *object_of(const struct api_call *call)
 	return o;
 }
 
+/* Where the method knows better than its error what can be done. */
+static struct json_object *with_remedy(
+	const struct api_call *call, const struct error *error, struct json_object *message)
+{
+	const char *remedy = once_remedy(call->method->name);
+	struct json_object *e, *data;
+
+	if (error->code == ERROR_INTERRUPTED && remedy &&
+		json_object_object_get_ex(message, "error", &e) &&
+		json_object_object_get_ex(e, "data", &data))
+		json_object_object_add(data, "remedy", json_object_new_string(remedy));
+	return message;
+}
+
 static void fail(struct api_call *call, const struct error *error)
 {
 	struct rpc_call *c = call->transport;
@@ -272,7 +287,8 @@ static void fail(struct api_call *call, const struct error *error)
 	int code = error->code == ERROR_INVALID_ARGUMENT && !call->in ? RPC_INVALID_PARAMS
 								      : error_code_rpc(error->code);
 
-	answer(c, rpc_api_error(c->id, code, error, object_of(call)), -EBADF);
+	answer(c, with_remedy(call, error, rpc_api_error(c->id, code, error, object_of(call))),
+		-EBADF);
 }
 
 /* 'to', with what 'more' has, too. */

@@ -81,7 +81,8 @@ void control_send_state(struct control *control, enum proto_type type)
 	if (control->vm) {
 		state.state = control->vm->state;
 		state.reason = control->vm->reason;
-		state.code = control->vm->code;
+		state.code = state.state == PROTO_VM_RUNNING ? vm_is_pausing(control->vm)
+							     : control->vm->code;
 		state.nics = vm_nics(control->vm);
 		memcpy(state.text, control->vm->text, sizeof(state.text));
 	} else if (control->network) {

@@ -188,8 +188,8 @@ enum proto_vm_reason {
 struct proto_state {
 	uint32_t state;  /* enum proto_vm_state */
 	uint32_t reason; /* enum proto_vm_reason */
-	int32_t code;    /* DEBUG_EXIT: the code; IO_ERROR: the disk's index */
-	uint32_t pid;    /* as the worker sees itself: not to be trusted */
+	int32_t code; /* DEBUG_EXIT: the code; IO_ERROR: the disk's index; of RUNNING, 1: a PAUSE is under way */
+	uint32_t pid; /* as the worker sees itself: not to be trusted */
 	uint8_t uuid[16];
 	uint32_t nics;               /* of a vm: bits of the vNICs that it has */
 	char text[PROTO_REASON_MAX]; /* one line for people; NUL-terminated, printable */

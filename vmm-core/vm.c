@@ -197,6 +197,11 @@ static int change_aim(
 	}
 }
 
+bool vm_is_pausing(const struct vm *vm)
+{
+	return vm->aim == VM_AIM_PAUSE || vm->pausing;
+}
+
 int vm_aim(struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text)
 {
 	int r;

@@ -154,6 +154,9 @@ void vm_start(struct vm *vm, bool paused);
 /* PAUSE, RESET or STOP. 0: under way, 'settled' will be called, once for all who asked, later; -EALREADY: is so
  * already; -EINVAL: not possible in this state (stopped, or STOP is under way). */
 int vm_aim(struct vm *vm, enum vm_aim aim, enum proto_vm_reason reason, int code, const char *text);
+
+/* It runs, and a PAUSE that it was asked for is under way. */
+bool vm_is_pausing(const struct vm *vm);
 /* PAUSED -> RUNNING. Requests that an error policy held back are repeated. -EINVAL when not paused. */
 int vm_resume(struct vm *vm);
 /* -ENOTSUP without ACPI. */

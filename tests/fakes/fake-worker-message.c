@@ -48,8 +48,11 @@ void fake_send(struct fake *f, unsigned type, uint32_t seq, int error, const voi
 
 void fake_send_state(struct fake *f, enum proto_type type)
 {
-	struct proto_state s = {
-		.state = f->state, .reason = f->reason, .pid = (uint32_t)getpid(), .nics = f->nics};
+	struct proto_state s = {.state = f->state,
+		.reason = f->reason,
+		.pid = (uint32_t)getpid(),
+		.nics = f->nics,
+		.code = f->pausing && f->state == PROTO_VM_RUNNING};
 
 	memcpy(s.uuid, f->is_network ? f->net.uuid : f->config.uuid, 16);
 	memcpy(s.text, f->text, sizeof(s.text));

@@ -38,8 +38,20 @@ static void agree(struct fake *f, const struct fake_request *p)
 
 static void pause_vm(struct fake *f, const struct fake_request *p)
 {
+	f->pausing = fake_told(f, "slow-pause");
+	if (f->pausing)
+		return;
 	agree(f, p);
 	fake_set_state(f, PROTO_VM_PAUSED, PROTO_REASON_USER);
+}
+
+/* Who asks hears first that it is paused. */
+static void ping(struct fake *f, const struct fake_request *p)
+{
+	if (f->pausing)
+		fake_set_state(f, PROTO_VM_PAUSED, PROTO_REASON_USER);
+	f->pausing = false;
+	agree(f, p);
 }
 
 static void resume_vm(struct fake *f, const struct fake_request *p)
@@ -78,7 +90,7 @@ static fake_handler *const handlers[PROTO_TYPE_X_MAX] = {
 	[PROTO_POWER_BUTTON] = power_button,
 	[PROTO_INJECT_NMI] = agree,
 	[PROTO_QUIT] = quit,
-	[PROTO_PING] = agree,
+	[PROTO_PING] = ping,
 	[PROTO_CONSOLE_ATTACH] = fake_attach,
 	[PROTO_CONSOLE_RESIZE] = fake_resize,
 	[PROTO_CAPTURE] = fake_capture,

@@ -50,6 +50,7 @@ struct fake {
 	struct net_stats_page *net_stats;
 	uint32_t nics, unwanted; /* bits */
 	uint32_t memories;       /* likewise */
+	bool pausing;            /* fake=slow-pause */
 	int capture_fd;          /* of a capture that goes on; 'captured' NULL: none */
 	struct capture_counts *captured;
 	uint32_t vcpus[PROTO_VCPU_WORDS], wanted_vcpus;

@@ -538,6 +538,125 @@ static void test_killed_and_gone(void **state)
 	}
 }
 
+/* Its state has changed, and nobody has been answered. */
+static enum domain_state dies_in;
+
+static void on_state_changed(struct event_sink *sink, const struct domain *d)
+{
+	(void)sink;
+	if (d->phase == DOMAIN_ACTIVE && d->state == dies_in)
+		_exit(7);
+}
+
+static void die_in_state(struct fixture *f)
+{
+	/* Not for what it is when this daemon finds it. */
+	if (find(f, "s")->state != dies_in)
+		f->sink.changed = on_state_changed;
+}
+
+static void change_killed(
+	struct fixture *f, const char *request, enum domain_state state, enum once_step step)
+{
+	dies_in = state;
+	die_at_work = step == ONCE_STEP_X_MAX ? die_in_state : NULL;
+	killed_daemon(f, request, step);
+	die_at_work = NULL;
+}
+
+/* Its worker says whether it is paused: it has happened, and is not done again whatever others do, or it has not, and is done. */
+static void test_killed_suspend(void **state)
+{
+	static const struct {
+		const char *method, *back;
+		enum domain_state from, to;
+	} rows[] = {{"SuspendDomain", "ResumeDomain", DOMAIN_STATE_RUNNING, DOMAIN_STATE_PAUSED},
+		{"ResumeDomain", "SuspendDomain", DOMAIN_STATE_PAUSED, DOMAIN_STATE_RUNNING}};
+	struct fixture *f = *state;
+	char request[256], back[256];
+
+	fixture_start(f, fixture_define(f, "s", "", ""));
+	for (size_t i = 0; i < 2; i++)
+		for (unsigned happened = 0; happened < 2; happened++) {
+			snprintf(request, sizeof(request),
+				KEYED("1", "%s", "\"domain\":\"s\"", "%zu%u"), rows[i].method, i,
+				happened);
+			snprintf(back, sizeof(back), REQUEST("2", "%s", "[\"s\"]"), rows[i].back);
+			if (find(f, "s")->state != rows[i].from)
+				expect(f, back, DONE("2"));
+			change_killed(f, request, rows[i].to,
+				happened ? ONCE_STEP_X_MAX : ONCE_STEP_INTENT);
+			/* A retry may come before the worker has spoken. */
+			if (!happened) {
+				expect(f, request, DONE("1"));
+				assert_int_equal(find(f, "s")->state, rows[i].to);
+				continue;
+			}
+			RUN_UNTIL(f, worker_is_connected(find(f, "s")->worker));
+			assert_int_equal(find(f, "s")->state, rows[i].to);
+			expect(f, back, DONE("2"));
+			expect(f, request, DONE("1"));
+			assert_int_equal(find(f, "s")->state, rows[i].from);
+		}
+}
+
+/* The worker has been asked. */
+static void die_when_asked(struct fixture *f)
+{
+	static unsigned turns;
+
+	if (f->manager->once->n_entries && worker_is_connected(find(f, "s")->worker) && ++turns > 3)
+		_exit(7);
+}
+
+/* A pause that takes its time is under way when the next daemon comes: a retry waits for it, and for nothing that was to be. */
+static void test_killed_slow_suspend(void **state)
+{
+	static const char request[] = KEYED("1", "SuspendDomain", "\"domain\":\"s\"", "k");
+	struct fixture *f = *state;
+
+	fixture_start(f, fixture_define(f, "s", "fake=slow-pause", ""));
+	die_at_work = die_when_asked;
+	killed_daemon(f, request, ONCE_STEP_X_MAX);
+	die_at_work = NULL;
+	RUN_UNTIL(f, worker_is_connected(find(f, "s")->worker));
+	assert_int_equal(find(f, "s")->state, DOMAIN_STATE_RUNNING);
+	say(&c2, request);
+	say(&c2, "\n");
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+	take_bytes(&c2);
+	assert_int_equal(c2.len, 0);
+	(void)worker_probe(find(f, "s")->worker);
+	assert_string_equal(hear(f, &c2), DONE("1"));
+	assert_int_equal(find(f, "s")->state, DOMAIN_STATE_PAUSED);
+	assert_int_equal(count_events(f, "lifecycle s Suspended Paused"), 1);
+}
+
+/* What cannot be known is said so, and what can be done; what shows later is known then. */
+static void test_killed_reset(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_start(f, fixture_define(f, "s", "fake=ignore-button", ""));
+	killed_daemon(f, KEYED("1", "ResetDomain", "\"domain\":\"s\"", "k"), ONCE_STEP_INTENT);
+	expect(f, KEYED("2", "ResetDomain", "\"domain\":\"s\"", "k"), FAILED("2", "-32018"));
+	assert_non_null(strstr(ask(f, &c1, KEYED("2", "ResetDomain", "\"domain\":\"s\"", "k")),
+		"\"remedy\":\"Of a reset nothing is left to see but the guest's own uptime."));
+	killed_daemon(f, KEYED("1", "ShutdownDomain", "\"domain\":\"s\"", "l"), ONCE_STEP_INTENT);
+	killed_daemon(f, KEYED("1", "RebootDomain", "\"domain\":\"s\"", "m"), ONCE_STEP_INTENT);
+	assert_non_null(strstr(ask(f, &c1, KEYED("2", "ShutdownDomain", "\"domain\":\"s\"", "l")),
+		"\"remedy\":\"Wait for the machine to be off"));
+	expect(f, KEYED("3", "RebootDomain", "\"domain\":\"s\"", "m"), FAILED("3", "-32018"));
+	expect(f, REQUEST("4", "DestroyDomain", "[\"s\"]"), DONE("4"));
+	expect(f, KEYED("5", "ShutdownDomain", "\"domain\":\"s\"", "l"), DONE("5"));
+	expect(f, KEYED("6", "RebootDomain", "\"domain\":\"s\"", "m"), FAILED("6", "-32018"));
+	expect(f, KEYED("7", "ResetDomain", "\"domain\":\"s\"", "k"), FAILED("7", "-32018"));
+	/* What does not run was not reset. */
+	killed_daemon(f, KEYED("1", "ResetDomain", "\"domain\":\"s\"", "n"), ONCE_STEP_INTENT);
+	expect(f, KEYED("8", "ResetDomain", "\"domain\":\"s\"", "n"), FAILED("8", "-32006"));
+}
+
 /* Of a button that was pressed nothing is seen: it is not pressed again. */
 static void test_killed_button(void **state)
 {
@@ -741,6 +860,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed_before_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_at_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_and_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_suspend, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_slow_suspend, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_button, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_destroy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_network, setup, teardown),
