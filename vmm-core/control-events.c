@@ -3,7 +3,7 @@
  * What the worker tells the daemon without being asked: the vm's and the network's events become messages. And what it does for
  * their threads: closes the sandboxes.
  *
- * Tested by tests/guest/test-control.c.
+ * Tested by tests/guest/test-control.c, tests/unit/test-control-tell.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,51 +12,111 @@
 
 #include "vmm-core/control-internal.h"
 
-/* Notices a second: a guest can cause as many as it likes, and what fills the socket would end the connection. */
-#define MAX_NOTICES 16
+/* States, as they are now (control-tell.h). */
+
+static int send_state(struct control *control)
+{
+	int r = control_send_state(control, PROTO_STATE);
+
+	/* With no daemon there to hear it, the end waits for the next one: how a guest ended is never lost. */
+	if (r == 0 && control->vm->state == PROTO_VM_STOPPED)
+		loop_exit(control->loop, EXIT_SUCCESS);
+	return r;
+}
+
+static int send_vcpus(struct control *control)
+{
+	struct proto_vcpus vcpus;
+
+	vm_vcpus(control->vm, vcpus.bits);
+	return control_try(control, PROTO_VCPUS, 0, 0, &vcpus, sizeof(vcpus));
+}
+
+static int send_memories(struct control *control)
+{
+	struct proto_memories memories = {.bits = vm_memories(control->vm)};
+
+	return control_try(control, PROTO_MEMORIES, 0, 0, &memories, sizeof(memories));
+}
+
+static int send_notice(
+	struct control *control, enum proto_notice_kind kind, unsigned index, const char *text)
+{
+	struct proto_notice notice = {.kind = kind, .index = index};
+
+	(void)snprintf(notice.text, sizeof(notice.text), "%s", text);
+	return control_try(control, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
+}
+
+static int send_one(struct control *control, unsigned what)
+{
+	switch (what) {
+	case TELL_STATE:
+		return send_state(control);
+	case TELL_VCPUS:
+		return send_vcpus(control);
+	case TELL_MEMORIES:
+		return send_memories(control);
+	case TELL_BALLOON:
+		return send_notice(control, PROTO_NOTICE_BALLOON, control->balloon_pages, "");
+	case TELL_BALLOON_STATS:
+		return send_notice(control, PROTO_NOTICE_BALLOON_STATS, 0, "");
+	default:
+		return send_notice(control, PROTO_NOTICE_MEMORY, what - TELL_MEMORY, "");
+	}
+}
+
+static int on_tell(void *opaque, unsigned what)
+{
+	struct control *control = opaque;
+	int r;
+
+	/* While the vm is made nobody has it yet. */
+	if (!control->vm)
+		return 0;
+	/* Those who wait for an answer come first. */
+	r = control->n_late ? -EAGAIN : send_one(control, what);
+	if (r == -EAGAIN)
+		control_await_room(control);
+	return r;
+}
+
+/* What the vm says has changed. */
 
 static void on_state(void *opaque, enum proto_vm_state state, enum proto_vm_reason reason, int code,
 	const char *text)
 {
 	struct control *control = opaque;
 
+	(void)state;
 	(void)reason;
 	(void)code;
 	(void)text;
-	if (control->vm)
-		control_send_state(control, PROTO_STATE);
-	/* With no daemon there to hear it, the end waits for the next one: how a guest ended is never lost. */
-	if (state == PROTO_VM_STOPPED && control->connected)
-		loop_exit(control->loop, EXIT_SUCCESS);
-}
-
-static bool may_notice(struct control *control)
-{
-	uint64_t now_ns = loop_now_ns(control->loop);
-
-	if (now_ns - control->notices_since_ns >= NSEC_PER_SEC) {
-		control->notices_since_ns = now_ns;
-		control->n_notices = 0;
-	}
-	return control->n_notices++ < MAX_NOTICES;
+	tell_changed(&control->tell, TELL_STATE);
 }
 
 static void on_notice(void *opaque, enum proto_notice_kind kind, unsigned index, const char *text)
 {
-	struct proto_notice notice = {.kind = kind, .index = index};
+	struct control *control = opaque;
 
-	if (!may_notice(opaque))
-		return;
-	(void)snprintf(notice.text, sizeof(notice.text), "%s", text);
-	/* A daemon that has no room for it now hears less, and keeps its connection. */
-	(void)control_try(opaque, PROTO_NOTICE, 0, 0, &notice, sizeof(notice));
+	if (kind == PROTO_NOTICE_BALLOON) {
+		control->balloon_pages = index;
+		tell_changed(&control->tell, TELL_BALLOON);
+	} else if (kind == PROTO_NOTICE_BALLOON_STATS) {
+		tell_changed(&control->tell, TELL_BALLOON_STATS);
+	} else if (kind == PROTO_NOTICE_MEMORY) {
+		tell_changed(&control->tell, TELL_MEMORY + index);
+	} else if (tell_may_notice(&control->tell)) {
+		/* An event: a daemon that has no room for it now hears less. */
+		(void)send_notice(control, kind, index, text);
+	}
 }
 
 static bool on_net_event(void *opaque, const struct proto_net_event *event)
 {
 	struct control *control = opaque;
 
-	return control->connected && may_notice(control) &&
+	return control->connected && tell_may_notice(&control->tell) &&
 		control_try(control, PROTO_NET_EVENT, 0, 0, event, sizeof(*event)) == 0;
 }
 
@@ -67,30 +127,23 @@ static int on_team(void *opaque, enum proto_type type, const void *payload, size
 
 static void on_nics(void *opaque)
 {
-	control_send_state(opaque, PROTO_STATE);
+	struct control *control = opaque;
+
+	tell_changed(&control->tell, TELL_STATE);
 }
 
-void control_tell_vcpus(void *opaque)
+static void on_vcpus(void *opaque)
 {
-	const struct control *control = opaque;
-	struct proto_vcpus vcpus;
+	struct control *control = opaque;
 
-	/* While the vm is made nobody has it yet. */
-	if (!control->vm)
-		return;
-	vm_vcpus(control->vm, vcpus.bits);
-	control_send(opaque, PROTO_VCPUS, 0, 0, &vcpus, sizeof(vcpus));
+	tell_changed(&control->tell, TELL_VCPUS);
 }
 
-void control_tell_memories(void *opaque)
+static void on_memories(void *opaque)
 {
-	const struct control *control = opaque;
-	struct proto_memories memories;
+	struct control *control = opaque;
 
-	if (!control->vm)
-		return;
-	memories.bits = vm_memories(control->vm);
-	control_send(opaque, PROTO_MEMORIES, 0, 0, &memories, sizeof(memories));
+	tell_changed(&control->tell, TELL_MEMORIES);
 }
 
 void control_tell_cpuid(struct control *control)
@@ -172,8 +225,8 @@ void control_own(struct control *control)
 		.state = on_state,
 		.notice = on_notice,
 		.nics_changed = on_nics,
-		.vcpus_changed = control_tell_vcpus,
-		.memories_changed = control_tell_memories,
+		.vcpus_changed = on_vcpus,
+		.memories_changed = on_memories,
 		.settled = on_settled,
 		.iothread_settled = on_iothread_settled,
 		.enter_vcpu_sandbox = on_vcpu_thread,
@@ -181,5 +234,6 @@ void control_own(struct control *control)
 		.enter_iothread_sandbox = on_iothread,
 		.opaque = control,
 	};
+	tell_init(&control->tell, control->loop, on_tell, control);
 	control->network_owner = (struct network_owner){on_net_event, on_team, control};
 }

@@ -8,6 +8,7 @@
  *	control-memory.c	about its memory devices
  *	control-net.c		about its vNICs and their links, and about a network's ports and uplinks
  *	control-events.c	what is told without being asked
+ *	control-tell.c		until it is heard
  *
  * A request is checked by proto_check() before its handler sees it: its length, its number of fds, what its numbers may be.
  *
@@ -15,6 +16,7 @@
  */
 #pragma once
 
+#include "vmm-core/control-tell.h"
 #include "vmm-core/network.h"
 #include "vmm-core/proto.h"
 #include "vmm-core/sandbox.h"
@@ -22,6 +24,8 @@
 
 /* Requests that wait for a change of state; the daemon has a few at most. */
 #define CONTROL_MAX_PENDING 16
+/* Answers for which there was no room: more than the daemon waits for (daemon/worker.h). */
+#define CONTROL_MAX_LATE 64
 
 struct control {
 	struct loop *loop;
@@ -34,8 +38,14 @@ struct control {
 	struct vm_owner owner;
 	struct network_owner network_owner;
 	enum sandbox_mode sandbox_mode;
-	uint64_t notices_since_ns; /* begin of the second in which n_notices were sent */
-	unsigned n_notices;
+	struct tell tell;
+	uint32_t balloon_pages; /* that are given up now */
+	struct {
+		uint32_t seq;
+		int32_t error;
+		struct proto_reason reason;
+	} late[CONTROL_MAX_LATE]; /* the oldest first */
+	unsigned n_late;
 	struct {
 		uint32_t seq;
 		enum vm_aim aim; /* VM_AIM_NONE: free */
@@ -56,13 +66,15 @@ struct message {
 /* Sending. 0, -ENOTCONN or -EAGAIN: no room now, and nothing has happened. */
 int control_try(struct control *control, enum proto_type type, uint32_t seq, int error,
 	const void *payload, size_t len);
-/* What must not be lost: a daemon that reads none of it is given up. */
+/* After -EAGAIN: answers that wait, and what is to be told, are sent when there is room. */
+void control_await_room(struct control *control);
+/* What comes with a new connection or right before an answer: a daemon that has no room for it is given up. */
 void control_send(struct control *control, enum proto_type type, uint32_t seq, int error,
 	const void *payload, size_t len);
-/* With an error goes 'text', or what strerror() says of it. */
+/* With an error goes 'text', or what strerror() says of it. Waits for room. */
 void control_reply(struct control *control, uint32_t seq, int error, const char *text);
-/* PROTO_HELLO or PROTO_STATE. */
-void control_send_state(struct control *control, enum proto_type type);
+/* PROTO_HELLO or PROTO_STATE; as control_try(). */
+int control_send_state(struct control *control, enum proto_type type);
 
 /* A request that 'aim' will answer (vm_owner.settled). -EBUSY: too many wait. */
 int control_add_pending(struct control *control, uint32_t seq, enum vm_aim aim);
@@ -73,8 +85,6 @@ int control_answer(struct control *control, const struct message *m, int r, cons
 /* Makes control->owner and network_owner: events become messages from then on. */
 void control_own(struct control *control);
 /* What a (new) daemon is told, too. Without a vm nothing is. */
-void control_tell_vcpus(void *control);
-void control_tell_memories(void *control);
 void control_tell_cpuid(struct control *control);
 
 /* Handlers. 0: answered, or answered later, or no answer is due; 1: to be answered with success; -errno: with failure, for

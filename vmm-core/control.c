@@ -24,6 +24,7 @@ static void disconnect(struct control *control)
 	if (control->connected)
 		(void)shutdown(PROTO_CONTROL_FD, SHUT_RDWR);
 	control->connected = false;
+	control->n_late = 0;
 	/* Without a vm or a network there is nothing to live for. */
 	if (!control->vm && !control->network)
 		loop_exit(control->loop, EXIT_FAILURE);
@@ -62,19 +63,64 @@ void control_send(struct control *control, enum proto_type type, uint32_t seq, i
 		disconnect(control);
 }
 
+static int send_reply(
+	struct control *control, uint32_t seq, int error, const struct proto_reason *reason)
+{
+	return control_try(control, PROTO_REPLY, seq, error, reason, error ? sizeof(*reason) : 0);
+}
+
+/* The daemon waits for it, and would take the end of the connection for the vm's. */
+static void keep_reply(
+	struct control *control, uint32_t seq, int error, const struct proto_reason *reason)
+{
+	if (control->n_late == CONTROL_MAX_LATE) {
+		disconnect(control);
+		return;
+	}
+	control->late[control->n_late].seq = seq;
+	control->late[control->n_late].error = error;
+	control->late[control->n_late++].reason = *reason;
+	control_await_room(control);
+}
+
 void control_reply(struct control *control, uint32_t seq, int error, const char *text)
 {
 	struct proto_reason reason = {0};
 
-	if (error >= 0) {
-		control_send(control, PROTO_REPLY, seq, 0, NULL, 0);
-		return;
-	}
-	(void)snprintf(reason.text, sizeof(reason.text), "%s", text ? text : strerror(-error));
-	control_send(control, PROTO_REPLY, seq, error, &reason, sizeof(reason));
+	error = MIN(error, 0);
+	if (error < 0)
+		(void)snprintf(
+			reason.text, sizeof(reason.text), "%s", text ? text : strerror(-error));
+	if (control->n_late || send_reply(control, seq, error, &reason) == -EAGAIN)
+		keep_reply(control, seq, error, &reason);
 }
 
-void control_send_state(struct control *control, enum proto_type type)
+void control_await_room(struct control *control)
+{
+	(void)loop_source_set_events(control->source, EPOLLIN | EPOLLOUT);
+}
+
+/* There is room: for answers that wait, then for what is to be told. */
+static void go_on(struct control *control)
+{
+	unsigned n = 0;
+
+	(void)loop_source_set_events(control->source, EPOLLIN);
+	while (n < control->n_late &&
+		send_reply(control, control->late[n].seq, control->late[n].error,
+			&control->late[n].reason) == 0)
+		n++;
+	if (!control->connected)
+		return;
+	control->n_late -= n;
+	memmove(control->late, control->late + n, control->n_late * sizeof(control->late[0]));
+	if (control->n_late)
+		control_await_room(control);
+	else
+		tell_again(&control->tell);
+}
+
+int control_send_state(struct control *control, enum proto_type type)
 {
 	struct proto_state state = {.state = PROTO_VM_NEW, .pid = (uint32_t)getpid()};
 
@@ -89,7 +135,7 @@ void control_send_state(struct control *control, enum proto_type type)
 		state.state = PROTO_VM_RUNNING;
 	}
 	memcpy(state.uuid, control->uuid, sizeof(state.uuid));
-	control_send(control, type, 0, 0, &state, sizeof(state));
+	return control_try(control, type, 0, 0, &state, sizeof(state));
 }
 
 /* Requests. */
@@ -180,7 +226,10 @@ static void on_control(void *opaque, uint32_t events)
 	struct message m;
 	ssize_t n;
 
-	(void)events;
+	if (events & EPOLLOUT) {
+		go_on(control);
+		return;
+	}
 	m.n_fds = 0;
 	n = recv_packet(PROTO_CONTROL_FD, &m.header, sizeof(m.header) + sizeof(m.payload), m.fds,
 		PROTO_MAX_FDS, &m.n_fds);
@@ -203,10 +252,12 @@ static int connect_control(struct control *control)
 	if (r < 0)
 		return r;
 	control->connected = true;
-	control_send_state(control, PROTO_HELLO);
-	control_tell_vcpus(control);
+	if (control_send_state(control, PROTO_HELLO) == -EAGAIN)
+		disconnect(control);
+	tell_forget(&control->tell, UINT32_C(1) << TELL_STATE);
+	tell_changed(&control->tell, TELL_VCPUS);
 	if (control->vm && control->vm->mem.plug)
-		control_tell_memories(control);
+		tell_changed(&control->tell, TELL_MEMORIES);
 	control_tell_cpuid(control);
 	if (control->network)
 		network_connected(control->network);
@@ -278,6 +329,7 @@ struct control *control_free(struct control *control)
 		return NULL;
 	(void)vm_free(control->vm);
 	(void)network_free(control->network);
+	tell_done(&control->tell);
 	control->source = loop_source_remove(control->source);
 	control->listen_source = loop_source_remove(control->listen_source);
 	free(control);

@@ -5,12 +5,12 @@
  *
  * A message that is malformed (length, version, too many fds) is answered with an error where it has a number, and
  * otherwise ignored: the daemon is the worker's master, and a lost master is replaced, not obeyed blindly. When the
- * socket's buffer is full the connection is given up; the next HELLO tells all there is to know. Notices, which a
- * guest can cause at will, are so few a second that they do not fill it.
+ * socket's buffer is full, answers wait for room, and so does what is told of a state, the last of each (control-tell.h);
+ * events are lost. Those that a guest can cause at will are so few a second that a daemon which reads at all has room.
  *
  * Threads: loop thread.
  *
- * Tested by tests/guest/test-control.c.
+ * Tested by tests/guest/test-control.c, tests/unit/test-control-late.c.
  */
 #pragma once
 
