@@ -17,6 +17,7 @@
 #pragma once
 
 #include <json-c/json.h>
+#include <stdarg.h>
 #include <systemd/sd-bus.h>
 
 #include "vmm-core/base/cleanup.h"
@@ -57,6 +58,7 @@ void ctl_print(struct ctl *ctl, const char *format, ...) _printf_(2, 3);
 void ctl_extra(struct ctl *ctl, const char *format, ...) _printf_(2, 3);
 /* Answers -EINVAL, so that a verb can return it. */
 int ctl_error(struct ctl *ctl, const char *format, ...) _printf_(2, 3);
+int ctl_verror(struct ctl *ctl, const char *format, va_list ap) _printf_(2, 0);
 /* A line on standard error that is no error, e.g. a hint; not with -q. */
 void ctl_note(struct ctl *ctl, const char *format, ...) _printf_(2, 3);
 
@@ -73,15 +75,6 @@ int ctl_set_error(struct ctl *ctl, const char *code, const char *format, ...) _p
 /* "error: <the last call's message>", after a line of context or without. They answer -EINVAL. */
 int ctl_fail(struct ctl *ctl, const char *format, ...) _printf_(2, 3);
 int ctl_report(struct ctl *ctl);
-
-/* The same after a call about one domain: an unknown domain is one line, with a hint when the name is near
- * that of an existing one. */
-int ctl_fail_domain(struct ctl *ctl, const char *domain, const char *format, ...) _printf_(3, 4);
-int ctl_report_domain(struct ctl *ctl, const char *domain);
-/* The same for a call about one network. */
-int ctl_report_network(struct ctl *ctl, const char *network);
-/* The last error was that there is no such network. */
-bool ctl_is_unknown_network(const struct ctl *ctl);
 
 /* Members of an object; a missing or mistyped one answers the fallback. */
 const char *json_string(struct json_object *object, const char *key, const char *fallback);

@@ -4,6 +4,7 @@
  *
  * Tested by tests/unit/test-verbs.c and tests/unit/test-client-capture.c.
  */
+#include "client/ctl-unknown.h"
 #include "client/verbs.h"
 
 #include <errno.h>

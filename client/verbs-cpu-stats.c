@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cpu-stats: what a domain's threads used, with virsh's words, and what they waited for. Tested by tests/unit/test-verbs.c. */
+#include "client/ctl-unknown.h"
 #include "client/verbs.h"
 
 #include <errno.h>

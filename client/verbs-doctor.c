@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl doctor: what vmmd finds wrong with its host and with what it runs; boot-report: where a start spent its time. Tested by tests/unit/test-verbs.c. */
+#include "client/ctl-unknown.h"
 #include "client/verbs.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl event and net-event: print what happens to domains and networks, line by line, as virsh does. Tested by
  * tests/unit/test-verbs.c. */
+#include "client/ctl-unknown.h"
 #include "client/verbs.h"
 
 #include <errno.h>

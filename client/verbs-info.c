@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Verbs that look at one domain (dominfo, domstate, domid, …) and domstats. Tested by tests/unit/test-verbs.c. */
+#include "client/ctl-unknown.h"
 #include "client/verbs.h"
 
 #include <errno.h>

@@ -4,6 +4,7 @@
  *
  * Tested by tests/unit/test-verbs.c.
  */
+#include "client/ctl-unknown.h"
 #include "client/verbs.h"
 
 #include <errno.h>
