@@ -352,6 +352,7 @@ const struct doctor_check doctor_checks[] = {
 	{"versions", check_versions},
 	{"apparmor", check_apparmor},
 	{"space", doctor_check_space},
+	{"definitions", doctor_check_definitions},
 	{"tls", doctor_check_tls},
 	{"memory", doctor_check_memory},
 	{"pressure", check_pressure},

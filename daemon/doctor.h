@@ -56,5 +56,7 @@ void doctor_check_images(struct doctor *doctor);
 void doctor_check_workers(struct doctor *doctor);
 void doctor_check_networks(struct doctor *doctor);
 void doctor_check_space(struct doctor *doctor);
+/* doctor-store.c */
+void doctor_check_definitions(struct doctor *doctor);
 void doctor_check_tls(struct doctor *doctor);
 void doctor_check_memory(struct doctor *doctor);

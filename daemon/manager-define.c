@@ -218,6 +218,8 @@ static bool go_on(struct manager *m, bool wait)
 	while (m->n_committing || m->n_defining) {
 		int r;
 
+		if (!m->n_committing && !wait && store_is_carrying(m->store))
+			return false;
 		if (!m->n_committing)
 			begin_group(m);
 		r = m->define_result;

@@ -141,6 +141,7 @@ struct manager *manager_free(struct manager *m)
 	(void)once_free(m->once);
 	(void)sd_event_source_disable_unref(m->guests_timer);
 	(void)sd_event_source_disable_unref(m->store_timer);
+	(void)sd_event_source_disable_unref(m->store_retry_timer);
 	(void)sd_event_source_disable_unref(m->store_source);
 	(void)sd_event_source_disable_unref(m->define_source);
 	(void)sd_event_source_disable_unref(m->define_timer);
@@ -276,7 +277,7 @@ int manager_load(struct manager *m, struct error *error)
 	return 0;
 }
 
-struct domain *manager_find_uuid(struct manager *m, const uint8_t uuid[16])
+struct domain *manager_find_uuid(const struct manager *m, const uint8_t uuid[16])
 {
 	struct list *pos;
 

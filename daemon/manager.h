@@ -57,8 +57,11 @@ struct manager {
 	sd_event_source *directs_timer;
 	sd_event_source *guests_timer; /* network-uplink.c's */
 	unsigned guests_delay_s;
-	sd_event_source *store_timer, *store_source; /* manager-store.c's */
-	bool store_fails;
+	/* manager-store.c's */
+	sd_event_source *store_timer, *store_retry_timer, *store_source;
+	uint64_t store_delay_usec; /* before the next retry, or the last one; 0: nothing fails */
+	int told_failure;
+	bool any_stuck;
 	/* manager-define.c's: what is not durable yet: to be begun, and on its way to the disk; and who waits for both. */
 	struct list defining, committing, waiters;
 	unsigned n_defining, n_committing;
@@ -106,7 +109,7 @@ struct domain *manager_find(struct manager *manager, const char *key, struct err
 /* The same for who sees only what is his ('only'; NULL: all): others' domains are as if they were not there. */
 struct domain *manager_find_seen(
 	struct manager *manager, const char *key, const struct user *only, struct error *error);
-struct domain *manager_find_uuid(struct manager *manager, const uint8_t uuid[16]);
+struct domain *manager_find_uuid(const struct manager *manager, const uint8_t uuid[16]);
 struct domain *manager_find_name(struct manager *manager, const char *name);
 
 /* Parse 'xml' and keep it as a definition: a new domain, or a new definition of the one with that name and UUID.
@@ -154,7 +157,7 @@ int manager_set_autostart(
  * 'error' set: then nothing has changed. */
 int manager_change(struct manager *manager, enum changeset_verb verb, enum changeset_kind kind,
 	const uint8_t uuid[16], const char *name, const char *xml, struct error *error);
-/* The parts of it: after each change, what is to follow; and what store_change() answered, of 'what': "cannot …". */
+/* The parts of it: after each change, and each try, what is to follow; and what store_change() answered, of 'what': "cannot …". */
 void manager_tend_store(struct manager *manager);
 int manager_fail_change(struct manager *manager, int r, struct error *error, const char *what);
 /* For manager.c: at the beginning, and what the journal has left out, for who looks at the log. */

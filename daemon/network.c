@@ -78,7 +78,7 @@ struct network *network_find_name(struct manager *m, const char *name)
 	return NULL;
 }
 
-struct network *network_find_uuid(struct manager *m, const uint8_t uuid[16])
+struct network *network_find_uuid(const struct manager *m, const uint8_t uuid[16])
 {
 	struct list *pos;
 

@@ -176,7 +176,7 @@ int network_set_autostart(struct network *network, bool on, struct error *error)
 /* By name or UUID. NULL with 'error' set when there is none. */
 struct network *network_find(struct manager *manager, const char *key, struct error *error);
 struct network *network_find_name(struct manager *manager, const char *name);
-struct network *network_find_uuid(struct manager *manager, const uint8_t uuid[16]);
+struct network *network_find_uuid(const struct manager *manager, const uint8_t uuid[16]);
 
 /* manager.c's: read the definitions; find the workers of networks again (after the domains'); start what is marked. */
 int network_load_all(struct manager *manager, struct error *error);

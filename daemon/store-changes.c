@@ -4,7 +4,7 @@
  * follow later, in the order of the records, which can be done again from the beginning, and is, by the next daemon, if this one ends before
  * they are durable themselves.
  *
- * Tested by tests/unit/test-store.c, tests/unit/test-power-cut.c and tests/unit/test-kills.c.
+ * Tested by tests/unit/test-store-together.c, tests/unit/test-store-journal.c, tests/unit/test-power-cut.c and tests/unit/test-kills.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "daemon/store-internal.h"
-#include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
 struct store_record *store_record_free(struct store_record *record)
@@ -101,15 +100,6 @@ static int set_flag(const struct store_room *room, const char *flag)
 	return 0;
 }
 
-/* It has that text: nothing needs room on a disk that may have none. */
-static bool is_same(const struct store_room *room, const char *file, const char *xml)
-{
-	_cleanup_(freep) char *text = NULL;
-
-	return read_file(room->definitions_fd, file, VMMD_MAX_XML_BYTES, &text, NULL) == 0 &&
-		streq(text, xml);
-}
-
 /* Its definition is written again, or goes, by a later one. */
 static bool is_overtaken(const struct store_record *p, const struct changeset_item *item)
 {
@@ -128,8 +118,8 @@ static int follow_save(const struct store_record *p, const struct store_room *ro
 	const struct changeset_item *item = &p->items[p->next];
 	int r;
 
-	if (p->is_again &&
-		(is_overtaken(p, item) || (p->may_skip && is_same(room, file, item->xml))))
+	/* What a file seems to have may be in the kernel's memory only, of a disk that has refused it: it is written anew. */
+	if (p->is_again && is_overtaken(p, item))
 		return 0;
 	/* Again: a flag that is there is its own; what was there before was removed in turn. */
 	r = p->is_again ? 0 : clear_stray_flag(room, file, flag);
@@ -154,6 +144,15 @@ static int follow(struct store *store, const struct store_record *p)
 	return r < 0 ? r : store_remove_file(store, room->autostart_fd, flag);
 }
 
+/* One whose file cannot be written keeps nobody else waiting. Its own changes wait, in their order. */
+static int follow_or_stick(struct store *store, const struct store_record *p)
+{
+	const struct changeset_item *item = &p->items[p->next];
+	int r = store_is_stuck(store, item) ? 0 : follow(store, p);
+
+	return r < 0 ? store_stick(store, item, r) : 0;
+}
+
 int store_settle_file(struct store *store, const struct store_journal_file *file, size_t max)
 {
 	struct store_record *p;
@@ -164,7 +163,7 @@ int store_settle_file(struct store *store, const struct store_journal_file *file
 
 			if (max-- == 0)
 				return 1;
-			r = follow(store, p);
+			r = follow_or_stick(store, p);
 			if (r < 0)
 				return r;
 		}
@@ -177,7 +176,6 @@ void store_unsettle(struct store *store)
 
 	for (p = store->records; p; p = p->after) {
 		p->is_again = true;
-		p->may_skip = false;
 		p->next = 0;
 	}
 	store->unsettled = store->records;
@@ -190,23 +188,19 @@ int store_settle(struct store *store, size_t max)
 
 /* Changes. */
 
-static int prepare(struct store *store, const struct changeset_item *items, size_t n)
+int store_record_begin(struct store *store, const struct changeset_item *items, size_t n)
 {
 	struct store_commit *c = &store->commit;
 	_cleanup_(freep) char *text = NULL;
 	int r;
 
 	assert(!c->record);
-	r = store_journal_prepare(store);
-	if (r == 0)
-		r = store_make_room(store);
-	if (r == 0)
-		r = store_journal_write(store, items, n, &text, &c->size);
+	r = store_journal_write(store, items, n, &text, &c->size);
 	if (r < 0)
 		return r;
 	r = record_new(TAKE_PTR(text), c->size, store_journal_active(store), &c->record);
 	if (r == 0)
-		r = store_fault(store, STORE_STEP_SYNC);
+		r = store_fault(store, STORE_STEP_SYNC, NULL);
 	if (r < 0) {
 		store_journal_settle(store, c->size, r);
 		c->record = store_record_free(c->record);
@@ -214,8 +208,7 @@ static int prepare(struct store *store, const struct changeset_item *items, size
 	return r;
 }
 
-/* The disk has answered. */
-static int change_end(struct store *store, int r)
+int store_record_end(struct store *store, int r)
 {
 	struct store_commit *c = &store->commit;
 
@@ -227,13 +220,24 @@ static int change_end(struct store *store, int r)
 	return r;
 }
 
+static int prepare(struct store *store, const struct changeset_item *items, size_t n)
+{
+	int r;
+
+	store_wait_for_carry(store);
+	r = store_journal_prepare(store);
+	if (r == 0)
+		r = store_make_room(store);
+	return r < 0 ? r : store_record_begin(store, items, n);
+}
+
 int store_change(struct store *store, const struct changeset_item *items, size_t n)
 {
 	int r = prepare(store, items, n);
 
 	if (r < 0)
 		return r;
-	return change_end(store, fdatasync(store_journal_active(store)->fd) < 0 ? -errno : 0);
+	return store_record_end(store, fdatasync(store_journal_active(store)->fd) < 0 ? -errno : 0);
 }
 
 int store_change_begin(struct store *store, const struct changeset_item *items, size_t n)
@@ -251,7 +255,7 @@ int store_change_end(struct store *store)
 
 	store_sync_reap(store, false);
 	r = store_sync_end(&store->commit.wait);
-	return r == -EAGAIN ? r : change_end(store, r);
+	return r == -EAGAIN ? r : store_record_end(store, r);
 }
 
 int store_change_wait(struct store *store)
@@ -276,9 +280,19 @@ static int take_record(
 	r = record_new(copy, size, file, &record);
 	if (r < 0)
 		return r;
-	record->is_again = record->may_skip = true;
+	record->is_again = true;
 	append(store, record);
 	return 0;
+}
+
+static int stick_all(struct store *store, int why)
+{
+	int r = 0;
+
+	for (const struct store_record *p = store->records; p && r == 0; p = p->after)
+		for (size_t i = 0; i < p->n && r == 0; i++)
+			r = store_stick(store, &p->items[i], why);
+	return r;
 }
 
 int store_recover(struct store *store, struct error *error)
@@ -297,13 +311,12 @@ int store_recover(struct store *store, struct error *error)
 		r = store_settle(store, STORE_SETTLE_ALL);
 	/* Of a journal that is left out nobody else makes durable what counted. */
 	if (r == 0 && store->left_out && store->records && syncfs(store->state_fd) < 0)
-		r = -errno;
+		r = stick_all(store, -errno);
 	if (r == -ENOMEM)
 		return error_set(error, ERROR_NO_MEMORY, "store");
 	/* What is saved without it would be undone by the next one who can read it. */
 	if (r < 0)
-		return error_set_errno(error, r,
-			"cannot read the journal of '%s', or write the definitions that are in it",
-			store->state_dir);
+		return error_set_errno(
+			error, r, "cannot read the journal of '%s'", store->state_dir);
 	return 0;
 }

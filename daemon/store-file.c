@@ -14,14 +14,14 @@
 #include "daemon/store-internal.h"
 #include "vmm-core/base/fdio.h"
 
-int store_fault(struct store *store, enum store_step step)
+int store_fault(struct store *store, enum store_step step, const char *name)
 {
-	return store->fault ? store->fault(store->fault_opaque, step) : 0;
+	return store->fault ? store->fault(store->fault_opaque, step, name) : 0;
 }
 
 int store_sync_dir(struct store *store, int dir_fd)
 {
-	int r = store_fault(store, STORE_STEP_SYNC_DIR);
+	int r = store_fault(store, STORE_STEP_SYNC_DIR, NULL);
 
 	if (r < 0)
 		return r;
@@ -30,8 +30,9 @@ int store_sync_dir(struct store *store, int dir_fd)
 
 static int write_tmp(struct store *store, int dir_fd, const char *tmp, const char *text)
 {
+	const char *name = tmp + strlen(STORE_TMP_PREFIX);
 	_cleanup_(closep) int fd = -EBADF;
-	int r = store_fault(store, STORE_STEP_CREATE);
+	int r = store_fault(store, STORE_STEP_CREATE, name);
 
 	if (r < 0)
 		return r;
@@ -40,7 +41,7 @@ static int write_tmp(struct store *store, int dir_fd, const char *tmp, const cha
 	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = store_fault(store, STORE_STEP_WRITE);
+	r = store_fault(store, STORE_STEP_WRITE, name);
 	return r < 0 ? r : write_full(fd, text, strlen(text));
 }
 
@@ -52,7 +53,7 @@ int store_save_file(struct store *store, int dir_fd, const char *name, const cha
 	(void)snprintf(tmp, sizeof(tmp), STORE_TMP_PREFIX "%.*s", STORE_FILE_NAME_MAX - 1, name);
 	r = write_tmp(store, dir_fd, tmp, text);
 	if (r == 0)
-		r = store_fault(store, STORE_STEP_RENAME);
+		r = store_fault(store, STORE_STEP_RENAME, name);
 	if (r == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
 		r = -errno;
 	if (r < 0)
@@ -62,7 +63,7 @@ int store_save_file(struct store *store, int dir_fd, const char *name, const cha
 
 int store_remove_file(struct store *store, int dir_fd, const char *name)
 {
-	int r = store_fault(store, STORE_STEP_REMOVE);
+	int r = store_fault(store, STORE_STEP_REMOVE, name);
 
 	if (r < 0)
 		return r;

@@ -11,7 +11,7 @@
  *
  * Both are written once with zeros, so that a record replaces what is there: its sync waits for its own blocks alone.
  *
- * Tested by tests/unit/test-store.c and tests/unit/test-power-cut.c.
+ * Tested by tests/unit/test-store-journal.c and tests/unit/test-power-cut.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +24,10 @@
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
-#define BLOCK     STORE_JOURNAL_BLOCK
-#define MAX_BYTES (STORE_JOURNAL_FULL * STORE_JOURNAL_BYTES + CHANGESET_MAX_BYTES)
+#define BLOCK STORE_JOURNAL_BLOCK
+/* Full of records and of what was carried over, and a last record of each. */
+#define MAX_BYTES                                                                                  \
+	(2 * (STORE_JOURNAL_FULL * STORE_JOURNAL_BYTES + STORE_MAX_CARRY) + CHANGESET_MAX_BYTES)
 
 static const char *const names[STORE_JOURNAL_FILES] = {"journal-0", "journal-1"};
 
@@ -120,6 +122,10 @@ static int read_journal(struct store *store, struct store_journal_file *file, st
 	*f = (struct found){0};
 	file->end = BLOCK;
 	file->fd = openat(store->state_fd, name_of(store, file), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	/* A file system that takes nothing, or a file: it is served all the same. */
+	if (file->fd < 0 && (errno == EROFS || errno == EPERM || errno == EACCES))
+		file->fd = openat(
+			store->state_fd, name_of(store, file), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (file->fd < 0)
 		return errno == ENOENT ? 0 : errno == ELOOP || errno == EISDIR ? -EUCLEAN : -errno;
 	if (fstat(file->fd, &st) < 0)
@@ -132,7 +138,7 @@ static int read_journal(struct store *store, struct store_journal_file *file, st
 		return -ENOMEM;
 	r = pread_full(file->fd, f->text, f->size, 0);
 	if (r < 0)
-		return r;
+		return r == -EIO ? -EUCLEAN : r;
 	f->text[f->size] = 0;
 	r = find_records(f);
 	file->generation = f->generation;
@@ -144,13 +150,39 @@ static int read_journal(struct store *store, struct store_journal_file *file, st
 }
 
 /* What was found may not be durable: a daemon was killed, or its disk failed. Then it is as if it were written now. */
-static int make_durable(const struct store_journal_file *file, const struct found *f)
+static int make_durable(
+	struct store *store, struct store_journal_file *file, const char *text, size_t size)
 {
-	int r = pwrite_full(file->fd, f->text, MIN(f->end, f->size), 0);
+	/* The one that is there may be for reading only. */
+	int fd = openat(store->state_fd, name_of(store, file), O_RDWR | O_NOFOLLOW | O_CLOEXEC), r;
 
-	if (r == 0 && fdatasync(file->fd) < 0)
+	if (fd < 0)
+		return -errno;
+	(void)close(file->fd);
+	file->fd = fd;
+	r = pwrite_full(fd, text, size, 0);
+	if (r == 0 && fdatasync(fd) < 0)
 		r = -errno;
+	file->is_unsure = r < 0;
 	return r;
+}
+
+/* Nothing is written behind what may not be durable. */
+static int make_sure(struct store *store, struct store_journal_file *file)
+{
+	_cleanup_(freep) char *text = malloc(file->end);
+	struct stat st;
+	size_t size;
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	/* The last record need not fill its block. */
+	size = MIN(file->end, (size_t)st.st_size);
+	r = pread_full(file->fd, text, size, 0);
+	return r < 0 ? r : make_durable(store, file, text, size);
 }
 
 static int each_record(struct store *store, struct store_journal_file *file, struct found *f,
@@ -179,7 +211,7 @@ static void leave_out(struct store *store, struct store_journal_file *file, int 
 	file->left_out = why;
 	file->fd = safe_close(file->fd);
 	file->end = BLOCK;
-	file->is_ready = false;
+	file->is_ready = file->is_unsure = false;
 }
 
 /* Has somebody looked at what was left out, and moved it away? */
@@ -197,6 +229,19 @@ static void look_at_left_out(struct store *store)
 			continue;
 		store->left_out = file->left_out;
 		store->left_out_name = names[i];
+	}
+}
+
+/* It was answered, for all that is known: it counts also while the disk does not take it, and nothing changes meanwhile. */
+static void take_found(
+	struct store *store, struct store_journal_file *file, const struct found *found)
+{
+	int r = make_durable(store, file, found->text, MIN(found->end, found->size));
+
+	file->is_unsure = r < 0;
+	if (r < 0) {
+		store->journal.is_held = true;
+		store->journal.failure = r;
 	}
 }
 
@@ -219,8 +264,8 @@ int store_journal_read(struct store *store, store_record_fn record)
 		unsigned k = i == 0 ? older : !older;
 
 		if (found[k].any)
-			r = make_durable(&j->files[k], &found[k]);
-		if (r == 0 && found[k].any)
+			take_found(store, &j->files[k], &found[k]);
+		if (found[k].any)
 			r = each_record(store, &j->files[k], &found[k], record);
 	}
 	j->active = found[!older].any ? !older : older;
@@ -266,6 +311,7 @@ void store_journal_begin(struct store *store, struct store_journal_file *file)
 
 	file->is_ready = true;
 	file->end = BLOCK;
+	file->carried = 0;
 	/* What was too large for it once: without its records, and after its head. */
 	if (fstat(file->fd, &st) == 0 && st.st_size > (off_t)store->journal.bytes)
 		(void)!ftruncate(file->fd, (off_t)store->journal.bytes);
@@ -286,9 +332,10 @@ static int make_file(struct store *store, struct store_journal_file *file)
 	struct stat st;
 	int r;
 
-	if (file->fd < 0)
-		file->fd = openat(store->state_fd, name_of(store, file),
-			O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	/* It may be open for reading only. */
+	(void)safe_close(file->fd);
+	file->fd = openat(store->state_fd, name_of(store, file),
+		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (file->fd < 0 || fstat(file->fd, &st) < 0)
 		return -errno;
 	if (st.st_size == 0)
@@ -315,9 +362,10 @@ int store_journal_prepare(struct store *store)
 		struct store_journal_file *file = &j->files[i];
 		int r;
 
-		if (file->is_ready || file->end > BLOCK || file == j->retiring)
+		if (file == j->retiring ||
+			(!file->is_unsure && (file->is_ready || file->end > BLOCK)))
 			continue;
-		r = make_file(store, file);
+		r = file->is_unsure ? make_sure(store, file) : make_file(store, file);
 		if (r < 0)
 			return r;
 	}
@@ -349,7 +397,7 @@ int store_journal_write(struct store *store, const struct changeset_item *items,
 	if (r == 0 && file->end + size > MAX_BYTES)
 		r = -EFBIG;
 	if (r == 0)
-		r = store_fault(store, STORE_STEP_RECORD);
+		r = store_fault(store, STORE_STEP_RECORD, NULL);
 	if (r < 0)
 		return r;
 	file->is_spoiled = true;
@@ -373,6 +421,11 @@ void store_journal_settle(struct store *store, size_t size, int result)
 	}
 	file->is_spoiled = false;
 	file->end += blocks_of(size);
+}
+
+uint64_t store_journal_used(const struct store_journal_file *file)
+{
+	return file->end - file->carried;
 }
 
 struct store_journal_file *store_journal_active(struct store *store)

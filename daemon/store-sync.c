@@ -3,7 +3,7 @@
  * Waiting for the disk, without anybody who waits: see store-internal.h. By the kernel's own asynchronous I/O, whose syncs run beside each
  * other; unlike io_uring, no host switches it off. What the kernel does not take is synced in the ordinary way.
  *
- * Tested by tests/unit/test-store.c.
+ * Tested by tests/unit/test-store-checkpoint.c and tests/unit/test-store-stuck.c.
  */
 #include <errno.h>
 #include <linux/aio_abi.h>
@@ -34,7 +34,7 @@ static long submit(struct store *store, uint64_t serial, const int *fds, size_t 
 		return -1;
 	store->aio = context;
 	for (size_t i = 0; i < n; i++) {
-		blocks[i] = (struct iocb){.aio_data = serial,
+		blocks[i] = (struct iocb){.aio_data = serial * STORE_MAX_SAVES + i,
 			.aio_lio_opcode = (uint16_t)opcode,
 			.aio_fildes = (uint32_t)fds[i],
 			.aio_flags = IOCB_FLAG_RESFD,
@@ -42,6 +42,15 @@ static long submit(struct store *store, uint64_t serial, const int *fds, size_t 
 		list[i] = &blocks[i];
 	}
 	return syscall(SYS_io_submit, context, (long)n, list);
+}
+
+static void note(struct store_wait *wait, size_t i, int r)
+{
+	if (r >= 0)
+		return;
+	wait->results[i] = r;
+	if (wait->result == 0)
+		wait->result = r;
 }
 
 int store_sync_begin(struct store *store, struct store_wait *wait, const int *fds, size_t n)
@@ -54,20 +63,18 @@ int store_sync_begin(struct store *store, struct store_wait *wait, const int *fd
 	taken = submit(store, wait->serial, fds, n, is_record ? IOCB_CMD_FDSYNC : IOCB_CMD_FSYNC);
 	wait->n_left = taken > 0 ? (unsigned)taken : 0;
 	for (size_t i = wait->n_left; i < n; i++)
-		if ((is_record ? fdatasync(fds[i]) : fsync(fds[i])) < 0 && wait->result == 0)
-			wait->result = -errno;
+		note(wait, i, (is_record ? fdatasync(fds[i]) : fsync(fds[i])) < 0 ? -errno : 0);
 	return 0;
 }
 
 static void take(struct store_wait *wait, const struct io_event *event)
 {
 	/* Of one that was given up nobody wants to know. */
-	if (event->data != wait->serial)
+	if (event->data / STORE_MAX_SAVES != wait->serial)
 		return;
 	wait->n_left--;
-	if (event->res < 0 && wait->result == 0)
-		/* -EAGAIN is ours: not yet. */
-		wait->result = event->res == -EAGAIN ? -EIO : (int)event->res;
+	/* -EAGAIN is ours: not yet. */
+	note(wait, event->data % STORE_MAX_SAVES, event->res == -EAGAIN ? -EIO : (int)event->res);
 }
 
 static void give_up(struct store_wait *wait, int r)

@@ -19,19 +19,10 @@
 
 #define LOCK_TURNS   50
 #define LOCK_TURN_NS (20 * NSEC_PER_MSEC)
-#define XML_SUFFIX   ".xml"
 
 static bool has_file(int dir_fd, const char *name)
 {
 	return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-void store_definition_file(const uint8_t uuid[16], char ret[STORE_FILE_NAME_MAX])
-{
-	char s[UUID_STRING_LEN + 1];
-
-	uuid_format(uuid, s);
-	(void)snprintf(ret, STORE_FILE_NAME_MAX, "%s" XML_SUFFIX, s);
 }
 
 /* Open the folder 'name' of 'dir_fd', making it if needed; never through a symbolic link. */
@@ -171,7 +162,12 @@ static void sweep_strays(const struct store_room *room, int dir_fd)
 		char file[STORE_FILE_NAME_MAX];
 		uint8_t uuid[16];
 
-		if (uuid_parse(names[i]->d_name, uuid) < 0)
+		/* Of one that is stuck the journal knows. */
+		if (uuid_parse(names[i]->d_name, uuid) < 0 ||
+			store_find_stuck(room->store,
+				room == &room->store->domains ? CHANGESET_DOMAINS
+							      : CHANGESET_NETWORKS,
+				uuid))
 			continue;
 		store_definition_file(uuid, file);
 		if (faccessat(room->definitions_fd, file, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
@@ -285,6 +281,7 @@ struct store *store_free(struct store *store)
 	if (!store)
 		return NULL;
 	store_forget(store, NULL);
+	store_unstick(store, NULL);
 	(void)store_record_free(store->commit.record);
 	store_journal_close(store);
 	store_sync_done(store);
@@ -325,45 +322,6 @@ int store_delete(struct store_room *room, const uint8_t uuid[16])
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on)
 {
 	return change_one(room, on ? CHANGESET_FLAG : CHANGESET_UNFLAG, uuid, NULL);
-}
-
-bool store_get_autostart(struct store_room *room, const uint8_t uuid[16])
-{
-	char name[UUID_STRING_LEN + 1];
-
-	uuid_format(uuid, name);
-	return has_file(room->autostart_fd, name);
-}
-
-int store_each(struct store_room *room,
-	void (*found)(void *opaque, const uint8_t uuid[16], const char *xml, int error),
-	void *opaque)
-{
-	struct dirent **names;
-	int n = store_settle(room->store, STORE_SETTLE_ALL);
-
-	if (n < 0)
-		return n;
-	n = scandirat(room->definitions_fd, ".", &names, not_hidden, alphasort);
-	if (n < 0)
-		return -errno;
-	for (int i = 0; i < n; i++) {
-		_cleanup_(freep) char *xml = NULL;
-		char *name = names[i]->d_name, uuid_text[UUID_STRING_LEN + 1] = "";
-		uint8_t uuid[16];
-		int r;
-
-		if (strlen(name) != UUID_STRING_LEN + strlen(XML_SUFFIX) ||
-			!streq(name + UUID_STRING_LEN, XML_SUFFIX))
-			continue;
-		memcpy(uuid_text, name, UUID_STRING_LEN);
-		if (uuid_parse(uuid_text, uuid) < 0)
-			continue;
-		r = read_file(room->definitions_fd, name, VMMD_MAX_XML_BYTES, &xml, NULL);
-		found(opaque, uuid, r < 0 ? NULL : xml, r);
-	}
-	free_names(names, n);
-	return 0;
 }
 
 int store_open_runtime(struct store_room *room, const uint8_t uuid[16], bool create, int *ret_fd)

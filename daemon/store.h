@@ -28,8 +28,12 @@
  *
  * When a function returns an error, nothing has changed for who reads on. (After a power cut it may be old or new then.) A sync
  * that failed does not make the store read-only: the record is thrown away, and the next one is written in its place; no success
- * of a later sync covers for it. When a sync of the files fails, they are written again, from the journal. Files that cannot follow
- * (no space) stay to be done, durable in the journal; when it is full, definitions change again when they have.
+ * of a later sync covers for it. When a sync of the files fails, they are written again, from the journal.
+ *
+ * A definition whose file cannot be written (no space, a file that is immutable, a disk that refuses it) is stuck: it stays in the journal, it
+ * is carried over from one file of it into the other, and hinders no other definition and no start; store_each() shows what the
+ * journal has of it. It is tried again when store_retry() says so. Checkpoints that fail otherwise wait for that, too; when the
+ * journal is full meanwhile (STORE_JOURNAL_FULL, STORE_MAX_CARRY), changes are refused with the checkpoint's error.
  *
  * A flag without a definition counts for nothing, and is swept, as are temporary files that a crash left, by store_open(). All else that is
  * saved here is old-or-new for who is killed, and not durable unless it is said.
@@ -56,7 +60,8 @@ enum store_step {
 	STORE_STEP_WRITE,
 	STORE_STEP_RENAME,
 	STORE_STEP_REMOVE,
-	STORE_STEP_SYNC_FILES, /* of a checkpoint */
+	STORE_STEP_SYNC_FILE,  /* of a checkpoint: one of them, refused by the disk */
+	STORE_STEP_SYNC_FILES, /* all */
 	STORE_STEP_SYNC_DIR,
 	STORE_STEP_HEAD,
 	STORE_STEP_X_MAX
@@ -72,17 +77,21 @@ struct store_room {
 	int definitions_fd, autostart_fd, live_fd;
 };
 
+#define STORE_MAX_SAVES 64 /* syncs at once */
+
 /* Syncs that were asked for. */
 struct store_wait {
 	uint64_t serial;
 	unsigned n_left;
-	int result;
+	int result;                   /* the first error */
+	int results[STORE_MAX_SAVES]; /* of each */
 };
 
 #define STORE_JOURNAL_FILES 2
 #define STORE_JOURNAL_BLOCK 4096
 #define STORE_JOURNAL_BYTES (1024 * 1024) /* of each file, written beforehand */
 #define STORE_JOURNAL_FULL  4             /* times that; then a change waits for the checkpoint */
+#define STORE_MAX_CARRY     (8 * 1024 * 1024) /* of definitions that are stuck */
 
 /* store-journal.c's, and store-checkpoint.c's. */
 struct store_journal {
@@ -90,7 +99,10 @@ struct store_journal {
 		int fd;       /* -EBADF: it is not there, or left out */
 		int left_out; /* as below */
 		uint64_t generation, end;
+		uint64_t
+			carried; /* bytes of records of what is stuck: they wait for no checkpoint */
 		bool is_ready;   /* its head is durable */
+		bool is_unsure; /* what was found in it may not be durable, and the disk does not take it */
 		bool is_spoiled; /* what lies at its end may look like a record, and is none */
 	} files[STORE_JOURNAL_FILES];
 	unsigned active; /* where the next record goes */
@@ -102,12 +114,28 @@ struct store_journal {
 		STORE_CHECKPOINT_SETTLE,
 		STORE_CHECKPOINT_FILES,
 		STORE_CHECKPOINT_FOLDERS,
+		STORE_CHECKPOINT_CARRY,
 		STORE_CHECKPOINT_HEAD
 	} step;
 	struct store_record *to_sync;
 	size_t n_synced;
+	const struct changeset_item *syncing[STORE_MAX_SAVES];
 	bool is_again; /* it has failed */
+	bool is_held;  /* it has failed, and waits for store_retry() */
+	int failure;   /* why; 0: the last one has not */
 	struct store_wait wait;
+};
+
+/* A definition whose file cannot be written, or not be made durable (store-stuck.c). It is in the journal. */
+struct store_stuck {
+	struct store_stuck *after;
+	enum changeset_kind kind;
+	uint8_t uuid[16];
+	int why;       /* a negative errno: how the last try ended */
+	bool is_tried; /* it is being tried again, or is not durable yet */
+	bool is_told;  /* for who reads the list */
+	bool is_carried;
+	const struct store_journal_file *safe_in; /* where it was carried over to */
 };
 
 struct store {
@@ -118,17 +146,19 @@ struct store {
 	struct store_commit { /* store-changes.c's: the record that becomes durable */
 		struct store_record *record; /* NULL: none does */
 		size_t size;
+		bool is_carry; /* store-checkpoint.c's */
 		struct store_wait wait;
 	} commit;
 	struct store_record *records;   /* store-changes.c's: all that are in the journal */
 	struct store_record *unsettled; /* the first of them that is to follow; NULL: none is */
-	unsigned long aio;              /* store-sync.c's; 0: none */
+	struct store_stuck *stuck;
+	unsigned long aio; /* store-sync.c's; 0: none */
 	uint64_t sync_serial;
 	int event_fd; /* readable: store_tend() has something to do */
 	int left_out; /* a file of the journal: -EUCLEAN (damage) or -EPROTONOSUPPORT; 0: none */
 	const char *left_out_name;
-	/* Tests: called before each step; a negative answer is the step's error. */
-	int (*fault)(void *opaque, enum store_step step);
+	/* Tests: called before each step, with the file's name (NULL: it has none); a negative answer is the step's error. */
+	int (*fault)(void *opaque, enum store_step step, const char *name);
 	void *fault_opaque;
 };
 
@@ -152,28 +182,36 @@ int store_change_wait(struct store *store);
 int store_save(struct store_room *room, const uint8_t uuid[16], const char *xml);
 int store_delete(struct store_room *room, const uint8_t uuid[16]);
 int store_set_autostart(struct store_room *room, const uint8_t uuid[16], bool on);
-/* As the files say. */
+/* As the files say, or the journal of what is stuck. */
 bool store_get_autostart(struct store_room *room, const uint8_t uuid[16]);
 
-/* Let the files of up to 'max' definitions follow. Returns 1 when there are more, 0 when all have, or -errno: they stay to be done. */
+/* Let the files of up to 'max' definitions follow. Returns 1 when there are more, 0 when all have followed or are stuck, or -ENOMEM. */
 #define STORE_SETTLE_ALL     SIZE_MAX
 #define STORE_SETTLE_AT_ONCE 16 /* in one turn of the loop */
 int store_settle(struct store *store, size_t max);
 
 /* A file of the journal is to begin anew, in the background: store_tend() does what can be done without waiting. It is to be called as
- * long as store_wants_turn(), in turns of the loop, and when 'event_fd' is readable. An error: try again later, nothing is lost.
- * A change that finds the file full begins it, too. */
-#define STORE_MAX_SAVES 64 /* syncs at once */
+ * long as store_wants_turn(), in turns of the loop, and when 'event_fd' is readable. An error: nothing is lost, and nothing more is done
+ * before store_retry(). A change that finds the file full begins it, too. */
 int store_checkpoint(struct store *store);
 int store_tend(struct store *store);
 bool store_wants_turn(const struct store *store);
-/* The journal has nothing that the files have not, durably. */
+/* Is a record of its own on its way to the disk, or about to be? A change that begins meanwhile waits for the disk. */
+bool store_is_carrying(const struct store *store);
+/* What has failed, a checkpoint or a definition that is stuck, may be tried again; it is for the caller to say when, and not at once.
+ * wants: there is something that waits for it. */
+void store_retry(struct store *store);
+bool store_wants_retry(const struct store *store);
+/* It takes no more before a checkpoint has come to its end: changes are refused with the error that this one ends with. */
+bool store_is_full(const struct store *store);
+/* The journal has nothing that the files have not, durably, but for what is stuck. */
 bool store_is_settled(const struct store *store);
-/* Wait for that: who ends can. */
+/* Wait for that, after a retry: who ends can. */
 int store_checkpoint_now(struct store *store);
 
-/* Call 'found' for each definition, in the order of the names, when all files have followed. 'xml' is NULL and 'error' negative when the file
- * could not be read (it stays where it is). Returns 0, or -errno of the folder or of store_settle(). */
+/* Call 'found' for each definition, in the order of the names, when all files have followed; of what is stuck as the journal says. 'xml' is
+ * NULL and 'error' negative when the file could not be read (it stays where it is). 'found' changes nothing. Returns 0, -ENOMEM, or
+ * -errno of the folder. */
 int store_each(struct store_room *room,
 	void (*found)(void *opaque, const uint8_t uuid[16], const char *xml, int error),
 	void *opaque);

@@ -273,8 +273,9 @@ static void test_nothing_changes_when_refused(void **state)
 	assert_int_equal(f->manager->n_networks, 0);
 }
 
-static int no_space(void *opaque, enum store_step step)
+static int no_space(void *opaque, enum store_step step, const char *name)
 {
+	(void)name;
 	(void)opaque;
 	return step == STORE_STEP_RECORD ? -ENOSPC : 0;
 }

@@ -116,8 +116,9 @@ static void define_soon(struct fixture *f, const char *name, const char *cmdline
 
 #define TOGETHER 64 /* manager-define.c's */
 
-static int count_syncs(void *opaque, enum store_step step)
+static int count_syncs(void *opaque, enum store_step step, const char *name)
 {
+	(void)name;
 	*(unsigned *)opaque += step == STORE_STEP_SYNC;
 	return 0;
 }
@@ -243,8 +244,9 @@ static void test_define_soon_clash(void **state)
 	assert_int_equal(f->manager->n_domains, 2);
 }
 
-static int full(void *opaque, enum store_step step)
+static int full(void *opaque, enum store_step step, const char *name)
 {
+	(void)name;
 	(void)opaque;
 	return step == STORE_STEP_RECORD ? -ENOSPC : 0;
 }
@@ -266,35 +268,6 @@ static void test_define_soon_on_a_full_disk(void **state)
 		"operation failed: cannot save the definition of 'b': No space left on device");
 	assert_int_equal(f->manager->n_domains, 1);
 	assert_non_null(strstr(a->definition->xml, "<cmdline>old</cmdline>"));
-}
-
-static int full_for_files(void *opaque, enum store_step step)
-{
-	(void)opaque;
-	return step == STORE_STEP_WRITE ? -ENOSPC : 0;
-}
-
-/* It is durable in the journal, and its file follows when it can. What has followed is made durable when nothing else is to be done. */
-static void test_files_follow(void **state)
-{
-	struct fixture *f = *state;
-	struct store *store = f->manager->store;
-	char path[192], uuid[UUID_STRING_LEN + 1];
-
-	store->fault = full_for_files;
-	uuid_format(fixture_define(f, "a", "", "")->uuid, uuid);
-	(void)snprintf(path, sizeof(path), "%s/domains/%s.xml", f->state, uuid);
-	RUN_UNTIL(f, f->manager->store_fails);
-	assert_int_equal(access(path, F_OK), -1);
-	(void)fixture_define(f, "b", "", "");
-	store->fault = NULL;
-	(void)sd_event_source_set_time_relative(f->manager->store_timer, 0);
-	RUN_UNTIL(f, !store->unsettled);
-	assert_int_equal(access(path, F_OK), 0);
-	assert_false(store_is_settled(store));
-	(void)sd_event_source_set_time_relative(f->manager->store_timer, 0);
-	RUN_UNTIL(f, store_is_settled(store));
-	assert_int_equal(f->manager->n_domains, 2);
 }
 
 /* The journal is of a newer vmmd: domains are there, and can be used, but none is defined, and it is said why. */
@@ -644,7 +617,6 @@ int main(void)
 		T(test_define_soon_clash),
 		T(test_wait),
 		T(test_define_soon_on_a_full_disk),
-		T(test_files_follow),
 		T(test_journal_left_out),
 		T(test_undefine_running),
 		T(test_create),

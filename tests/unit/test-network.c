@@ -180,8 +180,9 @@ static void test_update(void **state)
 	assert_true(has(n, false, "'kept'") && !has(n, false, "'live'"));
 }
 
-static int fail_record(void *opaque, enum store_step step)
+static int fail_record(void *opaque, enum store_step step, const char *name)
 {
+	(void)name;
 	(void)opaque;
 	return step == STORE_STEP_RECORD ? -ENOSPC : 0;
 }

@@ -454,8 +454,9 @@ static void test_killed_before_start(void **state)
 static const char *told; /* the domain that is started */
 
 /* It is about to be told: what becomes of it is written, START is not sent. */
-static int die_before_start(void *opaque, enum store_step step)
+static int die_before_start(void *opaque, enum store_step step, const char *name)
 {
+	(void)name;
 	struct fixture *f = opaque;
 	char uuid[UUID_STRING_LEN + 1], tmp[256], path[256];
 	const struct domain *d = find(f, told);
@@ -726,8 +727,9 @@ static void test_killed_network(void **state)
 /* The worker of a network runs, and the daemon that is told so is killed before it has noted it. */
 static struct fixture *child;
 
-static int die_before_status(void *opaque, enum store_step step)
+static int die_before_status(void *opaque, enum store_step step, const char *name)
 {
+	(void)name;
 	const struct network *n = network_find_name(child->manager, "n");
 
 	(void)opaque;
@@ -760,8 +762,9 @@ static void test_killed_network_start(void **state)
 }
 
 /* The folder is full when the outcome is to be written; then the daemon ends. The answer is lost, but it is known that there was one. */
-static int no_room(void *opaque, enum store_step step)
+static int no_room(void *opaque, enum store_step step, const char *name)
 {
+	(void)name;
 	(void)opaque;
 	return step == STORE_STEP_WRITE ? -ENOSPC : 0;
 }
