@@ -42,6 +42,13 @@ static int open_address(const char *address, bool peer, sd_bus **ret)
 	return 0;
 }
 
+/* Straight to the daemon, where its socket lets us. */
+static bool open_direct(struct ctl *ctl)
+{
+	ctl->peer = open_address("unix:path=" VMMD_DBUS_SOCKET, true, &ctl->bus) >= 0;
+	return ctl->peer;
+}
+
 static int open_bus(struct ctl *ctl, const char *uri)
 {
 	if (streq(uri, "vmmd:///system"))
@@ -84,10 +91,25 @@ static int ping_error(struct ctl *ctl, const char *uri)
 	return ctl_set_error(ctl, "Connect", "no vmmd on the bus at '%s'; is vmmd running?", uri);
 }
 
+/* A vmmd that sends us away, or ends just now, is there on the bus, or is started by it. */
+static bool connect_direct(struct ctl *ctl)
+{
+	if (!open_direct(ctl))
+		return false;
+	if (remote_call(ctl, "Ping", CTL_CALL_TIMEOUT_USEC, NULL, "") >= 0)
+		return true;
+	ctl->bus = sd_bus_flush_close_unref(ctl->bus);
+	ctl->peer = false;
+	return false;
+}
+
 static int bus_connect(struct ctl *ctl, const char *uri)
 {
-	int r = open_bus(ctl, uri);
+	int r;
 
+	if (streq(uri, "vmmd:///system") && connect_direct(ctl))
+		return 0;
+	r = open_bus(ctl, uri);
 	if (r < 0)
 		return connect_error(ctl, uri, r);
 	(void)sd_bus_set_allow_interactive_authorization(ctl->bus, true);

@@ -33,6 +33,7 @@ struct dbus {
 	struct dbus_count *count;
 	struct dbus_known known[DBUS_MAX_KNOWN]; /* a ring */
 	unsigned n_known;
+	enum api_role peer_role; /* ASK: as it is for callers of a bus */
 	bool peer_uid_known;
 	uid_t peer_uid;
 };

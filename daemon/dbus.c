@@ -58,6 +58,9 @@ static void reply(struct api_call *call, struct json_object *out, int fd)
 	if (r >= 0)
 		r = sd_bus_send(NULL, m, NULL);
 	sd_bus_message_unref(m);
+	/* Its caller has gone: nobody misses it. */
+	if (r == -ENOTCONN)
+		return;
 	if (r < 0) {
 		(void)log_error_errno(r, "cannot answer %s: %m", call->method->name);
 		(void)error_set(&e, ERROR_INTERNAL, "the answer cannot be sent");
@@ -152,6 +155,7 @@ static void identify(struct dbus *d, struct api_call *call)
 	if (!call->peer.sender[0]) {
 		call->peer.user.uid_known = d->peer_uid_known;
 		call->peer.user.uid = d->peer_uid;
+		call->peer.role = d->peer_role;
 		dispatch(d, call);
 		return;
 	}
@@ -371,6 +375,19 @@ int dbus_new(struct manager *manager, sd_bus *bus, bool system, struct dbus **re
 	d->sink.changed = dbus_domain_changed;
 	list_add_tail(&manager->sinks, &d->sink.link);
 	*ret_dbus = TAKE_PTR(d);
+	return 0;
+}
+
+int dbus_new_direct(
+	struct manager *manager, sd_bus *bus, const struct api_peer *peer, struct dbus **ret_dbus)
+{
+	int r = dbus_new(manager, bus, false, ret_dbus);
+
+	if (r < 0)
+		return r;
+	(*ret_dbus)->peer_role = peer->role;
+	(*ret_dbus)->peer_uid_known = peer->user.uid_known;
+	(*ret_dbus)->peer_uid = peer->user.uid;
 	return 0;
 }
 

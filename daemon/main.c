@@ -17,6 +17,7 @@
 
 #include "build-config.h"
 #include "daemon/cgroup.h"
+#include "daemon/dbus-direct.h"
 #include "daemon/dbus.h"
 #include "daemon/heap.h"
 #include "daemon/host.h"
@@ -43,6 +44,7 @@ struct daemon {
 	struct manager *manager;
 	sd_bus *bus;
 	struct dbus *dbus;
+	struct dbus_direct *direct;
 	struct rpc *rpc;
 	struct rpc_tls *tls;
 	struct metrics_server *metrics;
@@ -455,6 +457,23 @@ static void serve_rpc(struct daemon *d, const struct arguments *a)
 		serve_tls(d, a->tls_fds[i]);
 }
 
+/* D-Bus for administrators without the bus between. Without it there is the bus. */
+static void serve_dbus(struct daemon *d)
+{
+	const struct group *group =
+		d->session ? NULL : getgrnam(api_role_group(API_ROLE_ADMINISTRATOR));
+	gid_t gid = group ? group->gr_gid : 0;
+	char path[4096 + sizeof(VMMD_DBUS_NAME)];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/" VMMD_DBUS_NAME, d->manager->options.runtime_dir);
+	r = rpc_open_socket(path, group ? 0660 : 0600, gid);
+	if (r >= 0)
+		r = dbus_direct_new(d->manager, r, gid, &d->direct);
+	if (r < 0)
+		(void)log_error_errno(r, "cannot serve D-Bus without a bus: %m");
+}
+
 /* On a socket in the folder of what runs, and by TCP if that was asked for. Without it everything else works. */
 static void serve_metrics(struct daemon *d, int tcp_fd)
 {
@@ -555,6 +574,7 @@ static int run(struct arguments *a)
 		r = start_bus(&d);
 	if (r >= 0) {
 		serve_rpc(&d, a);
+		serve_dbus(&d);
 		serve_metrics(&d, a->metrics_fd);
 		if (!d.session) {
 			network_define_default(d.manager, VMMD_DEFAULT_NETWORK);
@@ -571,6 +591,7 @@ static int run(struct arguments *a)
 	(void)metrics_server_free(d.metrics);
 	(void)rpc_tls_free(d.tls);
 	(void)rpc_free(d.rpc);
+	(void)dbus_direct_free(d.direct);
 	(void)dbus_free(d.dbus);
 	(void)manager_free(d.manager);
 	(void)sd_bus_flush_close_unref(d.bus);

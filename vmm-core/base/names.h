@@ -25,6 +25,9 @@
 
 /* JSON-RPC of the system instance. */
 #define VMMD_RPC_SOCKET VMMD_RUNTIME_DIR "/rpc.sock"
+/* D-Bus without a bus between, for administrators. */
+#define VMMD_DBUS_NAME   "dbus.sock"
+#define VMMD_DBUS_SOCKET VMMD_RUNTIME_DIR "/" VMMD_DBUS_NAME
 /* Bridges to it bind their sockets to abstract names that begin so, and are passed no descriptors. */
 #define VMMD_BRIDGE_NAME "vmmd-stdio-bridge/"
 
