@@ -118,8 +118,7 @@ const struct verb verbs[] = {
 		"CPUs; r: all of them.",
 		emulatorpin_options, verb_emulatorpin},
 	{"iothreadadd", "domain", VERB_CHANGES, "add an IOThread to the guest domain",
-		"Add an IOThread to the guest domain. A running one has a thread to spare; more\n"
-		"can be there from the next start on (--config).",
+		"Add an IOThread to the guest domain, also while it runs; there may be 32.",
 		iothread_options, verb_iothread},
 	{"iothreaddel", "domain", VERB_CHANGES, "delete an IOThread from the guest domain",
 		"Delete an IOThread from the guest domain, which no disk uses.", iothread_options,

@@ -53,8 +53,6 @@
 #define VM_MAX_DISK_QUEUES    16
 #define VM_MAX_IOTHREADS      32
 #define VM_MAX_IOTHREAD_ID    9999 /* what fits a thread's name */
-#define VM_SPARE_IOTHREADS                                                                         \
-	1 /* threads beyond those of the configuration, for those that are added while it runs */
 #define VM_IOTUNE_GROUP_MAX   64
 #define VM_IOTUNE_MAX         UINT64_C(1000000000000000) /* of any of its numbers; libvirt's as well */
 #define VM_PCI_FIRST_SLOT     1

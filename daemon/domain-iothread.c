@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Iothreads that a domain gets and gives back, in what runs, in the definition, or in both. A running worker has few threads to spare
- * (VM_SPARE_IOTHREADS); one that a disk uses stays. Its answer comes when the thread is called so; then its pin is made, the live
+ * Iothreads that a domain gets and gives back, in what runs, in the definition, or in both. A running worker makes the
+ * thread, and lets it end; one that a disk uses stays. Its answer comes when the thread is there, or has ended; then its pin is made, the live
  * configuration follows, and after that the definition.
  *
  * What the worker has already, or has no more (another daemon asked, and ended before it noted that), is no failure.
@@ -110,8 +110,7 @@ static int change_definition(
 /* The worker has it so. */
 static void note_live(struct domain *d, const struct change *change)
 {
-	struct process_pin pin = {
-		.thread = change->on ? PROCESS_IOTHREAD(change->id) : PROCESS_OTHERS};
+	struct process_pin pin = {.thread = PROCESS_IOTHREAD(change->id)};
 	int r = edit(d->live, change);
 
 	if (r == 0)
@@ -119,9 +118,8 @@ static void note_live(struct domain *d, const struct change *change)
 	if (r < 0)
 		(void)log_error_errno(
 			r, "domain '%s': its live XML has other iothreads: %m", d->name);
-	/* A spare one is one of the others. */
 	pin.cpus = domain_pin_of(d->live, pin.thread);
-	if (process_pin(worker_pid(d->worker), &pin, 1) < 0 || pin.result < 0)
+	if (change->on && (process_pin(worker_pid(d->worker), &pin, 1) < 0 || pin.result < 0))
 		log_warning("domain '%s': iothread %u was not moved to its host CPUs", d->name,
 			change->id);
 	domain_limits_changed(d);

@@ -57,7 +57,7 @@ int jail_plan_make(const struct jail_env *env, struct jail_plan *ret_plan)
 	 * much for each queue; iothreads' loops. */
 	add_rlimit(&plan, RLIMIT_NOFILE,
 		512 + 4 * env->n_vcpus + 40 * env->n_disks + 48 * env->n_ports +
-			4 * env->n_iothreads);
+			4 * VM_MAX_IOTHREADS);
 	add_rlimit(&plan, RLIMIT_MEMLOCK, MIB(64) + (env->memory_locked ? env->memory_bytes : 0));
 	/* Counted by uid: only meaningful with one of its own. */
 	if (plan.own_uid)

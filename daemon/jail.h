@@ -44,11 +44,11 @@ struct jail_env {
 };
 
 /* How many threads a worker may have: vCPUs; per disk the threads that do its I/O without io_uring; each iothread with the kernel's own that
- * work on its disks; the loop with its own. */
+ * work on its disks, and those that may be added to a machine; the loop with its own. */
 static inline uint32_t jail_threads(uint32_t n_vcpus, uint32_t n_disks, uint32_t n_iothreads)
 {
-	return 16 + n_vcpus + 4 * n_disks + (1 + 2 * URING_MAX_WORKERS) * n_iothreads +
-		VM_SPARE_IOTHREADS;
+	return 16 + n_vcpus + 4 * n_disks + 2 * URING_MAX_WORKERS * n_iothreads +
+		(n_vcpus ? VM_MAX_IOTHREADS : 0);
 }
 
 struct jail_rlimit {

@@ -95,7 +95,7 @@ enum proto_type {
 	PROTO_VCPUS, /* struct proto_vcpus: of a vm, after HELLO and when there are others than before */
 	/* daemon -> worker, to a vm */
 	PROTO_MMU_STATS, /* what KVM's MMU did goes into the statistics page before the REPLY; -ENOTSUP: the kernel does not say */
-	/* the same; the REPLY comes when the thread is named so. -ENOSPC: no thread is left; -EEXIST, -ENOENT, -EBUSY: a disk uses it */
+	/* the same; the REPLY comes when the thread is there, or has ended. -ENOSPC: there are as many as there can be; -EEXIST, -ENOENT, -EBUSY: a disk uses it */
 	PROTO_IOTHREAD,   /* struct proto_iothread */
 	PROTO_MEMORY_SET, /* struct proto_memory_set: so much of a memory device the guest is to have; NOTICE_MEMORY follows */
 	PROTO_MEMORY_ADD, /* struct proto_memory_add: plug a memory device in */

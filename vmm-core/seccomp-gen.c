@@ -10,6 +10,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -34,11 +35,14 @@ static void load(size_t offset)
 static void emit_rule(const struct seccomp_rule *rule, uint32_t deny)
 {
 	/* Past the load, the values, and two returns. */
-	unsigned body = rule->check == SECCOMP_ANY ? 1 : rule->n_values + 3;
+	bool is_plain = rule->check == SECCOMP_ANY || rule->check == SECCOMP_ABSENT;
+	unsigned body = is_plain ? 1 : rule->n_values + 3;
 
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 0, body, (uint32_t)rule->nr);
-	if (rule->check == SECCOMP_ANY) {
-		emit(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
+	if (is_plain) {
+		emit(BPF_RET | BPF_K, 0, 0,
+			rule->check == SECCOMP_ANY ? SECCOMP_RET_ALLOW
+						   : SECCOMP_RET_ERRNO | ENOSYS);
 		return;
 	}
 	load(offsetof(struct seccomp_data, args) + 8 * rule->arg);

@@ -8,7 +8,9 @@
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -32,6 +34,10 @@
 	{                                                                                          \
 		.nr = __NR_##call, .name = #call, .check = SECCOMP_ONE_OF, .arg = which,           \
 		.n_values = COUNT(__VA_ARGS__), .values = {__VA_ARGS__}, .reason = why             \
+	}
+#define ABSENT(call, why)                                                                          \
+	{                                                                                          \
+		.nr = __NR_##call, .name = #call, .check = SECCOMP_ABSENT, .reason = why           \
 	}
 #define NO_BITS(call, which, why, bits)                                                            \
 	{                                                                                          \
@@ -80,6 +86,20 @@ static const struct seccomp_rule vcpu_rules[] = {
 	{.name = NULL},
 };
 
+/* An iothread that is added while the guest runs. It begins with its maker's rules, and closes its own sandbox before it does anything. */
+#define THREAD_FLAGS                                                                               \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |        \
+		CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+#define THREAD_RULES                                                                               \
+	ONE_OF(clone, 0, "an iothread: a thread of this process, never a process", THREAD_FLAGS),  \
+		ABSENT(clone3, "its flags lie in memory: the C library takes clone() then"),       \
+		ANY(epoll_create1, "its loop"), ANY(timerfd_create, "its loop's timer"),           \
+		ANY(set_robust_list, "the C library's, of a new thread"), ANY(rseq, "the same"),   \
+		ONE_OF(prctl, 0, "its name", PR_SET_NAME),                                         \
+		ONE_OF(seccomp, 0, "its sandbox: only more can be forbidden",                      \
+			SECCOMP_SET_MODE_FILTER),                                                  \
+		ANY(exit, "it ends")
+
 static const struct seccomp_rule loop_rules[] = {
 	ANY(epoll_wait, "the loop"),
 	ANY(read, "eventfds, timers, consoles, an entropy source"),
@@ -114,6 +134,7 @@ static const struct seccomp_rule loop_rules[] = {
 	ONE_OF(fcntl, 1, "the flags of a console's fd; the seals of a link's ring", F_GETFL,
 		F_SETFL, F_ADD_SEALS, F_GET_SEALS),
 	ANY(exit_group, "the process ends"),
+	THREAD_RULES,
 	{.name = NULL},
 };
 
@@ -131,7 +152,6 @@ static const struct seccomp_rule iothread_rules[] = {
 	NO_BITS(mmap, 2, "malloc; never executable", PROT_EXEC),
 	ANY(munmap, "free of what malloc mapped"),
 	ANY(mremap, "realloc of the same"),
-	ONE_OF(prctl, 0, "it is given an id, or is a spare one again", PR_SET_NAME),
 	ONE_OF(tgkill, 2, "abort()", SIGABRT),
 	ONE_OF(madvise, 2, "its stack when it ends", MADV_DONTNEED),
 	ANY(exit, "the thread ends"),

@@ -24,6 +24,7 @@ enum seccomp_check {
 	SECCOMP_ANY,     /* any arguments */
 	SECCOMP_ONE_OF,  /* argument 'arg', low 32 bits, is one of values[] */
 	SECCOMP_NO_BITS, /* argument 'arg', low 32 bits, has no bit of values[0] */
+	SECCOMP_ABSENT,  /* never: ENOSYS, as of an older kernel, for who then does without */
 	SECCOMP_CHECK_X_MAX
 };
 

@@ -68,13 +68,15 @@ struct vm_iothread {
 	struct vm *vm;
 	struct loop *loop; /* its own; the following is under its lock */
 	pthread_t thread;
+	void *stack;
 	bool started, quit;
-	sem_t ready; /* it has its first name, and its sandbox is closed (or cannot be) */
-	int bell_fd; /* look at this */
+	sem_t ready; /* it has its name, and its sandbox is closed (or cannot be) */
+	int bell_fd; /* look at 'quit' */
 	struct loop_source *bell;
-	uint32_t id, named; /* as it is to be called (0: a spare), and as the thread calls itself */
-	bool settling;      /* somebody waits for that, */
-	uint32_t tag;       /* and said this */
+	uint32_t id;   /* 0: this place is free */
+	bool is_there; /* the thread has its name, and its sandbox is closed; it is about to end */
+	bool settling; /* somebody waits for it to be there, or to be gone, */
+	uint32_t tag;  /* and said this */
 };
 
 struct vm {
@@ -89,8 +91,7 @@ struct vm {
 	unsigned n_vcpus;
 	struct vcpu *vcpus;
 	struct cpuid_table cpuid;
-	unsigned n_iothreads;
-	struct vm_iothread iothreads[VM_MAX_IOTHREADS + VM_SPARE_IOTHREADS];
+	struct vm_iothread iothreads[VM_MAX_IOTHREADS]; /* places */
 	struct vcpu_gate gate;
 	struct vcpu_host vcpu_host;
 	struct loop_source *gate_source, *request_source;
@@ -211,7 +212,7 @@ void vm_vcpus(const struct vm *vm, uint32_t ret_vcpus[PROTO_VCPU_WORDS]);
 
 /* Iothreads (vm-iothread.c). */
 
-/* Make those of the configuration, and the spare ones. Before any device is made. 'ret_reason' as with the others. */
+/* Make those of the configuration. Before any device is made. 'ret_reason' as with the others. */
 int vm_iothreads_start(struct vm *vm, char *ret_reason);
 /* All are called as they are to be, and in their sandboxes: the host may look for them. Once. */
 void vm_iothreads_wait(struct vm *vm);
@@ -220,10 +221,10 @@ void vm_iothreads_stop(struct vm *vm);
 void vm_iothreads_free(struct vm *vm);
 /* NULL: there is no such iothread, or 'id' is 0: the vm's own loop. */
 struct loop *vm_iothread_loop(struct vm *vm, uint32_t id);
-/* A spare one becomes iothread 'id'. 0: vm_owner.iothread_settled() follows. -EEXIST; -ENOSPC: there is no spare one; -EBUSY: it is
- * settling; -EINVAL: no such id, or the vm has stopped. */
+/* Make iothread 'id'. 0: vm_owner.iothread_settled() follows. -EEXIST; -ENOSPC: there are VM_MAX_IOTHREADS, counting those that are going;
+ * -EINVAL: no such id, or the vm has stopped; or another -errno: the host makes no thread. */
 int vm_iothread_add(struct vm *vm, uint32_t id, uint32_t tag, char *ret_reason);
-/* It becomes a spare one. 0 as above; -ENOENT; -EBUSY: a disk uses it, or it is settling. */
+/* It ends. 0 as above; -ENOENT; -EBUSY: a disk uses it, or it is settling. */
 int vm_iothread_remove(struct vm *vm, uint32_t id, uint32_t tag, char *ret_reason);
 /* MACHINE_IOTHREADS came. */
 void vm_collect_iothreads(struct vm *vm);

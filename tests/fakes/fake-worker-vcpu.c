@@ -3,6 +3,7 @@
  * A fake worker's vCPUs, which come and go at once, and its threads. fake=WORD in the command line:
  *
  *	threads		START makes threads, called as a worker's vCPUs and iothreads are
+ *	few-threads	one iothread more than at the start, and no other
  *	keep-vcpus	releases no vCPU before the line "release" on its console
  *	refuse-vcpus	says that the guest will not let one go
  */
@@ -90,17 +91,24 @@ void fake_start_threads(struct fake *f)
 		(void)snprintf(name, sizeof(name), "IO iothread%u", f->iothreads[i].id % 10000);
 		start_thread(f, name, &f->iothreads[i].thread);
 	}
-	start_thread(f, "IO spare", &f->iothreads[f->config.n_iothreads].thread);
-	f->n_iothreads = f->config.n_iothreads + 1;
+	f->n_iothreads = f->config.n_iothreads;
 }
 
-/* As the worker: a spare one is called so, or becomes one again. */
+/* As the worker, but that none of them ends: one that is gone has another name, and becomes the next. */
 void fake_iothread(struct fake *f, const struct fake_request *p)
 {
 	struct proto_iothread what;
-	char name[32] = "IO spare";
+	char name[32] = "gone";
 
 	memcpy(&what, p->payload, sizeof(what));
+	if (what.on && fake_told(f, "few-threads") && f->n_iothreads > f->config.n_iothreads) {
+		fake_reply(f, p->header.seq, -EAGAIN, "the host makes no thread: nothing is left");
+		return;
+	}
+	if (what.on && f->n_iothreads < ARRAY_SIZE(f->iothreads)) {
+		f->iothreads[f->n_iothreads].id = 0;
+		start_thread(f, name, &f->iothreads[f->n_iothreads++].thread);
+	}
 	for (unsigned i = 0; i < f->n_iothreads; i++) {
 		if (f->iothreads[i].id != (what.on ? 0 : what.id))
 			continue;

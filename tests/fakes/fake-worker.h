@@ -55,7 +55,7 @@ struct fake {
 	struct capture_counts *captured;
 	uint32_t vcpus[PROTO_VCPU_WORDS], wanted_vcpus;
 	struct {
-		uint32_t id; /* 0: a spare one */
+		uint32_t id; /* 0: gone */
 		pthread_t thread;
 	} iothreads[VM_MAX_IOTHREADS + 1];
 	unsigned n_iothreads;

@@ -91,7 +91,7 @@ static unsigned threads(const struct domain *d, uint32_t a, uint32_t b)
 static void test_live(void **state)
 {
 	struct fixture *f = *state;
-	struct domain *d = define(f, "fake=threads", "");
+	struct domain *d = define(f, "fake=threads fake=few-threads", "");
 
 	fixture_start(f, d);
 	assert_int_equal(threads(d, 1, 2), 3);
@@ -103,11 +103,11 @@ static void test_live(void **state)
 	assert_int_equal(d->live->vm.n_iothreads, 3);
 	assert_true(has(d->running, "<iothread id='5'/>"));
 	assert_false(has(d->definition, "iothreadids"));
-	/* The worker has no more to spare: clearly said, and nothing has changed, in neither. */
+	/* The host has none: clearly said, and nothing has changed, in neither. */
 	assert_int_equal(set(f, d, 6, true, BOTH), 0);
-	assert_int_equal(f->done_error.code, ERROR_NOT_SUPPORTED);
+	assert_int_equal(f->done_error.code, ERROR_OPERATION_FAILED);
 	assert_non_null(strstr(f->done_error.message,
-		"iothread 6 cannot be added: the worker has no thread left"));
+		"iothread 6 cannot be added: the host makes no thread: nothing is left"));
 	assert_false(has(d->running, "id='6'") || has(d->definition, "id='6'"));
 	/* In both, checked in both before anything is done. */
 	refused(f, d, 5, false, BOTH, "cannot find IOThread '5'");

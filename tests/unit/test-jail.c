@@ -55,14 +55,14 @@ static void test_plan_of_root(void **state)
 	assert_int_equal(plan.gid, 262151);
 	assert_int_equal(jail_clone_flags(&plan), six);
 	assert_int_equal(limit_of(&plan, RLIMIT_CORE), 0);
-	assert_int_equal(limit_of(&plan, RLIMIT_NPROC), 16 + 4 + 8 + 1);
+	assert_int_equal(limit_of(&plan, RLIMIT_NPROC), 16 + 4 + 8 + 32);
 	assert_int_equal(limit_of(&plan, RLIMIT_MEMLOCK), MIB(64));
 	/* Raw images may be of any size. */
 	assert_int_equal(limit_of(&plan, RLIMIT_FSIZE), UINT64_MAX);
 	/* An iothread, and what the kernel makes for its disks. */
 	env.n_iothreads = 2;
 	assert_int_equal(jail_plan_make(&env, &plan), 0);
-	assert_int_equal(limit_of(&plan, RLIMIT_NPROC), 16 + 4 + 8 + 1 + 2 * 9);
+	assert_int_equal(limit_of(&plan, RLIMIT_NPROC), 16 + 4 + 8 + 32 + 2 * 8);
 	env.memory_locked = true;
 	env.exe_is_static = false;
 	assert_int_equal(jail_plan_make(&env, &plan), 0);

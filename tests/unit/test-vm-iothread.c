@@ -115,7 +115,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Threads of this process that are called so. */
+/* Threads of this process that are called so; "": all of them. */
 static unsigned count_threads(const char *name)
 {
 	DIR *dir = opendir("/proc/self/task");
@@ -127,6 +127,8 @@ static unsigned count_threads(const char *name)
 		char path[300], line[64] = "";
 		int fd;
 
+		if (e->d_name[0] == '.')
+			continue;
 		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
@@ -134,7 +136,7 @@ static unsigned count_threads(const char *name)
 		(void)!read(fd, line, sizeof(line) - 1);
 		(void)close(fd);
 		line[strcspn(line, "\n")] = 0;
-		n += streq(line, name);
+		n += !*name || streq(line, name);
 	}
 	(void)closedir(dir);
 	return n;
@@ -164,10 +166,10 @@ static void test_names(void **state)
 	struct fixture *f = *state;
 
 	start(f);
-	assert_int_equal(f->vm.n_iothreads, 2 + VM_SPARE_IOTHREADS);
 	assert_int_equal(count_threads("IO iothread1"), 1);
 	assert_int_equal(count_threads("IO iothread7"), 1);
-	assert_int_equal(count_threads("IO spare"), VM_SPARE_IOTHREADS);
+	/* And no thread beside them and this one. */
+	assert_int_equal(count_threads(""), 3);
 	assert_non_null(vm_iothread_loop(&f->vm, 1));
 	assert_ptr_not_equal(vm_iothread_loop(&f->vm, 1), vm_iothread_loop(&f->vm, 7));
 	assert_null(vm_iothread_loop(&f->vm, 0));
@@ -185,22 +187,27 @@ static void test_come_and_go(void **state)
 	assert_int_equal(vm_iothread_add(&f->vm, 9, 100, reason), 0);
 	settle(f, 100);
 	assert_int_equal(count_threads("IO iothread9"), 1);
-	assert_int_equal(count_threads("IO spare"), 0);
 	assert_non_null(vm_iothread_loop(&f->vm, 9));
-	/* There is no more. */
+	/* As many as there can be, and no more. */
+	for (uint32_t id = 100; id < 100 + VM_MAX_IOTHREADS - 3; id++) {
+		assert_int_equal(vm_iothread_add(&f->vm, id, id, reason), 0);
+		settle(f, id);
+	}
+	assert_int_equal(count_threads(""), 1 + VM_MAX_IOTHREADS);
 	assert_int_equal(vm_iothread_add(&f->vm, 10, 101, reason), -ENOSPC);
-	assert_non_null(strstr(reason, "next start"));
+	assert_non_null(strstr(reason, "as many iothreads as there can be"));
 	/* One that goes makes room. */
 	assert_int_equal(vm_iothread_remove(&f->vm, 1, 102, reason), 0);
 	settle(f, 102);
 	assert_int_equal(count_threads("IO iothread1"), 0);
+	assert_int_equal(count_threads(""), VM_MAX_IOTHREADS);
 	assert_null(vm_iothread_loop(&f->vm, 1));
 	assert_int_equal(vm_iothread_add(&f->vm, 10, 103, reason), 0);
 	settle(f, 103);
 	assert_int_equal(count_threads("IO iothread10"), 1);
 	/* Nobody waits any more: nothing is told twice. */
 	vm_collect_iothreads(&f->vm);
-	assert_int_equal(f->n_settled, 3);
+	assert_int_equal(f->n_settled, VM_MAX_IOTHREADS);
 }
 
 static void test_refused(void **state)
@@ -217,11 +224,12 @@ static void test_refused(void **state)
 	assert_int_equal(vm_iothread_remove(&f->vm, 2, 1, reason), -ENOENT);
 	assert_int_equal(vm_iothread_remove(&f->vm, 7, 1, reason), -EBUSY);
 	assert_string_equal(reason, "it is used by disk 'vda'");
-	/* While the thread has not said its name yet. */
+	/* While the thread has not ended yet. */
 	loop = vm_iothread_loop(&f->vm, 1);
 	loop_lock(loop);
 	assert_int_equal(vm_iothread_remove(&f->vm, 1, 2, reason), 0);
-	assert_int_equal(vm_iothread_remove(&f->vm, 1, 3, reason), -ENOENT);
+	assert_int_equal(vm_iothread_remove(&f->vm, 1, 3, reason), -EBUSY);
+	assert_int_equal(vm_iothread_add(&f->vm, 1, 3, reason), -EEXIST);
 	vm_collect_iothreads(&f->vm);
 	assert_int_equal(f->n_settled, 0);
 	loop_unlock(loop);
@@ -262,7 +270,7 @@ static void test_no_sandbox(void **state)
 	char reason[PROTO_REASON_MAX] = "";
 
 	f->sandbox_error = -EPERM;
-	f->vm.config.n_iothreads = 0;
+	f->vm.config.n_iothreads = 1;
 	assert_int_equal(vm_iothreads_start(&f->vm, reason), 0);
 	vm_iothreads_wait(&f->vm);
 	wait_fd(f->failed_fd);
