@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Nodes of memory: numatune for a domain; nodememstats, freecell and freepages for the host, with virsh's words.
+ * Nodes of memory: numatune for a domain; nodememstats, freecell, freepages and allocpages for the host, with virsh's words.
  *
  * Tested by tests/unit/test-verbs.c.
  */
@@ -19,6 +19,9 @@
 #define AFFECT_CONFIG (1U << 1)
 
 #define NO_NODE UINT64_MAX
+
+/* The daemon gives up before (daemon/huge-pages.h). */
+#define ALLOC_TIMEOUT_USEC (150 * UINT64_C(1000000))
 
 const struct verb_option numatune_options[] = {
 	DOMAIN_OPTION(COMPLETE_DOMAIN),
@@ -45,6 +48,15 @@ const struct verb_option freepages_options[] = {
 	STRING("cellno", "NUMA node"),
 	STRING("pagesize", "page size, as scaled integer (default KiB)"),
 	FLAG("all", "list all sizes on all NUMA nodes"),
+	{},
+};
+
+const struct verb_option allocpages_options[] = {
+	WORD("pagesize", "page size, as scaled integer (default KiB)"),
+	WORD("pagecount", "page count"),
+	STRING("cellno", "NUMA node"),
+	FLAG("add", "instead of setting new pool size add pages to it"),
+	FLAG("all", "set on all NUMA nodes"),
 	{},
 };
 
@@ -293,5 +305,51 @@ int verb_freepages(struct ctl *ctl, const struct args *args)
 		(void)print_pages(ctl, node, size_kib);
 		ctl_print(ctl, "\n");
 	}
+	return 0;
+}
+
+#define PAGES_ADD  (1U << 0)
+#define NODES_TEXT 1024
+
+/* "0,2"; false: there are more than fit. */
+static bool list_nodes(struct json_object *nodes, char ret[NODES_TEXT])
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < json_object_array_length(nodes); i++) {
+		int64_t id = json_number(json_object_array_get_idx(nodes, i), "node", 0);
+		int n = snprintf(ret + used, NODES_TEXT - used, "%s%" PRId64, i ? "," : "", id);
+
+		if (n < 0 || (size_t)n >= NODES_TEXT - used)
+			return false;
+		used += (size_t)n;
+	}
+	return true;
+}
+
+int verb_allocpages(struct ctl *ctl, const struct args *args)
+{
+	_cleanup_(json_putp) struct json_object *memory = NULL;
+	uint64_t id, count, size_kib;
+	char nodes[NODES_TEXT] = "";
+
+	if (ctl_exclusive(ctl, args, "all", "cellno") < 0 ||
+		node_option(ctl, args, "cellno", &id) < 0 ||
+		verb_parse_size(ctl, "pagesize", args_string(args, "pagesize"), &size_kib) < 0 ||
+		ctl_number_option(ctl, args, "pagecount", UINT64_MAX, 0, &count) < 0)
+		return -EINVAL;
+	if (size_kib > UINT32_MAX)
+		return ctl_error(ctl, "there are no pages of %" PRIu64 " KiB", size_kib);
+	if (id != NO_NODE)
+		(void)snprintf(nodes, sizeof(nodes), "%" PRIu64, id);
+	if (args_flag(args, "all")) {
+		if (get_memory(ctl, &memory) < 0)
+			return ctl_report(ctl);
+		if (!list_nodes(nodes_of(memory), nodes))
+			return ctl_error(ctl, "too many NUMA nodes; write --cellno");
+	}
+	if (remote_call(ctl, "AllocPages", ALLOC_TIMEOUT_USEC, NULL, "utsu", (uint32_t)size_kib,
+		    count, nodes, args_flag(args, "add") ? PAGES_ADD : 0) < 0)
+		return ctl_report(ctl);
 	return 0;
 }

@@ -360,6 +360,12 @@ const struct verb verbs[] = {
 		"cut the network off, unless --force is given.",
 		team_test_options, verb_team_test},
 
+	{"allocpages", "host", VERB_CHANGES, "manipulate pages pool size",
+		"Set how many huge pages of a size the host keeps, or with --add how many more "
+		"than\n"
+		"now; of one NUMA node, of each of them (--all), or of the whole host. Fails when\n"
+		"there are fewer than that afterwards, and says how many there are.",
+		allocpages_options, verb_allocpages},
 	{"capabilities", "host", 0, "capabilities", "Returns capabilities of hypervisor/driver.",
 		NULL, verb_capabilities},
 	{"cpu-baseline", "host", 0, "compute baseline CPU",

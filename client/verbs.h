@@ -133,8 +133,10 @@ extern const struct verb_option numatune_options[];
 extern const struct verb_option nodememstats_options[];
 extern const struct verb_option freecell_options[];
 extern const struct verb_option freepages_options[];
+extern const struct verb_option allocpages_options[];
 int verb_freecell(struct ctl *ctl, const struct args *args);
 int verb_freepages(struct ctl *ctl, const struct args *args);
+int verb_allocpages(struct ctl *ctl, const struct args *args);
 int verb_nodememstats(struct ctl *ctl, const struct args *args);
 int verb_numatune(struct ctl *ctl, const struct args *args);
 

@@ -4,6 +4,7 @@
  *
  * Tested by tests/unit/test-dbus-tune.c.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "daemon/api.h"
 #include "daemon/host-numa.h"
+#include "daemon/huge-pages.h"
 #include "vmm-core/base/fdio.h"
 #include "vmm-core/base/strutil.h"
 
@@ -103,6 +105,29 @@ int api_get_node_memory(struct api_call *call, struct error *error)
 	json_object_object_add(o, "nodes", array);
 	api_call_reply(call, result("memory", o));
 	return 0;
+}
+
+#define PAGES_ADD (1U << 0)
+
+int api_alloc_pages(struct api_call *call, struct error *error)
+{
+	const char *nodes = api_arg_string(call, "nodes");
+	struct huge_pages_wish wish = {
+		.size_kib = api_arg_uint(call, "size_kib"),
+		.count = api_arg_uint64(call, "count"),
+		.add = api_arg_uint(call, "flags") & PAGES_ADD,
+	};
+	int r;
+
+	if (api_check_flags(call, PAGES_ADD, error) < 0)
+		return -EINVAL;
+	if (nodes && *nodes && cpuset_parse(nodes, wish.nodes) < 0)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+			"'%.64s' are no NUMA nodes; write for example 0-1", nodes);
+	r = huge_pages_set(call->manager, &wish, api_done, api_call_ref(call), error);
+	if (r < 0)
+		api_call_unref(call);
+	return r;
 }
 
 /* A domain: <numatune><memory>. */

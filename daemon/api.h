@@ -267,6 +267,7 @@ int api_get_boot_report(struct api_call *call, struct error *error);
 int api_get_capabilities(struct api_call *call, struct error *error);
 int api_get_node_info(struct api_call *call, struct error *error);
 int api_get_node_memory(struct api_call *call, struct error *error);
+int api_alloc_pages(struct api_call *call, struct error *error);
 int api_diagnose(struct api_call *call, struct error *error);
 int api_get_version(struct api_call *call, struct error *error);
 int api_get_hostname(struct api_call *call, struct error *error);

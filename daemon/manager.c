@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "daemon/cgroup.h"
+#include "daemon/huge-pages.h"
 #include "daemon/jail.h"
 #include "daemon/job.h"
 #include "daemon/journal.h"
@@ -122,6 +123,7 @@ struct manager *manager_free(struct manager *m)
 
 	if (!m)
 		return NULL;
+	huge_pages_end(m);
 	plans_end(m);
 	if (m->store) {
 		manager_commit(m);

@@ -35,6 +35,9 @@ struct manager_options {
 	uint64_t policy_second_usec;
 	struct spawner *spawner; /* makes the workers' processes; the caller's; NULL: none */
 	uint64_t reach_usec;     /* tests: instead of REACH_USEC and REACH_PATIENT_USEC; 0: these */
+	/* Tests of huge-pages.c: its "/sys", and instead of HUGE_PAGES_USEC. NULL, 0: these */
+	const char *sysfs;
+	uint64_t huge_pages_usec;
 };
 
 struct jail_env;
@@ -72,6 +75,7 @@ struct manager {
 	unsigned n_plannings;
 	struct mounts *mounts;
 	struct list reaches, reach_queue; /* reach.c's */
+	struct huge_pages *huge_pages;    /* what is under way; NULL: nothing */
 	unsigned n_reaches;
 	struct list sinks; /* struct event_sink */
 	uint64_t sequence;

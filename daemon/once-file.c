@@ -38,6 +38,7 @@ static const char *const kinds[ONCE_KIND_X_MAX] = {
 	[ONCE_NO_OBJECT] = "none",
 	[ONCE_DOMAIN] = "domain",
 	[ONCE_NETWORK] = "network",
+	[ONCE_HOST] = "host",
 };
 
 static void add_string(struct json_object *o, const char *key, const char *value)

@@ -18,7 +18,13 @@ static inline bool once_digest_equal(struct digest a, struct digest b)
 	return a.high == b.high && a.low == b.low;
 }
 
-enum once_kind { ONCE_NO_OBJECT, ONCE_DOMAIN, ONCE_NETWORK, ONCE_KIND_X_MAX };
+enum once_kind {
+	ONCE_NO_OBJECT,
+	ONCE_DOMAIN,
+	ONCE_NETWORK,
+	ONCE_HOST, /* of a rule only: it has no object, and settle() is asked all the same */
+	ONCE_KIND_X_MAX
+};
 
 /* What counts of the state of the object that a call is about. */
 struct once_object {

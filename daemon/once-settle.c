@@ -311,6 +311,9 @@ static const struct once_rule once_rules[] = {
 	{"DestroyNetwork", ONCE_NETWORK, .settle = settle_net_destroy},
 	{"UpdateNetwork", ONCE_NETWORK, .settle = settle_unknown},
 	{"TestTeam", ONCE_NETWORK, .settle = settle_unknown},
+	/* Pages may have been added, and are not to be added twice. */
+	{"AllocPages", ONCE_HOST, .settle = settle_unknown,
+		.remedy = "GetNodeMemory tells how many pages there are."},
 	/* What is to be afterwards is in its arguments: it is done again. */
 	{"ApplyDefinitions", ONCE_NO_OBJECT, .settle = settle_unknown},
 };

@@ -496,7 +496,8 @@ static void settle(struct once_entry *e)
 	once_look_again(e->once->manager, &e->before, &now);
 	if (waits_for_worker(e, &now))
 		return;
-	state = e->before.kind == ONCE_NO_OBJECT ? ONCE_NOTHING : come_of(e, &now);
+	state = e->before.kind == ONCE_NO_OBJECT && e->rule->kind != ONCE_HOST ? ONCE_NOTHING
+									       : come_of(e, &now);
 	if (state == ONCE_HAPPENED && settles_later(e, &now))
 		return;
 	conclude(e, state);

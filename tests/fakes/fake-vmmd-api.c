@@ -761,6 +761,7 @@ const sd_bus_vtable fake_vtable[] = {
 	METHOD("GetMemoryStats", "s", "a{sv}", fake_on_memory_stats),
 	METHOD("GetNumaTune", "su", "a{sv}", fake_on_get_numa_tune),
 	METHOD("SetNumaTune", "sasu", "", fake_on_set_numa_tune),
+	METHOD("AllocPages", "utsu", "", fake_on_alloc_pages),
 	METHOD("GetNodeMemory", "", "a{sv}", fake_on_node_memory),
 	METHOD("GetMmuStats", "s", "a{sv}", fake_on_mmu_stats),
 	METHOD("GetMemoryPolicy", "", "a{sv}aa{sv}aa{sv}", fake_on_get_policy),

@@ -75,6 +75,7 @@ int fake_on_set_policy(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_get_numa_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_set_numa_tune(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_node_memory(sd_bus_message *m, void *opaque, sd_bus_error *error);
+int fake_on_alloc_pages(sd_bus_message *m, void *opaque, sd_bus_error *error);
 int fake_on_mmu_stats(sd_bus_message *m, void *opaque, sd_bus_error *error);
 
 /* fake-vmmd-cpu.c */

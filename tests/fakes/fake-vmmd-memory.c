@@ -173,6 +173,26 @@ int fake_on_node_memory(sd_bus_message *m, void *opaque, sd_bus_error *error)
 	return r < 0 ? r : 1;
 }
 
+/* Says what it was asked for, as nobody else could see it. Of 2 MiB pages there are at most 100 on a node. */
+int fake_on_alloc_pages(sd_bus_message *m, void *opaque, sd_bus_error *error)
+{
+	const char *nodes;
+	uint32_t size_kib, flags;
+	uint64_t count;
+
+	(void)opaque;
+	if (sd_bus_message_read(m, "utsu", &size_kib, &count, &nodes, &flags) < 0)
+		return -EINVAL;
+	if (size_kib != 2048)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "OperationFailed",
+			"page size %u is not available on node 0", size_kib);
+	if (count > 100)
+		return sd_bus_error_setf(error, VMMD_ERROR_PREFIX "OperationFailed",
+			"Unable to allocate %llu pages on node %s, flags %u. Allocated only 100",
+			(unsigned long long)count, *nodes ? nodes : "(host)", flags);
+	return sd_bus_reply_method_return(m, "");
+}
+
 /* Switched on and off by SetMemoryPolicy; of t1 it has taken something, of t2 it cannot. */
 static bool policy_is_on;
 

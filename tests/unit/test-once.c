@@ -670,6 +670,10 @@ static void test_killed_button(void **state)
 	expect(f, KEYED("3", "ShutdownDomain", "\"domain\":\"s\"", "l"), DONE("3"));
 	/* The refusal outlives daemons, too. */
 	expect(f, KEYED("4", "ShutdownDomain", "\"domain\":\"s\"", "k"), FAILED("4", "-32018"));
+	/* Nobody sees of huge pages of the host who made them; the pages of 1 KiB here nobody can make. */
+#define PAGES "\"size_kib\":1,\"count\":1,\"flags\":1"
+	killed_daemon(f, KEYED("1", "AllocPages", PAGES, "p"), ONCE_STEP_INTENT);
+	expect(f, KEYED("2", "AllocPages", PAGES, "p"), FAILED("2", "-32018"));
 	/* About a domain that is not there, nothing can have happened. */
 	killed_daemon(f, KEYED("1", "ShutdownDomain", "\"domain\":\"x\"", "m"), ONCE_STEP_INTENT);
 	expect(f, KEYED("5", "ShutdownDomain", "\"domain\":\"x\"", "m"), FAILED("5", "-32001"));
