@@ -318,6 +318,37 @@ static void test_poison(void **state)
 	destroy(&fx);
 }
 
+/* Hints are not offered, by bit nor by queue; a driver that takes the bit nevertheless does not come further. */
+static void test_no_hints(void **state)
+{
+	const uint64_t hint = VIRTIO_BIT(3);
+	struct fixture fx;
+
+	(void)state;
+	build(&fx);
+	fake_common_write(&fx.d, 0x00, 4, 0);
+	assert_int_equal(fake_common_read(&fx.d, 0x04, 4) & hint, 0);
+	assert_true(fake_driver_negotiate(&fx.d, UINT64_MAX));
+	for (unsigned i = 0; i < 2; i++) {
+		fake_driver_reset(&fx.d);
+		fake_common_write(&fx.d, 0x14, 1, 0x3);
+		fake_common_write(&fx.d, 0x08, 4, 0);
+		fake_common_write(&fx.d, 0x0c, 4, (uint32_t)(fx.d.features | (i ? 0 : hint)));
+		fake_common_write(&fx.d, 0x08, 4, 1);
+		fake_common_write(&fx.d, 0x0c, 4, (uint32_t)(fx.d.features >> 32));
+		fake_common_write(&fx.d, 0x14, 1, 0xb);
+		/* FEATURES_OK stays only without the bit. */
+		assert_int_equal(fake_driver_status(&fx.d), i ? 0xb : 0x3);
+	}
+	/* Nor does it give anything back by the queue that would be theirs. */
+	fake_driver_start(&fx.d, UINT64_MAX);
+	fill(&fx, 1024, 1024);
+	(void)report_range(&fx, 3, MIB(4), (uint32_t)MIB(1));
+	assert_false(is_zero(&fx, 1024));
+	assert_int_equal(fx.page.balloon.reported, 0);
+	destroy(&fx);
+}
+
 /* Drivers that number their queues without gaps: reporting is queue 3, or 2. */
 static void test_queue_numbers(void **state)
 {
@@ -677,6 +708,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_pages),
 		cmocka_unit_test(test_reporting),
 		cmocka_unit_test(test_poison),
+		cmocka_unit_test(test_no_hints),
 		cmocka_unit_test(test_queue_numbers),
 		cmocka_unit_test(test_target),
 		cmocka_unit_test(test_actual),
