@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/api-audit.h"
+#include "daemon/api-park.h"
 #include "daemon/auth.h"
 #include "daemon/job.h"
 #include "daemon/once.h"
@@ -44,6 +45,7 @@ struct api_call *api_call_unref(struct api_call *call)
 		(void)error_set(&e, ERROR_INTERNAL, "the call was dropped");
 		api_call_fail(call, &e);
 	}
+	api_unpark(call);
 	call->ops->release(call);
 	json_object_put(call->in);
 	free(call->key);
@@ -103,10 +105,18 @@ void api_call_again(struct api_call *call)
 	(void)api_call_unref(call);
 }
 
+/* It waits for the disk itself. */
+static bool defines_soon(const struct api_call *call)
+{
+	return !call->key && call->method->handler == api_define_domain;
+}
+
 static void run_after(void *userdata, bool is_end)
 {
 	_cleanup_(api_call_unrefp) struct api_call *call = userdata;
 
+	if (!defines_soon(call))
+		api_unpark(call);
 	if (!is_end)
 		run_now(call);
 }
@@ -122,7 +132,7 @@ static bool has_to_wait(const struct api_call *call)
 {
 	if (is_of_transport(call->method))
 		return false;
-	if (call->key || call->method->handler != api_define_domain)
+	if (!defines_soon(call))
 		return manager_is_defining(call->manager);
 	return manager_has_waiters(call->manager);
 }
@@ -132,6 +142,8 @@ static void run(struct api_call *call)
 	struct error e = {0};
 	int r = call->in ? 0 : call->ops->read_args(call, &call->in, &e);
 
+	if (r == 0 && (has_to_wait(call) || defines_soon(call)))
+		r = api_park(call, &e);
 	if (r == 0 && has_to_wait(call)) {
 		r = manager_wait(call->manager, run_after, api_call_ref(call));
 		if (r == 0)
@@ -227,6 +239,7 @@ static void reply(struct api_call *call, struct json_object *out, int fd)
 	if (call->done)
 		return;
 	call->done = true;
+	api_unpark(call);
 	/* A retry of one that is done: a job for its result. */
 	if (call->detach && !call->job)
 		job_begin(call);
@@ -269,6 +282,7 @@ void api_call_fail(struct api_call *call, const struct error *error)
 	if (call->done)
 		return;
 	call->done = true;
+	api_unpark(call);
 	error = job_verdict(call, error, &buffer);
 	once_finish(call, NULL, error);
 	job_finish(call, NULL, error);

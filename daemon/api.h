@@ -103,6 +103,8 @@ struct api_call {
 	uint32_t timeout_ms;     /* of its job (job.h); 0: none */
 	struct job *job;         /* NULL: it does not take long */
 	struct once_entry *once; /* once.c's: this call's record */
+	struct list parked;      /* api-park.c's */
+	size_t parked_bytes;
 	const struct api_call_ops *ops;
 	void *transport;
 };

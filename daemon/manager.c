@@ -93,6 +93,7 @@ int manager_new(sd_event *event, const struct manager_options *options,
 	list_init(&m->plannings);
 	list_init(&m->committing);
 	list_init(&m->waiters);
+	list_init(&m->parked);
 	list_init(&m->reaches);
 	list_init(&m->reach_queue);
 	list_init(&m->networks);

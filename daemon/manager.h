@@ -71,6 +71,8 @@ struct manager {
 	struct domain_config *reading; /* NULL: in use, or none yet */
 	int define_result; /* of those on their way: an error before the disk was asked */
 	sd_event_source *define_source, *define_timer;
+	struct list parked; /* api-park.c's: calls that wait for the disk */
+	size_t parked_bytes;
 	struct list plannings; /* plan-soon.c's */
 	unsigned n_plannings;
 	struct mounts *mounts;
