@@ -24,6 +24,7 @@
 #include "daemon/manager.h"
 #include "daemon/network.h"
 #include "vmm-core/base/log.h"
+#include "vmm-core/base/strutil.h"
 
 /* Addresses to be tried for an interface that has none. */
 #define MAX_MACS (64 * VM_MAX_NICS)
@@ -70,22 +71,27 @@ int domain_device_error(int r, char *text, struct error *error)
 
 struct config_change {
 	struct definition *old; /* NULL: there was no change, or it stays */
-	const struct definition *new;
+	char *new;              /* its text: a pointer may be another definition's by then */
 };
 
 static int change_definition(struct domain *d, struct definition **definition,
 	struct config_change *ret, struct error *error)
 {
+	_cleanup_(freep) char *text = NULL;
 	int r;
 
 	if (!*definition)
 		return 0;
-	r = manager_change(d->manager, CHANGESET_SAVE, CHANGESET_DOMAINS, d->uuid, d->name,
-		(*definition)->xml, error);
+	text = strdup((*definition)->xml);
+	if (!text)
+		return error_set(error, ERROR_NO_MEMORY, "xml");
+	r = manager_change(
+		d->manager, CHANGESET_SAVE, CHANGESET_DOMAINS, d->uuid, d->name, text, error);
 	if (r < 0)
 		return r;
 	ret->old = d->definition;
-	ret->new = d->definition = TAKE_PTR(*definition);
+	ret->new = TAKE_PTR(text);
+	d->definition = TAKE_PTR(*definition);
 	manager_changed(d->manager, d);
 	return 0;
 }
@@ -93,6 +99,8 @@ static int change_definition(struct domain *d, struct definition **definition,
 static void keep_change(struct config_change *change)
 {
 	change->old = definition_free(change->old);
+	free(change->new);
+	change->new = NULL;
 }
 
 /* As it was, unless somebody has changed it again meanwhile. */
@@ -101,7 +109,7 @@ static void undo_change(struct domain *d, struct config_change *change)
 	struct error e = {0};
 
 	manager_commit(d->manager);
-	if (!change->old || d->definition != change->new) {
+	if (!change->old || !d->definition || !streq(d->definition->xml, change->new)) {
 		keep_change(change);
 		return;
 	}
@@ -114,6 +122,7 @@ static void undo_change(struct domain *d, struct config_change *change)
 	}
 	(void)definition_free(d->definition);
 	d->definition = TAKE_PTR(change->old);
+	keep_change(change);
 	manager_changed(d->manager, d);
 }
 
