@@ -59,15 +59,16 @@ static struct json_object *result(const char *name, struct json_object *value)
 
 /* Changes: what they all do. */
 
-int api_tune(struct api_call *call, domain_change_fn fn, const void *what, struct error *error)
+int api_tune(struct api_call *call, domain_change_fn fn, const void *what, size_t what_size,
+	struct error *error)
 {
 	struct domain *d = api_arg_domain(call, error);
 	int r;
 
 	if (!d || api_check_flags(call, AFFECT, error) < 0)
 		return -EINVAL;
-	r = domain_tune(
-		d, api_arg_uint(call, "flags"), fn, what, api_done, api_call_ref(call), error);
+	r = domain_tune(d, api_arg_uint(call, "flags"), fn, what, what_size, api_done,
+		api_call_ref(call), error);
 	if (r > 0)
 		api_call_reply(call, NULL);
 	if (r != 0)
@@ -231,7 +232,7 @@ int api_set_vcpu_pin(struct api_call *call, struct error *error)
 	if (r < 0)
 		return r;
 	pin.number = api_arg_uint(call, "vcpu");
-	return api_tune(call, change_vcpu_pin, &pin, error);
+	return api_tune(call, change_vcpu_pin, &pin, sizeof(pin), error);
 }
 
 static int change_emulator_pin(
@@ -250,7 +251,7 @@ int api_set_emulator_pin(struct api_call *call, struct error *error)
 	struct api_pin pin;
 	int r = api_read_pin(call, &pin, error);
 
-	return r < 0 ? r : api_tune(call, change_emulator_pin, &pin, error);
+	return r < 0 ? r : api_tune(call, change_emulator_pin, &pin, sizeof(pin), error);
 }
 
 /* Settings: "name=value". */
@@ -405,7 +406,7 @@ static int set_tune(struct api_call *call, const struct setting *rows, size_t n_
 {
 	struct settings settings = {rows, n_rows, json_object_object_get(call->in, "settings")};
 
-	return api_tune(call, fn, &settings, error);
+	return api_tune(call, fn, &settings, sizeof(settings), error);
 }
 
 int api_set_cpu_tune(struct api_call *call, struct error *error)

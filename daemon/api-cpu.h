@@ -26,5 +26,6 @@ struct api_pin {
 };
 int api_read_pin(const struct api_call *call, struct api_pin *ret, struct error *error);
 
-/* domain_tune() for the call's domain and flags, and its answer. */
-int api_tune(struct api_call *call, domain_change_fn fn, const void *what, struct error *error);
+/* domain_tune() for the call's domain and flags, and its answer. What 'what' points to is the call's. */
+int api_tune(struct api_call *call, domain_change_fn fn, const void *what, size_t what_size,
+	struct error *error);

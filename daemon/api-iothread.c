@@ -107,5 +107,5 @@ int api_set_iothread_pin(struct api_call *call, struct error *error)
 	if (r < 0)
 		return r;
 	pin.number = api_arg_uint(call, "iothread");
-	return api_tune(call, change_pin, &pin, error);
+	return api_tune(call, change_pin, &pin, sizeof(pin), error);
 }

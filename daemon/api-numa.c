@@ -274,7 +274,7 @@ int api_set_numa_tune(struct api_call *call, struct error *error)
 
 	if (!d || api_check_flags(call, AFFECT, error) < 0 || read_change(call, &what, error) < 0)
 		return -EINVAL;
-	r = domain_tune(d, api_arg_uint(call, "flags"), change_numa, &what, api_done,
+	r = domain_tune(d, api_arg_uint(call, "flags"), change_numa, &what, sizeof(what), api_done,
 		api_call_ref(call), error);
 	if (r > 0)
 		api_call_reply(call, NULL);

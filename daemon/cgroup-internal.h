@@ -3,6 +3,7 @@
 #pragma once
 
 #include "daemon/cgroup.h"
+#include "vmm-core/base/list.h"
 
 #define CGROUP_PATH_LEN 512
 #define CGROUP_SLICE    "vmmd.slice"
@@ -12,6 +13,7 @@ struct cgroup_root {
 	char mount[256], folder[64]; /* "vmmd-TAG" */
 	enum cgroup_kind kind;       /* of the file system: V1, V2, NONE */
 	sd_bus *bus;
+	struct list requests; /* that 'bus' has not answered */
 	bool warned;
 	uint64_t slice_kills; /* of the slice's, those that are accounted for */
 };

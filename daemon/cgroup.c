@@ -151,16 +151,50 @@ struct cgroup_root *cgroup_root_new(const char *mount, uint64_t tag)
 	}
 	(void)snprintf(root->folder, sizeof(root->folder), "vmmd-%" PRIx64, tag);
 	root->kind = find_kind(mount);
+	list_init(&root->requests);
 	(void)cgroup_read_slice_kills(root, &root->slice_kills);
 	return root;
 }
 
+/* A change that systemd has not answered. */
+struct set_request {
+	struct list link;
+	sd_bus_slot *slot;
+	cgroup_done_fn done;
+	void *userdata;
+};
+
+static void request_free(struct set_request *request)
+{
+	list_del(&request->link);
+	(void)sd_bus_slot_unref(request->slot);
+	free(request);
+}
+
+static void fail_requests(struct list *requests)
+{
+	struct error e = {0};
+
+	(void)error_set(&e, ERROR_OPERATION_FAILED,
+		"the bus went before systemd had changed the limits of the scope");
+	while (!list_empty(requests)) {
+		struct set_request *request = list_entry(requests->next, struct set_request, link);
+		struct set_request copy = *request;
+
+		request_free(request);
+		copy.done(copy.userdata, &e);
+	}
+}
+
 struct cgroup_root *cgroup_root_free(struct cgroup_root *root)
 {
+	struct list *pos, *tmp;
 	char path[CGROUP_PATH_LEN];
 
 	if (!root)
 		return NULL;
+	list_for_each_safe (pos, tmp, &root->requests)
+		request_free(list_entry(pos, struct set_request, link));
 	/* The instance's own folders, when no worker is left in them. */
 	for (size_t i = 0; i < ARRAY_SIZE(v1_folders); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s/%s", root->mount,
@@ -179,8 +213,15 @@ enum cgroup_kind cgroup_root_kind(const struct cgroup_root *root)
 
 void cgroup_root_set_bus(struct cgroup_root *root, sd_bus *bus)
 {
+	struct list unanswered;
+
+	if (bus == root->bus)
+		return;
+	list_init(&unanswered);
+	list_splice(&unanswered, &root->requests);
 	(void)sd_bus_unref(root->bus);
 	root->bus = sd_bus_ref(bus);
+	fail_requests(&unanswered);
 }
 
 /* The parent's folder of a hierarchy ("" for v2), then the worker's; both made if needed. */
@@ -560,23 +601,18 @@ static int set_files(struct cgroup *c, const struct cgroup_limits *limits, struc
 	return 1;
 }
 
-struct set_request {
-	cgroup_done_fn done;
-	void *userdata;
-};
-
 static int on_set(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
-	struct set_request *request = userdata;
+	struct set_request *request = userdata, copy = *request;
 	struct error e = {0};
 
 	(void)ret_error;
+	request_free(request);
 	if (sd_bus_message_is_method_error(m, NULL))
 		(void)error_set(&e, ERROR_OPERATION_FAILED,
 			"systemd does not change the limits of the scope: %s",
 			sd_bus_message_get_error(m)->message);
-	request->done(request->userdata, e.code == ERROR_NONE ? NULL : &e);
-	free(request);
+	copy.done(copy.userdata, e.code == ERROR_NONE ? NULL : &e);
 	return 0;
 }
 
@@ -597,7 +633,7 @@ static int ask_to_set(
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);
 	if (r >= 0)
-		r = sd_bus_call_async(c->root->bus, NULL, m, on_set, request, 0);
+		r = sd_bus_call_async(c->root->bus, &request->slot, m, on_set, request, 0);
 	sd_bus_message_unref(m);
 	return r;
 }
@@ -621,10 +657,11 @@ int cgroup_set(struct cgroup *c, const struct cgroup_limits *limits, cgroup_done
 	request = malloc(sizeof(*request));
 	if (!request)
 		return error_set(error, ERROR_NO_MEMORY, "request");
-	*request = (struct set_request){done, userdata};
+	*request = (struct set_request){.done = done, .userdata = userdata};
+	list_add_tail(&c->root->requests, &request->link);
 	r = ask_to_set(c, limits, request);
 	if (r < 0) {
-		free(request);
+		request_free(request);
 		return error_set_errno(error, r, "cannot ask systemd to change limits");
 	}
 	return 0;

@@ -52,7 +52,7 @@ struct cgroup_root *cgroup_root_free(struct cgroup_root *root);
 DEFINE_CLEANUP(struct cgroup_root *, cgroup_root_free);
 enum cgroup_kind cgroup_root_kind(const struct cgroup_root *root);
 
-/* Use the systemd that answers on 'bus' from now on; NULL: not any more. */
+/* Use the systemd that answers on 'bus' from now on; NULL: not any more. What the one before it has not answered (cgroup_set()) fails. */
 void cgroup_root_set_bus(struct cgroup_root *root, sd_bus *bus);
 
 /* Before the process: make the groups and put their cgroup.procs into 'plan' (NULL: only a handle, for a process
@@ -75,7 +75,8 @@ bool cgroup_has_nodes(const struct cgroup_root *root);
 void cgroup_adopted(struct cgroup *cgroup, int id, pid_t pid);
 
 /* Other limits from now on; what is 0 gets the host's default again, but memory_bytes and pids. Returns 1 when that is done, 0
- * when 'done' will say so, or a negative errno with 'error' set. */
+ * when 'done' will say so, or a negative errno with 'error' set. 'done' comes in any case, also when the bus goes or systemd does not
+ * answer in time; but not after cgroup_root_free(). */
 int cgroup_set(struct cgroup *cgroup, const struct cgroup_limits *limits, cgroup_done_fn done,
 	void *userdata, struct error *error);
 

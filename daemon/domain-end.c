@@ -65,6 +65,7 @@ void domain_end_run(struct domain *d)
 	d->run->resources = (struct resources){0};
 	domain_end_detaches(d);
 	domain_end_vcpu_waits(d);
+	domain_end_tunes(d);
 	domain_end_memory_detaches(d);
 	d->nics_plugging = 0;
 	d->phase = DOMAIN_IDLE;

@@ -67,8 +67,15 @@ int domain_settle_flags(const struct domain *domain, unsigned flags, bool *ret_l
 /* The limits of its control group; with 'root' none that this host cannot express (shares: the most there are). */
 void domain_limits(const struct domain_config *config, const struct cgroup_root *root,
 	struct cgroup_limits *ret);
+/* What runs with the tuning that is being set (domain_tune()), also while systemd has not answered: the live configuration otherwise. */
+const struct domain_config *domain_tuned(const struct domain *domain);
+/* The limits of that: whoever changes what they follow from sends these. */
+void domain_wanted_limits(const struct domain *domain, struct cgroup_limits *ret);
 /* They follow from the live configuration, which is another one: the control group is told, if it has a quota. */
 void domain_limits_changed(struct domain *domain);
+/* As with detaches, of changes of the tuning. */
+void domain_end_tunes(struct domain *domain);
+void domain_drop_tunes(struct domain *domain);
 /* Some thread is not to run wherever vcpu/@cpuset allows. */
 bool domain_has_pins(const struct domain_config *config);
 /* Let the worker's threads run where the live configuration says. */

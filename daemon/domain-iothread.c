@@ -118,7 +118,7 @@ static void note_live(struct domain *d, const struct change *change)
 	if (r < 0)
 		(void)log_error_errno(
 			r, "domain '%s': its live XML has other iothreads: %m", d->name);
-	pin.cpus = domain_pin_of(d->live, pin.thread);
+	pin.cpus = domain_pin_of(domain_tuned(d), pin.thread);
 	if (change->on && (process_pin(worker_pid(d->worker), &pin, 1) < 0 || pin.result < 0))
 		log_warning("domain '%s': iothread %u was not moved to its host CPUs", d->name,
 			change->id);

@@ -91,11 +91,11 @@ static void follow(struct domain *d)
 	struct cgroup_limits old, new;
 	struct error e = {0};
 
-	domain_limits(d->live, d->manager->cgroup_root, &old);
+	domain_wanted_limits(d, &old);
 	for (unsigned i = 0; i < d->live->vm.n_memories; i++)
 		d->live->memories[i].granted_kib = MAX(d->live->vm.memories[i].requested_kib,
 			MIN(domain_memory_current_kib(d, i), d->live->memories[i].granted_kib));
-	domain_limits(d->live, d->manager->cgroup_root, &new);
+	domain_wanted_limits(d, &new);
 	if (d->guessed || !d->cgroup || memcmp(&old, &new, sizeof(old)) == 0)
 		return;
 	if (cgroup_set(d->cgroup, &new, on_limits_followed, NULL, &e) < 0)
@@ -302,11 +302,11 @@ static int grant(struct domain *d, unsigned index, struct change **change, struc
 	r = memory_limit_check_more(d->manager, d->live, wanted - MIN(wanted, has), error);
 	if (r < 0)
 		return r;
-	domain_limits(d->live, d->manager->cgroup_root, &old);
+	domain_wanted_limits(d, &old);
 	if ((*change)->type == PROTO_MEMORY_ADD)
 		old.memory_bytes = 0;
 	m->granted_kib = MAX(before, wanted);
-	domain_limits(d->live, d->manager->cgroup_root, &new);
+	domain_wanted_limits(d, &new);
 	d->n_memory_changes++;
 	r = d->guessed || !d->cgroup || memcmp(&old, &new, sizeof(old)) == 0
 		? 1

@@ -8,7 +8,8 @@
  *		that are on may have together, and those of the emulator and of each iothread are added to it
  *
  * What runs has it in its live XML, so a daemon that comes later knows. A change that needs systemd's answer is noted when that has
- * come, if the domain still runs.
+ * come, if that run has not ended. Until then a second one waits behind it, and is made of what the first one has left; whatever else
+ * sends limits meanwhile sends those that are being set (domain_wanted_limits()), for systemd keeps what came last.
  *
  * Tested by tests/unit/test-domain-tune.c.
  */
@@ -34,19 +35,19 @@ static void add_quota(
 }
 
 /* The tightest of what is given, in the vCPUs' period if they have a quota, else in the global one. */
-static void quota_of(const struct domain_config *config, struct cgroup_limits *ret)
+static void quota_of(
+	const struct vm_config *vm, const struct domain_cputune *tune, struct cgroup_limits *ret)
 {
-	const struct domain_cputune *tune = &config->cputune;
 	const struct domain_quota *base = tune->vcpu.quota_us > 0 ? &tune->vcpu : &tune->global;
 	uint64_t sum_us = 0, global_us = 0;
 
 	ret->period_us = base->period_us ?: DOMAIN_PERIOD_DEFAULT_US;
 	if (tune->vcpu.quota_us > 0) {
-		add_quota(&tune->vcpu, config->vm.vcpus, ret->period_us, &sum_us);
+		add_quota(&tune->vcpu, vm->vcpus, ret->period_us, &sum_us);
 		if (tune->emulator.quota_us > 0)
 			add_quota(&tune->emulator, 1, ret->period_us, &sum_us);
 		if (tune->iothread.quota_us > 0)
-			add_quota(&tune->iothread, config->vm.n_iothreads, ret->period_us, &sum_us);
+			add_quota(&tune->iothread, vm->n_iothreads, ret->period_us, &sum_us);
 	}
 	if (tune->global.quota_us > 0)
 		add_quota(&tune->global, 1, ret->period_us, &global_us);
@@ -76,30 +77,81 @@ static uint64_t nodes_of(const struct domain_numatune *tune)
 	return nodes | tune->nodes[0];
 }
 
-void domain_limits(const struct domain_config *config, const struct cgroup_root *root,
-	struct cgroup_limits *ret)
+/* Of 'tuned' the tuning, of 'config' what it is for. */
+static void limits_of(const struct domain_config *config, const struct domain_config *tuned,
+	const struct cgroup_root *root, struct cgroup_limits *ret)
 {
 	const struct vm_config *vm = &config->vm;
 	uint64_t granted_kib = memory_granted_kib(config);
 
 	*ret = (struct cgroup_limits){
-		.memory_bytes = bytes_of(config->memtune.hard_kib)
+		.memory_bytes = bytes_of(tuned->memtune.hard_kib)
 			?: KIB(granted_kib) + cgroup_memory_extra(granted_kib),
 		.pids = jail_threads(vm->vcpus_max, vm->n_disks, vm->n_iothreads),
-		.memory_soft_bytes = bytes_of(config->memtune.soft_kib),
-		.swap_bytes = bytes_of(config->memtune.swap_hard_kib),
-		.shares = root ? MIN(config->cputune.shares, cgroup_shares_max(root))
-			       : config->cputune.shares,
+		.memory_soft_bytes = bytes_of(tuned->memtune.soft_kib),
+		.swap_bytes = bytes_of(tuned->memtune.swap_hard_kib),
+		.shares = root ? MIN(tuned->cputune.shares, cgroup_shares_max(root))
+			       : tuned->cputune.shares,
 	};
-	ret->nodes = nodes_of(&config->numatune);
-	quota_of(config, ret);
+	ret->nodes = nodes_of(&tuned->numatune);
+	quota_of(vm, &tuned->cputune, ret);
 }
 
-static int set_limits(struct domain *d, const struct domain_config *config, cgroup_done_fn done,
+void domain_limits(const struct domain_config *config, const struct cgroup_root *root,
+	struct cgroup_limits *ret)
+{
+	limits_of(config, config, root, ret);
+}
+
+/* A change of what runs, of its definition, or of both. */
+struct tune {
+	struct list
+		link; /* of domain->tunes: the first one is being made, the others wait for it */
+	struct domain *domain; /* NULL: its run is over, and who asked has been answered */
+	unsigned flags;        /* DOMAIN_AFFECT_*, never 0 */
+	domain_change_fn change;
+	void *what;
+	bool asked; /* systemd; its answer comes with this */
+	struct domain_config
+		*live; /* what runs as it is to be; NULL: not known yet, or not to be changed */
+	domain_done_fn done;
+	void *userdata;
+};
+
+static struct tune *tune_free(struct tune *tune)
+{
+	if (!tune)
+		return NULL;
+	list_del(&tune->link);
+	(void)domain_config_free(tune->live);
+	free(tune->what);
+	free(tune);
+	return NULL;
+}
+DEFINE_CLEANUP(struct tune *, tune_free);
+
+static struct tune *first_tune(const struct domain *d)
+{
+	return list_empty(&d->tunes) ? NULL : list_entry(d->tunes.next, struct tune, link);
+}
+
+const struct domain_config *domain_tuned(const struct domain *d)
+{
+	const struct tune *tune = first_tune(d);
+
+	return tune && tune->live ? tune->live : d->live;
+}
+
+void domain_wanted_limits(const struct domain *d, struct cgroup_limits *ret)
+{
+	limits_of(d->live, domain_tuned(d), d->manager->cgroup_root, ret);
+}
+
+static int set_limits(struct domain *d, const struct domain_config *tuned, cgroup_done_fn done,
 	void *userdata, struct error *error)
 {
 	const struct cgroup_root *root = d->manager->cgroup_root;
-	uint64_t shares = config->cputune.shares;
+	uint64_t shares = tuned->cputune.shares;
 	struct cgroup_limits old, new;
 
 	if (d->guessed)
@@ -111,7 +163,7 @@ static int set_limits(struct domain *d, const struct domain_config *config, cgro
 			"cpu_shares %llu: control groups of this host take 1 to %llu",
 			(unsigned long long)shares, (unsigned long long)cgroup_shares_max(root));
 	domain_limits(d->live, root, &old);
-	domain_limits(config, root, &new);
+	limits_of(d->live, tuned, root, &new);
 	if (memcmp(&old, &new, sizeof(new)) == 0)
 		return 1;
 	if (!d->cgroup)
@@ -127,17 +179,22 @@ static void on_limits_followed(void *userdata, const struct error *error)
 		log_warning("%s", error->message);
 }
 
+static void send_limits(struct domain *d, const struct cgroup_limits *limits)
+{
+	struct error e = {0};
+
+	if (d->cgroup && cgroup_set(d->cgroup, limits, on_limits_followed, NULL, &e) < 0)
+		log_warning("domain '%s': %s", d->name, e.message);
+}
+
 void domain_limits_changed(struct domain *d)
 {
 	struct cgroup_limits limits;
-	struct error e = {0};
 
-	if (d->guessed)
+	if (d->guessed || domain_tuned(d)->cputune.vcpu.quota_us <= 0)
 		return;
-	domain_limits(d->live, d->manager->cgroup_root, &limits);
-	if (d->cgroup && d->live->cputune.vcpu.quota_us > 0 &&
-		cgroup_set(d->cgroup, &limits, on_limits_followed, NULL, &e) < 0)
-		log_warning("domain '%s': %s", d->name, e.message);
+	domain_wanted_limits(d, &limits);
+	send_limits(d, &limits);
 }
 
 /* Pins. */
@@ -282,26 +339,7 @@ int domain_read_config(const struct domain *d, unsigned flags, struct domain_con
 	return 0;
 }
 
-/* A change under way. */
-struct tune {
-	struct manager *manager;
-	uint8_t uuid[16];
-	int id;
-	struct domain_config *live, *config; /* as they will be; NULL: not to be changed */
-	domain_done_fn done;
-	void *userdata;
-};
-
-static struct tune *tune_free(struct tune *tune)
-{
-	if (!tune)
-		return NULL;
-	(void)domain_config_free(tune->live);
-	(void)domain_config_free(tune->config);
-	free(tune);
-	return NULL;
-}
-DEFINE_CLEANUP(struct tune *, tune_free);
+/* Making a change. */
 
 /* The tuning alone: the rest may have changed while the change was made. */
 static int edit_tuning(struct domain_config *config, const void *what)
@@ -314,105 +352,219 @@ static int edit_tuning(struct domain_config *config, const void *what)
 	return 0;
 }
 
-/* What runs is so now. */
-static int note_live(struct domain *d, const struct domain_config *config)
-{
-	int r = domain_edit_running(d, edit_tuning, config);
-
-	if (r < 0)
-		return r;
-	(void)edit_tuning(d->live, config);
-	manager_changed(d->manager, d);
-	return 0;
-}
-
-/* The worker has it: the rest is bookkeeping. */
-static int finish(struct tune *tune, struct error *error)
-{
-	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
-	struct domain *d = manager_find_uuid(tune->manager, tune->uuid);
-	int r;
-
-	if (tune->live && (!d || d->id != tune->id || !d->live))
-		return error_set(error, ERROR_OPERATION_FAILED,
-			"the domain ended before the change was made");
-	if (tune->live) {
-		r = note_live(d, tune->live);
-		if (r < 0)
-			return error_set_errno(error, r, "the change is not in the live XML");
-	}
-	if (!tune->config)
-		return 0;
-	if (!d || !d->definition)
-		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
-	/* What was defined meanwhile comes first. */
-	manager_commit(tune->manager);
-	r = definition_parse(d->definition, &config);
-	if (r == 0)
-		r = edit_tuning(config, tune->config);
-	if (r < 0)
-		return error_set_errno(error, r, "cannot read the definition of '%s'", d->name);
-	return manager_redefine(tune->manager, d, config, error);
-}
-
-/* The threads have been moved, the limits could not be changed: nothing of it is to stay. */
-static void undo_moves(const struct domain *d, const struct tune *tune)
-{
-	struct error e = {0};
-
-	if (move_all(d, tune->live, d->live, &e) < 0)
-		log_warning("%s", e.message);
-}
-
-static void on_limits_set(void *userdata, const struct error *error)
-{
-	_cleanup_(tune_freep) struct tune *tune = userdata;
-	const struct domain *d = manager_find_uuid(tune->manager, tune->uuid);
-	struct error e = {0};
-
-	if (error && d && d->id == tune->id && d->live)
-		undo_moves(d, tune);
-	if (!error && finish(tune, &e) < 0)
-		error = &e;
-	tune->done(tune->userdata, error);
-}
-
 /* 'ret' is the configuration behind 'definition', changed. */
-static int prepare(const struct domain *d, const struct definition *definition, bool is_live,
-	domain_change_fn change, const void *what, struct domain_config **ret, struct error *error)
+static int prepare(const struct tune *tune, const struct definition *definition, bool is_live,
+	struct domain_config **ret, struct error *error)
 {
 	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
 	int r;
 
 	if (definition_parse(definition, &config) < 0)
 		return error_set(error, ERROR_INTERNAL, "cannot read the %s of '%s'",
-			is_live ? "live XML" : "definition", d->name);
-	r = change(config, is_live, what, error);
+			is_live ? "live XML" : "definition", tune->domain->name);
+	r = tune->change(config, is_live, tune->what, error);
 	if (r == 0)
 		*ret = TAKE_PTR(config);
 	return r;
 }
 
-/* Returns as domain_tune(). */
-static int apply(struct domain *d, struct tune **tune, struct error *error)
+/* What runs is so now: the change is made once more, in what an iothread or the like has made of it meanwhile. */
+static int note_live(const struct tune *tune, struct error *error)
 {
-	const struct domain_config *live = (*tune)->live;
-	int r = live ? move_all(d, d->live, live, error) : 0;
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct domain *d = tune->domain;
+	int r = prepare(tune, d->running, true, &config, error);
 
 	if (r < 0)
 		return r;
-	r = live ? set_limits(d, live, on_limits_set, *tune, error) : 1;
+	r = domain_edit_running(d, edit_tuning, config);
 	if (r < 0)
-		undo_moves(d, *tune);
-	if (r == 0)
-		(void)TAKE_PTR(*tune);
-	if (r > 0 && finish(*tune, error) < 0)
-		return -EIO;
+		return error_set_errno(error, r, "the change is not in the live XML");
+	(void)edit_tuning(d->live, config);
+	manager_changed(d->manager, d);
+	return 0;
+}
+
+static int note_definition(const struct tune *tune, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct domain *d = tune->domain;
+	int r;
+
+	/* What was defined meanwhile comes first. */
+	manager_commit(d->manager);
+	if (!d->definition)
+		return error_set(error, ERROR_OPERATION_FAILED, "the definition is gone meanwhile");
+	r = prepare(tune, d->definition, false, &config, error);
+	return r < 0 ? r : manager_redefine(d->manager, d, config, error);
+}
+
+/* The threads have been moved, the rest could not be done: nothing of it is to stay. */
+static void undo_moves(const struct tune *tune)
+{
+	struct error e = {0};
+
+	if (move_all(tune->domain, tune->live, tune->domain->live, &e) < 0)
+		log_warning("%s", e.message);
+}
+
+/* systemd may have done it in spite of an error (no answer came in time), and others may have sent these limits, too. */
+static void undo(const struct tune *tune)
+{
+	struct cgroup_limits limits;
+
+	undo_moves(tune);
+	domain_limits(tune->domain->live, tune->domain->manager->cgroup_root, &limits);
+	send_limits(tune->domain, &limits);
+}
+
+/* The worker has it, and its group: the rest is bookkeeping. */
+static int finish(const struct tune *tune, struct error *error)
+{
+	int r = tune->live ? note_live(tune, error) : 0;
+
+	if (r < 0)
+		undo(tune);
+	return r < 0 || !(tune->flags & DOMAIN_AFFECT_CONFIG) ? r : note_definition(tune, error);
+}
+
+static void answer(struct tune *tune, const struct error *error)
+{
+	if (tune->done)
+		tune->done(tune->userdata, error);
+	tune->done = NULL;
+}
+
+static void go_on(struct domain *d);
+
+static void on_limits_set(void *userdata, const struct error *error)
+{
+	_cleanup_(tune_freep) struct tune *tune = userdata;
+	struct domain *d = tune->domain;
+	struct error e = {0};
+
+	if (!d)
+		return;
+	if (error)
+		undo(tune);
+	else if (finish(tune, &e) < 0)
+		error = &e;
+	list_del(&tune->link);
+	answer(tune, error);
+	go_on(d);
+}
+
+/* Returns as domain_tune(). */
+static int apply_live(struct tune *tune, struct error *error)
+{
+	struct domain *d = tune->domain;
+	int r = move_all(d, d->live, tune->live, error);
+
+	if (r < 0)
+		return r;
+	r = set_limits(d, tune->live, on_limits_set, tune, error);
+	if (r < 0)
+		undo_moves(tune);
+	tune->asked = r == 0;
 	return r;
 }
 
+/* Its turn has come. Returns as domain_tune(). */
+static int begin(struct tune *tune, struct error *error)
+{
+	_cleanup_(domain_config_freep) struct domain_config *config = NULL;
+	struct domain *d = tune->domain;
+	bool to_live, to_config;
+	int r = domain_settle_flags(d, tune->flags, &to_live, &to_config, error);
+
+	if (r == 0 && to_live)
+		r = prepare(tune, d->running, true, &tune->live, error);
+	/* Neither is changed if the other one cannot be. */
+	if (r == 0 && to_live && to_config)
+		r = prepare(tune, d->definition, false, &config, error);
+	if (r < 0)
+		return r;
+	r = to_live ? apply_live(tune, error) : 1;
+	return r > 0 && finish(tune, error) < 0 ? -EIO : r;
+}
+
+/* Those that waited: until one of them needs an answer, too. */
+static void go_on(struct domain *d)
+{
+	struct tune *tune;
+
+	while ((tune = first_tune(d)) && !tune->asked) {
+		struct error e = {0};
+		int r = begin(tune, &e);
+
+		if (r == 0)
+			return;
+		list_del(&tune->link);
+		answer(tune, r < 0 ? &e : NULL);
+		(void)tune_free(tune);
+	}
+}
+
+/* Nobody of them is heard of any more but systemd. */
+static void end_tunes(struct domain *d, const struct error *error)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, &d->tunes) {
+		struct tune *tune = list_entry(pos, struct tune, link);
+
+		list_del(&tune->link);
+		tune->domain = NULL;
+		if (error)
+			answer(tune, error);
+		if (!tune->asked)
+			(void)tune_free(tune);
+	}
+}
+
+void domain_end_tunes(struct domain *d)
+{
+	struct error e = {0};
+
+	(void)error_set(&e, ERROR_OPERATION_FAILED, "domain '%s' ended before the change was made",
+		d->name);
+	end_tunes(d, &e);
+}
+
+void domain_drop_tunes(struct domain *d)
+{
+	end_tunes(d, NULL);
+}
+
+static struct tune *tune_new(struct domain *d, domain_change_fn change, const void *what,
+	size_t what_size, domain_done_fn done, void *userdata)
+{
+	_cleanup_(tune_freep) struct tune *tune = calloc(1, sizeof(*tune));
+
+	if (!tune)
+		return NULL;
+	*tune = (struct tune){.domain = d, .change = change, .done = done, .userdata = userdata};
+	list_init(&tune->link);
+	tune->what = malloc(what_size + 1);
+	if (!tune->what)
+		return NULL;
+	if (what_size)
+		memcpy(tune->what, what, what_size);
+	return TAKE_PTR(tune);
+}
+
+static unsigned count_tunes(const struct domain *d)
+{
+	const struct list *pos;
+	unsigned n = 0;
+
+	list_for_each (pos, &d->tunes)
+		n++;
+	return n;
+}
+
 int domain_tune(struct domain *d, unsigned flags, domain_change_fn change, const void *what,
-	domain_done_fn done, void *userdata, struct error *error)
+	size_t what_size, domain_done_fn done, void *userdata, struct error *error)
 {
 	_cleanup_(tune_freep) struct tune *tune = NULL;
 	bool to_live, to_config;
@@ -420,15 +572,22 @@ int domain_tune(struct domain *d, unsigned flags, domain_change_fn change, const
 
 	if (r < 0)
 		return r;
-	tune = calloc(1, sizeof(*tune));
+	if (count_tunes(d) >= DOMAIN_MAX_TUNES)
+		return error_set(error, ERROR_RESOURCE_BUSY,
+			"as many changes of domain '%s' as can wait are waiting; try again",
+			d->name);
+	tune = tune_new(d, change, what, what_size, done, userdata);
 	if (!tune)
 		return error_set(error, ERROR_NO_MEMORY, "request");
-	*tune = (struct tune){
-		.manager = d->manager, .id = d->id, .done = done, .userdata = userdata};
-	memcpy(tune->uuid, d->uuid, sizeof(tune->uuid));
-	if (to_live)
-		r = prepare(d, d->running, true, change, what, &tune->live, error);
-	if (r == 0 && to_config)
-		r = prepare(d, d->definition, false, change, what, &tune->config, error);
-	return r < 0 ? r : apply(d, &tune, error);
+	tune->flags = (to_live ? DOMAIN_AFFECT_LIVE : 0) | (to_config ? DOMAIN_AFFECT_CONFIG : 0);
+	list_add_tail(&d->tunes, &tune->link);
+	/* The definition alone waits for nobody: what is under way is made again in what it is then. */
+	r = !to_live || first_tune(d) == tune ? begin(tune, error) : 0;
+	if (r == 0) {
+		(void)TAKE_PTR(tune);
+		return 0;
+	}
+	list_del(&tune->link);
+	go_on(d);
+	return r;
 }

@@ -36,6 +36,7 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 	list_init(&d->stats_waits);
 	list_init(&d->detaches);
 	list_init(&d->vcpu_waits);
+	list_init(&d->tunes);
 	list_init(&d->memory_detaches);
 	return d;
 }
@@ -131,6 +132,7 @@ struct domain *domain_free(struct domain *d)
 	(void)worker_free(d->worker);
 	domain_drop_detaches(d);
 	domain_drop_vcpu_waits(d);
+	domain_drop_tunes(d);
 	domain_drop_memory_detaches(d);
 	(void)worker_log_free(d->log);
 	(void)stats_view_free(d->stats);

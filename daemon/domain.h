@@ -180,6 +180,7 @@ struct domain {
 	unsigned n_memory_changes;        /* of memory devices, under way */
 	struct list memory_detaches;      /* domain-memory.c's */
 	struct list vcpu_waits;           /* domain-vcpu.c's */
+	struct list tunes;                /* domain-tune.c's */
 	uint32_t vcpus[PROTO_VCPU_WORDS]; /* bits of those that are there, while it runs */
 	uint32_t
 		vcpus_wanted; /* those below this one may come: they were asked for, and that is not known to be over */
@@ -247,12 +248,15 @@ int domain_nic_index(const struct domain *domain, unsigned number);
 
 /* Where its threads run and what they may use, <cputune> and <memtune> (domain-tune.c). 'change' makes one change to the
  * configuration of what runs, of the definition, or of both ('flags': DOMAIN_AFFECT_*, as domain_attach_device()'s): it returns 0, or
- * a negative errno with 'error' set. The definition follows when what runs has it. Returns 1 when it is done already, and 'done' is
- * never called. */
+ * a negative errno with 'error' set. It is called more than once, each time for another configuration, with a copy of 'what' ('what_size'
+ * bytes; what these point to lives until 'done'). The definition follows when what runs has it. A change of what runs that comes while another one
+ * waits for systemd waits behind that, and is made of what that leaves. Returns 1 when it is done already, and 'done' is never called;
+ * ERROR_RESOURCE_BUSY when DOMAIN_MAX_TUNES wait. */
+#define DOMAIN_MAX_TUNES 64
 typedef int (*domain_change_fn)(
 	struct domain_config *config, bool is_live, const void *what, struct error *error);
 int domain_tune(struct domain *domain, unsigned flags, domain_change_fn change, const void *what,
-	domain_done_fn done, void *userdata, struct error *error);
+	size_t what_size, domain_done_fn done, void *userdata, struct error *error);
 /* The configuration that 'flags' mean: what runs is borrowed, a definition is read into '*ret_owned'. */
 int domain_read_config(const struct domain *domain, unsigned flags,
 	struct domain_config **ret_owned, const struct domain_config **ret_config,

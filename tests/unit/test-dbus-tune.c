@@ -209,8 +209,8 @@ static void test_unreadable(void **state)
 	struct fixture *f = *state;
 	struct domain *d = fixture_define(f, "vm", "", "");
 
-	assert_true(
-		domain_tune(d, DOMAIN_AFFECT_CONFIG, spoil, NULL, fixture_done, f, &f->error) < 0);
+	assert_true(domain_tune(d, DOMAIN_AFFECT_CONFIG, spoil, NULL, 0, fixture_done, f,
+			    &f->error) < 0);
 	assert_non_null(strstr(f->error.message, "could not be read with this change"));
 	assert_null(strstr(d->definition->xml, "<vcpupin"));
 }

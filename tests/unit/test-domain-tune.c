@@ -3,6 +3,7 @@
  * worker is tests/fakes/fake-worker.h, the control group a folder that looks like one. */
 #include "daemon/domain-internal.h"
 
+#include <sys/socket.h>
 #include "daemon-fixture.h"
 #include "daemon/process.h"
 
@@ -103,7 +104,7 @@ static int tune(struct fixture *f, struct domain *d, unsigned flags, const struc
 	int r;
 
 	f->error = (struct error){0};
-	r = domain_tune(d, flags, change, set, fixture_done, f, &f->error);
+	r = domain_tune(d, flags, change, set, sizeof(*set), fixture_done, f, &f->error);
 	if (r == 0)
 		RUN_UNTIL(f, f->n_done > n);
 	return r;
@@ -331,10 +332,303 @@ static void test_nodes(void **state)
 	d->cgroup = cgroup_free(d->cgroup, false);
 	f->manager->cgroup_root = cgroup_root_free(f->manager->cgroup_root);
 	give_group(f, d, group, sizeof(group));
-	assert_int_equal(domain_tune(d, BOTH, change_nodes, both, fixture_done, f, &f->error), 1);
+	assert_int_equal(
+		domain_tune(d, BOTH, change_nodes, both, sizeof(both), fixture_done, f, &f->error),
+		1);
 	expect_file(group, "cpuset.mems", "0-1\n");
 	assert_true(has(d->running, "<memory mode='restrictive' nodeset='0-1'/>"));
 	assert_true(has(d->definition, "<memory mode='restrictive' nodeset='0-1'/>"));
+}
+
+/* A systemd that answers when it is told to. */
+
+struct systemd {
+	sd_bus *server, *client;
+	sd_bus_message *calls[8]; /* that are not answered */
+	unsigned n_calls;
+	uint64_t weight, memory, quota; /* as it was told last; UINT64_MAX: the default */
+};
+
+static int on_systemd(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct systemd *s = userdata;
+	const char *unit, *key;
+	int runtime;
+
+	(void)error;
+	if (!sd_bus_message_is_method_call(
+		    m, "org.freedesktop.systemd1.Manager", "SetUnitProperties"))
+		return 0;
+	assert_true(sd_bus_message_read(m, "sb", &unit, &runtime) > 0);
+	assert_true(sd_bus_message_enter_container(m, 'a', "(sv)") > 0);
+	while (sd_bus_message_enter_container(m, 'r', "sv") > 0) {
+		uint64_t value;
+
+		assert_true(sd_bus_message_read_basic(m, 's', &key) > 0);
+		assert_true(sd_bus_message_read(m, "v", "t", &value) > 0);
+		if (streq(key, "CPUWeight"))
+			s->weight = value;
+		else if (streq(key, "MemoryMax"))
+			s->memory = value;
+		else if (streq(key, "CPUQuotaPerSecUSec"))
+			s->quota = value;
+		assert_true(sd_bus_message_exit_container(m) > 0);
+	}
+	assert_true(s->n_calls < ARRAY_SIZE(s->calls));
+	s->calls[s->n_calls++] = sd_bus_message_ref(m);
+	return 1;
+}
+
+/* The oldest of them. */
+static void answer(struct systemd *s, const char *refusal)
+{
+	assert_true(s->n_calls > 0);
+	if (refusal)
+		assert_true(sd_bus_reply_method_errorf(
+				    s->calls[0], SD_BUS_ERROR_FAILED, "%s", refusal) >= 0);
+	else
+		assert_true(sd_bus_reply_method_return(s->calls[0], "") >= 0);
+	sd_bus_message_unref(s->calls[0]);
+	memmove(s->calls, s->calls + 1, --s->n_calls * sizeof(s->calls[0]));
+}
+
+static void give_systemd(struct fixture *f, struct domain *d, struct systemd *s)
+{
+	sd_id128_t id;
+	int pair[2];
+
+	*s = (struct systemd){0};
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_true(sd_id128_randomize(&id) >= 0);
+	assert_true(sd_bus_new(&s->server) >= 0 && sd_bus_new(&s->client) >= 0);
+	assert_true(sd_bus_set_fd(s->server, pair[0], pair[0]) >= 0);
+	assert_true(sd_bus_set_server(s->server, true, id) >= 0);
+	assert_true(sd_bus_set_fd(s->client, pair[1], pair[1]) >= 0);
+	assert_true(sd_bus_start(s->server) >= 0 && sd_bus_start(s->client) >= 0);
+	assert_true(sd_bus_attach_event(s->server, f->event, 0) >= 0);
+	assert_true(sd_bus_attach_event(s->client, f->event, 0) >= 0);
+	assert_true(sd_bus_add_filter(s->server, NULL, on_systemd, s) >= 0);
+	f->manager->cgroup_root = cgroup_root_new("/nonexistent", 1);
+	cgroup_root_set_bus(f->manager->cgroup_root, s->client);
+	assert_int_equal(cgroup_new(f->manager->cgroup_root, "g", &(struct cgroup_limits){0}, NULL,
+				 &d->cgroup),
+		0);
+	cgroup_adopted(d->cgroup, d->id, worker_pid(d->worker));
+}
+
+static void end_systemd(struct fixture *f, struct systemd *s)
+{
+	cgroup_root_set_bus(f->manager->cgroup_root, NULL);
+	while (s->n_calls)
+		sd_bus_message_unref(s->calls[--s->n_calls]);
+	sd_bus_close_unref(s->client);
+	sd_bus_close_unref(s->server);
+}
+
+struct one {
+	size_t offset; /* in domain_config, 64 bits */
+	uint64_t value;
+};
+
+static int change_one(
+	struct domain_config *config, bool is_live, const void *what, struct error *error)
+{
+	const struct one *one = what;
+
+	(void)is_live;
+	(void)error;
+	memcpy((char *)config + one->offset, &one->value, sizeof(one->value));
+	return 0;
+}
+
+#define SHARES offsetof(struct domain_config, cputune.shares)
+#define QUOTA  offsetof(struct domain_config, cputune.vcpu.quota_us)
+#define HARD   offsetof(struct domain_config, memtune.hard_kib)
+
+static int set_one(
+	struct fixture *f, struct domain *d, unsigned flags, size_t offset, uint64_t value)
+{
+	const struct one one = {offset, value};
+
+	return domain_tune(d, flags, change_one, &one, sizeof(one), fixture_done, f, &f->error);
+}
+
+/* Each is made of what the one before it has left, and systemd is asked for one at a time. */
+static void test_one_after_the_other(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	struct systemd s;
+	unsigned n;
+
+	fixture_start(f, d);
+	n = f->n_done;
+	give_systemd(f, d, &s);
+	assert_int_equal(set_one(f, d, BOTH, SHARES, 300), 0);
+	assert_int_equal(set_one(f, d, BOTH, QUOTA, 30000), 0);
+	assert_int_equal(set_one(f, d, DOMAIN_AFFECT_LIVE, HARD, 32768), 0);
+	RUN_UNTIL(f, s.n_calls > 0);
+	assert_int_equal(s.weight, 300);
+	assert_int_equal(s.quota, UINT64_MAX);
+	/* The definition waits for nobody, and keeps it. */
+	assert_int_equal(set_one(f, d, DOMAIN_AFFECT_CONFIG, HARD, 65536), 1);
+	assert_int_equal(f->n_done, n);
+	answer(&s, NULL);
+	RUN_UNTIL(f, f->n_done == n + 1 && s.n_calls > 0);
+	assert_int_equal(s.n_calls, 1);
+	assert_int_equal(s.weight, 300);
+	assert_int_equal(s.quota, 600000); /* of two vCPUs, in a second */
+	assert_true(has(d->running, "<shares>300</shares>"));
+	answer(&s, NULL);
+	RUN_UNTIL(f, f->n_done == n + 2 && s.n_calls > 0);
+	answer(&s, NULL);
+	RUN_UNTIL(f, f->n_done == n + 3);
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	assert_int_equal(s.weight, 300);
+	assert_int_equal(s.quota, 600000);
+	assert_int_equal(s.memory, MIB(32));
+	assert_true(has(d->running, "<shares>300</shares>") &&
+		has(d->running, "<quota>30000</quota>") &&
+		has(d->running, "<hard_limit unit='KiB'>32768</hard_limit>"));
+	assert_true(has(d->definition, "<shares>300</shares>") &&
+		has(d->definition, "<quota>30000</quota>") &&
+		has(d->definition, "<hard_limit unit='KiB'>65536</hard_limit>"));
+	assert_true(list_empty(&d->tunes));
+	end_systemd(f, &s);
+}
+
+/* Whatever else changes the limits meanwhile does not undo it; and what is refused leaves none of it. */
+static void test_limits_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "<cputune><quota>30000</quota></cputune>");
+	struct systemd s;
+	unsigned n;
+
+	fixture_start(f, d);
+	n = f->n_done;
+	give_systemd(f, d, &s);
+	assert_int_equal(set_one(f, d, 0, SHARES, 300), 0);
+	domain_limits_changed(d);
+	RUN_UNTIL(f, s.n_calls == 2);
+	assert_int_equal(s.weight, 300);
+	answer(&s, NULL);
+	answer(&s, NULL);
+	RUN_UNTIL(f, f->n_done == n + 1);
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	assert_int_equal(set_one(f, d, 0, SHARES, 400), 0);
+	assert_int_equal(set_one(f, d, 0, QUOTA, 40000), 0);
+	domain_limits_changed(d);
+	RUN_UNTIL(f, s.n_calls == 2);
+	assert_int_equal(s.weight, 400);
+	answer(&s, "not today");
+	answer(&s, NULL);
+	RUN_UNTIL(f, s.n_calls == 2);
+	assert_non_null(strstr(f->done_error.message, "not today"));
+	assert_int_equal(s.weight, 300);
+	assert_int_equal(s.quota, 800000);
+	answer(&s, NULL);
+	answer(&s, NULL);
+	RUN_UNTIL(f, f->n_done == n + 3);
+	assert_int_equal(f->done_error.code, ERROR_NONE);
+	assert_true(
+		has(d->running, "<shares>300</shares>") && has(d->running, "<quota>40000</quota>"));
+	end_systemd(f, &s);
+}
+
+/* Without an answer nobody waits for ever: the bus is given up, or breaks. */
+static void test_bus_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	struct systemd s;
+
+	fixture_start(f, d);
+	for (unsigned breaks = 0; breaks < 2; breaks++) {
+		unsigned n = f->n_done;
+
+		give_systemd(f, d, &s);
+		assert_int_equal(set_one(f, d, 0, SHARES, 300), 0);
+		assert_int_equal(set_one(f, d, 0, QUOTA, 30000), 0);
+		RUN_UNTIL(f, s.n_calls == 1);
+		if (breaks)
+			sd_bus_close(s.server);
+		else
+			cgroup_root_set_bus(f->manager->cgroup_root, NULL);
+		RUN_UNTIL(f, f->n_done == n + 2);
+		assert_int_not_equal(f->done_error.code, ERROR_NONE);
+		assert_true(list_empty(&d->tunes));
+		assert_false(has(d->running, "cputune"));
+		end_systemd(f, &s);
+		d->cgroup = cgroup_free(d->cgroup, false);
+		f->manager->cgroup_root = cgroup_root_free(f->manager->cgroup_root);
+	}
+}
+
+/* The run ends first: all are told, and the answer that comes then is nobody's. */
+static void test_run_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	struct systemd s;
+	unsigned n;
+
+	fixture_start(f, d);
+	give_systemd(f, d, &s);
+	n = f->n_done;
+	assert_int_equal(set_one(f, d, BOTH, SHARES, 300), 0);
+	assert_int_equal(set_one(f, d, BOTH, QUOTA, 30000), 0);
+	RUN_UNTIL(f, s.n_calls == 1);
+	worker_kill(d->worker);
+	RUN_UNTIL(f, f->n_done == n + 2);
+	assert_non_null(strstr(f->done_error.message, "ended before the change was made"));
+	RUN_UNTIL(f, !domain_is_active(d));
+	answer(&s, NULL);
+	assert_int_equal(set_one(f, d, 0, SHARES, 500), 1);
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(sd_event_run(f->event, 10000) >= 0);
+	assert_int_equal(f->n_done, n + 2);
+	assert_true(has(d->definition, "<shares>500</shares>") && !has(d->definition, "<quota>"));
+	end_systemd(f, &s);
+}
+
+/* No more than so many wait. */
+static void test_too_many_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	struct systemd s;
+	unsigned n;
+
+	fixture_start(f, d);
+	give_systemd(f, d, &s);
+	n = f->n_done;
+	for (unsigned i = 0; i < DOMAIN_MAX_TUNES; i++)
+		assert_int_equal(set_one(f, d, 0, SHARES, 300), 0);
+	assert_true(set_one(f, d, 0, SHARES, 300) < 0);
+	assert_int_equal(f->error.code, ERROR_RESOURCE_BUSY);
+	/* The others want what there is already: they are done with the first one. */
+	RUN_UNTIL(f, s.n_calls == 1);
+	answer(&s, NULL);
+	RUN_UNTIL(f, f->n_done == n + DOMAIN_MAX_TUNES);
+	assert_int_equal(s.n_calls, 0);
+	end_systemd(f, &s);
+}
+
+/* Memory that a device may have is not taken from it by a change of something else. */
+static void test_granted_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct domain *d = fixture_define(f, "vm", "", "");
+	char group[192];
+
+	fixture_start(f, d);
+	give_group(f, d, group, sizeof(group));
+	d->live->vm.n_memories = 1;
+	d->live->memories[0].granted_kib = 65536;
+	assert_int_equal(tune(f, d, 0, &(struct set){.shares = 300}), 1);
+	expect_file(group, "memory.max", "150994944\n"); /* 16 MiB, 64 MiB, and the worker's own */
+	d->live->vm.n_memories = 0;
 }
 
 /* One limit out of three. */
@@ -418,6 +712,12 @@ int main(void)
 		T(test_limits),
 		T(test_too_many_shares),
 		T(test_nodes),
+		T(test_one_after_the_other),
+		T(test_limits_meanwhile),
+		T(test_bus_gone),
+		T(test_run_ends),
+		T(test_too_many_wait),
+		T(test_granted_memory),
 		cmocka_unit_test(test_sums),
 	};
 
