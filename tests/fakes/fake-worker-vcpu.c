@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm-core/base/macro.h"
+
 void fake_have_vcpus(struct fake *f, unsigned n)
 {
 	memset(f->vcpus, 0, sizeof(f->vcpus));
