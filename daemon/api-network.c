@@ -573,7 +573,7 @@ int api_set_interface_link(struct api_call *call, struct error *error)
 	i = api_find_interface(d, api_arg_string(call, "interface"), error);
 	if (i < 0)
 		return i;
-	config = d->live->vm.nics[i].port;
+	config = *domain_nic_asked(d, (unsigned)i);
 	config.flags &= ~NET_PORT_LINK_DOWN;
 	if (!api_arg_bool(call, "up"))
 		config.flags |= NET_PORT_LINK_DOWN;

@@ -198,7 +198,7 @@ int api_set_interface_tune(struct api_call *call, struct error *error)
 		i = api_find_interface(d, key, error);
 		if (i < 0)
 			return i;
-		port = d->live->vm.nics[i].port;
+		port = *domain_nic_asked(d, (unsigned)i);
 		r = apply(&tune, &port, error);
 	}
 	key_of(d, key, mac);

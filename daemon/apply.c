@@ -261,7 +261,7 @@ static void set_port(struct apply *a, struct plan_item *item, const struct vm_ni
 		if (memcmp(d->live->vm.nics[i].port.mac, defined->port.mac, NET_MAC_LEN) == 0)
 			index = (int)i;
 	if (index >= 0)
-		config = d->live->vm.nics[index].port;
+		config = *domain_nic_asked(d, (unsigned)index);
 	for (size_t i = 0; index >= 0 && i < item->n_changes; i++) {
 		const char *path = item->changes[i].path;
 

@@ -44,7 +44,7 @@ void domain_nics_seen(struct domain *domain, uint32_t present);
 void domain_end_detaches(struct domain *domain);
 void domain_drop_detaches(struct domain *domain); /* they are never called */
 
-/* Ask the worker to give vNIC number 'nic' another configuration; the live configuration follows its answer. */
+/* Ask the worker to give vNIC number 'nic' another configuration, made of domain_nic_asked(); the live configuration follows its answer. */
 int domain_set_nic(struct domain *domain, unsigned nic, const struct net_port_config *config,
 	domain_done_fn done, void *userdata, struct error *error);
 

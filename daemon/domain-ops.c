@@ -317,12 +317,29 @@ int domain_open_console(struct domain *d, const char *device, unsigned flags, do
 }
 
 struct nic_change {
+	struct list link; /* of domain->nic_changes, in the order in which they were asked */
 	struct net_port_config config;
 	unsigned nic;
 	domain_done_fn done;
 	void *userdata;
 	struct domain *domain;
 };
+
+const struct net_port_config *domain_nic_asked(const struct domain *d, unsigned index)
+{
+	const struct net_port_config *asked = &d->live->vm.nics[index].port;
+	struct list *pos;
+
+	list_for_each (pos, &d->nic_changes) {
+		const struct nic_change *change = list_entry(pos, struct nic_change, link);
+
+		/* Of one that was detached and had that number, too, there may be some. */
+		if (change->nic == d->live->nics[index].number &&
+			memcmp(change->config.mac, asked->mac, NET_MAC_LEN) == 0)
+			asked = &change->config;
+	}
+	return asked;
+}
 
 /* Of the configuration only what can change while it runs: the rest has been put together with the portgroup's and the network's.
  * change->nic is an index here. */
@@ -346,6 +363,7 @@ static void on_nic_changed(void *userdata, const struct error *error)
 	struct domain *d = change->domain;
 	int i = domain_nic_index(d, change->nic), r = 0;
 
+	list_del(&change->link);
 	if (!error && i >= 0) {
 		d->live->vm.nics[i].port = change->config;
 		change->nic = (unsigned)i;
@@ -371,13 +389,17 @@ int domain_set_nic(struct domain *d, unsigned nic, const struct net_port_config 
 	change = malloc(sizeof(*change));
 	if (!change)
 		return error_set(error, ERROR_NO_MEMORY, "request");
-	*change = (struct nic_change){*config, nic, done, userdata, d};
+	*change = (struct nic_change){
+		.config = *config, .nic = nic, .done = done, .userdata = userdata, .domain = d};
+	list_add_tail(&d->nic_changes, &change->link);
 	op.done = on_nic_changed;
 	op.userdata = change;
 	r = send_op(
 		&op, PROTO_NIC_SET, &message, sizeof(message), NULL, 0, DOMAIN_REQUEST_USEC, error);
-	if (r < 0)
+	if (r < 0) {
+		list_del(&change->link);
 		free(change);
+	}
 	return r;
 }
 

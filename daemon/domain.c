@@ -35,6 +35,7 @@ struct domain *domain_new(struct manager *manager, const uint8_t uuid[16], const
 	list_init(&d->stop_waits);
 	list_init(&d->stats_waits);
 	list_init(&d->detaches);
+	list_init(&d->nic_changes);
 	list_init(&d->vcpu_waits);
 	list_init(&d->tunes);
 	list_init(&d->memory_detaches);

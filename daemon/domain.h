@@ -176,6 +176,7 @@ struct domain {
 	unsigned n_balloon_wishes;        /* setmem and the like that are under way */
 	uint32_t nics_plugging;           /* bits of numbers: the worker has not answered yet */
 	struct list detaches;             /* domain-plug.c's */
+	struct list nic_changes;          /* domain-ops.c's, that the worker has not answered */
 	uint32_t memories_plugging;       /* likewise, of memory devices */
 	unsigned n_memory_changes;        /* of memory devices, under way */
 	struct list memory_detaches;      /* domain-memory.c's */
@@ -245,6 +246,9 @@ int domain_detach_device(struct domain *domain, const char *xml, const char *sou
 	domain_detached_fn done, void *userdata, struct error *error);
 /* Which of the live configuration's interfaces the worker, ports and statistics call 'number'. -ENOENT: none. */
 int domain_nic_index(const struct domain *domain, unsigned number);
+/* The configuration of the live one with this index when all that was asked of the worker is done: the next change is made of it, or it would take back
+ * one that is not answered yet. The worker obeys in the order in which it was asked. Valid until the loop goes on. */
+const struct net_port_config *domain_nic_asked(const struct domain *domain, unsigned index);
 
 /* Where its threads run and what they may use, <cputune> and <memtune> (domain-tune.c). 'change' makes one change to the
  * configuration of what runs, of the definition, or of both ('flags': DOMAIN_AFFECT_*, as domain_attach_device()'s): it returns 0, or

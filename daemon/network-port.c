@@ -392,7 +392,7 @@ struct port_change {
 	void *userdata;
 };
 
-/* Refused: both ends of the cable are as before, unless somebody has changed them again. */
+/* Refused: both ends of the cable are as the worker has it, unless somebody has changed them again. */
 static void on_port_changed(void *userdata, const struct error *error)
 {
 	_cleanup_(freep) struct port_change *change = userdata;
@@ -401,8 +401,13 @@ static void on_port_changed(void *userdata, const struct error *error)
 		find_port(d->manager, has_owner, &(struct owner){d->uuid, change->nic});
 
 	if (error && port && memcmp(&port->config, &change->new, sizeof(change->new)) == 0) {
-		tell_link(d, port, &change->old);
-		set_port(port, &change->old);
+		int i = domain_nic_index(d, change->nic);
+		/* 'old' may be what another one asked for, and was refused. */
+		struct net_port_config as_it_is =
+			i >= 0 ? *domain_nic_asked(d, (unsigned)i) : change->old;
+
+		tell_link(d, port, &as_it_is);
+		set_port(port, &as_it_is);
 	}
 	change->done(change->userdata, error);
 }

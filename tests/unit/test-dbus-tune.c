@@ -63,6 +63,53 @@ static void test_tune(void **state)
 		VMMD_ERROR_PREFIX "InvalidArgument", "has no interface '52:54:00:00:00:07x'");
 }
 
+/* The link down and a limit, one call right behind the other. */
+static void change_both(struct fixture *f, const char *mac, sd_bus_message *ret[2])
+{
+	struct answer a[2] = {0};
+
+	assert_true(sd_bus_call_method_async(client, NULL, NULL, VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
+			    "SetInterfaceLink", on_answer, &a[0], "ssb", "vm", mac, 0) >= 0);
+	assert_true(sd_bus_call_method_async(client, NULL, NULL, VMMD_BUS_PATH, VMMD_BUS_INTERFACE,
+			    "SetInterfaceTune", on_answer, &a[1], "ssssu", "vm", mac, "77", "",
+			    1) >= 0);
+	RUN_UNTIL(f, a[0].m && a[1].m);
+	ret[0] = a[0].m;
+	ret[1] = a[1].m;
+}
+
+/* The second one is made of what the first one has asked for. */
+static void test_pipelined(void **state)
+{
+	static const char mac[] = "52:54:00:00:00:08";
+	struct fixture *f = *state;
+	const struct network_port *port;
+	struct network *n = NULL;
+	sd_bus_message *answers[2];
+	struct domain *d;
+
+	assert_int_equal(network_define(f->manager, "<network><name>red</name></network>", "n", 0,
+				 &n, NULL, &f->error),
+		0);
+	fixture_wait(f, network_start(n, fixture_done, f, &f->error));
+	f->devices = "<interface type='network'><mac address='52:54:00:00:00:08'/><source "
+		     "network='red'/><model type='virtio'/></interface>";
+	d = fixture_define(f, "vm", "", "");
+	fixture_start(f, d);
+	port = network_find_port(f->manager, d->uuid, 0);
+	assert_non_null(port);
+	change_both(f, mac, answers);
+	ok(answers[0]);
+	ok(answers[1]);
+	assert_true(port->config.flags & NET_PORT_LINK_DOWN);
+	assert_int_equal(port->config.bandwidth.in.average, 77);
+	assert_true(d->live->vm.nics[0].port.flags & NET_PORT_LINK_DOWN);
+	assert_int_equal(d->live->vm.nics[0].port.bandwidth.in.average, 77);
+	assert_non_null(strstr(d->running->xml, "<link state='down'/>"));
+	assert_non_null(strstr(d->running->xml, "<inbound average='77'/>"));
+	assert_true(list_empty(&d->nic_changes));
+}
+
 /* What the worker refuses is changed nowhere: not in the definition, and not at the network's end of the cable. */
 static void test_refused(void **state)
 {
@@ -70,6 +117,7 @@ static void test_refused(void **state)
 	struct fixture *f = *state;
 	const struct network_port *port;
 	struct network *n = NULL;
+	sd_bus_message *answers[2];
 	struct domain *d;
 
 	assert_int_equal(network_define(f->manager, "<network><name>red</name></network>", "n", 0,
@@ -90,6 +138,12 @@ static void test_refused(void **state)
 	fails(CALL(f, "SetInterfaceLink", "ssb", "vm", mac, 0), VMMD_ERROR_PREFIX "OperationFailed",
 		"did not change its vNIC");
 	assert_false(port->config.flags & NET_PORT_LINK_DOWN);
+	/* Neither of two at once. */
+	change_both(f, mac, answers);
+	for (unsigned i = 0; i < 2; i++)
+		fails(answers[i], VMMD_ERROR_PREFIX "OperationFailed", "did not change its vNIC");
+	assert_false(port->config.flags & NET_PORT_LINK_DOWN);
+	assert_int_equal(port->config.bandwidth.in.average, 0);
 	fails(CALL(f, "SetMemory", "stu", "vm", UINT64_C(8192), 3),
 		VMMD_ERROR_PREFIX "OperationFailed", "did not change its balloon");
 	assert_null(strstr(d->definition->xml, "<currentMemory unit='KiB'>8192<"));
@@ -508,6 +562,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_tune),
+		T(test_pipelined),
 		T(test_refused),
 		T(test_pins),
 		T(test_pins_in_disorder),
