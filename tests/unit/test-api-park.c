@@ -45,7 +45,8 @@ static void on_release(struct api_call *call)
 	seen.n_released++;
 }
 
-static const struct api_call_ops ops = {read_args, on_reply, on_fail, on_release};
+static const struct api_call_ops ops = {
+	.read_args = read_args, .reply = on_reply, .fail = on_fail, .release = on_release};
 
 /* 'value' is argument 'name'. */
 static void dispatch(
