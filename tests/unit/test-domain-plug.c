@@ -358,26 +358,21 @@ static void test_meanwhile(void **state)
 	assert_false(has(d, false, "52:54:00:00:00:01"));
 }
 
-/* Neither is one that happens to lie where the one of the attached interface lay. */
+/* Neither is one that happens to lie where the one with the attached interface lay: an allocator may do that, here it is done by hand. */
 static void test_same_address(void **state)
 {
-	static const char *const nics[] = {
-		NIC(MAC("02")), NIC(MAC("03")), NIC(MAC("04")), NIC(MAC("05")), NIC(MAC("06"))};
 	struct fixture *f = *state;
-	const struct definition *first;
 	struct domain *d;
-	unsigned n, i = 0;
+	const char *mac;
+	unsigned n;
 
 	(void)start_network(f, "red", "");
 	d = start_domain(f, "a", "fake=refuse-nics");
 	n = f->n_done;
 	assert_int_equal(attach(f, d, NIC(MAC("01")), BOTH), 0);
-	first = d->definition;
-	do
-		attach_ok(f, d, nics[i], DOMAIN_AFFECT_CONFIG);
-	while (d->definition != first && ++i < ARRAY_SIZE(nics));
-	if (d->definition != first)
-		print_message("skip: this allocator does not use an address again so soon\n");
+	mac = strstr(d->definition->xml, "52:54:00:00:00:01");
+	assert_non_null(mac);
+	memcpy((void *)(uintptr_t)mac, "52:54:00:00:00:02", strlen("52:54:00:00:00:02"));
 	RUN_UNTIL(f, f->n_done > n);
 	assert_int_equal(f->done_error.code, ERROR_OPERATION_FAILED);
 	assert_true(has(d, true, "52:54:00:00:00:02"));
