@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmmd's other interface as a side of bench-daemons (daemons.h): D-Bus, by a bus and sd-bus. The daemon is daemons-vmmd.c's. */
+/* vmmd's other interface as a side of bench-daemons (daemons.h): D-Bus, by sd-bus and the daemon's own socket, as vmctl does it by default. The
+ * daemon is daemons-vmmd.c's. */
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
@@ -113,7 +114,11 @@ static void dbus_null(void)
 /* It is used at once: the bus closes connections that do not say hello. */
 static void dbus_open(void)
 {
-	if (sd_bus_open_user(&bus) < 0)
+	char address[300];
+
+	(void)snprintf(
+		address, sizeof(address), "unix:path=%s/vmmd-run/" VMMD_DBUS_NAME, bench.dir);
+	if (sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, address) < 0 || sd_bus_start(bus) < 0)
 		die("D-Bus: cannot connect");
 	dbus_null();
 }
