@@ -53,7 +53,9 @@ static bool settled(struct fixture *f)
 static void check_error(
 	struct fixture *f, const struct operation *op, const struct fault *kind, unsigned n)
 {
-	const char *why = kind->error == ENOMEM ? "out of memory" : strerror(kind->error),
+	/* A mapping that is not to be had is memory that is not to be had, whatever number it fails with. */
+	bool is_memory = kind->error == ENOMEM || streq(faults.failed, "mmap64");
+	const char *why = is_memory ? "out of memory" : strerror(kind->error),
 		   *text = f->error.message;
 
 	if (!f->error.code || !*text)
