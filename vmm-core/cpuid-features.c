@@ -303,7 +303,8 @@ static int check_told(
 	struct cpu_feature_set lost = wish->required, more = *told;
 
 	cpu_features_cut(&lost, told);
-	if (!is_empty(&lost))
+	/* Unchecked, the host need not have had all that is asked for. */
+	if (!is_empty(&lost) && b->config->cpu.check != VM_CPU_CHECK_NONE)
 		return refuse(b, why, &lost);
 	cpu_features_cut(&more, &wish->required);
 	cpu_features_cut(&more, &wish->optional);

@@ -13,7 +13,7 @@
 #include "vmm-core/cpuid-internal.h"
 
 enum record_rule {
-	SAME, /* this host's, and no other: sizes, offsets, counts that the processor itself goes by */
+	SAME, /* this host's, and no other: sizes, offsets, counts that the processor itself goes by; but bits with names are BITS */
 	BITS, /* no bit that this host lacks */
 	MOST, /* phys_bits and the like: bytes, none of them more than this host's */
 	FREE, /* KVM tells the guest what it is told to */
@@ -140,16 +140,30 @@ static bool is_at_most(uint32_t wanted, uint32_t there)
 	return true;
 }
 
+static uint32_t named_bits(const struct kvm_cpuid_entry2 *e, unsigned reg)
+{
+	uint32_t named = 0;
+
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (cpu_feature_at(e->function, e->index, reg, bit) >= 0)
+			named |= UINT32_C(1) << bit;
+	return named;
+}
+
 static int check_register(struct cpuid_builder *b, struct kvm_cpuid_entry2 *e, unsigned reg,
 	enum record_rule rule, const struct cpu_feature_set *host)
 {
 	uint32_t wanted = *cpuid_register(e, reg), there = host_register(b, e, reg);
+	uint32_t named = rule == SAME ? named_bits(e, reg) : 0;
 	char what[64];
 
 	if (rule == BITS)
 		return check_bits(b, e, reg, wanted, host);
 	if (rule == FREE || wanted == there || (rule == MOST && is_at_most(wanted, there)))
 		return 0;
+	/* Features can be disabled and forced wherever they are. */
+	if (rule == SAME && !((wanted ^ there) & ~named))
+		return check_bits(b, e, reg, wanted & named, host);
 	(void)snprintf(what, sizeof(what), "0x%x (it has 0x%x)", wanted, there);
 	return refuse(b, e, reg, what);
 }

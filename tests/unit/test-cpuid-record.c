@@ -12,6 +12,7 @@
 
 #include "cpuid-fixture.h"
 #include "vmm-core/base/strutil.h"
+#include "vmm-core/cpu-model.h"
 
 static struct cpuid_report report;
 
@@ -31,7 +32,9 @@ static void build(
 	int r = cpuid_build(host, config, ret, &report);
 
 	if (r < 0)
-		fail_msg("%d %s", r, report.text);
+		fail_msg("mode %u, model '%s', check %u, feature '%s': %d %s", config->cpu.mode,
+			config->cpu.model, config->cpu.check, config->cpu.features[0].name, r,
+			report.text);
 }
 
 /* As the worker tells it and the daemon gives it back. */
@@ -246,6 +249,70 @@ static void test_policies(void **state)
 	assert_refused(&intel_host, &config, "metadata/vmmd:cpuid is not of what <cpu> says");
 }
 
+/* Whatever a host gives, it gives again: a machine that restarts by itself is not lost over what it had. False: it gives none. */
+static bool gives_again(const struct cpuid_host *host, struct vm_config *config)
+{
+	struct cpuid_table first, again;
+
+	config->n_cpuid = 0;
+	if (cpuid_build(host, config, &first, &report) < 0)
+		return false;
+	record(&first, config);
+	build(host, config, &again);
+	assert_same(&first, &again);
+	return true;
+}
+
+/* Each model, with each check and match, on hosts that have all of it or lack some. */
+static void test_models_again(void **state)
+{
+	static const struct cpuid_host *const hosts[] = {&intel_host, &amd_host};
+	unsigned n[VM_CPU_CHECK_FULL + 1] = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 4 * cpu_n_models; i++) {
+		struct vm_config config;
+		struct host_copy host;
+
+		host_without(hosts[i % 2], i % 4 < 2 ? "" : "avx2 aes sse4.2 pcid", &host);
+		for (unsigned k = 0; k < 16; k++) {
+			config_init(&config, VM_CPU_MODE_CUSTOM, cpu_models[i / 4].name);
+			config.cpu.check = (uint8_t)(k % 4);
+			config.cpu.match = (uint8_t)(k / 4);
+			n[k % 4] += gives_again(&host.host, &config);
+		}
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(n); i++)
+		assert_true(n[i]);
+	assert_true(n[VM_CPU_CHECK_NONE] > n[VM_CPU_CHECK_PARTIAL]);
+}
+
+/* Each feature, by each policy, in each mode. */
+static void test_features_again(void **state)
+{
+	static const struct cpuid_host *const hosts[] = {&intel_host, &amd_host};
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * cpu_n_features; i++)
+		for (unsigned k = 0; k < VM_CPU_MODE_X_MAX * VM_CPU_POLICY_X_MAX; k++) {
+			struct vm_config config;
+			enum vm_cpu_mode mode = k % VM_CPU_MODE_X_MAX;
+
+			/* A bit of an MSR that cannot be set ends a start before there is a record. */
+			if (cpu_features[i / 2].leaf == CPU_ARCH_CAPABILITIES &&
+				!hosts[i % 2]->arch_capabilities)
+				continue;
+			config_init(&config, mode, mode == VM_CPU_MODE_CUSTOM ? "x86-64-v2" : "");
+			config.cpu.check = 0;
+			config.cpu.n_features = 1;
+			(void)strcpy(config.cpu.features[0].name, cpu_features[i / 2].name);
+			config.cpu.features[0].policy = (uint8_t)(k / VM_CPU_MODE_X_MAX);
+			n += gives_again(hosts[i % 2], &config);
+		}
+	assert_true(n);
+}
+
 /* What is of the machine is that of this one: topology, frequencies, KVM's leaves but no new feature of it. */
 static void test_machine(void **state)
 {
@@ -308,6 +375,8 @@ int main(void)
 		cmocka_unit_test(test_lesser_hosts),
 		cmocka_unit_test(test_arch_capabilities),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_models_again),
+		cmocka_unit_test(test_features_again),
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_forged),
 	};
