@@ -68,7 +68,7 @@ int control_try(struct control *control, enum proto_type type, uint32_t seq, int
 	const void *payload, size_t len);
 /* After -EAGAIN: answers that wait, and what is to be told, are sent when there is room. */
 void control_await_room(struct control *control);
-/* What comes with a new connection or right before an answer: a daemon that has no room for it is given up. */
+/* What comes with a new connection, or with START: a daemon that has no room for it is given up. */
 void control_send(struct control *control, enum proto_type type, uint32_t seq, int error,
 	const void *payload, size_t len);
 /* With an error goes 'text', or what strerror() says of it. Waits for room. */

@@ -2,7 +2,7 @@
 /*
  * Requests about a vm's vNICs and their links, and about a network's ports and uplinks: a row each.
  *
- * Tested by tests/guest/test-hotplug.c and tests/net/test-uplinks.c.
+ * Tested by tests/guest/test-hotplug.c, tests/net/test-uplinks.c and tests/unit/test-control-links.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -128,14 +128,16 @@ int control_handle_links(struct control *control, struct message *m)
 	const struct vm *vm = control->vm;
 	struct proto_links links;
 	uint32_t number;
+	int r;
 
 	memcpy(&number, m->payload, sizeof(number));
 	if (!vm || number >= VM_MAX_NICS || !vm->machine.nics[number])
 		return -ENODEV;
 	links = (struct proto_links){.nic = number};
 	vm->machine.nic_ops->links(vm->machine.nics[number], &links);
-	control_send(control, PROTO_LINKS, 0, 0, &links, sizeof(links));
-	return 1;
+	/* A daemon that has no room for it now is told so, and goes by the star. */
+	r = control_try(control, PROTO_LINKS, 0, 0, &links, sizeof(links));
+	return r < 0 ? r : 1;
 }
 
 /* A network's. */

@@ -77,7 +77,7 @@ enum proto_type {
 	PROTO_TEAM_LOOK, /* tell the state of the team, with counters of now; -ENOENT: no uplinks */
 	PROTO_TEAM_TEST, /* struct proto_team_test: exercise it; what came of it is in its state */
 	/* to a vm */
-	PROTO_LINK_LIST, /* struct proto_nic_id: tell the direct links of this vNIC */
+	PROTO_LINK_LIST, /* struct proto_nic_id: tell the direct links of this vNIC; -EAGAIN: there is no room for that now */
 	/* worker -> daemon, seq 0: the uplinks of a network. The state comes after HELLO, when it has changed, and before the REPLY
 	 * of TEAM_LOOK and TEAM_TEST; after HELLO the last reports come again. */
 	PROTO_TEAM_STATE,  /* struct net_team_state */
