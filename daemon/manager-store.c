@@ -53,13 +53,20 @@ void manager_tend_store(struct manager *m)
 		arm(m->store_timer, IDLE_USEC);
 }
 
+/* The disk has answered definitions that are on their way. Whoever tends the store takes that with all else that it says, and no event tells
+ * of it any more. */
+static bool is_answered(const struct manager *m)
+{
+	return m->n_committing && !m->store->commit.wait.n_left;
+}
+
 static void done(struct manager *m, int r, bool was_carrying)
 {
 	manager_tend_store(m);
 	if (r > 0)
 		arm(m->store_timer, 0);
 	/* Definitions may have waited for that. */
-	if (was_carrying && !store_is_carrying(m->store))
+	if ((was_carrying && !store_is_carrying(m->store)) || is_answered(m))
 		manager_go_on_defining(m);
 }
 

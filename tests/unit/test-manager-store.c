@@ -2,6 +2,7 @@
 /* The store in the daemon's loop: files that follow, files that cannot, and who is told. */
 #include "daemon/manager-store.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "daemon-fixture.h"
@@ -221,6 +222,47 @@ static void test_define_beside_what_is_carried(void **state)
 	assert_int_equal(f->manager->n_domains, 60);
 }
 
+/* A definition that waits for the disk alone, with nothing else that would wake the daemon up. False: the disk does not keep it waiting. */
+static bool define_one_that_waits(struct fixture *f, unsigned n)
+{
+	const char *given = NULL;
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "d%u", n);
+	assert_int_equal(manager_define_soon(f->manager, fixture_xml(f, name, "", ""), "x", 0,
+				 fixture_done, f, &given, NULL, &f->error),
+		0);
+	manager_go_on_defining(f->manager);
+	return f->manager->n_committing;
+}
+
+/* The disk's answer to a definition comes while the store is tended for something else, which takes it along: who defined it hears. */
+static void test_answer_comes_along(void **state)
+{
+	struct fixture *f = *state;
+	struct manager *m = f->manager;
+	struct pollfd p = {.fd = m->store->event_fd, .events = POLLIN};
+	bool waits = false;
+	unsigned n;
+
+	for (n = 1; n <= 100 && !waits; n++) {
+		run_until_idle(f);
+		waits = define_one_that_waits(f, n);
+		assert_int_equal(f->n_done, waits ? n - 1 : n);
+	}
+	if (!waits) {
+		print_message("skipped: this disk keeps nobody waiting\n");
+		skip();
+	}
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	assert_int_equal(store_tend(m->store), 0);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_true(sd_event_source_set_enabled(m->store_timer, SD_EVENT_ONESHOT) >= 0);
+	run_until_idle(f);
+	assert_int_equal(f->n_done, n - 1);
+	assert_int_equal(f->done_error.code, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +271,7 @@ int main(void)
 		T(test_back_off),
 		T(test_start_with_what_is_stuck),
 		T(test_define_beside_what_is_carried),
+		T(test_answer_comes_along),
 	};
 
 	log_init("test-manager-store", LOG_ERR, false);
