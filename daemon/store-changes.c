@@ -121,8 +121,10 @@ static int follow_save(const struct store_record *p, const struct store_room *ro
 	/* What a file seems to have may be in the kernel's memory only, of a disk that has refused it: it is written anew. */
 	if (p->is_again && is_overtaken(p, item))
 		return 0;
-	/* Again: a flag that is there is its own; what was there before was removed in turn. */
-	r = p->is_again ? 0 : clear_stray_flag(room, file, flag);
+	/* Again, or of one that was stuck: a flag that is there is its own; what was there before was removed in turn. */
+	r = p->is_again || store_find_stuck(room->store, item->kind, item->uuid)
+		? 0
+		: clear_stray_flag(room, file, flag);
 	return r < 0 ? r : store_save_file(room->store, room->definitions_fd, file, item->xml);
 }
 

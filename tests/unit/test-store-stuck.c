@@ -193,6 +193,29 @@ static void test_stuck_again(void **state)
 	assert_text(f, uuid_a, "<2/>");
 }
 
+/* A definition that never had a file changes just when it is tried again: its flag, which comes before its first file, is no stray. */
+static void test_flag_of_what_was_stuck(void **state)
+{
+	struct fixture *f = *state;
+	struct trouble t = {NAME_A, STORE_STEP_WRITE, -ENOSPC, 0};
+
+	make_trouble(f, &t);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<1/>"), 0);
+	assert_int_equal(store_set_autostart(&f->store->domains, uuid_a, true), 0);
+	assert_int_equal(store_checkpoint_now(f->store), 0);
+	assert_non_null(f->store->stuck);
+	f->store->fault = NULL;
+	store_retry(f->store);
+	assert_int_equal(store_save(&f->store->domains, uuid_a, "<2/>"), 0);
+	assert_int_equal(store_settle(f->store, STORE_SETTLE_ALL), 0);
+	assert_true(file_has(f, NAME_A, "<2/>"));
+	assert_true(has_flag(f, uuid_a));
+	assert_int_equal(store_checkpoint(f->store), 0);
+	run_checkpoint(f);
+	kill_daemon(f);
+	assert_true(store_get_autostart(&f->store->domains, uuid_a));
+}
+
 /* It is not tried at each record, and neither at each checkpoint: when it is said. */
 static void test_tried_when_said(void **state)
 {
@@ -366,6 +389,7 @@ int main(void)
 		T(test_start_with_what_is_stuck),
 		T(test_disk_refuses_one),
 		T(test_stuck_again),
+		T(test_flag_of_what_was_stuck),
 		T(test_tried_when_said),
 		T(test_newest_is_carried),
 		T(test_removal_is_stuck),
