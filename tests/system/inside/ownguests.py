@@ -7,6 +7,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 
 from domain import JOB, processes
@@ -58,15 +59,20 @@ def program_case(name):
     def case():
         if (PROGRAMS / "elsewhere").exists() and name not in ALWAYS:
             raise Skipped("the machine that built it has a KVM for meson's suite 'kvm'")
-        with no_udev():
-            status, text = run_program(name)
-        passed, failed = results(text)
-        if status or failed:
-            note("\n".join(text.splitlines()[-60:]))
-        check(status != 124, f"no end within {DEADLINES[name]} s, after {len(passed)} tests")
-        equal((failed, status), ([], 0), f"tests that failed, of {len(passed) + len(failed)}, and status")
-        note(f"{len(passed)} tests passed")
-        wait_until("its workers are gone", lambda: not processes("vmmd-worker"), 20)
+        try:
+            with no_udev():
+                status, text = run_program(name)
+            passed, failed = results(text)
+            if status or failed:
+                note("\n".join(text.splitlines()[-60:]))
+            check(status != 124, f"no end within {DEADLINES[name]} s, after {len(passed)} tests")
+            equal((failed, status), ([], 0), f"tests that failed, of {len(passed) + len(failed)}, and status")
+            note(f"{len(passed)} tests passed")
+            wait_until("its workers are gone", lambda: not processes("vmmd-worker"), 20)
+        finally:
+            # What a test that failed has left is not for others to stumble over.
+            for pid in processes("vmmd-worker"):
+                os.kill(pid, signal.SIGKILL)
 
 
 for program in DEADLINES:
