@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -202,6 +203,7 @@ int rpc_open_socket(const char *path, mode_t mode, gid_t gid)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat st;
 	mode_t mask;
+	gid_t own;
 	int r;
 
 	if (fd < 0)
@@ -214,10 +216,14 @@ int rpc_open_socket(const char *path, mode_t mode, gid_t gid)
 		return -EADDRINUSE;
 	if (r == -ECONNREFUSED && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && unlink(path) < 0)
 		return -errno;
-	/* Nobody connects before it has its group and mode. */
+	/* Nobody connects before it has its group and mode. It is made with its group: to give it away later takes CAP_CHOWN, which the
+	 * service has not. */
+	own = gid ? (gid_t)setfsgid(gid) : 0;
 	mask = umask(0177);
 	r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	(void)umask(mask);
+	if (gid)
+		(void)setfsgid(own);
 	if (r < 0)
 		return r;
 	if ((gid && chown(path, (uid_t)-1, gid) < 0) || chmod(path, mode) < 0 ||

@@ -4,7 +4,9 @@
 #include "rpc-fixture.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -644,6 +646,48 @@ static void test_socket(void **state)
 	assert_int_equal(stat(path, &st), 0);
 }
 
+#define OTHER_GID 54321
+
+static bool drop_chown(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	data[0].effective &= ~(1U << CAP_CHOWN);
+	data[0].permitted &= ~(1U << CAP_CHOWN);
+	data[0].inheritable = 0;
+	return syscall(SYS_capset, &header, data) == 0;
+}
+
+/* The service is root without CAP_CHOWN. */
+static void test_socket_of_group(void **state)
+{
+	struct fixture *f = *state;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct stat st;
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		print_message("skipped: needs root\n");
+		skip();
+	}
+	snprintf(path, sizeof(path), "%s/group.sock", f->runtime);
+	pid = fork();
+	if (pid == 0)
+		_exit(!drop_chown()                                          ? 2
+				: rpc_open_socket(path, 0660, OTHER_GID) < 0 ? 1
+				: getegid() != 0                             ? 3
+									     : 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_gid, OTHER_GID);
+	assert_int_equal(st.st_mode & 07777, 0660);
+}
+
 /* The document names each method of both tables once, every reference leads somewhere, and each example is a call that the
  * row's signature takes. */
 static void test_discover(void **state)
@@ -701,6 +745,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_plain_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plain_messages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_socket_of_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_discover, setup, teardown),
 	};
 
