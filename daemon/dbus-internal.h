@@ -36,6 +36,7 @@ struct dbus {
 	enum api_role peer_role; /* ASK: as it is for callers of a bus */
 	bool peer_uid_known;
 	uid_t peer_uid;
+	char peer_address[64]; /* as in struct api_peer */
 };
 
 int dbus_domain_add(struct dbus *dbus);

@@ -156,6 +156,7 @@ static void identify(struct dbus *d, struct api_call *call)
 		call->peer.user.uid_known = d->peer_uid_known;
 		call->peer.user.uid = d->peer_uid;
 		call->peer.role = d->peer_role;
+		memcpy(call->peer.address, d->peer_address, sizeof(call->peer.address));
 		dispatch(d, call);
 		return;
 	}
@@ -183,8 +184,9 @@ static void identify(struct dbus *d, struct api_call *call)
 static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
 	const struct api_method *method = api_find_method(sd_bus_message_get_member(m));
-	const char *sender = sd_bus_message_get_sender(m);
 	struct dbus *d = userdata;
+	/* Without a bus between it is what the caller says of himself. */
+	const char *sender = sd_bus_is_bus_client(d->bus) > 0 ? sd_bus_message_get_sender(m) : NULL;
 	struct transport *t;
 	struct api_call *call;
 
@@ -388,6 +390,7 @@ int dbus_new_direct(
 	(*ret_dbus)->peer_role = peer->role;
 	(*ret_dbus)->peer_uid_known = peer->user.uid_known;
 	(*ret_dbus)->peer_uid = peer->user.uid;
+	memcpy((*ret_dbus)->peer_address, peer->address, sizeof((*ret_dbus)->peer_address));
 	return 0;
 }
 

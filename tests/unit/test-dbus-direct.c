@@ -158,6 +158,27 @@ static void test_who(void **state)
 	assert_string_equal(answer, VMMD_ERROR_PREFIX "Cancelled");
 }
 
+/* A sender's name is given by a bus: who writes one himself is who he was, and is not asked about. */
+static void test_sender(void **state)
+{
+	sd_bus_message *m = NULL;
+	struct fixture *f = *state;
+
+	client = connect_to(f, accept_pair(ADMINISTRATOR, 0));
+	assert_string_equal(CALL(f, "Ping", ""), "");
+	fixture_define(f, "a", "", "");
+	assert_true(sd_bus_message_new_method_call(client, &m, NULL, VMMD_BUS_PATH,
+			    VMMD_BUS_INTERFACE, "StartDomain") >= 0);
+	assert_true(sd_bus_message_append(m, "su", "a", 0) >= 0);
+	assert_true(sd_bus_message_set_sender(m, ":1.1") >= 0);
+	assert_true(sd_bus_call_async(client, NULL, m, on_answer, NULL, 0) >= 0);
+	sd_bus_message_unref(m);
+	RUN_UNTIL(f, n_answers == 2);
+	assert_string_equal(answer, "");
+	assert_int_equal(manager_find_name(f->manager, "a")->phase, DOMAIN_ACTIVE);
+	assert_string_equal(CALL(f, "DestroyDomain", "su", "a", 0), "");
+}
+
 /* Who goes is forgotten, whatever he has asked for; who is one too many is sent away. */
 static void test_ends(void **state)
 {
@@ -214,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sender, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reads_nothing, setup, teardown),
 	};
