@@ -5,7 +5,8 @@
  *	dnsmasq, started again		it writes dnsmasq.pid when it has opened everything
  *	dnsmasq, told to read		it opens its files and closes them, which the folder tells; what is asked after that it answers by them
  *	the rules of forwards		the changer ends
- *	pasta				it listens before it takes system calls away from itself (Seccomp in /proc/PID/status)
+ *	pasta				it listens before it takes system calls away from itself: it has more filters than the daemon, whose own
+ *					(SystemCallFilter= of the service) it was born with (Seccomp_filters in /proc/PID/status)
  *
  * So as long as somebody waits, all of that is looked at each GATEWAY_TICK_USEC, and nothing is when nobody does.
  *
@@ -49,14 +50,26 @@ static void answer(struct gateway *g, const struct error *error, uint64_t now_us
 	}
 }
 
+/* -1: not known. */
+static int count_filters(const char *path)
+{
+	static const char key[] = "\nSeccomp_filters:\t";
+	_cleanup_(freep) char *text = NULL;
+	const char *at;
+
+	if (read_file(AT_FDCWD, path, KIB(64), &text, NULL) < 0)
+		return -1;
+	at = strstr(text, key);
+	return at ? atoi(at + strlen(key)) : -1;
+}
+
 static bool has_sealed_itself(pid_t pid)
 {
-	_cleanup_(freep) char *text = NULL;
+	int own = count_filters("/proc/self/status");
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	return read_file(AT_FDCWD, path, KIB(64), &text, NULL) == 0 &&
-		strstr(text, "\nSeccomp:\t2\n");
+	return own >= 0 && count_filters(path) > own;
 }
 
 static bool dnsmasq_follows(const struct gateway *g)
