@@ -3,6 +3,7 @@
 #include "daemon/dbus-direct.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@ struct connection {
 struct dbus_direct {
 	struct manager *manager;
 	int fd;
+	int reserve_fd; /* given up to send a caller away when there is no other fd left */
 	sd_event_source *source, *post;
 	gid_t gids[API_ROLE_X_MAX];
 	struct list connections;
@@ -114,6 +116,19 @@ int dbus_direct_accept(struct dbus_direct *direct, int fd, const struct api_peer
 	return r < 0 ? r : 0;
 }
 
+static int open_reserve(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No fd is left: who waited would be told of in each turn of the loop. He takes the bus. */
+static void send_away(struct dbus_direct *direct, int listener)
+{
+	direct->reserve_fd = safe_close(direct->reserve_fd);
+	(void)safe_close(accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+	direct->reserve_fd = open_reserve();
+}
+
 static int on_connection(sd_event_source *source, int listener, uint32_t revents, void *userdata)
 {
 	struct dbus_direct *direct = userdata;
@@ -125,6 +140,10 @@ static int on_connection(sd_event_source *source, int listener, uint32_t revents
 		struct api_peer peer;
 		int r;
 
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+			send_away(direct, listener);
+			continue;
+		}
 		if (fd < 0)
 			break;
 		rpc_io_unix_peer(fd, geteuid(), direct->gids, &peer);
@@ -147,6 +166,7 @@ int dbus_direct_new(
 	}
 	direct->manager = manager;
 	direct->fd = listen_fd;
+	direct->reserve_fd = open_reserve();
 	direct->gids[API_ROLE_ADMINISTRATOR] = admin_gid;
 	list_init(&direct->connections);
 	r = sd_event_add_io(
@@ -171,6 +191,7 @@ struct dbus_direct *dbus_direct_free(struct dbus_direct *direct)
 	(void)sd_event_source_disable_unref(direct->source);
 	(void)sd_event_source_disable_unref(direct->post);
 	(void)close(direct->fd);
+	(void)safe_close(direct->reserve_fd);
 	free(direct);
 	return NULL;
 }

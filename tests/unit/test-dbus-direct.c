@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* D-Bus without a bus between: who is let in, that calls, answers, descriptors and events are the bus's, and how a connection ends. */
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -203,6 +204,30 @@ static void test_ends(void **state)
 	RUN_UNTIL(f, dbus_direct_n_connections(direct) == 0);
 }
 
+/* The daemon has no file descriptor left: who comes is sent away, and does not keep it awake. */
+static void test_no_fds(void **state)
+{
+	struct pollfd p = {.fd = connect_socket(), .events = POLLIN};
+	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct fixture *f = *state;
+	struct rlimit all, few;
+	char byte;
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	few = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = all.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_true(sd_event_run(f->event, 0) >= 0);
+	assert_true(sd_event_run(f->event, 0) >= 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_int_equal(poll(&p, 1, 0), 1);
+	assert_int_equal(read(p.fd, &byte, 1), 0);
+	close(p.fd);
+	assert_int_equal(dbus_direct_n_connections(direct), 0);
+	client = connect_to(f, connect_socket());
+	assert_string_equal(CALL(f, "Ping", ""), "");
+}
+
 /* Who reads nothing is closed, before what waits for him is much. */
 static void test_reads_nothing(void **state)
 {
@@ -237,6 +262,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_who, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sender, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_fds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reads_nothing, setup, teardown),
 	};
 
